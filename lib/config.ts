@@ -1,0 +1,98 @@
+// Settings, from environment variables alone. Parsed once at the start into typed values, so that
+// no other file has to ask whether a setting makes sense. An empty variable counts as absent.
+
+/** Where to listen, what to open, who may come in. */
+export type Config = {
+  port: number;
+  host: string;
+  databaseUrl: string;
+  apiToken: string | undefined;
+  allowedOrigins: ReadonlySet<string>;
+  allowedHosts: ReadonlySet<string>;
+  maxClients: number;
+  eventRetention: number;
+  heartbeatMs: number;
+  isLabOn: boolean;
+};
+
+/** A user's mistake at the start: its message is the one line that goes to standard error. */
+export class StartError extends Error {}
+
+/** @throws {StartError} naming the variable, what was given and what is allowed */
+export function readConfig(env: Record<string, string | undefined>): Config {
+  const host = env.HOST || '127.0.0.1';
+  if (/[\s/]/.test(host)) refuse('HOST', host, 'a host name or an IP address to listen on');
+  return {
+    host,
+    port: readInteger(env, 'PORT', 5000, 0, 65_535),
+    databaseUrl: readDatabaseUrl(env.DATABASE_URL || 'changebell.db'),
+    apiToken: readToken(env.API_TOKEN),
+    allowedOrigins: new Set(readList(env.ALLOWED_ORIGINS).map(readOrigin)),
+    allowedHosts: new Set(readList(env.ALLOWED_HOSTS).map(readHostName)),
+    maxClients: readInteger(env, 'MAX_CLIENTS', 10_000, 1, 1_000_000),
+    eventRetention: readInteger(env, 'EVENT_RETENTION', 100_000, 1, 1_000_000_000),
+    heartbeatMs: 1000 * readInteger(env, 'HEARTBEAT_SECONDS', 15, 1, 3600),
+    isLabOn: readSwitch(env, 'LAB', isLoopback(host)),
+  };
+}
+
+/** Does this address, or name, reach only this machine? */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || host === '[::1]' || /^127(\.\d{1,3}){3}$/.test(host);
+}
+
+function refuse(variable: string, given: string, allowed: string): never {
+  throw new StartError(`${variable} is ${JSON.stringify(given)}, but must be ${allowed}.`);
+}
+
+type Env = Record<string, string | undefined>;
+
+function readInteger(env: Env, variable: string, fallback: number, least: number, most: number): number {
+  const text = env[variable];
+  if (!text) return fallback;
+  const isInRange = /^\d{1,10}$/.test(text) && Number(text) >= least && Number(text) <= most;
+  return isInRange ? Number(text) : refuse(variable, text, `a whole number from ${least} to ${most}`);
+}
+
+function readSwitch(env: Env, variable: string, fallback: boolean): boolean {
+  const text = env[variable];
+  if (!text) return fallback;
+  return text === '1' || text === '0' ? text === '1' : refuse(variable, text, '1 or 0');
+}
+
+function readDatabaseUrl(url: string): string {
+  const isFilePath = url === ':memory:' || !/^[A-Za-z][A-Za-z0-9+.-]+:/.test(url);
+  // What stands before the colon is repeated, but no more: a URL may hold a password.
+  if (!isFilePath) refuse('DATABASE_URL', `${url.split(':')[0]}:…`, 'the path of a SQLite file, or :memory:');
+  return url;
+}
+
+function readToken(token: string | undefined): string | undefined {
+  if (token && !/^[\x21-\x7e]+$/.test(token)) {
+    throw new StartError(
+      'API_TOKEN has a blank or a character outside ASCII, but must be visible ASCII characters.',
+    );
+  }
+  return token || undefined;
+}
+
+function readList(text: string | undefined): string[] {
+  const items = (text ?? '').split(',').map((item) => item.trim());
+  return items.filter((item) => item !== '');
+}
+
+function readOrigin(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  const isOrigin =
+    url && /^https?:$/.test(url.protocol) && text.replace(/\/$/, '').toLowerCase() === url.origin;
+  return isOrigin
+    ? url.origin
+    : refuse('ALLOWED_ORIGINS', text, 'origins such as https://example.com, with commas between');
+}
+
+function readHostName(text: string): string {
+  const isName = /^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])$/.test(text);
+  return isName
+    ? text.toLowerCase()
+    : refuse('ALLOWED_HOSTS', text, 'host names without a port, with commas between');
+}

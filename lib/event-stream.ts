@@ -1,0 +1,56 @@
+// A server-sent-events response as a client of the hub (HTML Standard §9.2). It ends with the
+// connection instead of chunked encoding, so that the same bytes can go to every client.
+import { parseCursor, parseTypes } from './event.ts';
+import { encodeEventStream } from './frames.ts';
+import { type Call, queryValue } from './http.ts';
+import type { Hub } from './hub.ts';
+import { Problem } from './problem.ts';
+
+/** Does the caller ask for a stream rather than a page? */
+export function wantsEventStream({ req }: Pick<Call, 'req'>): boolean {
+  return /(^|[\s,])text\/event-stream\s*([;,]|$)/i.test(req.headers.accept ?? '');
+}
+
+/** `GET /api/events` with `Accept: text/event-stream`. @throws {Problem} 400 bad cursor, 503 full */
+export async function openEventStream({ req, res, query }: Call, hub: Hub): Promise<void> {
+  const header = req.headers['last-event-id'] as string | undefined; // wins: a browser's own resume
+  const cursor = parseCursor(header || queryValue(query, 'lastEventId'));
+  const types = parseTypes(queryValue(query, 'types'));
+  const start = await hub.locate(cursor);
+  if (hub.isFull()) throw tooManyClients();
+  if (res.destroyed) return;
+  res.shouldKeepAlive = false;
+  res.useChunkedEncodingByDefault = false;
+  res.writeHead(200, {
+    'Content-Type': 'text/event-stream; charset=utf-8',
+    'Cache-Control': 'no-store',
+    'X-Accel-Buffering': 'no', // nginx would hold events back
+    'X-Content-Type-Options': 'nosniff',
+  });
+  if (req.method === 'HEAD') return void res.end();
+  res.write('retry: 2000\n\n');
+  req.socket.setKeepAlive(true, 15_000); // no pings here: the kernel finds dead connections
+  const client = hub.add(
+    {
+      transport: 'event-stream',
+      source: '/api/events',
+      out: res,
+      encode: encodeEventStream,
+      types,
+      isOpen: () => !res.destroyed && !res.writableEnded,
+      onStall: (milliseconds, callback) => req.socket.setTimeout(milliseconds, callback),
+      close: () => res.end(),
+      destroy: () => res.destroy(),
+    },
+    start,
+  );
+  res.on('close', () => hub.remove(client));
+  res.on('error', () => hub.remove(client));
+}
+
+/** 503 for one stream too many. */
+export function tooManyClients(): Problem {
+  return new Problem(503, 'Too many clients are connected: try again later.', {
+    headers: { 'Retry-After': '5' },
+  });
+}

@@ -1,0 +1,41 @@
+// A Problem is an error meant for the caller: it becomes an `application/problem+json` answer
+// (RFC 9457 §3). Everything else that is thrown is our own bug: logged whole, shown as a bare 500.
+import { STATUS_CODES } from 'node:http';
+
+/** One field at fault; `pointer` is a JSON Pointer as a URI fragment, `#/name` (RFC 6901 §6). */
+export type FieldError = { pointer: string; detail: string };
+
+/** An error for the caller: which thing, what was wrong with it, what to do. */
+export class Problem extends Error {
+  readonly status: number;
+  readonly headers: Record<string, string>;
+  readonly members: Record<string, unknown>;
+
+  constructor(
+    status: number,
+    detail: string,
+    { headers = {}, ...members }: { headers?: Record<string, string>; [member: string]: unknown } = {},
+  ) {
+    super(detail);
+    this.status = status;
+    this.headers = headers;
+    this.members = members;
+  }
+
+  /** The document of RFC 9457. `about:blank` says that the title is the status's own phrase (§4.2.1). */
+  toJSON(): object {
+    const title = STATUS_CODES[this.status] ?? 'Error';
+    return { type: 'about:blank', title, status: this.status, detail: this.message, ...this.members };
+  }
+}
+
+/** 422 with every bad field, so that nobody has to mend a form one error at a time. */
+export function invalidFields(errors: FieldError[]): Problem {
+  const detail = errors.map((error) => `${error.pointer.slice(2) || 'body'} ${error.detail}`).join('; ');
+  return new Problem(422, detail, { errors });
+}
+
+/** 503: nothing was written, and the same request may succeed in a moment. */
+export function unavailable(detail: string): Problem {
+  return new Problem(503, detail, { headers: { 'Retry-After': '1' } });
+}

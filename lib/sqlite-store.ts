@@ -1,0 +1,285 @@
+// The store on SQLite. A write runs inside a group commit: one transaction for all writes of a turn,
+// a savepoint for each, so that one bad write fails alone. The triggers of `sqlite-schema.sql` write
+// the events. Reading never waits for writing (WAL).
+import { statSync } from 'node:fs';
+import Database from 'better-sqlite3';
+import type { Config } from './config.ts';
+import { type CustomerFields, type EtagList, etagOf, matchesStrongly } from './customer.ts';
+import { type NewEvent, type StoredEvent, toCloudEvent } from './event.ts';
+import { createGroupCommit, type Write } from './group-commit.ts';
+import { Problem, unavailable } from './problem.ts';
+import { openSqliteFile } from './sqlite-file.ts';
+import type { Created, Idempotency, Position, Store } from './store.ts';
+
+const POLL_MS = 100;
+const PRUNE_STEP = 500;
+const IDEMPOTENCY_SECONDS = 48 * 3600;
+
+/** @throws {StartError} if the file can't be opened or isn't ours to write to */
+export function openSqliteStore(config: Pick<Config, 'databaseUrl' | 'eventRetention'>): Store {
+  const path = config.databaseUrl;
+  const db = openSqliteFile(path);
+  const log = db.prepare('SELECT name FROM changebell_log').pluck().get() as string;
+  const inode = path === ':memory:' ? 0 : statSync(path).ino;
+  const sql = prepareStatements(db);
+  const wakes: (() => void)[] = [];
+  let commits = 0;
+
+  // --- writing
+
+  const group = createGroupCommit(commitBatch, () =>
+    unavailable('The database is locked by another program.'),
+  );
+
+  function write<T>(change: () => T): Promise<T> {
+    return new Promise((resolve, reject) => {
+      let result: T;
+      group.add({
+        run: () => {
+          result = change();
+        },
+        settle: (failure) => (failure === undefined ? resolve(result) : reject(failure)),
+      });
+    });
+  }
+
+  function commitBatch(writes: Write[]): boolean {
+    try {
+      checkFile();
+      sql.begin.run();
+    } catch (error) {
+      if (isBusy(error)) return false;
+      throw toProblem(error);
+    }
+    try {
+      for (const write of writes) runInSavepoint(write);
+      prune(2 * writes.length + PRUNE_STEP);
+      sql.commit.run();
+    } catch (error) {
+      if (db.inTransaction) sql.rollback.run();
+      throw toProblem(error);
+    }
+    commits += 1;
+    // The answers leave first, then the fan-out begins; or every writer waits for the last client.
+    setImmediate(wake);
+    return true;
+  }
+
+  function runInSavepoint(write: Write): void {
+    sql.savepoint.run();
+    try {
+      write.run();
+    } catch (error) {
+      if (!db.inTransaction) throw error; // a full disk may have rolled back the whole batch
+      sql.rollbackTo.run();
+      write.failure = toProblem(error);
+    }
+    sql.release.run();
+  }
+
+  /** SQLite goes on writing into a file that was deleted: nothing would be left of it after a restart. */
+  function checkFile(): void {
+    const isGone = inode !== 0 && statSync(path, { throwIfNoEntry: false })?.ino !== inode;
+    if (isGone) throw unavailable('The database file is gone.');
+  }
+
+  /** Deletes the oldest events in small steps, with the writes that push them out. */
+  function prune(step: number): void {
+    const { head, pruned } = position();
+    const upTo = Math.min(head - config.eventRetention, pruned + step);
+    if (upTo > pruned) sql.prune.run(upTo);
+  }
+
+  function wake(): void {
+    for (const listener of wakes) listener();
+  }
+
+  // --- the changes
+
+  function create(idempotency: Idempotency | undefined, change: () => string): Created {
+    if (!idempotency) return { json: change(), isReplay: false };
+    const earlier = sql.findKey.get(idempotency.key) as { request: string; answer: string } | undefined;
+    if (earlier && earlier.request !== idempotency.request) {
+      throw new Problem(
+        422,
+        'This Idempotency-Key was used for another request: give each request its own key.',
+      );
+    }
+    if (earlier) return { json: earlier.answer, isReplay: true };
+    const json = change();
+    sql.addKey.run(idempotency.key, idempotency.request, json);
+    sql.dropOldKeys.run(IDEMPOTENCY_SECONDS); // two at a time, so that old keys go faster than new ones come
+    return { json, isReplay: false };
+  }
+
+  function insertCustomer(fields: CustomerFields): string {
+    const { lastInsertRowid } = sql.insertCustomer.run(fields.name, fields.email);
+    return readCustomer(Number(lastInsertRowid))!;
+  }
+
+  function readCustomer(id: number): string | undefined {
+    return sql.customer.get(id) as string | undefined;
+  }
+
+  function checkIfMatch(current: string | undefined, ifMatch: EtagList | undefined): void {
+    if (!ifMatch) return;
+    if (current !== undefined && matchesStrongly(ifMatch, etagOf(current))) return;
+    const reason = current === undefined ? 'There is no such customer' : 'The customer was changed meanwhile';
+    throw new Problem(412, `${reason}: read it again, then decide.`);
+  }
+
+  function updateCustomer(
+    id: number,
+    fields: Partial<CustomerFields>,
+    ifMatch?: EtagList,
+  ): string | undefined {
+    const current = readCustomer(id);
+    checkIfMatch(current, ifMatch);
+    if (current === undefined) return undefined;
+    const { name, email } = { ...(JSON.parse(current) as CustomerFields), ...fields };
+    sql.updateCustomer.run(name, email, id);
+    return readCustomer(id);
+  }
+
+  function deleteCustomer(id: number, ifMatch?: EtagList): boolean {
+    checkIfMatch(ifMatch && readCustomer(id), ifMatch);
+    return sql.deleteCustomer.run(id).changes > 0;
+  }
+
+  function insertEvent(event: NewEvent): string {
+    const { lastInsertRowid } = sql.insertEvent.run(event.type, event.source, event.data);
+    return toCloudEvent(log, sql.event.get(lastInsertRowid) as StoredEvent);
+  }
+
+  // --- reading
+
+  function position(): Position {
+    return sql.position.get() as Position;
+  }
+
+  /** Several reads that see the database at one moment. */
+  async function snapshot<T>(read: () => T): Promise<T> {
+    try {
+      return db.transaction(read)();
+    } catch (error) {
+      throw toProblem(error);
+    }
+  }
+
+  // --- what other programs do to the same file
+
+  let seenVersion = sql.dataVersion.get();
+  const poll = setInterval(() => {
+    try {
+      const version = sql.dataVersion.get();
+      if (version !== seenVersion) wake();
+      seenVersion = version;
+      const { head, pruned } = position();
+      if (head - pruned > config.eventRetention && group.isIdle()) group.add({ run() {}, settle() {} });
+    } catch {
+      // Locked or gone for the moment: the next poll sees what this one missed.
+    }
+  }, POLL_MS);
+
+  return {
+    log,
+    description:
+      path === ':memory:' ? 'SQLite in memory (gone when the program ends)' : `SQLite file ${path}`,
+    commits: () => commits,
+    createCustomer: (fields, key) => write(() => create(key, () => insertCustomer(fields))),
+    updateCustomer: (id, fields, ifMatch) => write(() => updateCustomer(id, fields, ifMatch)),
+    deleteCustomer: (id, ifMatch) => write(() => deleteCustomer(id, ifMatch)),
+    publish: (event, key) => write(() => create(key, () => insertEvent(event))),
+    getCustomer: (id) => snapshot(() => readCustomer(id)),
+    listCustomers: (after, limit) =>
+      snapshot(() => {
+        const rows = sql.customers.all(after, limit + 1) as { id: number; json: string }[];
+        const page = rows.slice(0, limit);
+        const customers = page.map((row) => row.json);
+        return {
+          customers,
+          hasMore: rows.length > limit,
+          lastId: page.at(-1)?.id ?? after,
+          head: position().head,
+        };
+      }),
+    position: () => snapshot(position),
+    readEvents: (after, upTo, limit, maxBytes) =>
+      snapshot(() => ({ ...position(), ...readStretch(sql.events, after, upTo, limit, maxBytes) })),
+    onCommit: (listener) => wakes.push(listener),
+    close: async () => {
+      clearInterval(poll);
+      await write(() => undefined).catch(() => undefined); // commits are in order: all before it are done
+      db.close();
+    },
+  };
+}
+
+function readStretch(
+  events: Database.Statement,
+  after: number,
+  upTo: number,
+  limit: number,
+  maxBytes: number,
+) {
+  const stretch: StoredEvent[] = [];
+  let bytes = 0;
+  for (const row of events.iterate(after, upTo, limit) as IterableIterator<StoredEvent>) {
+    bytes += row.data.length;
+    if (bytes > maxBytes && stretch.length > 0) return { events: stretch, upTo: stretch.at(-1)!.seq };
+    // A line break can only be white space here, and would end a line of a server-sent event.
+    if (/[\r\n]/.test(row.data)) row.data = row.data.replace(/[\r\n]/g, ' ');
+    stretch.push(row);
+  }
+  return { events: stretch, upTo: stretch.length < limit ? upTo : stretch.at(-1)!.seq };
+}
+
+function prepareStatements(db: Database.Database) {
+  const column = 'seq, type, source, time, data';
+  return {
+    begin: db.prepare('BEGIN IMMEDIATE'),
+    commit: db.prepare('COMMIT'),
+    rollback: db.prepare('ROLLBACK'),
+    savepoint: db.prepare('SAVEPOINT one_write'),
+    rollbackTo: db.prepare('ROLLBACK TO one_write'),
+    release: db.prepare('RELEASE one_write'),
+    dataVersion: db.prepare('PRAGMA data_version').pluck(),
+    position: db.prepare(
+      "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'changebell_events'), 0) AS head, pruned FROM changebell_log",
+    ),
+    events: db.prepare(
+      `SELECT ${column} FROM changebell_events WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?`,
+    ),
+    event: db.prepare(`SELECT ${column} FROM changebell_events WHERE seq = ?`),
+    insertEvent: db.prepare('INSERT INTO changebell_events (type, source, data) VALUES (?, ?, ?)'),
+    prune: db.prepare('DELETE FROM changebell_events WHERE seq <= ?'),
+    customer: db.prepare('SELECT json FROM changebell_customers WHERE id = ?').pluck(),
+    customers: db.prepare('SELECT id, json FROM changebell_customers WHERE id > ? ORDER BY id LIMIT ?'),
+    insertCustomer: db.prepare('INSERT INTO customers (name, email) VALUES (?, ?)'),
+    updateCustomer: db.prepare('UPDATE customers SET name = ?, email = ? WHERE id = ?'),
+    deleteCustomer: db.prepare('DELETE FROM customers WHERE id = ?'),
+    findKey: db.prepare('SELECT request, answer FROM changebell_idempotency WHERE key = ?'),
+    addKey: db.prepare('INSERT INTO changebell_idempotency (key, request, answer) VALUES (?, ?, ?)'),
+    dropOldKeys: db.prepare(
+      `DELETE FROM changebell_idempotency WHERE key IN (SELECT key FROM changebell_idempotency
+       WHERE created_at < CAST(strftime('%s', 'now') AS INTEGER) - ? ORDER BY created_at LIMIT 2)`,
+    ),
+  };
+}
+
+function isBusy(error: unknown): boolean {
+  return error instanceof Database.SqliteError && /^SQLITE_(BUSY|LOCKED)/.test(error.code);
+}
+
+/** What the caller may know of a database error; anything else is our bug and stays as it is. */
+function toProblem(error: unknown): unknown {
+  if (!(error instanceof Database.SqliteError)) return error;
+  if (error.code.startsWith('SQLITE_CONSTRAINT')) {
+    console.error(`A rule of the database refused a write: ${error.message}`);
+    return new Problem(409, 'A rule of the database forbids this change.');
+  }
+  if (!/^SQLITE_(BUSY|LOCKED|FULL|IOERR|READONLY|CANTOPEN|NOTADB|CORRUPT|PERM|NOMEM)/.test(error.code))
+    return error;
+  console.error(`The database failed (${error.code}): ${error.message}`);
+  return unavailable('The database cannot be written to at the moment. Nothing was changed.');
+}
