@@ -190,6 +190,7 @@ export function startApp(server: Server, store: Store, config: Config): { close:
 
   async function close(): Promise<void> {
     isDraining = true;
+    for (const res of answering.values()) res.shouldKeepAlive = false;
     NetServer.prototype.close.call(server); // http's own close would cut idle connections at once
     const timeout = (milliseconds: number) =>
       new Promise<void>((resolve) => setTimeout(resolve, milliseconds).unref());

@@ -57,8 +57,12 @@ export function createWebSockets(hub: Hub, { isLabOn }: { isLabOn: boolean }) {
     listen(ws, client);
   }
 
-  /** ws tells of a bad handshake by an event, before `handleUpgrade` returns. @throws {Problem} 400 */
+  /** ws tells of a bad handshake by an event, before `handleUpgrade` returns. @throws {Problem} 400, 426 */
   function shakeHands(req: IncomingMessage, socket: Duplex, head: Buffer): WebSocket {
+    if (req.headers['sec-websocket-version'] !== '13') {
+      const headers = { 'Sec-WebSocket-Version': '13', Upgrade: 'websocket' }; // RFC 6455 §4.4
+      throw new Problem(426, 'Only version 13 of WebSocket is spoken here.', { headers });
+    }
     let accepted: WebSocket | undefined;
     let reason = 'The handshake was refused';
     const refuse = (error: Error) => {
@@ -70,7 +74,7 @@ export function createWebSockets(hub: Hub, { isLabOn }: { isLabOn: boolean }) {
     });
     server.off('wsClientError', refuse);
     if (accepted) return accepted;
-    throw new Problem(400, `${reason}.`, { headers: { 'Sec-WebSocket-Version': '13' } });
+    throw new Problem(400, `${reason}.`);
   }
 
   function listen(ws: WebSocket, client: Client): void {

@@ -22,7 +22,10 @@ type Running = { process: ChildProcess; url: string; folder: string };
 async function start(args: string[]): Promise<Running> {
   const folder = mkdtempSync(join(tmpdir(), 'changebell-bench-'));
   const env = { ...process.env, PORT: '0', DATABASE_URL: join(folder, 'bench.db') };
-  const child = spawn('taskset', ['-c', '0', process.execPath, '--import', 'tsx', ...args], { cwd: root, env });
+  const child = spawn('taskset', ['-c', '0', process.execPath, '--import', 'tsx', ...args], {
+    cwd: root,
+    env,
+  });
   child.stderr.pipe(process.stderr);
   let output = '';
   for await (const chunk of child.stdout) {
@@ -54,7 +57,10 @@ function post(url: string, agent: Agent): Promise<number> {
   });
 }
 
-async function listeners(url: string, count: number): Promise<{ sockets: WebSocket[]; frames: () => number }> {
+async function listeners(
+  url: string,
+  count: number,
+): Promise<{ sockets: WebSocket[]; frames: () => number }> {
   let frames = 0;
   const sockets = Array.from({ length: count }, () => new WebSocket(`${url.replace('http', 'ws')}/ws`));
   for (const socket of sockets) socket.on('message', () => (frames += 1));
@@ -118,4 +124,6 @@ for (let round = 1; round <= ROUNDS; round += 1) {
       `${loud.toFixed(2)} ms with 500 clients (ratio ${(loud / quiet).toFixed(2)})`,
   );
 }
-console.log(`durable writes against a bare node:http server, median of ${ROUNDS}: ${median(ratios).toFixed(2)}`);
+console.log(
+  `durable writes against a bare node:http server, median of ${ROUNDS}: ${median(ratios).toFixed(2)}`,
+);
