@@ -3,7 +3,7 @@
 // Whatever a client receives is kept in order until a test asks for it, so no test has to sleep.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { connect as connectTcp } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -42,6 +42,15 @@ export type Frame = {
 export type Exit = { code: number | null; signal: NodeJS.Signals | null };
 
 export type Server = Awaited<ReturnType<typeof startServer>>;
+
+/**
+ * For `test(…, { skip: skipWithout('/usr/bin/chromium', 'chromium') }, …)`: false where the program is there,
+ * else one line that says how to get it. In CI nothing is skipped: there the test runs, and fails.
+ */
+export function skipWithout(file: string | undefined, debianPackage: string): string | false {
+  if (process.env.CI || (file !== undefined && existsSync(file))) return false;
+  return `needs ${debianPackage}: apt-get install ${debianPackage}`;
+}
 
 /** A fresh folder, removed when this process ends. */
 export function temporaryFolder(): string {
