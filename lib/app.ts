@@ -2,7 +2,7 @@
 // becomes an answer. Whatever is thrown on the way of a request arrives in `answer`.
 import { createServer, type IncomingMessage, type Server, ServerResponse } from 'node:http';
 import { type AddressInfo, Server as NetServer, type Socket } from 'node:net';
-import type { Duplex } from 'node:stream';
+import type { Duplex, Writable } from 'node:stream';
 import { createAccess } from './access.ts';
 import { type Config, StartError } from './config.ts';
 import { createCustomersApi } from './customers-api.ts';
@@ -57,6 +57,8 @@ export function startApp(server: Server, store: Store, config: Config): { close:
   const events = createEventsApi(store, hub);
   const webSockets = createWebSockets(hub, config);
   const health = createHealth(store, hub, { isDraining: () => isDraining, isLabOn: config.isLabOn });
+  // The latest answer on each open connection. Entries go with the connection, not with the answer: a Map
+  // that is added to and deleted from at every request makes the garbage collector three times as busy.
   const answering = new Map<Duplex, ServerResponse>();
   let isDraining = false;
 
@@ -90,10 +92,6 @@ export function startApp(server: Server, store: Store, config: Config): { close:
 
   async function answer(req: IncomingMessage, res: ServerResponse): Promise<void> {
     answering.set(req.socket, res);
-    res.once('close', () => {
-      if (answering.get(req.socket) === res) answering.delete(req.socket);
-      if (isDraining && countRequests() === 0) drained();
-    });
     try {
       if (isDraining) refuseWhileDraining(req, res);
       await dispatch(req, res);
@@ -186,40 +184,48 @@ export function startApp(server: Server, store: Store, config: Config): { close:
 
   // --- closing
 
-  let drained = () => {};
-
   async function close(): Promise<void> {
     isDraining = true;
-    for (const res of answering.values()) res.shouldKeepAlive = false;
     NetServer.prototype.close.call(server); // http's own close would cut idle connections at once
-    const timeout = (milliseconds: number) =>
-      new Promise<void>((resolve) => setTimeout(resolve, milliseconds).unref());
-    const requests = new Promise<void>((resolve) => {
-      drained = resolve;
-      if (countRequests() === 0) resolve();
-    });
-    await Promise.race([requests, timeout(DRAIN_MS)]);
+    await within(DRAIN_MS, finishRequests());
     const streams = [...hub.clients].map(
       (client) => new Promise<void>((resolve) => client.out.once('close', resolve)),
     );
     hub.close();
-    await Promise.race([Promise.all(streams), timeout(CLOSE_MS)]);
+    await within(CLOSE_MS, Promise.all(streams));
     for (const client of hub.clients) client.destroy();
     server.closeAllConnections();
     health.close();
     await store.close();
   }
 
-  /** Open event streams are answers too, but they would never end by themselves. */
-  function countRequests(): number {
-    return [...answering.values()].filter((res) => !res.headersSent).length;
+  async function finishRequests(): Promise<void> {
+    for (let busy = unfinished(); busy.length > 0; busy = unfinished()) {
+      for (const res of busy) res.shouldKeepAlive = false;
+      await Promise.all(busy.map((res) => new Promise((resolve) => res.once('close', resolve))));
+    }
   }
 
+  /** Open event streams are answers too, but they would never end by themselves. */
+  function unfinished(): ServerResponse[] {
+    const streams = new Set<Duplex | Writable>([...hub.clients].map((client) => client.out));
+    return [...answering.values()].filter(
+      (res) => !res.writableFinished && !res.destroyed && !streams.has(res),
+    );
+  }
+
+  server.on('connection', (socket: Socket) => socket.once('close', () => answering.delete(socket)));
   server.on('request', answer);
   server.on('checkContinue', answer);
   server.on('upgrade', upgrade);
   server.on('clientError', refuseMalformed);
   return { close };
+}
+
+/** Waits for it, but no longer than this. */
+function within(milliseconds: number, promise: Promise<unknown>): Promise<unknown> {
+  const timeout = new Promise<void>((resolve) => setTimeout(resolve, milliseconds).unref());
+  return Promise.race([promise, timeout]);
 }
 
 /** Path and query; also of the absolute form (RFC 9112 §3.2.2). @throws {Problem} 400 bad escapes */

@@ -1,6 +1,6 @@
-// The store on SQLite. A write runs inside a group commit: one transaction for all writes of a turn,
-// a savepoint for each, so that one bad write fails alone. The triggers of `sqlite-schema.sql` write
-// the events. Reading never waits for writing (WAL).
+// The store on SQLite. A write runs inside a group commit: one transaction for all writes of a turn, in
+// which a bad one fails alone. The triggers of `sqlite-schema.sql` write the events. Reading never waits
+// for writing (WAL).
 import { statSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import type { Config } from './config.ts';
@@ -52,7 +52,7 @@ export function openSqliteStore(config: Pick<Config, 'databaseUrl' | 'eventReten
       throw toProblem(error);
     }
     try {
-      for (const write of writes) runInSavepoint(write);
+      for (const write of writes) runAlone(write);
       prune(2 * writes.length + PRUNE_STEP);
       sql.commit.run();
     } catch (error) {
@@ -65,16 +65,14 @@ export function openSqliteStore(config: Pick<Config, 'databaseUrl' | 'eventReten
     return true;
   }
 
-  function runInSavepoint(write: Write): void {
-    sql.savepoint.run();
+  /** A write is one statement, of which SQLite leaves nothing if it fails, or it has a savepoint of its own. */
+  function runAlone(write: Write): void {
     try {
       write.run();
     } catch (error) {
       if (!db.inTransaction) throw error; // a full disk may have rolled back the whole batch
-      sql.rollbackTo.run();
       write.failure = toProblem(error);
     }
-    sql.release.run();
   }
 
   /** SQLite goes on writing into a file that was deleted: nothing would be left of it after a restart. */
@@ -96,6 +94,9 @@ export function openSqliteStore(config: Pick<Config, 'databaseUrl' | 'eventReten
 
   // --- the changes
 
+  /** Inside a transaction, which is where every write runs, better-sqlite3 makes this a savepoint. */
+  const inSavepoint = db.transaction((change: () => Created) => change());
+
   function create(idempotency: Idempotency | undefined, change: () => string): Created {
     if (!idempotency) return { json: change(), isReplay: false };
     const earlier = sql.findKey.get(idempotency.key) as { request: string; answer: string } | undefined;
@@ -106,10 +107,12 @@ export function openSqliteStore(config: Pick<Config, 'databaseUrl' | 'eventReten
       );
     }
     if (earlier) return { json: earlier.answer, isReplay: true };
-    const json = change();
-    sql.addKey.run(idempotency.key, idempotency.request, json);
-    sql.dropOldKeys.run(IDEMPOTENCY_SECONDS); // two at a time, so that old keys go faster than new ones come
-    return { json, isReplay: false };
+    return inSavepoint(() => {
+      const json = change();
+      sql.addKey.run(idempotency.key, idempotency.request, json);
+      sql.dropOldKeys.run(IDEMPOTENCY_SECONDS); // two at a time, so that old keys go faster than new ones come
+      return { json, isReplay: false };
+    });
   }
 
   function insertCustomer(fields: CustomerFields): string {
@@ -240,9 +243,6 @@ function prepareStatements(db: Database.Database) {
     begin: db.prepare('BEGIN IMMEDIATE'),
     commit: db.prepare('COMMIT'),
     rollback: db.prepare('ROLLBACK'),
-    savepoint: db.prepare('SAVEPOINT one_write'),
-    rollbackTo: db.prepare('ROLLBACK TO one_write'),
-    release: db.prepare('RELEASE one_write'),
     dataVersion: db.prepare('PRAGMA data_version').pluck(),
     position: db.prepare(
       "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'changebell_events'), 0) AS head, pruned FROM changebell_log",

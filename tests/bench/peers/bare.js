@@ -1,11 +1,10 @@
 // The ceiling: a bare `node:http` server that parses the same body and has no database.
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 
 let id = 0;
 const server = createServer((req, res) => {
-  const chunks: Buffer[] = [];
-  req.on('data', (chunk: Buffer) => chunks.push(chunk));
+  const chunks = [];
+  req.on('data', (chunk) => chunks.push(chunk));
   req.on('end', () => {
     id += 1;
     const body = JSON.stringify({ id, ...JSON.parse(Buffer.concat(chunks).toString()) });
@@ -13,6 +12,4 @@ const server = createServer((req, res) => {
     res.end(body);
   });
 });
-server.listen(0, '127.0.0.1', () =>
-  console.log(`http://localhost:${(server.address() as AddressInfo).port}`),
-);
+server.listen(0, '127.0.0.1', () => console.log(`http://localhost:${server.address().port}`));
