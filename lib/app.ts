@@ -144,6 +144,7 @@ export function startApp(server: Server, store: Store, config: Config): { close:
 
   async function upgrade(req: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     socket.on('error', () => socket.destroy()); // a connection that breaks is no news
+    await answered(socket);
     try {
       const { path, query } = parseTarget(req);
       access.checkHost(req);
@@ -158,6 +159,12 @@ export function startApp(server: Server, store: Store, config: Config): { close:
     } catch (error) {
       refuseUpgrade(req, socket as Socket, error);
     }
+  }
+
+  /** Requests that were pipelined before an upgrade are answered first: until then the socket is theirs. */
+  async function answered(socket: Duplex): Promise<void> {
+    const pending = answering.get(socket);
+    if (pending) await new Promise((resolve) => pending.once('close', resolve));
   }
 
   /** Plain HTTP on the raw socket: the same answers, in the same words, as to any other request. */
