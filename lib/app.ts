@@ -145,6 +145,8 @@ export function startApp(server: Server, store: Store, config: Config): { close:
   async function upgrade(req: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     socket.on('error', () => socket.destroy()); // a connection that breaks is no news
     await answered(socket);
+    const isWebSocket = req.headers.upgrade?.toLowerCase() === 'websocket';
+    if (!isWebSocket && req.method !== 'CONNECT') return ignoreUpgrade(req, socket, head);
     try {
       const { path, query } = parseTarget(req);
       access.checkHost(req);
@@ -159,6 +161,20 @@ export function startApp(server: Server, store: Store, config: Config): { close:
     } catch (error) {
       refuseUpgrade(req, socket as Socket, error);
     }
+  }
+
+  /**
+   * Java's client offers h2c with every first request, `curl --http2` too. RFC 9110 §7.8 lets us ignore it:
+   * the request goes in once more, without the offer.
+   */
+  function ignoreUpgrade(req: IncomingMessage, socket: Duplex, head: Buffer): void {
+    let lines = `${req.method} ${req.url} HTTP/1.1\r\n`;
+    for (let i = 0; i < req.rawHeaders.length; i += 2) {
+      const [name, value] = req.rawHeaders.slice(i, i + 2) as [string, string];
+      if (!/^(upgrade|connection|http2-settings)$/i.test(name)) lines += `${name}: ${value}\r\n`;
+    }
+    socket.unshift(Buffer.concat([Buffer.from(`${lines}\r\n`, 'latin1'), head]));
+    server.emit('connection', socket);
   }
 
   /** Requests that were pipelined before an upgrade are answered first: until then the socket is theirs. */
@@ -225,6 +241,7 @@ export function startApp(server: Server, store: Store, config: Config): { close:
   server.on('request', answer);
   server.on('checkContinue', answer);
   server.on('upgrade', upgrade);
+  server.on('connect', upgrade); // a proxy we are not: refused like any upgrade to nowhere
   server.on('clientError', refuseMalformed);
   return { close };
 }

@@ -20,7 +20,7 @@ function createCustomer(name: string, more = ''): string {
   const body = JSON.stringify({ name });
   return (
     `POST /api/customers HTTP/1.1\r\n${HOST}${more}Content-Type: application/json\r\n` +
-    `Content-Length: ${body.length}\r\n\r\n${body}`
+    `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
   );
 }
 
@@ -35,4 +35,20 @@ test('a stream that is opened behind a request begins after its answer', async (
   const handshake = `GET /ws HTTP/1.1\r\n${HOST}${UPGRADE}\r\n`;
   const text = await raw(server.port, Buffer.concat([Buffer.from(createCustomer('Ada') + handshake), cut]));
   assert.deepEqual(statuses(text), [201, 101]);
+});
+
+test('an offer of HTTP/2, as curl and Java make it, is ignored, and the request is answered', async () => {
+  const offer = 'Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAA\r\n';
+  const last = `GET /ws HTTP/1.1\r\n${HOST}Connection: close\r\n\r\n`;
+  const posts = createCustomer('Ada') + createCustomer('Ünï', offer) + createCustomer('Bob');
+  const text = await raw(server.port, posts + last);
+  assert.deepEqual(statuses(text), [201, 201, 201, 400]);
+  assert.match(text, /Ada[\s\S]*Bob/);
+  assert.match(Buffer.from(text, 'latin1').toString(), /Ünï/);
+});
+
+test('CONNECT is refused with a problem', async () => {
+  const text = await raw(server.port, `CONNECT localhost:80 HTTP/1.1\r\n${HOST}\r\n`);
+  assert.deepEqual(statuses(text), [404]);
+  assert.match(text, /application\/problem\+json/);
 });
