@@ -26,6 +26,7 @@ type Route = { path: RegExp; methods: Record<string, Handler> };
 export function listen({ port, host }: Config): Promise<Server> {
   const server = createServer({
     maxHeaderSize: 16 * 1024,
+    requireHostHeader: false, // `access` looks for it, and answers with a problem
     headersTimeout: 10_000,
     requestTimeout: 12_000,
     connectionsCheckingInterval: 1000, // limits are only looked at so often: 30 s by default
@@ -197,6 +198,10 @@ export function startApp(server: Server, store: Store, config: Config): { close:
     const res = answering.get(socket);
     const isBroken = error.code === 'ECONNRESET' || !socket.writable || res?.headersSent;
     if (isBroken) return void socket.destroy();
+    if (res?.req.complete) {
+      res.shouldKeepAlive = false; // the request before it was well-formed, and gets its own answer
+      return;
+    }
     const problem = malformedProblem(error.code);
     const body = JSON.stringify(problem);
     socket.end(
@@ -240,6 +245,9 @@ export function startApp(server: Server, store: Store, config: Config): { close:
 
   server.on('request', answer);
   server.on('checkContinue', answer);
+  server.on('checkExpectation', (req, res) =>
+    sendProblem(req, res, new Problem(417, 'Only "Expect: 100-continue" can be met.')),
+  );
   server.on('upgrade', upgrade);
   server.on('connect', upgrade); // a proxy we are not: refused like any upgrade to nowhere
   server.on('clientError', refuseMalformed);
