@@ -247,6 +247,14 @@ export function createHub(
     schedule();
   });
 
+  // What the log holds at the start was announced before; and /healthz shall know where it stands at once.
+  readHead().then(
+    () => {
+      counters.events = 0;
+    },
+    () => {}, // the first turn tries again
+  );
+
   return {
     clients,
     counters,
