@@ -17,9 +17,15 @@ export function createAccess(config: Config) {
   const tokenHash = config.apiToken === undefined ? undefined : hash(config.apiToken);
 
   return {
-    /** @throws {Problem} 421 if the Host is not one of ours (RFC 9110 §15.5.20) */
+    /** @throws {Problem} 421 if the Host is not one of ours (RFC 9110 §15.5.20), 400 if it isn't there once */
     checkHost(req: IncomingMessage): void {
       const host = req.headers.host;
+      const isOne = host === undefined ? req.httpVersion === '1.0' : countHosts(req.rawHeaders) === 1;
+      if (!isOne) {
+        throw new Problem(400, 'A request needs exactly one Host header (RFC 9112 §3.2).', {
+          headers: { Connection: 'close' }, // whoever sent it may see other borders between requests than we do
+        });
+      }
       if (!isHostChecked || host === undefined) return;
       const name = host.replace(/:\d*$/, '').toLowerCase();
       if (!hosts.has(name)) {
@@ -75,6 +81,13 @@ export function createAccess(config: Config) {
       );
     },
   };
+}
+
+/** Node keeps the first of several, and a proxy before us may have read the last. */
+function countHosts(rawHeaders: string[]): number {
+  let count = 0;
+  for (let i = 0; i < rawHeaders.length; i += 2) if (/^host$/i.test(rawHeaders[i]!)) count += 1;
+  return count;
 }
 
 /** By its host alone: behind a proxy that ends TLS we can't know our own scheme. */

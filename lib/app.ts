@@ -26,6 +26,7 @@ type Route = { path: RegExp; methods: Record<string, Handler> };
 export function listen({ port, host }: Config): Promise<Server> {
   const server = createServer({
     maxHeaderSize: 16 * 1024,
+    requireHostHeader: false, // `access` looks for it, and answers with a problem
     headersTimeout: 10_000,
     requestTimeout: 12_000,
     connectionsCheckingInterval: 1000, // limits are only looked at so often: 30 s by default
@@ -142,6 +143,9 @@ export function startApp(server: Server, store: Store, config: Config): { close:
 
   async function upgrade(req: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     socket.on('error', () => socket.destroy()); // a connection that breaks is no news
+    await answered(socket);
+    const isWebSocket = req.headers.upgrade?.toLowerCase() === 'websocket';
+    if (!isWebSocket && req.method !== 'CONNECT') return ignoreUpgrade(req, socket, head);
     try {
       const { path, query } = parseTarget(req);
       access.checkHost(req);
@@ -158,6 +162,26 @@ export function startApp(server: Server, store: Store, config: Config): { close:
     }
   }
 
+  /**
+   * Java's client offers h2c with every first request, `curl --http2` too. RFC 9110 §7.8 lets us ignore it:
+   * the request goes in once more, without the offer.
+   */
+  function ignoreUpgrade(req: IncomingMessage, socket: Duplex, head: Buffer): void {
+    let lines = `${req.method} ${req.url} HTTP/1.1\r\n`;
+    for (let i = 0; i < req.rawHeaders.length; i += 2) {
+      const [name, value] = req.rawHeaders.slice(i, i + 2) as [string, string];
+      if (!/^(upgrade|connection|http2-settings)$/i.test(name)) lines += `${name}: ${value}\r\n`;
+    }
+    socket.unshift(Buffer.concat([Buffer.from(`${lines}\r\n`, 'latin1'), head]));
+    server.emit('connection', socket);
+  }
+
+  /** Requests that were pipelined before an upgrade are answered first: until then the socket is theirs. */
+  async function answered(socket: Duplex): Promise<void> {
+    const pending = answering.get(socket);
+    if (pending) await new Promise((resolve) => pending.once('close', resolve));
+  }
+
   /** Plain HTTP on the raw socket: the same answers, in the same words, as to any other request. */
   function refuseUpgrade(req: IncomingMessage, socket: Socket, error: unknown): void {
     const res = new ServerResponse(req);
@@ -172,6 +196,10 @@ export function startApp(server: Server, store: Store, config: Config): { close:
     const res = answering.get(socket);
     const isBroken = error.code === 'ECONNRESET' || !socket.writable || res?.headersSent;
     if (isBroken) return void socket.destroy();
+    if (res?.req.complete) {
+      res.shouldKeepAlive = false; // the request before it was well-formed, and gets its own answer
+      return;
+    }
     const problem = malformedProblem(error.code);
     const body = JSON.stringify(problem);
     socket.end(
@@ -217,7 +245,11 @@ export function startApp(server: Server, store: Store, config: Config): { close:
   server.on('connection', (socket: Socket) => socket.once('close', () => answering.delete(socket)));
   server.on('request', answer);
   server.on('checkContinue', answer);
+  server.on('checkExpectation', (req, res) =>
+    sendProblem(req, res, new Problem(417, 'Only "Expect: 100-continue" can be met.')),
+  );
   server.on('upgrade', upgrade);
+  server.on('connect', upgrade); // a proxy we are not: refused like any upgrade to nowhere
   server.on('clientError', refuseMalformed);
   return { close };
 }

@@ -88,7 +88,7 @@ export function parseEtagList(header: string | undefined, field: string): EtagLi
   if (header === undefined) return undefined;
   if (header.trim() === '*') return '*';
   const tags = header.match(/(W\/)?"[\x21\x23-\x7e\x80-\xff]*"/g) ?? [];
-  const isList = /^[\s,]*(?:W\/)?"[^"\s]*"(?:[\s,]*,[\s,]*(?:W\/)?"[^"\s]*")*[\s,]*$/.test(header);
+  const isList = /^[\s,]*(?:W\/)?"[^"\s]*"(?:\s*,[\s,]*(?:W\/)?"[^"\s]*")*[\s,]*$/.test(header);
   if (!isList) throw new Problem(400, `${field} must be * or entity tags in double quotes, such as "abc".`);
   return tags;
 }

@@ -114,7 +114,14 @@ function sourceProblem(value: unknown): string | undefined {
 }
 
 function dataProblem(value: unknown): string | undefined {
-  return isNestedDeeper(value, MAX_NESTING) ? `must be nested at most ${MAX_NESTING} deep` : undefined;
+  if (isNestedDeeper(value, MAX_NESTING)) return `must be nested at most ${MAX_NESTING} deep`;
+  return hasInfinity(value) ? 'has a number that is too large: send it as a string' : undefined;
+}
+
+/** `1e999` is JSON, but to JavaScript it is Infinity, which would be written as null. */
+function hasInfinity(value: unknown): boolean {
+  if (typeof value === 'number') return !Number.isFinite(value);
+  return typeof value === 'object' && value !== null && Object.values(value).some(hasInfinity);
 }
 
 function isNestedDeeper(value: unknown, levels: number): boolean {

@@ -23,7 +23,7 @@ export type Stream = {
   encode: Encode;
   types: TypeFilter;
   isOpen: () => boolean;
-  /** Calls back when nothing was read from or sent to the socket for so long; 0 turns it off. */
+  /** Calls back when nothing was read from or sent to the socket for so long; 0, with the same callback, turns it off. */
   onStall: (milliseconds: number, callback: () => void) => void;
   /** A farewell in the transport's own manner. */
   close: () => void;
@@ -161,10 +161,10 @@ export function createHub(
     client.out.write(bytes);
     if (client.out.writableLength <= HIGH_WATER_BYTES) return;
     client.isLagging = true;
-    client.onStall(PATIENCE_HEARTBEATS * heartbeatMs, () => client.destroy());
+    client.onStall(PATIENCE_HEARTBEATS * heartbeatMs, client.destroy);
     client.out.once('drain', () => {
       client.isLagging = false;
-      client.onStall(0, () => client.destroy());
+      client.onStall(0, client.destroy);
       wakeClient(client);
     });
   }
@@ -246,6 +246,14 @@ export function createHub(
     isHeadStale = true;
     schedule();
   });
+
+  // What the log holds at the start was announced before; and /healthz shall know where it stands at once.
+  readHead().then(
+    () => {
+      counters.events = 0;
+    },
+    () => {}, // the first turn tries again
+  );
 
   return {
     clients,

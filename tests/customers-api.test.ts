@@ -175,6 +175,18 @@ test('a malformed If-Match is a 400', async () => {
   assert.equal((await get(url)).status, 200);
 });
 
+test('reading a long If-Match takes time in proportion to its length', async () => {
+  const { parseEtagList } = await import('../lib/customer.ts');
+  const milliseconds = (commas: number) => {
+    const startedAt = performance.now();
+    assert.throws(() => parseEtagList(`"a"${','.repeat(commas)}x`, 'If-Match'), /entity tags/);
+    return performance.now() - startedAt;
+  };
+  const short = milliseconds(15_000);
+  const long = milliseconds(150_000); // 100 times as long, were it quadratic: some 10 s
+  assert.ok(long < 20 * short + 500, `${short} ms and ${long} ms`);
+});
+
 test('every bad field is named, unknown ones too, and nothing is written', async () => {
   const before = await lastSeq();
   assertRefused(await post(customers, {}), ['#/name']);

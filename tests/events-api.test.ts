@@ -85,6 +85,12 @@ test('data nested 64 deep is stored, and 65 deep is refused', async () => {
   assert.equal((await post(events, nested(20_000))).status, 422);
 });
 
+test('a number that JavaScript cannot hold is refused instead of becoming null', async () => {
+  for (const data of ['1e400', '{"deep":[-1e999]}']) {
+    assert.deepEqual(pointersOf((await post(events, `{"data":${data}}`)).body), ['#/data']);
+  }
+});
+
 test('a repeat with the same Idempotency-Key is answered with the same event', async () => {
   const key = { 'Idempotency-Key': 'ring-1' };
   const first = await post(events, { message: 'once' }, key);

@@ -61,6 +61,16 @@ test('after SIGTERM the database is closed whole: no log beside it, and everythi
   db.close();
 });
 
+test('a restarted server knows at once where its log stands, and counts only what it announces itself', async () => {
+  const first = await startServer();
+  const { body: event } = await post(`${first.url}/api/events`, { message: 'before' });
+  await first.stop();
+  const second = await startServer({ DATABASE_URL: first.databaseFile });
+  assert.equal((await get(`${second.url}/healthz`)).body.lastEventId, event.id);
+  assert.match((await get(`${second.url}/metrics`)).text, /^changebell_events_total 0$/m);
+  await second.stop();
+});
+
 test('a request in flight is finished, reads are still answered, writes are 503, and connections close', async () => {
   const server = await startServer();
   const body = '{"name":"Ada"}';

@@ -126,6 +126,7 @@ test('a stalled WebSocket and a stalled event stream hold nobody up, stay within
   assert.deepEqual(seqsOf(healthy.events()), expected);
   assert.deepEqual(seqsOf(bySocket.filter((frame) => !isOwn(frame))), expected);
   assert.deepEqual(seqsOf(byStream.filter((frame) => !isOwn(frame))), expected);
+  assert.equal(server.output.stderr, '', 'no listener is left behind each time that a client lagged');
   stalled.socket.socket.destroy();
   stalled.stream.socket.destroy();
   await healthy.close();
