@@ -101,6 +101,12 @@ export function startApp(server: Server, store: Store, config: Config): { close:
     }
   }
 
+  /** The answer that is under way on this connection. */
+  function answerOn(socket: Duplex): ServerResponse | undefined {
+    const res = answering.get(socket);
+    return res && isUnfinished(res) ? res : undefined;
+  }
+
   async function dispatch(req: IncomingMessage, res: ServerResponse): Promise<void> {
     const { path, query } = parseTarget(req);
     const method = req.method ?? '';
@@ -178,7 +184,7 @@ export function startApp(server: Server, store: Store, config: Config): { close:
 
   /** Requests that were pipelined before an upgrade are answered first: until then the socket is theirs. */
   async function answered(socket: Duplex): Promise<void> {
-    const pending = answering.get(socket);
+    const pending = answerOn(socket);
     if (pending) await new Promise((resolve) => pending.once('close', resolve));
   }
 
@@ -193,7 +199,7 @@ export function startApp(server: Server, store: Store, config: Config): { close:
 
   /** What `node:http` could not read as a request, or gave up on. */
   function refuseMalformed(error: NodeJS.ErrnoException, socket: Duplex): void {
-    const res = answering.get(socket);
+    const res = answerOn(socket);
     const isBroken = error.code === 'ECONNRESET' || !socket.writable || res?.headersSent;
     if (isBroken) return void socket.destroy();
     if (res?.req.complete) {
@@ -217,11 +223,11 @@ export function startApp(server: Server, store: Store, config: Config): { close:
     NetServer.prototype.close.call(server); // http's own close would cut idle connections at once
     await within(DRAIN_MS, finishRequests());
     const streams = [...hub.clients].map(
-      (client) => new Promise<void>((resolve) => client.out.once('close', resolve)),
+      ({ stream }) => new Promise<void>((resolve) => stream.out.once('close', resolve)),
     );
     hub.close();
     await within(CLOSE_MS, Promise.all(streams));
-    for (const client of hub.clients) client.destroy();
+    for (const { stream } of hub.clients) stream.destroy();
     server.closeAllConnections();
     health.close();
     await store.close();
@@ -236,10 +242,8 @@ export function startApp(server: Server, store: Store, config: Config): { close:
 
   /** Open event streams are answers too, but they would never end by themselves. */
   function unfinished(): ServerResponse[] {
-    const streams = new Set<Duplex | Writable>([...hub.clients].map((client) => client.out));
-    return [...answering.values()].filter(
-      (res) => !res.writableFinished && !res.destroyed && !streams.has(res),
-    );
+    const streams = new Set<Duplex | Writable>([...hub.clients].map(({ stream }) => stream.out));
+    return [...answering.values()].filter((res) => isUnfinished(res) && !streams.has(res));
   }
 
   server.on('connection', (socket: Socket) => socket.once('close', () => answering.delete(socket)));
@@ -252,6 +256,10 @@ export function startApp(server: Server, store: Store, config: Config): { close:
   server.on('connect', upgrade); // a proxy we are not: refused like any upgrade to nowhere
   server.on('clientError', refuseMalformed);
   return { close };
+}
+
+function isUnfinished(res: ServerResponse): boolean {
+  return !res.writableFinished && !res.destroyed;
 }
 
 /** Waits for it, but no longer than this. */

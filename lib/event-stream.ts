@@ -1,9 +1,11 @@
 // A server-sent-events response as a client of the hub (HTML Standard §9.2). It ends with the
 // connection instead of chunked encoding, so that the same bytes can go to every client.
-import { parseCursor, parseTypes } from './event.ts';
-import { encodeEventStream } from './frames.ts';
+import type { ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { parseCursor, parseTypes, type TypeFilter } from './event.ts';
+import { EVENT_STREAM } from './frames.ts';
 import { type Call, queryValue } from './http.ts';
-import type { Hub } from './hub.ts';
+import type { Hub, Stream } from './hub.ts';
 import { Problem } from './problem.ts';
 
 /** Does the caller ask for a stream rather than a page? */
@@ -30,22 +32,43 @@ export async function openEventStream({ req, res, query }: Call, hub: Hub): Prom
   if (req.method === 'HEAD') return void res.end();
   res.write('retry: 2000\n\n');
   req.socket.setKeepAlive(true, 15_000); // no pings here: the kernel finds dead connections
-  const client = hub.add(
-    {
-      transport: 'event-stream',
-      source: '/api/events',
-      out: res,
-      encode: encodeEventStream,
-      types,
-      isOpen: () => !res.destroyed && !res.writableEnded,
-      onStall: (milliseconds, callback) => req.socket.setTimeout(milliseconds, callback),
-      close: () => res.end(),
-      destroy: () => res.destroy(),
-    },
-    start,
-  );
+  const client = hub.add(new EventStream(res, req.socket, types), start);
   res.on('close', () => hub.remove(client));
   res.on('error', () => hub.remove(client));
+}
+
+class EventStream implements Stream {
+  readonly transport = EVENT_STREAM;
+  readonly out: ServerResponse;
+  readonly socket: Socket;
+  readonly types: TypeFilter;
+
+  constructor(out: ServerResponse, socket: Socket, types: TypeFilter) {
+    this.out = out;
+    this.socket = socket;
+    this.types = types;
+  }
+
+  isOpen(): boolean {
+    return !this.out.destroyed && !this.out.writableEnded;
+  }
+
+  cutOffAfter(milliseconds: number): void {
+    this.socket.setTimeout(milliseconds, cutOff);
+  }
+
+  close(): void {
+    this.out.end();
+  }
+
+  destroy(): void {
+    this.out.destroy();
+  }
+}
+
+/** Ends a connection that took no byte for too long; one function, so that it can be taken off again. */
+export function cutOff(this: Socket): void {
+  this.destroy();
 }
 
 /** 503 for one stream too many. */

@@ -2,15 +2,22 @@
 // WebSocket frame is not masked (RFC 6455 §5.1), so the same bytes are right for all of them.
 
 /** Turns the JSON texts of CloudEvents, with their ids, into bytes. */
-export type Encode = (items: { id: string; json: string }[]) => Buffer;
+type Encode = (items: { id: string; json: string }[]) => Buffer;
+
+/** How a transport writes. */
+export type Transport = {
+  name: 'websocket' | 'sse';
+  /** The events' `source` for the server's own frames. */
+  source: '/ws' | '/api/events';
+  encode: Encode;
+  /** What a living client answers, where the transport has such a thing. */
+  ping?: Buffer;
+};
 
 const FIN_TEXT = 0x81;
 
-/** A ping without payload: FIN and opcode 9, length 0 (RFC 6455 §5.5.2). */
-export const PING_FRAME = Buffer.from([0x89, 0x00]);
-
 /** One text frame for each event: a header of 2, 4 or 10 bytes, then the JSON (RFC 6455 §5.2). */
-export const encodeWebSocket: Encode = (items) => {
+const encodeWebSocket: Encode = (items) => {
   const lengths = items.map((item) => Buffer.byteLength(item.json));
   const total = lengths.reduce((sum, length) => sum + headerLength(length) + length, 0);
   const bytes = Buffer.allocUnsafeSlow(total); // not from the pool: it would keep 8 KiB alive for each
@@ -23,8 +30,18 @@ export const encodeWebSocket: Encode = (items) => {
 };
 
 /** One block for each event: `id:` and `data:`, ended by an empty line (HTML Standard §9.2.6). */
-export const encodeEventStream: Encode = (items) =>
+const encodeEventStream: Encode = (items) =>
   Buffer.from(items.map((item) => `id: ${item.id}\ndata: ${item.json}\n\n`).join(''));
+
+export const WEBSOCKET: Transport = {
+  name: 'websocket',
+  source: '/ws',
+  encode: encodeWebSocket,
+  ping: Buffer.from([0x89, 0x00]), // FIN and opcode 9, without payload (RFC 6455 §5.5.2)
+};
+
+/** Server-sent events have no ping: the kernel finds out about dead connections. */
+export const EVENT_STREAM: Transport = { name: 'sse', source: '/api/events', encode: encodeEventStream };
 
 function headerLength(payloadLength: number): number {
   return payloadLength < 126 ? 2 : payloadLength < 65_536 ? 4 : 10;

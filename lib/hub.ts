@@ -2,61 +2,57 @@
 // handed to it; whoever stands below the head and has room gets the next chunk of the log. That one
 // rule is live delivery, resume, replay, and slow readers. Nothing is queued per client: the log is.
 import type { Writable } from 'node:stream';
-import { type Cursor, eventId, type StoredEvent, type TypeFilter, toCloudEvent } from './event.ts';
-import { type Encode, PING_FRAME } from './frames.ts';
+import { createChunks } from './chunks.ts';
+import { type Cursor, eventId, type TypeFilter } from './event.ts';
+import type { Transport } from './frames.ts';
+import { createHeartbeats } from './heartbeats.ts';
 import type { Store } from './store.ts';
 
 const HIGH_WATER_BYTES = 256 * 1024; // unsent bytes above which a client lags: not pushed to until it drains
-const CHUNK_BYTES = 128 * 1024;
-const CHUNK_EVENTS = 256;
-const MAX_CHUNKS = 128;
 const SLICE_MS = 2; // then HTTP has its turn: a fan-out must not hold up a POST
 const RETRY_MS = 250;
-const PATIENCE_HEARTBEATS = 10;
+const NOTHING = Buffer.alloc(0);
 
-/** What a transport gives to the hub. */
-export type Stream = {
-  transport: 'websocket' | 'event-stream';
-  /** The events' `source` for the server's own frames. */
-  source: '/ws' | '/api/events';
-  out: Writable;
-  encode: Encode;
-  types: TypeFilter;
-  isOpen: () => boolean;
-  /** Calls back when nothing was read from or sent to the socket for so long; 0, with the same callback, turns it off. */
-  onStall: (milliseconds: number, callback: () => void) => void;
+/** An open connection, as its transport gives it to the hub. */
+export interface Stream {
+  readonly transport: Transport;
+  readonly types: TypeFilter;
+  /** Where the frames go. */
+  readonly out: Writable;
+  isOpen(): boolean;
+  /** From now on it is cut off if no byte is taken from it for so long; 0 turns that off. */
+  cutOffAfter(milliseconds: number): void;
   /** A farewell in the transport's own manner. */
-  close: () => void;
-  destroy: () => void;
-};
+  close(): void;
+  destroy(): void;
+}
 
 /** One stream, and where it stands. */
-export type Client = Stream & {
-  name: string;
-  connectedAt: string;
+export type Client = {
+  readonly stream: Stream;
+  readonly number: number;
+  readonly connectedAt: number;
+  /** Equal for clients that get the same bytes. */
+  readonly frameKey: string;
+  /** The last seq that was handed to it. */
   cursor: number;
+  isQueued: boolean;
   isLagging: boolean;
   isMuted: boolean;
   isHeartbeatDue: boolean;
-  unansweredPings: number;
+  /** Heartbeats since it was heard last. */
+  silentBeats: number;
 };
 
 /** Where a stream begins; `reset` says why a cursor can't be continued. */
 export type Start = { seq: number; behind: number; reset?: 'unknown-log' | 'expired' | 'ahead' };
 
-/** A stretch of the log, encoded at most once for each transport and filter. */
-type Chunk = { end: number; isFull: boolean; events: StoredEvent[]; frames: Map<string, Buffer> };
-
 export type Hub = ReturnType<typeof createHub>;
 
-export function createHub(
-  store: Store,
-  { heartbeatMs, maxClients }: { heartbeatMs: number; maxClients: number },
-) {
+export function createHub(store: Store, config: { heartbeatMs: number; maxClients: number }) {
   const clients = new Set<Client>();
-  const due = new Set<Client>(); // those who may be owed something
-  const chunks = new Map<number, Chunk>(); // by the cursor they follow; any prefix of the log stays right
-  const heartbeatFrames = new Map<string, Buffer>();
+  const queue: Client[] = []; // those who may be owed something, each at most once
+  const chunks = createChunks(store);
   const counters = { events: 0, deliveries: 0 };
   let head = 0; // the newest seq that was announced
   let isHeadStale = true;
@@ -64,7 +60,53 @@ export function createHub(
   let isClosed = false;
   let names = 0;
 
+  // --- joining and leaving
+
+  /** Judges a cursor against the database itself: it may be ahead of what was announced here. */
+  async function locate(cursor: Cursor | undefined): Promise<Start> {
+    const pruned = await readHead();
+    if (!cursor) return { seq: head, behind: 0 };
+    if (cursor.log !== store.log) return { seq: head, behind: 0, reset: 'unknown-log' };
+    if (cursor.seq > head) return { seq: head, behind: 0, reset: 'ahead' };
+    if (cursor.seq < pruned) return { seq: head, behind: 0, reset: 'expired' };
+    return { seq: cursor.seq, behind: head - cursor.seq };
+  }
+
+  /** Adds a stream; its first frame says where it stands, and then it gets all that follows. */
+  function add(stream: Stream, start: Start): Client {
+    names += 1;
+    const client: Client = {
+      stream,
+      number: names,
+      connectedAt: Date.now(),
+      frameKey: `${stream.transport.name} ${stream.types.key}`,
+      cursor: start.seq,
+      isQueued: false,
+      isLagging: false,
+      isMuted: false,
+      isHeartbeatDue: false,
+      silentBeats: 0,
+    };
+    clients.add(client);
+    if (start.reset) reset(client, start.reset);
+    else send(client, control(client, 'stream.ready', { behind: start.behind, client: nameOf(client) }));
+    enqueue(client);
+    heartbeats.announceCount();
+    return client;
+  }
+
+  function remove(client: Client): void {
+    if (clients.delete(client)) heartbeats.announceCount();
+  }
+
   // --- the turn: one slice of work, then the event loop goes round
+
+  function enqueue(client: Client): void {
+    if (client.isQueued) return;
+    client.isQueued = true;
+    queue.push(client);
+    schedule();
+  }
 
   function schedule(): void {
     if (isScheduled || isClosed) return;
@@ -74,11 +116,13 @@ export function createHub(
 
   async function turn(): Promise<void> {
     let pause = 0;
+    let served = 0;
     try {
       if (isHeadStale) await readHead();
       const sliceEnd = performance.now() + SLICE_MS;
-      for (const client of due) {
-        due.delete(client);
+      for (const client of queue) {
+        served += 1;
+        client.isQueued = false;
         const loading = serve(client);
         if (loading) await loading;
         if (performance.now() > sliceEnd) break;
@@ -87,11 +131,13 @@ export function createHub(
       console.error(`The event log cannot be read, trying again: ${(error as Error).message}`);
       pause = RETRY_MS;
     }
+    queue.splice(0, served);
     isScheduled = false;
     if (pause > 0) setTimeout(schedule, pause).unref();
-    else if (due.size > 0 || isHeadStale) schedule();
+    else if (queue.length > 0 || isHeadStale) schedule();
   }
 
+  /** Returns the seq up to which events are no longer kept. */
   async function readHead(): Promise<number> {
     isHeadStale = false;
     try {
@@ -108,86 +154,58 @@ export function createHub(
     if (seq <= head) return;
     counters.events += seq - head;
     head = seq;
-    for (const client of clients) due.add(client);
-    schedule();
+    for (const client of clients) enqueue(client);
   }
 
   /** Hands a client its next chunk. Returns a promise only if the log must be read first. */
   function serve(client: Client): Promise<void> | undefined {
-    if (client.isLagging || client.isMuted || !client.isOpen()) return undefined;
+    if (client.isLagging || client.isMuted || !client.stream.isOpen()) return undefined;
     if (client.cursor < head) {
-      const chunk = chunks.get(client.cursor);
-      due.add(client); // again, after the others
-      if (!chunk || (!chunk.isFull && chunk.end !== head)) return load(client);
-      deliver(client, chunk);
+      const chunk = chunks.find(client.cursor, head);
+      if (!chunk) return load(client);
+      client.cursor = chunk.end;
+      counters.deliveries += chunk.events.length;
+      const bytes = chunks.encode(chunk, client.stream, client.frameKey);
+      if (bytes.length > 0) send(client, bytes);
     }
-    if (client.cursor === head) {
-      due.delete(client);
-      if (client.isHeartbeatDue) sendHeartbeat(client);
-    }
+    if (client.cursor < head)
+      enqueue(client); // again, after the others
+    else if (client.isHeartbeatDue) heartbeats.send(client);
     return undefined;
   }
 
   async function load(client: Client): Promise<void> {
-    const { cursor } = client;
-    // Chunks end at multiples of 256 positions: the cursors of a herd that differ a little meet there,
-    // and then share every chunk. Near the head a chunk ends at the head: one write for a whole turn.
-    const boundary = (Math.floor(cursor / CHUNK_EVENTS) + 1) * CHUNK_EVENTS;
-    const wanted = head - cursor <= CHUNK_EVENTS ? head : boundary;
-    const stretch = await store.readEvents(cursor, wanted, CHUNK_EVENTS, CHUNK_BYTES);
-    if (cursor < stretch.pruned) return reset(client, 'expired');
-    const end = stretch.upTo;
-    chunks.delete(cursor);
-    chunks.set(cursor, { end, isFull: end < head, events: stretch.events, frames: new Map() });
-    if (chunks.size > MAX_CHUNKS) chunks.delete(chunks.keys().next().value!);
-  }
-
-  function deliver(client: Client, chunk: Chunk): void {
-    client.cursor = chunk.end;
-    const key = client.transport + client.types.key;
-    let bytes = chunk.frames.get(key);
-    if (!bytes) {
-      const wanted = chunk.events.filter((event) => client.types.matches(event.type));
-      bytes = client.encode(
-        wanted.map((event) => ({ id: eventId(store.log, event.seq), json: toCloudEvent(store.log, event) })),
-      );
-      chunk.frames.set(key, bytes);
-    }
-    counters.deliveries += chunk.events.length;
-    if (bytes.length > 0) send(client, bytes);
+    enqueue(client);
+    const isKept = await chunks.load(client.cursor, head);
+    if (!isKept) reset(client, 'expired');
   }
 
   function send(client: Client, bytes: Buffer): void {
-    client.out.write(bytes);
-    if (client.out.writableLength <= HIGH_WATER_BYTES) return;
-    client.isLagging = true;
-    client.onStall(PATIENCE_HEARTBEATS * heartbeatMs, client.destroy);
-    client.out.once('drain', () => {
-      client.isLagging = false;
-      client.onStall(0, client.destroy);
-      wakeClient(client);
-    });
+    const { out } = client.stream;
+    out.write(bytes);
+    if (out.writableLength > HIGH_WATER_BYTES) waitForDrain(client);
   }
 
-  function wakeClient(client: Client): void {
-    if (!clients.has(client)) return;
-    due.add(client);
-    schedule();
+  /** Nothing is pushed to a client that lags; once its socket has drained, it is served from the log. */
+  function waitForDrain(client: Client): void {
+    if (client.isLagging) return;
+    client.isLagging = true;
+    client.stream.cutOffAfter(heartbeats.patienceMs);
+    client.stream.out.write(NOTHING, () => {
+      client.isLagging = false;
+      client.stream.cutOffAfter(0);
+      if (clients.has(client)) enqueue(client);
+    });
   }
 
   // --- the server's own frames
 
   function control(client: Client, type: string, data: object): Buffer {
+    const { transport } = client.stream;
     const id = eventId(store.log, client.cursor);
-    const event = {
-      specversion: '1.0',
-      id,
-      source: client.source,
-      type,
-      time: new Date().toISOString(),
-      data,
-    };
-    return client.encode([{ id, json: JSON.stringify(event) }]);
+    const time = new Date().toISOString();
+    const event = { specversion: '1.0', id, source: transport.source, type, time, data };
+    return transport.encode([{ id, json: JSON.stringify(event) }]);
   }
 
   function reset(client: Client, reason: string): void {
@@ -195,52 +213,13 @@ export function createHub(
     send(client, control(client, 'stream.reset', { reason }));
   }
 
-  /** A ping goes with it: a browser can't see pings, and a dead connection can't answer them. */
-  function sendHeartbeat(client: Client): void {
-    client.isHeartbeatDue = false;
-    const key = `${client.transport} ${head} ${clients.size}`;
-    let bytes = heartbeatFrames.get(key);
-    if (!bytes) {
-      bytes = control(client, 'stream.heartbeat', { clients: clients.size });
-      if (client.transport === 'websocket') bytes = Buffer.concat([PING_FRAME, bytes]);
-      heartbeatFrames.set(key, bytes);
-    }
-    send(client, bytes);
-  }
-
-  function beat(): void {
-    heartbeatFrames.clear();
-    for (const client of clients) {
-      client.isHeartbeatDue = true;
-      due.add(client);
-    }
-    schedule();
-  }
-
-  const heartbeat = setInterval(() => {
-    for (const client of clients) {
-      if (client.isMuted || client.transport !== 'websocket') continue;
-      if (client.unansweredPings >= 2 && client.out.writableLength === 0) client.destroy();
-      client.unansweredPings += 1;
-    }
-    beat();
-  }, heartbeatMs);
-
-  let countTimer: NodeJS.Timeout | undefined;
-  let lastCount = 0;
-
-  /** Tells everyone how many clients there are, at most once a second. */
-  function announceCount(): void {
-    if (countTimer || isClosed) return;
-    countTimer = setTimeout(
-      () => {
-        countTimer = undefined;
-        lastCount = performance.now();
-        beat();
-      },
-      Math.max(0, lastCount + 1000 - performance.now()),
-    );
-  }
+  const heartbeats = createHeartbeats(clients, config.heartbeatMs, {
+    control,
+    send,
+    enqueue,
+    waitForDrain,
+    position: () => head,
+  });
 
   store.onCommit(() => {
     isHeadStale = true;
@@ -258,44 +237,11 @@ export function createHub(
   return {
     clients,
     counters,
-
-    /** Judges a cursor against the database itself: it may be ahead of what was announced here. */
-    async locate(cursor: Cursor | undefined): Promise<Start> {
-      const pruned = await readHead();
-      if (!cursor) return { seq: head, behind: 0 };
-      if (cursor.log !== store.log) return { seq: head, behind: 0, reset: 'unknown-log' };
-      if (cursor.seq > head) return { seq: head, behind: 0, reset: 'ahead' };
-      if (cursor.seq < pruned) return { seq: head, behind: 0, reset: 'expired' };
-      return { seq: cursor.seq, behind: head - cursor.seq };
-    },
-
-    isFull: () => clients.size >= maxClients,
-
-    /** Adds a stream; its first frame says where it stands, and then it gets all that follows. */
-    add(stream: Stream, start: Start): Client {
-      names += 1;
-      const client: Client = {
-        ...stream,
-        name: `client-${names}`,
-        connectedAt: new Date().toISOString(),
-        cursor: start.seq,
-        isLagging: false,
-        isMuted: false,
-        isHeartbeatDue: false,
-        unansweredPings: 0,
-      };
-      clients.add(client);
-      if (start.reset) reset(client, start.reset);
-      else send(client, control(client, 'stream.ready', { behind: start.behind, client: client.name }));
-      wakeClient(client);
-      announceCount();
-      return client;
-    },
-
-    remove(client: Client): void {
-      due.delete(client);
-      if (clients.delete(client)) announceCount();
-    },
+    locate,
+    add,
+    remove,
+    isFull: () => clients.size >= config.maxClients,
+    head: () => head,
 
     /** Sends a client nothing for a while; then it is served from the log like any other that was away. */
     mute(client: Client, seconds: number): void {
@@ -303,31 +249,32 @@ export function createHub(
       client.isMuted = true;
       const unmute = () => {
         client.isMuted = false;
-        client.unansweredPings = 0;
-        wakeClient(client);
+        client.silentBeats = 0;
+        enqueue(client);
       };
       setTimeout(unmute, seconds * 1000).unref();
     },
 
-    head: () => head,
-
     /** The lab's view of every stream. */
     list: () =>
       [...clients].map((client) => ({
-        client: client.name,
-        transport: client.transport === 'websocket' ? 'websocket' : 'sse',
+        client: nameOf(client),
+        transport: client.stream.transport.name,
         lastEventId: eventId(store.log, client.cursor),
         behind: head - client.cursor,
-        bufferedBytes: client.out.writableLength,
-        connectedAt: client.connectedAt,
+        bufferedBytes: client.stream.out.writableLength,
+        connectedAt: new Date(client.connectedAt).toISOString(),
       })),
 
     /** Stops serving; says goodbye to every client, each in its transport's manner. */
     close(): void {
       isClosed = true;
-      clearInterval(heartbeat);
-      clearTimeout(countTimer);
-      for (const client of clients) client.close();
+      heartbeats.stop();
+      for (const client of clients) client.stream.close();
     },
   };
+}
+
+function nameOf(client: Client): string {
+  return `client-${client.number}`;
 }

@@ -4,11 +4,11 @@ import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
-import { parseCursor, parseTypes } from './event.ts';
-import { tooManyClients } from './event-stream.ts';
-import { encodeWebSocket } from './frames.ts';
+import { parseCursor, parseTypes, type TypeFilter } from './event.ts';
+import { cutOff, tooManyClients } from './event-stream.ts';
+import { WEBSOCKET } from './frames.ts';
 import { queryValue } from './http.ts';
-import type { Client, Hub } from './hub.ts';
+import type { Client, Hub, Stream } from './hub.ts';
 import { Problem } from './problem.ts';
 
 const MAX_MESSAGE_BYTES = 4096;
@@ -40,20 +40,7 @@ export function createWebSockets(hub: Hub, { isLabOn }: { isLabOn: boolean }) {
     if (hub.isFull()) throw tooManyClients();
     if (socket.destroyed) return;
     const ws = shakeHands(req, socket, head);
-    const client = hub.add(
-      {
-        transport: 'websocket',
-        source: '/ws',
-        out: socket,
-        encode: encodeWebSocket,
-        types,
-        isOpen: () => ws.readyState === ws.OPEN, // never a frame after a close frame (RFC 6455 §5.5.1)
-        onStall: (milliseconds, callback) => (socket as Socket).setTimeout(milliseconds, callback),
-        close: () => ws.close(1001, 'The server is stopping.'),
-        destroy: () => socket.destroy(),
-      },
-      start,
-    );
+    const client = hub.add(new WebSocketStream(ws, socket as Socket, types), start);
     listen(ws, client);
   }
 
@@ -87,15 +74,16 @@ export function createWebSockets(hub: Hub, { isLabOn }: { isLabOn: boolean }) {
       if (isFlood) ws.close(1008, `At most ${MAX_MESSAGES} messages in 10 s.`);
     };
     ws.on('pong', () => {
-      client.unansweredPings = 0;
+      client.silentBeats = 0;
     });
     ws.on('ping', (data) => {
-      client.unansweredPings = 0;
+      client.silentBeats = 0;
       // Who pings and doesn't read must not fill our memory with pongs.
-      if (client.out.writableLength < MAX_UNSENT_FOR_PONG && ws.readyState === ws.OPEN) ws.pong(data, false);
+      const { writableLength } = client.stream.out;
+      if (writableLength < MAX_UNSENT_FOR_PONG && ws.readyState === ws.OPEN) ws.pong(data, false);
     });
     ws.on('message', (data, isBinary) => {
-      client.unansweredPings = 0;
+      client.silentBeats = 0;
       countMessage();
       if (isLabOn && !isBinary) obeyLab(client, String(data));
     });
@@ -106,13 +94,44 @@ export function createWebSockets(hub: Hub, { isLabOn }: { isLabOn: boolean }) {
   /** The failure lab: a client may harm its own connection, to see that nothing is lost. */
   function obeyLab(client: Client, text: string): void {
     const order = parseOrder(text);
-    if (order.lab === 'cut') client.destroy();
+    if (order.lab === 'cut') client.stream.destroy();
     const { seconds } = order;
     if (order.lab === 'mute' && typeof seconds === 'number' && seconds >= 1 && seconds <= 60)
       hub.mute(client, seconds);
   }
 
   return { accept };
+}
+
+/** A class, so that ten thousand idle sockets share these functions. */
+class WebSocketStream implements Stream {
+  readonly transport = WEBSOCKET;
+  readonly ws: WebSocket;
+  readonly out: Socket;
+  readonly types: TypeFilter;
+
+  constructor(ws: WebSocket, out: Socket, types: TypeFilter) {
+    this.ws = ws;
+    this.out = out;
+    this.types = types;
+  }
+
+  /** Never a frame after a close frame (RFC 6455 §5.5.1). */
+  isOpen(): boolean {
+    return this.ws.readyState === this.ws.OPEN;
+  }
+
+  cutOffAfter(milliseconds: number): void {
+    this.out.setTimeout(milliseconds, cutOff);
+  }
+
+  close(): void {
+    this.ws.close(1001, 'The server is stopping.');
+  }
+
+  destroy(): void {
+    this.out.destroy();
+  }
 }
 
 function parseOrder(text: string): { lab?: unknown; seconds?: unknown } {

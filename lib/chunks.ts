@@ -1,0 +1,58 @@
+// Stretches of the log, read once and encoded once for everyone who stands at their beginning. After a
+// restart thousands of clients ask for the same stretch from cursors that differ a little: chunks end at
+// multiples of 256 positions, so cursors meet after the first one, and from there on share every chunk.
+// The log only grows at its end, so any stretch of it stays right for as long as it is kept here.
+import { eventId, type StoredEvent, type TypeFilter, toCloudEvent } from './event.ts';
+import type { Transport } from './frames.ts';
+import type { Store } from './store.ts';
+
+const CHUNK_EVENTS = 256;
+const CHUNK_BYTES = 128 * 1024;
+const MAX_CHUNKS = 128;
+
+/**
+ * The events after a cursor up to `end`, as bytes for each transport and filter that asked for them. One that
+ * ended at the head is read anew once the log has grown: who resumes there wants more than one event a write.
+ */
+export type Chunk = { end: number; isFull: boolean; events: StoredEvent[]; frames: Map<string, Buffer> };
+
+/** What the bytes depend on; equal readers have an equal key. */
+type Reader = { transport: Transport; types: TypeFilter };
+
+export function createChunks(store: Store) {
+  const chunks = new Map<number, Chunk>(); // by the cursor that they follow
+
+  return {
+    /** The chunk after a cursor; undefined if it must be read first. */
+    find(cursor: number, head: number): Chunk | undefined {
+      const chunk = chunks.get(cursor);
+      return chunk && (chunk.isFull || chunk.end === head) ? chunk : undefined;
+    },
+
+    /** Reads the chunk after a cursor; false if the log is no longer kept there. */
+    async load(cursor: number, head: number): Promise<boolean> {
+      const boundary = (Math.floor(cursor / CHUNK_EVENTS) + 1) * CHUNK_EVENTS;
+      const wanted = head - cursor <= CHUNK_EVENTS ? head : boundary; // near the head: one write for it all
+      const { pruned, upTo, events } = await store.readEvents(cursor, wanted, CHUNK_EVENTS, CHUNK_BYTES);
+      if (cursor < pruned) return false;
+      chunks.delete(cursor);
+      chunks.set(cursor, { end: upTo, isFull: upTo < head, events, frames: new Map() });
+      if (chunks.size > MAX_CHUNKS) chunks.delete(chunks.keys().next().value!);
+      return true;
+    },
+
+    /** The bytes of a chunk for readers with this key: the events that their filter lets through. */
+    encode(chunk: Chunk, { transport, types }: Reader, key: string): Buffer {
+      const known = chunk.frames.get(key);
+      if (known) return known;
+      const wanted = chunk.events.filter((event) => types.matches(event.type));
+      const items = wanted.map((event) => ({
+        id: eventId(store.log, event.seq),
+        json: toCloudEvent(store.log, event),
+      }));
+      const bytes = transport.encode(items);
+      chunk.frames.set(key, bytes);
+      return bytes;
+    },
+  };
+}

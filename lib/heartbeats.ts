@@ -1,0 +1,80 @@
+// Heartbeats: how a client knows that it is live although nothing happens, and how the server finds out
+// that a client is gone. A frame and a ping go together: a browser's page can't see pings, and a dead
+// connection can't answer them.
+import type { Client } from './hub.ts';
+
+const SILENT_BEATS = 2; // unanswered heartbeats after which a connection is dead
+const PATIENCE_BEATS = 10; // heartbeats after which a client that takes no byte is cut off
+const COUNT_INTERVAL_MS = 1000;
+
+/** What the hub lends: its frames, its way to a client, and where the log stands. */
+type Hub = {
+  control: (client: Client, type: string, data: object) => Buffer;
+  send: (client: Client, bytes: Buffer) => void;
+  enqueue: (client: Client) => void;
+  waitForDrain: (client: Client) => void;
+  position: () => number;
+};
+
+export function createHeartbeats(clients: ReadonlySet<Client>, intervalMs: number, hub: Hub) {
+  const frames = new Map<string, Buffer>(); // the same bytes for all who stand at the head
+  let countTimer: NodeJS.Timeout | undefined;
+  let countedAt = 0;
+
+  const timer = setInterval(() => {
+    for (const client of clients) findDead(client);
+    beat();
+  }, intervalMs);
+
+  /** Everyone gets one as soon as it has caught up. */
+  function beat(): void {
+    frames.clear();
+    for (const client of clients) {
+      client.isHeartbeatDue = true;
+      hub.enqueue(client);
+    }
+  }
+
+  function findDead(client: Client): void {
+    const { stream } = client;
+    if (client.isMuted || client.isLagging) return;
+    if (stream.out.writableLength > 0) return hub.waitForDrain(client); // a whole beat, and still unsent
+    if (!stream.transport.ping || client.cursor < hub.position()) return;
+    if (client.silentBeats >= SILENT_BEATS) stream.destroy();
+    client.silentBeats += 1;
+  }
+
+  return {
+    /** How long a client may take no byte before it is cut off. */
+    patienceMs: PATIENCE_BEATS * intervalMs,
+
+    send(client: Client): void {
+      client.isHeartbeatDue = false;
+      const { name, ping } = client.stream.transport;
+      const key = `${name} ${client.cursor} ${clients.size}`;
+      let bytes = frames.get(key);
+      if (!bytes) {
+        bytes = hub.control(client, 'stream.heartbeat', { clients: clients.size });
+        if (ping) bytes = Buffer.concat([ping, bytes]);
+        frames.set(key, bytes);
+      }
+      hub.send(client, bytes);
+    },
+
+    /** Tells everyone how many clients there are, at most once a second. */
+    announceCount(): void {
+      if (countTimer) return;
+      const wait = Math.max(0, countedAt + COUNT_INTERVAL_MS - performance.now());
+      countTimer = setTimeout(() => {
+        countTimer = undefined;
+        countedAt = performance.now();
+        beat();
+      }, wait);
+    },
+
+    stop(): void {
+      clearInterval(timer);
+      clearTimeout(countTimer);
+    },
+  };
+}
