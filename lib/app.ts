@@ -116,7 +116,7 @@ export function startApp(server: Server, store: Store, config: Config): { close:
     access.addCorsHeaders(req, res);
     if (isStream || path === '/ws' || (method !== 'GET' && method !== 'HEAD')) access.checkOrigin(req);
     if (method !== 'OPTIONS' && isGuarded(path)) access.checkToken(req, query, isStream || path === '/ws');
-    const methods = await findMethods(call);
+    const methods = findRoute(call) ?? (await findFile(call));
     const handler = methods[method === 'HEAD' ? 'GET' : method];
     if (handler) return handler(call);
     const allowed = ['HEAD', 'OPTIONS', ...Object.keys(methods)].sort().join(', ');
@@ -125,13 +125,17 @@ export function startApp(server: Server, store: Store, config: Config): { close:
     throw new Problem(405, `${path} takes ${allowed}.`, { headers: { Allow: allowed } });
   }
 
-  async function findMethods(call: Call): Promise<Record<string, Handler>> {
+  function findRoute(call: Call): Record<string, Handler> | undefined {
     for (const { path, methods } of routes) {
       const match = path.exec(call.path);
       if (!match) continue;
       call.id = Number(match[1] ?? 0);
       if (Number.isSafeInteger(call.id)) return methods;
     }
+    return undefined;
+  }
+
+  async function findFile(call: Call): Promise<Record<string, Handler>> {
     const file = await findStaticFile(call.path);
     if (file === undefined) throw new Problem(404, `There is nothing at ${call.path}.`);
     return { GET: (found) => sendStaticFile(found, file) };
@@ -159,7 +163,8 @@ export function startApp(server: Server, store: Store, config: Config): { close:
       if (isGuarded(path)) access.checkToken(req, query, path === '/ws');
       if (isDraining) throw new Problem(503, 'The server is stopping.', { headers: { 'Retry-After': '2' } });
       if (path !== '/ws') {
-        await findMethods({ req, path, query, id: 0 } as Call);
+        const call = { req, path, query, id: 0 } as Call;
+        if (!findRoute(call)) await findFile(call);
         throw new Problem(400, `${path} is no WebSocket endpoint: use /ws.`);
       }
       await webSockets.accept({ req, socket, head, query });
