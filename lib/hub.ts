@@ -2,7 +2,7 @@
 // handed to it; whoever stands below the head and has room gets the next chunk of the log. That one
 // rule is live delivery, resume, replay, and slow readers. Nothing is queued per client: the log is.
 import type { Writable } from 'node:stream';
-import { createChunks } from './chunks.ts';
+import { type Chunk, createChunks } from './chunks.ts';
 import { type Cursor, eventId, type TypeFilter } from './event.ts';
 import type { Transport } from './frames.ts';
 import { createHeartbeats } from './heartbeats.ts';
@@ -163,10 +163,7 @@ export function createHub(store: Store, config: { heartbeatMs: number; maxClient
     if (client.cursor < head) {
       const chunk = chunks.find(client.cursor, head);
       if (!chunk) return load(client);
-      client.cursor = chunk.end;
-      counters.deliveries += chunk.events.length;
-      const bytes = chunks.encode(chunk, client.stream, client.frameKey);
-      if (bytes.length > 0) send(client, bytes);
+      deliver(client, chunk);
     }
     if (client.cursor < head)
       enqueue(client); // again, after the others
@@ -174,10 +171,19 @@ export function createHub(store: Store, config: { heartbeatMs: number; maxClient
     return undefined;
   }
 
+  /** What was read is delivered at once: until its next turn, a herd could have pushed it out of the cache. */
   async function load(client: Client): Promise<void> {
-    enqueue(client);
-    const isKept = await chunks.load(client.cursor, head);
-    if (!isKept) reset(client, 'expired');
+    enqueue(client); // also if this fails
+    const chunk = await chunks.load(client.cursor, head);
+    if (!chunk) reset(client, 'expired');
+    else if (client.stream.isOpen() && !client.isMuted) deliver(client, chunk);
+  }
+
+  function deliver(client: Client, chunk: Chunk): void {
+    client.cursor = chunk.end;
+    counters.deliveries += chunk.events.length;
+    const bytes = chunks.encode(chunk, client.stream, client.frameKey);
+    if (bytes.length > 0) send(client, bytes);
   }
 
   function send(client: Client, bytes: Buffer): void {
