@@ -60,6 +60,7 @@ export function createHub(
   const counters = { events: 0, deliveries: 0 };
   let head = 0; // the newest seq that was announced
   let isHeadStale = true;
+  let isReadable = true;
   let isScheduled = false;
   let isClosed = false;
   let names = 0;
@@ -73,7 +74,6 @@ export function createHub(
   }
 
   async function turn(): Promise<void> {
-    let pause = 0;
     try {
       if (isHeadStale) await readHead();
       const sliceEnd = performance.now() + SLICE_MS;
@@ -83,12 +83,15 @@ export function createHub(
         if (loading) await loading;
         if (performance.now() > sliceEnd) break;
       }
+      isReadable = true;
     } catch (error) {
-      console.error(`The event log cannot be read, trying again: ${(error as Error).message}`);
-      pause = RETRY_MS;
+      if (isReadable && !isClosed)
+        console.error(`The event log cannot be read, trying again: ${(error as Error).message}`);
+      isReadable = false;
+      for (const client of due) if (client.cursor === head) serve(client); // heartbeats: the stream is alive
     }
     isScheduled = false;
-    if (pause > 0) setTimeout(schedule, pause).unref();
+    if (!isReadable) setTimeout(schedule, RETRY_MS).unref();
     else if (due.size > 0 || isHeadStale) schedule();
   }
 
@@ -100,6 +103,7 @@ export function createHub(
       return position.pruned;
     } catch (error) {
       isHeadStale = true;
+      setTimeout(schedule, RETRY_MS).unref(); // a handshake may have asked: no turn knows that it failed
       throw error;
     }
   }
@@ -114,7 +118,7 @@ export function createHub(
 
   /** Hands a client its next chunk. Returns a promise only if the log must be read first. */
   function serve(client: Client): Promise<void> | undefined {
-    if (client.isLagging || client.isMuted || !client.isOpen()) return undefined;
+    if (!isReady(client)) return undefined;
     if (client.cursor < head) {
       const chunk = chunks.get(client.cursor);
       due.add(client); // again, after the others
@@ -128,6 +132,10 @@ export function createHub(
     return undefined;
   }
 
+  function isReady(client: Client): boolean {
+    return !client.isLagging && !client.isMuted && client.isOpen();
+  }
+
   async function load(client: Client): Promise<void> {
     const { cursor } = client;
     // Chunks end at multiples of 256 positions: the cursors of a herd that differ a little meet there,
@@ -135,7 +143,10 @@ export function createHub(
     const boundary = (Math.floor(cursor / CHUNK_EVENTS) + 1) * CHUNK_EVENTS;
     const wanted = head - cursor <= CHUNK_EVENTS ? head : boundary;
     const stretch = await store.readEvents(cursor, wanted, CHUNK_EVENTS, CHUNK_BYTES);
-    if (cursor < stretch.pruned) return reset(client, 'expired');
+    if (cursor < stretch.pruned) {
+      if (isReady(client)) reset(client, 'expired'); // it may have closed, or been muted, meanwhile
+      return;
+    }
     const end = stretch.upTo;
     chunks.delete(cursor);
     chunks.set(cursor, { end, isFull: end < head, events: stretch.events, frames: new Map() });
