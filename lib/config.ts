@@ -25,7 +25,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
   return {
     host,
     port: readInteger(env, 'PORT', 5000, 0, 65_535),
-    databaseUrl: readDatabaseUrl(env.DATABASE_URL || 'changebell.db'),
+    databaseUrl: readDatabaseUrl(env.DATABASE_URL?.trim() || 'changebell.db'),
     apiToken: readToken(env.API_TOKEN),
     allowedOrigins: new Set(readList(env.ALLOWED_ORIGINS).map(readOrigin)),
     allowedHosts: new Set(readList(env.ALLOWED_HOSTS).map(readHostName)),
