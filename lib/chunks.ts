@@ -9,6 +9,7 @@ import type { Store } from './store.ts';
 const CHUNK_EVENTS = 256;
 const CHUNK_BYTES = 128 * 1024;
 const MAX_CHUNKS = 128;
+const MAX_FILTERS = 64; // kept for each chunk: ten thousand clients may have ten thousand filters
 
 /**
  * The events after a cursor up to `end`, as bytes for each transport and filter that asked for them. One that
@@ -52,6 +53,7 @@ export function createChunks(store: Store) {
       }));
       const bytes = transport.encode(items);
       chunk.frames.set(key, bytes);
+      if (chunk.frames.size > MAX_FILTERS) chunk.frames.delete(chunk.frames.keys().next().value!);
       return bytes;
     },
   };
