@@ -8,7 +8,7 @@ import type { Store } from './store.ts';
 
 const CHUNK_EVENTS = 256;
 const CHUNK_BYTES = 128 * 1024;
-const MAX_CHUNKS = 128;
+const MAX_CHUNKS = 32; // 4 MB of data at most, held as text and once more for each transport
 const MAX_FILTERS = 64; // kept for each chunk: ten thousand clients may have ten thousand filters
 
 /**
