@@ -10,6 +10,7 @@ const CHUNK_EVENTS = 256;
 const CHUNK_BYTES = 128 * 1024;
 const MAX_CACHE_BYTES = 4 * 1024 * 1024; // of stored text; with the frames it is some three times as much
 const EVENT_OVERHEAD_BYTES = 200; // an object, and the envelope around the data
+const MAX_FILTERS = 64; // kept for each chunk: ten thousand clients may have ten thousand filters
 
 /**
  * The events after a cursor up to `end`, as bytes for each transport and filter that asked for them. One that
@@ -68,6 +69,7 @@ export function createChunks(store: Store) {
       }));
       const bytes = transport.encode(items);
       chunk.frames.set(key, bytes);
+      if (chunk.frames.size > MAX_FILTERS) chunk.frames.delete(chunk.frames.keys().next().value!);
       return bytes;
     },
   };

@@ -28,7 +28,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
   return {
     host,
     port: readInteger(env, 'PORT', 5000, 0, 65_535),
-    databaseUrl: readDatabaseUrl(env.DATABASE_URL || 'changebell.db'),
+    databaseUrl: readDatabaseUrl(env.DATABASE_URL?.trim() || 'changebell.db'),
     watch: new Set(readList(env.WATCH)),
     apiToken: readToken(env.API_TOKEN),
     allowedOrigins: new Set(readList(env.ALLOWED_ORIGINS).map(readOrigin)),

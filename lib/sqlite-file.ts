@@ -18,24 +18,28 @@ export function openSqliteFile(path: string): Database.Database {
     return db;
   } catch (error) {
     db?.close();
-    if (error instanceof StartError) throw error;
-    throw new StartError(
-      `The database ${path} cannot be opened (${(error as Error).message}): check DATABASE_URL and the file's permissions.`,
-    );
+    throw error instanceof StartError ? error : cannotBeOpened(path, error);
   }
+}
+
+/** One line about a database that is damaged, out of reach, or has tables that only look like ours. */
+export function cannotBeOpened(path: string, error: unknown): StartError {
+  return new StartError(
+    `The database ${path} cannot be opened (${(error as Error).message}): check DATABASE_URL and the file's permissions.`,
+  );
 }
 
 function checkHeader(path: string): void {
   if (path === ':memory:' || !existsSync(path)) return;
   const header = Buffer.alloc(16);
   try {
-    const file = openSync(path, 'r');
+    const file = openSync(path, 'r+'); // SQLite would open a file that we may only read, and fail at each write
     const length = readSync(file, header);
     closeSync(file);
     if (length === 0) return; // SQLite makes a database of an empty file
   } catch (error) {
     throw new StartError(
-      `The database ${path} cannot be read (${(error as NodeJS.ErrnoException).code}): check DATABASE_URL.`,
+      `The database ${path} cannot be opened to read and write (${(error as NodeJS.ErrnoException).code}): check DATABASE_URL and the file's permissions.`,
     );
   }
   if (header.toString('latin1') === 'SQLite format 3\0') return;

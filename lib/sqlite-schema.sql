@@ -26,7 +26,9 @@ CREATE TABLE changebell_events (
     time GLOB '[0-9][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9].[0-9][0-9][0-9]Z'
     AND length(time) = length(CAST(time AS BLOB))
   ),
-  data TEXT NOT NULL DEFAULT 'null' CHECK (json_valid(data))
+  data TEXT NOT NULL DEFAULT 'null' CHECK (
+    json_valid(data) AND instr(data, char(0)) = 0 -- json_valid stops at a NUL, and lets pass what is behind it
+  )
 ) STRICT;
 
 -- A row below the newest would never be seen by a reader that is past it.

@@ -8,7 +8,7 @@ import { type CustomerFields, type EtagList, etagOf, matchesStrongly } from './c
 import { type NewEvent, onOneLine, type StoredEvent, toCloudEvent } from './event.ts';
 import { createGroupCommit, type Write } from './group-commit.ts';
 import { Problem, unavailable } from './problem.ts';
-import { openSqliteFile } from './sqlite-file.ts';
+import { cannotBeOpened, openSqliteFile } from './sqlite-file.ts';
 import {
   type Created,
   type Idempotency,
@@ -26,9 +26,8 @@ const IDEMPOTENCY_SECONDS = 48 * 3600;
 export function openSqliteStore(config: Pick<Config, 'databaseUrl' | 'eventRetention'>): Store {
   const path = config.databaseUrl;
   const db = openSqliteFile(path);
-  const log = db.prepare('SELECT name FROM changebell_log').pluck().get() as string;
   const inode = path === ':memory:' ? 0 : statSync(path).ino;
-  const sql = prepareStatements(db);
+  const { log, sql } = readTables(db, path);
   const wakes: (() => void)[] = [];
   let commits = 0;
 
@@ -237,6 +236,17 @@ function readStretch(
     stretch.push(onOneLine(row));
   }
   return { events: stretch, upTo: stretch.length < limit ? upTo : stretch.at(-1)!.seq };
+}
+
+/** @throws {StartError} if there are tables with the names of ours, and not with our columns */
+function readTables(db: Database.Database, path: string) {
+  try {
+    const log = db.prepare('SELECT name FROM changebell_log').pluck().get() as string;
+    return { log, sql: prepareStatements(db) };
+  } catch (error) {
+    db.close();
+    throw cannotBeOpened(path, error);
+  }
 }
 
 function prepareStatements(db: Database.Database) {

@@ -119,6 +119,7 @@ test('the log refuses what is no event, and what would rewrite history', async (
     ['a', '/x', 'not json'],
     ['a', '', 'null'],
     ['a', 'white space', 'null'],
+    ['a', '/x', '1\0 is no JSON'],
     ['a"', '/x', 'null'],
   ];
   for (const row of bad) assert.throws(() => insert.run(...row), /constraint/i, row.join(' | '));

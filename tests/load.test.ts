@@ -1,0 +1,81 @@
+// Many clients at once: some stall, some come back together, some come and go. What it costs the server is
+// bounded by what is kept for one client, never by what a client has missed.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { connect, get, isOwn, post, range, seqOf, seqsOf, startServer } from './helpers.ts';
+import { handlesOf, insertEvents, MEGABYTE, memoryOf, wave } from './load.ts';
+import { eventStream, handshake, openRaw } from './raw-websocket.ts';
+
+const skip = process.platform === 'linux' ? false : 'memory and handles are read from /proc';
+
+test('60,000 events of 1 KB to a hundred stalled clients cost less than 100 MB, and hold up no other', {
+  skip,
+}, async (t) => {
+  const server = await startServer();
+  const fast = await connect(server.wsUrl);
+  const { id: start } = await fast.next();
+  const publish = async (total: number) => {
+    insertEvents(server.databaseFile, 2000, 1000);
+    await fast.until((frame) => seqOf(frame.id) === seqOf(start) + total);
+  };
+  for (const batch of range(1, 5)) await publish(2000 * batch); // what these cost, they cost with any clients
+  const stalled = await Promise.all(
+    range(1, 100).map((n) => openRaw(server.port, n % 2 ? handshake() : eventStream())),
+  );
+  for (const { socket } of stalled) socket.pause();
+
+  const base = memoryOf(server);
+  let most = 0;
+  for (const batch of range(6, 35)) {
+    await publish(2000 * batch);
+    most = Math.max(most, memoryOf(server) - base);
+  }
+  t.diagnostic(`${Math.round(most / MEGABYTE)} MB over ${Math.round(base / MEGABYTE)} MB`);
+  assert.ok(most < 100 * MEGABYTE, `${most / MEGABYTE} MB`);
+  assert.deepEqual(seqsOf(fast.events()), range(seqOf(start) + 1, seqOf(start) + 70_000));
+  const { clients } = (await get(`${server.url}/api/clients`)).body;
+  const unsent: number[] = clients.map((client: { bufferedBytes: number }) => client.bufferedBytes);
+  assert.ok(Math.max(...unsent) <= MEGABYTE, 'at most 1 MiB unsent for each');
+  assert.match((await get(`${server.url}/metrics`)).text, /^changebell_clients_lagging 100$/m);
+  for (const { socket } of stalled) socket.destroy();
+  await fast.close();
+  await server.stop();
+});
+
+test('300 clients that all come back after a restart get the 1,000 events that each missed, and then live ones', async (t) => {
+  const first = await startServer();
+  const { body: before } = await post(`${first.url}/api/events`, { data: 'before' });
+  insertEvents(first.databaseFile, 1000, 200);
+  await first.stop();
+  const server = await startServer({ DATABASE_URL: first.databaseFile });
+  const startedAt = performance.now();
+  const herd = await Promise.all(
+    range(1, 300).map(() => connect(server.wsUrl, { query: { lastEventId: before.id } })),
+  );
+  const { body: live } = await post(`${server.url}/api/events`, { type: 'live' });
+  await Promise.all(
+    herd.map((client) => client.until((frame) => frame.id === live.id && !isOwn(frame), 30_000)),
+  );
+  t.diagnostic(`${Math.round(performance.now() - startedAt)} ms`);
+  const expected = range(seqOf(before.id) + 1, seqOf(live.id));
+  for (const client of herd) assert.deepEqual(seqsOf(client.events()), expected);
+  for (const client of herd) client.socket.terminate();
+  await server.stop();
+});
+
+test('3,000 clients that come and go in waves leave no memory and no handle behind', { skip }, async (t) => {
+  const server = await startServer({ HEARTBEAT_SECONDS: '1' });
+  const publish = () => post(`${server.url}/api/events`, { message: 'to all of them' });
+  for (const _ of range(1, 5)) await Promise.all([wave(server, 200), publish()]);
+  const [handles, memory] = [handlesOf(server), memoryOf(server)];
+  for (const _ of range(1, 10)) await Promise.all([wave(server, 200), publish()]);
+  const [more, grown] = [handlesOf(server) - handles, memoryOf(server) - memory];
+  t.diagnostic(
+    `${more} handles, ${Math.round(grown / MEGABYTE)} MB over ${Math.round(memory / MEGABYTE)} MB`,
+  );
+  assert.ok(more <= 10, `${more} handles left`);
+  assert.ok(grown < 50 * MEGABYTE, `${grown / MEGABYTE} MB left`);
+  assert.match((await get(`${server.url}/metrics`)).text, /^changebell_clients 0$/m);
+  assert.equal(server.output.stderr, '');
+  await server.stop();
+});

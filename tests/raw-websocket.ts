@@ -1,0 +1,65 @@
+// WebSocket and server-sent events by hand, byte for byte: what a library would not send, and readers that
+// are cheap enough to have by the hundred, or that do not read at all.
+import { once } from 'node:events';
+import { connect as connectTcp, type Socket } from 'node:net';
+import { type Frame, within } from './helpers.ts';
+
+/** The request that opens a WebSocket. */
+export const handshake = (query = '') =>
+  `GET /ws${query} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +
+  'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n';
+
+/** The request that opens a stream of server-sent events. */
+export const eventStream = (query = '') =>
+  `GET /api/events${query} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n`;
+
+/** A client's frame, masked with zeros (RFC 6455 §5.2); `first` is FIN, the reserved bits and the opcode. */
+export function clientFrame(first: number, payload: string | Uint8Array = ''): Buffer {
+  const bytes = Buffer.from(payload as string);
+  const isShort = bytes.length < 126;
+  const length = isShort ? [0x80 | bytes.length] : [0x80 | 126, bytes.length >> 8, bytes.length & 255];
+  return Buffer.concat([Buffer.from([first, ...length, 0, 0, 0, 0]), bytes]);
+}
+
+/** The text frames of a server, which are never masked, behind the head of its answer. */
+export function parseFrames(bytes: Buffer): Frame[] {
+  const frames: Frame[] = [];
+  for (let at = bytes.indexOf('\r\n\r\n') + 4; at + 2 <= bytes.length; ) {
+    const short = bytes[at + 1]!;
+    const header = short < 126 ? 2 : short === 126 ? 4 : 10;
+    if (at + header > bytes.length) break;
+    const length =
+      short < 126
+        ? short
+        : short === 126
+          ? bytes.readUInt16BE(at + 2)
+          : Number(bytes.readBigUInt64BE(at + 2));
+    if (at + header + length > bytes.length) break;
+    if (bytes[at] === 0x81)
+      frames.push(JSON.parse(bytes.toString('utf8', at + header, at + header + length)));
+    at += header + length;
+  }
+  return frames;
+}
+
+/** Sends an opening request and waits for the first frame; `received` is all that came, head and frames. */
+export async function openRaw(port: number, request: string) {
+  const socket = connectTcp({ port, host: '127.0.0.1' });
+  const received: Buffer[] = [];
+  socket.on('error', () => {});
+  socket.on('data', (part: Buffer) => received.push(part));
+  socket.write(request);
+  while (!/"stream\.(ready|reset)"/.test(Buffer.concat(received).toString('latin1')))
+    await within(once(socket, 'data'), 'the first frame');
+  return { socket, received };
+}
+
+/** Reads on until `done` holds of all that came. */
+export async function readUntil(
+  { socket, received }: { socket: Socket; received: Buffer[] },
+  done: (all: Buffer) => boolean,
+): Promise<Buffer> {
+  socket.resume();
+  while (!done(Buffer.concat(received))) await within(once(socket, 'data'), 'the rest of the stream');
+  return Buffer.concat(received);
+}
