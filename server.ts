@@ -1,7 +1,8 @@
 // Changebell: saves a change and tells every connected client: in order, each event once, even to
 // those who were away. This file only puts the parts together; begin with `lib/app.ts`.
-import { describeUrls, listen, startApp } from './lib/app.ts';
+import { startApp } from './lib/app.ts';
 import { isLoopback, isPostgresUrl, readConfig, StartError } from './lib/config.ts';
+import { describeUrls, listen } from './lib/listen.ts';
 import { openPostgresStore } from './lib/postgres-store.ts';
 import { openSqliteStore } from './lib/sqlite-store.ts';
 
