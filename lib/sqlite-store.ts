@@ -19,6 +19,7 @@ import {
 } from './store.ts';
 
 const POLL_MS = 100;
+const READ_STEP = 32; // events read at once: a few large ones may be all that is wanted
 const PRUNE_STEP = 500;
 const IDEMPOTENCY_SECONDS = 48 * 3600;
 
@@ -230,12 +231,18 @@ function readStretch(
 ) {
   const stretch: StoredEvent[] = [];
   let bytes = 0;
-  for (const row of events.iterate(after, upTo, limit) as IterableIterator<StoredEvent>) {
-    bytes += row.data.length;
-    if (bytes > maxBytes && stretch.length > 0) return { events: stretch, upTo: stretch.at(-1)!.seq };
-    stretch.push(onOneLine(row));
+  let from = after;
+  for (let more = true; more; ) {
+    const rows = events.all(from, upTo, Math.min(READ_STEP, limit - stretch.length)) as StoredEvent[];
+    for (const row of rows) {
+      bytes += row.data.length;
+      if (bytes > maxBytes && stretch.length > 0) return { events: stretch, upTo: from };
+      stretch.push(onOneLine(row));
+      from = row.seq;
+    }
+    more = rows.length === READ_STEP && stretch.length < limit;
   }
-  return { events: stretch, upTo: stretch.length < limit ? upTo : stretch.at(-1)!.seq };
+  return { events: stretch, upTo: stretch.length < limit ? upTo : from };
 }
 
 /** @throws {StartError} if there are tables with the names of ours, and not with our columns */

@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { ROOT } from './helpers.ts';
 
 const FLOORS = [
-  ['problem', 'config', 'group-commit'],
+  ['problem', 'config', 'group-commit', 'sqlite'],
   ['customer', 'event', 'http', 'access'],
   ['store', 'frames'],
   ['chunks', 'heartbeats', 'hub', 'sqlite-file', 'sqlite-store'],

@@ -1,6 +1,6 @@
 // What the tests of many clients share with the soak: what a server's process holds, and clients in waves.
 import { readdirSync, readFileSync } from 'node:fs';
-import Database from 'better-sqlite3';
+import { openDatabase } from '../lib/sqlite.ts';
 import { eventually, get, range, type Server } from './helpers.ts';
 import { clientFrame, eventStream, handshake, openRaw } from './raw-websocket.ts';
 
@@ -19,7 +19,7 @@ export function handlesOf(server: Server): number {
 
 /** Another program puts events into the log, which is faster than as many requests. */
 export function insertEvents(file: string, count: number, bytes: number): void {
-  const db = new Database(file, { timeout: 5000 });
+  const db = openDatabase(file, { timeout: 5000 });
   const insert = db.prepare('INSERT INTO changebell_events (type, data) VALUES (?, ?)');
   const data = JSON.stringify('x'.repeat(bytes));
   db.transaction(() => {
