@@ -29,11 +29,20 @@ type Reader = { transport: Transport; types: TypeFilter };
 
 export function createChunks(store: Store) {
   const chunks = new Map<number, Chunk>(); // by the cursor that they follow, oldest first
+  let tails: number[] = []; // cursors of the chunks that end at the head
+  let tailsEnd = 0;
   let cached = 0;
 
   function drop(cursor: number): void {
     cached -= chunks.get(cursor)?.size ?? 0;
     chunks.delete(cursor);
+  }
+
+  /** The head has moved: nobody will ask for those again. */
+  function dropTails(head: number): void {
+    for (const cursor of tails) drop(cursor);
+    tails = [];
+    tailsEnd = head;
   }
 
   return {
@@ -51,6 +60,8 @@ export function createChunks(store: Store) {
       if (cursor < pruned) return undefined;
       const size = events.reduce((sum, event) => sum + event.data.length + EVENT_OVERHEAD_BYTES, 0);
       const chunk = { end: upTo, isFull: upTo < head, events, size, frames: new Map() };
+      if (tailsEnd !== head) dropTails(head);
+      if (!chunk.isFull) tails.push(cursor);
       drop(cursor);
       chunks.set(cursor, chunk);
       cached += size;

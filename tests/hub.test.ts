@@ -181,3 +181,16 @@ test('closing while a read is under way ends quietly', async (t) => {
   await nextTurn();
   assert.equal(complaints.mock.callCount(), 0);
 });
+
+test('a herd from more cursors than the cache has room for gets everything', async () => {
+  const house = open({ pass: async () => {} });
+  for (const number of range(1, 64)) await house.publish(number + 'x'.repeat(100_000)); // 6 MB, and each is a chunk
+  const clients = range(0, 63).map((seq) => join(house.hub, { seq, behind: 64 - seq }));
+  await eventually(
+    () => clients.map(({ client }) => client.cursor),
+    (cursors) => cursors.every((cursor) => cursor === 64),
+    'all stand at the head',
+  );
+  for (const [seq, { events }] of clients.entries()) assert.deepEqual(seqsOf(events()), range(seq + 1, 64));
+  await house.close();
+});
