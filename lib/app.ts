@@ -56,7 +56,7 @@ export function startApp(server: Server, store: Store, config: Config): { close:
   const customers = createCustomersApi(store);
   const events = createEventsApi(store, hub);
   const webSockets = createWebSockets(hub, config);
-  const health = createHealth(store, hub, { isDraining: () => isDraining, isLabOn: config.isLabOn });
+  const health = createHealth(store, hub, { ...config, isDraining: () => isDraining });
   const answering = new Map<Duplex, ServerResponse>();
   let isDraining = false;
 

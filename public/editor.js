@@ -1,0 +1,93 @@
+// What people write: a new customer, an edit in place, a deletion. Each is a plain request, and shows
+// the `curl` line that does the same. Errors from the server stand at their field.
+import { api, curlLine } from './api.js';
+import { button, element, make, setText } from './dom.js';
+
+const LATER = 'The table hears of it from the stream.';
+
+/** @param {string} text */
+const say = (text) => setText(element('said'), text);
+
+/** Resolves to the answer if it was saved. @param {string} path @param {string} method @param {any} [form] */
+async function write(path, method, form) {
+  const [name, email] = form ? [...form.querySelectorAll('input')] : [];
+  const body = form && { name: name.value, email: email.value.trim() || null };
+  if (method === 'POST' && !body.email) delete body.email;
+  element('curl').hidden = false;
+  setText(element('curl-line'), curlLine(path, method, body));
+  if (form) showErrors(form, []);
+  try {
+    const response = await api(path, method, body);
+    const answer = response.status === 204 ? {} : await response.json();
+    if (response.ok) return answer;
+    say(answer.errors ? '' : answer.detail);
+    if (form) showErrors(form, answer.errors ?? []);
+  } catch {
+    say('The server does not answer: nothing was saved.');
+  }
+}
+
+/** Puts each error at its field, and the focus on the first. @param {any} form @param {{ pointer: string, detail: string }[]} errors */
+function showErrors(form, errors) {
+  for (const input of [...form.querySelectorAll('input')].reverse()) {
+    const error = errors.find(({ pointer }) => pointer === `#/${input.name}`);
+    const label = input.name === 'name' ? 'Name' : 'Email';
+    setText(input.nextElementSibling, error ? `${label} ${error.detail}.` : '');
+    input.ariaInvalid = error ? 'true' : null;
+    if (error) input.focus();
+  }
+}
+
+/** The form that adds a customer. */
+export function createAddForm() {
+  const form = element('add');
+  form.onsubmit = async (/** @type {SubmitEvent} */ submit) => {
+    submit.preventDefault();
+    const saved = await write('/api/customers', 'POST', form);
+    if (!saved) return;
+    say(`Saved as customer ${saved.id}. ${LATER}`);
+    form.reset();
+    element('name').focus();
+  };
+  element('copy').onclick = () => navigator.clipboard?.writeText(element('curl-line').textContent);
+}
+
+/** @param {number} id */
+export async function removeCustomer(id) {
+  if (await write(`/api/customers/${id}`, 'DELETE')) say(`Customer ${id} is deleted. ${LATER}`);
+}
+
+/** Turns a row into fields until it is saved or left. @param {any} row @param {() => void} done */
+export function editCustomer(row, done) {
+  const { id } = row.dataset;
+  const buttons = [...row.cells[3].children];
+
+  const field = (/** @type {string} */ name, /** @type {string} */ value) => {
+    const errorId = `edit-${name}-${id}`;
+    const input = make('input', { name, value, autocomplete: 'off', ariaLabel: `${name} of customer ${id}` });
+    input.setAttribute('aria-describedby', errorId);
+    return [input, make('p', { className: 'error', id: errorId })];
+  };
+  const leave = () => {
+    delete row.dataset.isEdited;
+    row.onkeydown = null;
+    row.cells[3].replaceChildren(...buttons);
+    done();
+    buttons[0].focus();
+  };
+  const save = async () => {
+    if (!(await write(`/api/customers/${id}`, 'PUT', row))) return;
+    say(`Saved. ${LATER}`);
+    leave();
+  };
+
+  row.dataset.isEdited = 'true';
+  row.onkeydown = (/** @type {KeyboardEvent} */ { key, target }) => {
+    if (key === 'Escape') leave();
+    if (key === 'Enter' && /** @type {Element} */ (target).tagName === 'INPUT') save();
+  };
+  row.cells[1].replaceChildren(...field('name', row.cells[1].textContent));
+  row.cells[2].replaceChildren(...field('email', row.cells[2].textContent));
+  row.cells[3].replaceChildren(button('Save', save), button('Cancel', leave));
+  row.querySelector('input').select();
+}

@@ -1,0 +1,105 @@
+// Up to four more clients beside the page's own: each a real connection in a Worker of its own, with
+// its own state and position. What one of them suffers, the others never notice.
+import { token } from './api.js';
+import { button, count, element, make, onPaint, paintSoon, seqOf, setMark, setText } from './dom.js';
+
+const MAX_CLIENTS = 4;
+const MAX_EVENT_STREAMS = 2; // a browser opens six HTTP connections to a host, over all its tabs
+const WORDS = /** @type {Record<string, string>} */ ({
+  live: 'Live',
+  'catching-up': 'Catching up',
+  waiting: 'Waiting',
+  closed: 'Cut',
+});
+
+/** @typedef {{ state: string, lastEventId: string, client?: string }} Report */
+/** @typedef {{ name: string, transport: string, isSlow: boolean, report: Report, worker: Worker, row: any }} Lane */
+
+/** @param {Connection} connection */
+export function createFanOut({ ledger, server }) {
+  const lanes = /** @type {Lane[]} */ ([]);
+  const transports = element('transport');
+
+  function add(transport = transports.value, isSlow = false) {
+    const name = ['A', 'B', 'C', 'D'].find((letter) => lanes.every((lane) => lane.name !== letter));
+    if (!name) return;
+    const worker = new Worker('/client.js', { type: 'module' });
+    const report = { state: 'connecting', lastEventId: '' };
+    /** @type {Lane} */
+    const lane = { name, transport, isSlow, report, worker, row: undefined };
+    lane.row = laneRow(lane);
+    lanes.push(lane);
+    element('lanes').append(lane.row);
+    worker.onmessage = ({ data }) => {
+      lane.report = data;
+      paintSoon();
+    };
+    const { href } = new URL(transport === 'WebSocket' ? '/ws' : '/api/events', location.href);
+    worker.postMessage({ url: href, heartbeatSeconds: server.heartbeatSeconds, token, isSlow });
+    paintSoon();
+  }
+
+  /** @param {Lane} lane */
+  function laneRow(lane) {
+    const facts = [make('b', { textContent: lane.name }), element('mark').cloneNode(true), make('span')];
+    facts[1].removeAttribute('id');
+    const actions = [
+      button('Cut', () => lane.worker.postMessage({ isCut: lane.report.state !== 'closed' })),
+      button('Slow down', () => slowDown(lane)),
+      button('Remove', () => remove(lane)),
+    ];
+    const transport = make('small', { textContent: lane.transport });
+    return make(
+      'li',
+      {},
+      make('p', {}, ...facts, transport),
+      make('p', { className: 'actions' }, ...actions),
+    );
+  }
+
+  /** @param {Lane} lane */
+  function slowDown(lane) {
+    lane.isSlow = !lane.isSlow;
+    lane.worker.postMessage({ isSlow: lane.isSlow });
+    paintSoon();
+  }
+
+  /** @param {Lane} lane */
+  function remove(lane) {
+    lane.worker.terminate();
+    lanes.splice(lanes.indexOf(lane), 1);
+    paint();
+    element('add-client').focus();
+    lane.row.remove();
+  }
+
+  /** @param {Lane} lane */
+  function paintLane({ name, report: { state, lastEventId }, isSlow, row }) {
+    const [facts, actions] = row.children;
+    const seq = seqOf(lastEventId);
+    const behind = lastEventId && ledger.head > seq ? `, ${count(ledger.head - seq)} behind` : '';
+    facts.dataset.state = state;
+    setMark(facts.children[1], state === 'closed' ? 'refused' : state);
+    setText(facts.children[2], `${WORDS[state] ?? 'Connecting…'} at ${count(seq)}${behind}`);
+    setText(actions.children[0], state === 'closed' ? 'Resume' : 'Cut');
+    actions.children[1].ariaPressed = String(isSlow);
+    for (const action of actions.children) action.ariaLabel = `${action.textContent} client ${name}`;
+  }
+
+  function paint() {
+    lanes.forEach(paintLane);
+    element('add-client').disabled = lanes.length >= MAX_CLIENTS;
+    const streams = lanes.filter((lane) => lane.transport !== 'WebSocket').length;
+    transports.options[1].disabled = streams >= MAX_EVENT_STREAMS;
+    if (transports.selectedOptions[0].disabled) transports.selectedIndex = 0;
+  }
+
+  element('add-client').onclick = () => add();
+  onPaint(paint);
+  return {
+    addSlowReader: () => add('WebSocket', true),
+    isFull: () => lanes.length >= MAX_CLIENTS,
+    /** Which of our own clients the server means. @param {string} client */
+    nameOf: (client) => lanes.find((lane) => lane.report.client === client)?.name,
+  };
+}
