@@ -1,6 +1,6 @@
 // Requests to the server, and the `curl` line that does the same. The token, where the server wants
 // one, is kept for this tab alone.
-import { element } from './dom.js';
+import { element, show } from './dom.js';
 
 const TOKEN_KEY = 'changebell-token';
 
@@ -21,7 +21,7 @@ export async function api(path, method = 'GET', body = /** @type {unknown} */ (u
 function askForToken() {
   element('token').hidden = false;
   element('token-field').focus();
-  if (token) element('token-why').textContent = 'The server did not take that token.';
+  if (token) show('token-why', 'The server did not take that token.');
   element('token').onsubmit = (/** @type {SubmitEvent} */ submit) => {
     submit.preventDefault();
     sessionStorage.setItem(TOKEN_KEY, element('token-field').value.trim());

@@ -8,7 +8,7 @@ const CUT = '1006: the connection was cut without a goodbye';
 
 /** @typedef {{ id: string, type: string, source: string, time: string, data: any }} ChangeEvent */
 /** @typedef {'connecting' | 'catching-up' | 'live' | 'waiting' | 'closed'} State */
-/** @typedef {{ lastEventId?: string, types?: string[], token?: string, heartbeatSeconds?: number }} Options */
+/** @typedef {{ lastEventId?: string | undefined, types?: string[], token?: string | undefined, heartbeatSeconds?: number }} Options */
 
 /**
  * A stream of changes that survives its connections. Dispatches `message` (`data`: the event, `text`:

@@ -9,48 +9,35 @@ const AWAY_MS = 8000; // a cable that was cut stays cut for so long: time to cha
 const RESET_SHOWN_MS = 5000;
 const REFUSES = "The server refuses: not running, full, or this page's origin isn't allowed.";
 
-/** @typedef {{ onEntry: (entry: Entry) => void, onBar: (text: string, isLoss: boolean) => void, onSnapshotNeeded: () => void }} Listeners */
-
-/** @param {Listeners} listeners */
+/** @param {{ onEntry: (entry: Entry) => void, onBar: (text: string, isLoss: boolean) => void, onSnapshotNeeded: () => void }} page */
 export function createConnection({ onEntry, onBar, onSnapshotNeeded }) {
   const ledger = createLedger();
-  const server = { clients: 0, ownName: '', isLabOn: false, heartbeatSeconds: 15 };
+  const server = { clients: 1, ownName: '', isLabOn: false, heartbeatSeconds: 15 };
   let stream = /** @type {ChangeStream | undefined} */ (undefined);
+  let outage =
+    /** @type {{ since: number, repeats: number, told: ReturnType<typeof ledger.note> } | undefined} */ (
+      undefined
+    );
   let isResuming = true;
   let awayMs = 0; // how long the lab wants us to stay away
   let replay = { from: 0, behind: 0 };
-  let reset = { reason: '', shownUntil: 0 };
+  let reset = { why: '', until: 0 };
   let refusal = '';
   let previousAt = 0;
-  /** @type {{ since: number, repeats: number, told: ReturnType<typeof ledger.note> } | undefined} */
-  let outage;
 
   /** Asks first how often heartbeats come: without them, silence could not be told from quiet. */
   async function start() {
     await learn();
     const url = new URL('/ws', location.href).href.replace('http', 'ws');
-    const { heartbeatSeconds } = server;
-    const opened = new ChangeStream(url, { heartbeatSeconds, ...(token ? { token } : {}) });
-    stream = opened;
-    const handlers = /** @type {Record<string, (event: any) => void>} */ ({
-      ready: ({ detail }) => begin(detail),
-      reset: ({ detail }) => startAfresh(detail),
-      message: (message) => receive(opened, message),
-      heartbeat({ detail }) {
-        server.clients = detail.clients;
-        ledger.reach(seqOf(detail.lastEventId));
-      },
-      state() {
-        if (opened.state === 'waiting') leave(opened);
-        if (opened.state === 'live' && outage) comeBack(opened, outage);
-      },
-    });
+    const opened = new ChangeStream(url, { heartbeatSeconds: server.heartbeatSeconds, token });
+    const handlers = { ready, reset: startAfresh, message: receive, heartbeat, state: changeState };
     for (const [type, handle] of Object.entries(handlers)) {
       opened.addEventListener(type, (event) => {
-        handle(event);
+        handle(/** @type {any} */ (event), opened);
         paintSoon();
       });
     }
+    stream = opened;
     setInterval(paintSoon, 500); // something counts down, or is silent
   }
 
@@ -63,28 +50,28 @@ export function createConnection({ onEntry, onBar, onSnapshotNeeded }) {
     paintSoon();
   }
 
-  /** @param {{ lastEventId: string, behind: number, client: string }} ready */
-  function begin({ lastEventId, behind, client }) {
-    const isFirst = server.ownName === '';
+  /** @param {{ detail: { lastEventId: string, behind: number, client: string } }} event */
+  function ready({ detail: { lastEventId, behind, client } }) {
+    const isFirst = !server.ownName;
     server.ownName = client;
     replay = { from: seqOf(lastEventId), behind };
-    ledger.reach(replay.from);
-    if (!isFirst) return;
+    if (!isFirst) return ledger.reach(replay.from);
     ledger.restart(replay.from);
     onSnapshotNeeded();
   }
 
-  /** @param {{ lastEventId: string, reason: string }} detail */
-  function startAfresh({ lastEventId, reason }) {
-    reset = { reason, shownUntil: Date.now() + RESET_SHOWN_MS };
+  /** @param {{ detail: { lastEventId: string, reason: string } }} event */
+  function startAfresh({ detail: { lastEventId, reason } }) {
+    const why = `The log moved on without us (${reason}): customers were loaded afresh`;
+    reset = { why, until: Date.now() + RESET_SHOWN_MS };
     outage = undefined;
     ledger.restart(seqOf(lastEventId));
-    onBar(`The log moved on without us (${reason}): customers were loaded afresh`, true);
+    onBar(why, true);
     onSnapshotNeeded();
   }
 
-  /** @param {ChangeStream} from @param {any} message */
-  function receive({ state }, { data, text, lastEventId }) {
+  /** @param {any} message @param {ChangeStream} stream */
+  function receive({ data, text, lastEventId }, { state }) {
     const at = performance.now();
     const fate = state === 'catching-up' ? 'replayed' : 'live';
     ledger.record(seqOf(lastEventId), fate);
@@ -92,37 +79,43 @@ export function createConnection({ onEntry, onBar, onSnapshotNeeded }) {
     previousAt = at;
   }
 
-  /** @param {ChangeStream} lost */
-  function leave(lost) {
-    const since = wasSilent(lost) ? lost.lastHeardAt : Date.now();
-    if (server.ownName) outage ??= { since, repeats: lost.repeats, told: ledger.note() };
-    if (!isResuming) lost.lastEventId = undefined; // goes on at the newest: what was missed stays missing
-    if (awayMs > 0) lost.retry(awayMs);
+  /** @param {{ detail: { lastEventId: string, clients: number } }} event */
+  function heartbeat({ detail: { lastEventId, clients } }) {
+    server.clients = clients;
+    ledger.reach(seqOf(lastEventId));
+  }
+
+  /** @param {Event} _ @param {ChangeStream} stream */
+  function changeState(_, stream) {
+    if (stream.state === 'waiting') leave(stream);
+    if (stream.state === 'live' && outage) comeBack(stream, outage);
+  }
+
+  /** @param {ChangeStream} stream */
+  function leave(stream) {
+    const since = wasSilent(stream) ? stream.lastHeardAt : Date.now();
+    if (server.ownName) outage ??= { since, repeats: stream.repeats, told: ledger.note() };
+    if (!isResuming) stream.lastEventId = undefined; // goes on at the newest: what was missed stays missing
+    if (awayMs > 0) stream.retry(awayMs);
     awayMs = 0;
     refusal = '';
-    if (lost.isRefused) void probe();
+    if (stream.isRefused) void probe();
   }
 
   /** A browser does not say why, so ask over HTTP. A 401 brings up the form for the token. */
   async function probe() {
     const response = await api('/api/customers?limit=1').catch(() => undefined);
-    const found =
-      response?.status === 401 ? 'It wants its token.' : 'It answers over HTTP, so it is running.';
-    refusal = response ? found : 'Nothing answers: start it with npx tsx server.ts.';
+    refusal = response ? 'It does answer over HTTP.' : 'Nothing answers: start it with npx tsx server.ts.';
     paintSoon();
   }
 
-  /** @param {ChangeStream} back @param {NonNullable<typeof outage>} ended */
-  function comeBack(back, { since, repeats, told }) {
+  /** @param {ChangeStream} stream @param {NonNullable<typeof outage>} ended */
+  function comeBack(stream, { since, repeats, told }) {
     outage = undefined;
     const { replayed, lost } = told();
-    const ms = Date.now() - since;
-    const away = ms < 1000 ? (ms / 1000).toFixed(1) : count(Math.round(ms / 1000));
-    const again = count(back.repeats - repeats);
-    onBar(
-      `Offline ${away} s, ${count(replayed, 'change')} replayed, ${count(lost)} lost, ${again} repeated`,
-      lost > 0,
-    );
+    const seconds = (Date.now() - since) / 1000;
+    const counts = `${count(replayed, 'change')} replayed, ${count(lost)} lost, ${stream.repeats - repeats} repeated`;
+    onBar(`Offline ${seconds < 1 ? seconds.toFixed(1) : count(Math.round(seconds))} s, ${counts}`, lost > 0);
     void learn(); // it may have been started anew, with other settings
   }
 
@@ -132,18 +125,18 @@ export function createConnection({ onEntry, onBar, onSnapshotNeeded }) {
     const { state, tries, nextTryAt, lastHeardAt, closeReason, isRefused, lastEventId = '' } = stream;
     const now = Date.now();
     const at = count(seqOf(lastEventId));
-    const tryIn = `Next try in ${Math.max(0, Math.ceil(((nextTryAt ?? now) - now) / 1000))} s.`;
+    const tryIn = `Next try in ${Math.ceil(Math.max(0, (nextTryAt ?? now) - now) / 1000)} s.`;
     const silence = `No heartbeat for ${Math.floor((now - lastHeardAt) / 1000)} s, though the socket says open.`;
     if (isOpen() && now - lastHeardAt > server.heartbeatSeconds * 1200 + 1000)
       return { state: 'silent', word: 'Silent', why: silence };
-    if (state === 'live' && now < reset.shownUntil) {
-      const why = `The log moved on without us (${reset.reason}): customers were loaded afresh.`;
-      return { state: 'reset', word: `Reset at ${at}`, why };
+    if (state === 'live') {
+      if (now < reset.until) return { state: 'reset', word: `Reset at ${at}`, why: `${reset.why}.` };
+      const after = isResuming ? `everything after ${lastEventId}` : 'nothing that it missed';
+      return { state, word: `Live at ${at}`, why: `After a break, this page asks for ${after}.` };
     }
-    if (state === 'live') return { state, word: `Live at ${at}`, why: '' };
     if (state === 'catching-up') {
-      const done = seqOf(lastEventId) - replay.from;
-      return { state, word: `Catching up: ${count(done)} of ${count(replay.behind)}`, why: '' };
+      const done = count(seqOf(lastEventId) - replay.from);
+      return { state, word: `Catching up: ${done} of ${count(replay.behind)}`, why: '' };
     }
     if (state !== 'waiting')
       return { state, word: `Connecting…${tries > 0 ? `, try ${tries + 1}` : ''}`, why: '' };
@@ -154,11 +147,11 @@ export function createConnection({ onEntry, onBar, onSnapshotNeeded }) {
 
   const isOpen = () => stream?.state === 'live' || stream?.state === 'catching-up';
 
-  /** @param {() => void} end */
+  /** @param {(stream: ChangeStream) => void} end */
   function goAway(end) {
-    if (!isOpen()) return;
+    if (!stream || !isOpen()) return;
     awayMs = AWAY_MS;
-    end();
+    end(stream);
   }
 
   return {
@@ -170,11 +163,11 @@ export function createConnection({ onEntry, onBar, onSnapshotNeeded }) {
     isAway: () => stream?.state === 'waiting',
     lastEventId: () => stream?.lastEventId ?? '',
     retry: () => stream?.retry(),
-    goodbye: () => goAway(() => stream?.disconnect()),
-    cut: () => goAway(() => stream?.send('{"lab":"cut"}')),
-    mute: () => stream?.send(JSON.stringify({ lab: 'mute', seconds: muteSeconds(server.heartbeatSeconds) })),
+    goodbye: () => goAway((stream) => stream.disconnect()),
+    cut: () => goAway((stream) => stream.send('{"lab":"cut"}')),
+    mute: () => stream?.send(`{"lab":"mute","seconds":${muteSeconds(server.heartbeatSeconds)}}`),
     /** @param {boolean} isOn */
-    setResuming(isOn) {
+    resume(isOn) {
       isResuming = isOn;
     },
   };

@@ -1,7 +1,7 @@
 // The customers, kept current by the stream alone: a snapshot once, then every event after it. What the
 // form gets back from the server is not shown here; if the stream is cut, this table stands still.
 import { api } from './api.js';
-import { button, count, element, make, onPaint, paintSoon, seqOf, setText } from './dom.js';
+import { button, count, element, make, onPaint, paintSoon, seqOf, setText, show } from './dom.js';
 import { editCustomer, removeCustomer } from './editor.js';
 
 const MAX_ROWS = 100; // in the document; the newest first, so that one sees what was just added
@@ -74,7 +74,7 @@ export function createCustomers(countMissing) {
   function paint() {
     const missing = countMissing() - missingBefore;
     const doubt = missing > 0 ? `${count(missing, 'change')} never came: this table may be wrong.` : '';
-    setText(element('customers-note'), problem || doubt);
+    show('customers-note', problem || doubt);
     element('load-afresh').hidden = missing <= 0;
     if (!isStale) return;
     isStale = false;

@@ -39,6 +39,9 @@ export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
+/** @param {string} id @param {string} text */
+export const show = (id, text) => setText(element(id), text);
+
 /** A state as a shape, drawn in `index.html`. @param {Element} svg @param {string} state */
 export const setMark = (svg, state) => svg.firstElementChild?.setAttribute('href', `#mark-${state}`);
 

@@ -1,12 +1,12 @@
 // What people write: a new customer, an edit in place, a deletion. Each is a plain request, and shows
 // the `curl` line that does the same. Errors from the server stand at their field.
 import { api, curlLine } from './api.js';
-import { button, element, make, setText } from './dom.js';
+import { button, element, make, setText, show } from './dom.js';
 
 const LATER = 'The table hears of it from the stream.';
 
 /** @param {string} text */
-const say = (text) => setText(element('said'), text);
+const say = (text) => show('said', text);
 
 /** Resolves to the answer if it was saved. @param {string} path @param {string} method @param {any} [form] */
 async function write(path, method, form) {
@@ -14,7 +14,7 @@ async function write(path, method, form) {
   const body = form && { name: name.value, email: email.value.trim() || null };
   if (method === 'POST' && !body.email) delete body.email;
   element('curl').hidden = false;
-  setText(element('curl-line'), curlLine(path, method, body));
+  show('curl-line', curlLine(path, method, body));
   if (form) showErrors(form, []);
   try {
     const response = await api(path, method, body);

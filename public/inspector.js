@@ -1,5 +1,5 @@
 // One message, as it came and as it reads. It says messages, since a page can't see frames.
-import { count, element } from './dom.js';
+import { count, element, show } from './dom.js';
 import { timeOf } from './sentences.js';
 
 /** @param {Entry} entry */
@@ -8,7 +8,7 @@ export function inspect({ event, text, fate, gapMs }) {
   const gap = gapMs ? `${gapMs.toFixed(gapMs < 10 ? 1 : 0)} ms after the one before` : 'the first';
   element('inspector-body').hidden = false;
   element('inspector-hint').hidden = true;
-  element('message-facts').textContent = `${event.id}, ${timeOf(event.time)}: ${fate}, ${bytes}, ${gap}`;
-  element('message-json').textContent = JSON.stringify(event, null, 2);
-  element('message-text').textContent = text;
+  show('message-facts', `${event.id}, ${timeOf(event.time)}: ${fate}, ${bytes}, ${gap}`);
+  show('message-json', JSON.stringify(event, null, 2));
+  show('message-text', text);
 }

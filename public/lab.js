@@ -1,7 +1,7 @@
 // The failure lab: ways to lose this page's own connection, and loads that show what happens then.
 import { api } from './api.js';
 import { muteSeconds } from './connection.js';
-import { count, element, onPaint, setText } from './dom.js';
+import { count, element, onPaint, show } from './dom.js';
 
 const PARALLEL = 6; // what a browser opens to one host
 const FLOOD_TEXT = 'x'.repeat(8 * 1024);
@@ -21,7 +21,7 @@ export function createLab(connection, fanOut) {
         sent += 1;
         const response = await api('/api/events', 'POST', event(sent));
         if (response.ok) saved += 1;
-        setText(element('load-progress'), `${count(saved)} of ${count(total)} saved`);
+        show('load-progress', `${count(saved)} of ${count(total)} saved`);
       }
     };
     await Promise.allSettled(Array.from({ length: PARALLEL }, send));
@@ -33,7 +33,7 @@ export function createLab(connection, fanOut) {
     for (const id of ['goodbye', 'cut', 'mute']) element(id).ariaDisabled = String(!connection.isOpen());
     for (const id of ['burst', 'flood']) element(id).ariaDisabled = String(isSending);
     element('slow').ariaDisabled = String(fanOut.isFull());
-    setText(element('mute-seconds'), count(muteSeconds(connection.server.heartbeatSeconds)));
+    show('mute-seconds', count(muteSeconds(connection.server.heartbeatSeconds)));
   });
   element('goodbye').onclick = connection.goodbye;
   element('cut').onclick = connection.cut;
@@ -42,5 +42,5 @@ export function createLab(connection, fanOut) {
   element('burst').onclick = () => publish(1000, (number) => ({ message: `Number ${number} of a burst` }));
   element('flood').onclick = () =>
     publish(2000, (number) => ({ type: 'flood', data: { number, text: FLOOD_TEXT } }));
-  element('resume').onchange = () => connection.setResuming(element('resume').checked);
+  element('resume').onchange = () => connection.resume(element('resume').checked);
 }

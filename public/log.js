@@ -1,6 +1,6 @@
 // The notifications, newest last. Kept on receipt and painted once per frame, a handful at a time; at
 // most 500 rows stand in the document. Follows the end until the reader scrolls up.
-import { count, element, make, onPaint, paintSoon, seqOf, setText } from './dom.js';
+import { count, element, make, onPaint, paintSoon, seqOf, show } from './dom.js';
 import { sentence, timeOf } from './sentences.js';
 
 const MAX_ROWS = 500;
@@ -33,8 +33,8 @@ export function createLog(inspect) {
   }
 
   function paint() {
-    setText(element('count'), count(total));
-    setText(element('fresh'), isPaused ? `Paused, ${count(fresh)} new` : `${count(fresh)} new ↓`);
+    show('count', count(total));
+    show('fresh', isPaused ? `Paused, ${count(fresh)} new` : `${count(fresh)} new ↓`);
     element('fresh').hidden = fresh === 0;
     element('no-notifications').hidden = items.length > 0;
     for (const type of [...types].slice(filter.length - 1)) filter.add(new Option(type, type));

@@ -1,6 +1,6 @@
 // The last 60 positions of the log, and what came of each: filled, hatched, or an outline with a
 // question mark. Then the same in words, for whoever can't see the strip.
-import { count, element, make, onPaint, setText } from './dom.js';
+import { count, element, make, onPaint, show } from './dom.js';
 import { WINDOW } from './ledger.js';
 
 /** @param {Connection} connection */
@@ -14,11 +14,11 @@ export function createPositions({ ledger }) {
       const name = `cell ${first + index < 1 ? 'none' : ledger.fateOf(first + index)}`;
       if (cell.className !== name) cell.className = name;
     }
-    setText(element('strip-from'), count(Math.max(1, first)));
-    setText(element('strip-to'), count(ledger.head));
-    setText(element('live-count'), count(ledger.live));
-    setText(element('replayed-count'), count(ledger.replayed));
-    setText(element('missing-count'), count(ledger.missing()));
+    show('strip-from', count(Math.max(1, first)));
+    show('strip-to', count(ledger.head));
+    show('live-count', count(ledger.live));
+    show('replayed-count', count(ledger.replayed));
+    show('missing-count', count(ledger.missing()));
     element('missing-legend').className = ledger.missing() > 0 ? 'loss' : '';
   });
 }

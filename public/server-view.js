@@ -1,6 +1,6 @@
 // What the server says of its open streams: where each stands, and how many bytes wait for it.
 import { api } from './api.js';
-import { count, element, make, seqOf } from './dom.js';
+import { count, element, make, seqOf, show } from './dom.js';
 import { timeOf } from './sentences.js';
 
 const POLL_MS = 1000;
@@ -22,7 +22,7 @@ export function createServerView({ server }, nameOf) {
     const { clients } = await response.json();
     element('server-rows').replaceChildren(...clients.slice(0, MAX_ROWS).map(clientRow));
     const more = clients.length - MAX_ROWS;
-    element('more-clients').textContent = more > 0 ? `and ${count(more, 'more client')}` : '';
+    show('more-clients', more > 0 ? `and ${count(more, 'more client')}` : '');
   }
 
   /** @param {Row} row */

@@ -1,6 +1,6 @@
 // The state as word, shape and colour, for the back row; and one line for screen readers, which sums
 // up at most once a second.
-import { count, element, onPaint, setMark, setText } from './dom.js';
+import { count, element, onPaint, setMark, show } from './dom.js';
 import { sentence } from './sentences.js';
 
 const SUMMARY_MS = 1000;
@@ -21,10 +21,10 @@ export function createStatusBar(connection) {
     const { state, word, why } = connection.view();
     setMark(element('mark'), state);
     Object.assign(element('state').dataset, { state, lastEventId: connection.lastEventId() });
-    setText(element('word'), word);
-    setText(element('why'), why);
-    setText(element('last-event-id'), connection.lastEventId() || '–');
-    setText(element('clients'), count(connection.server.clients));
+    show('word', word);
+    show('why', why);
+    show('last-event-id', connection.lastEventId() || '–');
+    show('clients', count(connection.server.clients));
     if (fresh > 0 && !isStill.matches && bell.getAnimations().length === 0) bell.animate(RING, 600);
     document.title = `${word} · Changebell`;
     const isUseless = !connection.isAway();
@@ -37,7 +37,7 @@ export function createStatusBar(connection) {
   function sumUp(state, word, why) {
     if (performance.now() < summedUpAt + SUMMARY_MS) return;
     const news = last ? `${count(fresh, 'notification')}, the last: ${sentence(last.event)}` : '';
-    setText(element('summary'), `${word}. ${why.split('. ')[0]} ${news}`);
+    show('summary', `${word}. ${why.split('. ')[0]} ${news}`);
     [fresh, last, summedUp, summedUpAt] = [0, undefined, state, performance.now()];
   }
 
