@@ -21,7 +21,7 @@ export class ChangeStream extends EventTarget {
   state = 'connecting';
   /** @type {string | undefined} The id to go on from; counted on receipt. */
   lastEventId;
-  /** When the last frame came, in milliseconds since 1970. */
+  /** When the last frame came, or the connection began, in milliseconds since 1970. */
   lastHeardAt = Date.now();
   /** @type {number | null} When the next try is due, in milliseconds since 1970. */
   nextTryAt = null;
@@ -87,6 +87,7 @@ export class ChangeStream extends EventTarget {
     const connection = this.#connection;
     this.nextTryAt = null;
     this.isRefused = true; // until it is heard
+    this.lastHeardAt = Date.now();
     this.#listenForSilence();
     const isSocket = this.#url.protocol.startsWith('ws') || this.#url.pathname.endsWith('/ws');
     const open = isSocket && globalThis.WebSocket ? openWebSocket : openEventStream;
@@ -131,10 +132,10 @@ export class ChangeStream extends EventTarget {
 
   /** Two heartbeats may fail to come, and two seconds: 32 s where they come every 15 s. */
   #listenForSilence() {
-    clearTimeout(this.#silenceTimer);
-    const seconds = 2 * (this.#options.heartbeatSeconds ?? 15) + 2;
-    const reason = `no heartbeat for ${seconds} s, though the socket says open`;
-    this.#silenceTimer = setTimeout(() => this.#lost(reason), seconds * 1000);
+    const limit = 2000 * (this.#options.heartbeatSeconds ?? 15) + 2000;
+    const quiet = Date.now() - this.lastHeardAt;
+    if (quiet < limit) this.#silenceTimer = setTimeout(() => this.#listenForSilence(), limit - quiet);
+    else this.#lost(`no heartbeat for ${limit / 1000} s, though the socket says open`);
   }
 
   /** @param {string} text */
@@ -146,7 +147,6 @@ export class ChangeStream extends EventTarget {
     const isStored = !type.startsWith('stream.');
     this.isRefused = false;
     this.lastHeardAt = Date.now();
-    this.#listenForSilence();
     if (type === 'stream.ready') this.#caughtUpAt = seqOf(id) + data.behind;
     if (type === 'stream.reset') this.#storedId = '';
     if (isStored && this.#isRepeat(id)) return void this.repeats++;

@@ -4,7 +4,7 @@ import { count, element, make, onPaint, paintSoon, seqOf, show } from './dom.js'
 import { sentence, timeOf } from './sentences.js';
 
 const MAX_ROWS = 500;
-const ROWS_A_FRAME = 80;
+const ROWS_A_FRAME = 40;
 const NEAR_END_PX = 40;
 
 /** A notification, or a bar that says how an outage went. */

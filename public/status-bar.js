@@ -11,6 +11,7 @@ export function createStatusBar(connection) {
   const retry = element('retry');
   const bell = element('bell');
   const isStill = matchMedia('(prefers-reduced-motion: reduce)');
+  let ring = /** @type {Animation | undefined} */ (undefined);
   let fresh = 0;
   let summedUpAt = 0;
   let summedUp = '';
@@ -19,14 +20,13 @@ export function createStatusBar(connection) {
 
   function paint() {
     const { state, word, why } = connection.view();
-    setMark(element('mark'), state);
+    if (element('state').dataset.state !== state) setMark(element('mark'), state);
     Object.assign(element('state').dataset, { state, lastEventId: connection.lastEventId() });
     show('word', word);
     show('why', why);
     show('last-event-id', connection.lastEventId() || '–');
     show('clients', count(connection.server.clients));
-    if (fresh > 0 && !isStill.matches && bell.getAnimations().length === 0) bell.animate(RING, 600);
-    document.title = `${word} · Changebell`;
+    if (fresh > 0 && !isStill.matches && ring?.playState !== 'running') ring = bell.animate(RING, 600);
     const isUseless = !connection.isAway();
     if (isUseless && document.activeElement === retry) element('connection').focus();
     retry.hidden = isUseless;
@@ -37,6 +37,7 @@ export function createStatusBar(connection) {
   function sumUp(state, word, why) {
     if (performance.now() < summedUpAt + SUMMARY_MS) return;
     const news = last ? `${count(fresh, 'notification')}, the last: ${sentence(last.event)}` : '';
+    document.title = `${word} · Changebell`;
     show('summary', `${word}. ${why.split('. ')[0]} ${news}`);
     [fresh, last, summedUp, summedUpAt] = [0, undefined, state, performance.now()];
   }

@@ -1,9 +1,15 @@
 // What the tests of the page share: one Chromium for a file, and pages that note whatever a user
 // should never meet: an error, a violation of the Content-Security-Policy, a request to elsewhere.
 import assert from 'node:assert/strict';
-import { after } from 'node:test';
+import { after, afterEach } from 'node:test';
 import { AxeBuilder } from '@axe-core/playwright';
-import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
+import {
+  type Browser,
+  type BrowserContext,
+  type BrowserContextOptions,
+  chromium,
+  type Page,
+} from 'playwright-core';
 import { skipWithout, within } from './helpers.ts';
 
 const CHROMIUM = '/usr/bin/chromium';
@@ -21,6 +27,8 @@ const FLAGS = [
 export const needsChromium = { skip: skipWithout(CHROMIUM, 'chromium') };
 
 let browser: Promise<Browser> | undefined;
+const open: BrowserContext[] = [];
+afterEach(() => Promise.all(open.splice(0).map((context) => context.close())));
 after(async () => (await browser)?.close());
 
 /** A page in a tab of its own profile, live unless `state` says otherwise. */
@@ -31,6 +39,7 @@ export async function openPage(url: string, options: BrowserContextOptions & { s
     viewport: { width: 1280, height: 800 },
     ...contextOptions,
   });
+  open.push(context);
   context.setDefaultTimeout(10_000);
   const page = await context.newPage();
   const faults: string[] = [];
