@@ -9,15 +9,12 @@ const AWAY_MS = 8000; // a cable that was cut stays cut for so long: time to cha
 const RESET_SHOWN_MS = 5000;
 const REFUSES = "The server refuses: not running, full, or this page's origin isn't allowed.";
 
-/** @param {{ onEntry: (entry: Entry) => void, onBar: (text: string, isLoss: boolean) => void, onSnapshotNeeded: () => void }} page */
+/** @param {Listeners} page */
 export function createConnection({ onEntry, onBar, onSnapshotNeeded }) {
   const ledger = createLedger();
   const server = { clients: 1, ownName: '', isLabOn: false, heartbeatSeconds: 15 };
   let stream = /** @type {ChangeStream | undefined} */ (undefined);
-  let outage =
-    /** @type {{ since: number, repeats: number, told: ReturnType<typeof ledger.note> } | undefined} */ (
-      undefined
-    );
+  let outage = /** @type {Outage | undefined} */ (undefined);
   let isResuming = true;
   let awayMs = 0; // how long the lab wants us to stay away
   let replay = { from: 0, behind: 0 };
@@ -28,7 +25,7 @@ export function createConnection({ onEntry, onBar, onSnapshotNeeded }) {
   /** Asks first how often heartbeats come: without them, silence could not be told from quiet. */
   async function start() {
     await learn();
-    const url = new URL('/ws', location.href).href.replace('http', 'ws');
+    const url = new URL('/ws', location.href).href;
     const opened = new ChangeStream(url, { heartbeatSeconds: server.heartbeatSeconds, token });
     const handlers = { ready, reset: startAfresh, message: receive, heartbeat, state: changeState };
     for (const [type, handle] of Object.entries(handlers)) {
@@ -42,15 +39,14 @@ export function createConnection({ onEntry, onBar, onSnapshotNeeded }) {
   }
 
   async function learn() {
-    try {
-      const response = await fetch('/healthz');
-      server.heartbeatSeconds = Number(response.headers.get('Heartbeat-Seconds')) || 15;
-      server.isLabOn = (await response.json()).lab === true;
-    } catch {} // that it does not answer, the stream will tell
+    const response = await fetch('/healthz').catch(() => undefined);
+    if (!response?.ok) return; // the stream will tell
+    server.heartbeatSeconds = Number(response.headers.get('Heartbeat-Seconds')) || 15;
+    server.isLabOn = (await response.json()).lab === true;
     paintSoon();
   }
 
-  /** @param {{ detail: { lastEventId: string, behind: number, client: string } }} event */
+  /** @param {CustomEvent} event */
   function ready({ detail: { lastEventId, behind, client } }) {
     const isFirst = !server.ownName;
     server.ownName = client;
@@ -60,7 +56,7 @@ export function createConnection({ onEntry, onBar, onSnapshotNeeded }) {
     onSnapshotNeeded();
   }
 
-  /** @param {{ detail: { lastEventId: string, reason: string } }} event */
+  /** @param {CustomEvent} event */
   function startAfresh({ detail: { lastEventId, reason } }) {
     const why = `The log moved on without us (${reason}): customers were loaded afresh`;
     reset = { why, until: Date.now() + RESET_SHOWN_MS };
@@ -75,11 +71,11 @@ export function createConnection({ onEntry, onBar, onSnapshotNeeded }) {
     const at = performance.now();
     const fate = state === 'catching-up' ? 'replayed' : 'live';
     ledger.record(seqOf(lastEventId), fate);
-    onEntry({ event: data, text, fate, at, gapMs: previousAt && at - previousAt });
+    onEntry({ event: data, text, fate, gapMs: previousAt && at - previousAt });
     previousAt = at;
   }
 
-  /** @param {{ detail: { lastEventId: string, clients: number } }} event */
+  /** @param {CustomEvent} event */
   function heartbeat({ detail: { lastEventId, clients } }) {
     server.clients = clients;
     ledger.reach(seqOf(lastEventId));
@@ -109,13 +105,14 @@ export function createConnection({ onEntry, onBar, onSnapshotNeeded }) {
     paintSoon();
   }
 
-  /** @param {ChangeStream} stream @param {NonNullable<typeof outage>} ended */
+  /** @param {ChangeStream} stream @param {Outage} ended */
   function comeBack(stream, { since, repeats, told }) {
     outage = undefined;
     const { replayed, lost } = told();
     const seconds = (Date.now() - since) / 1000;
-    const counts = `${count(replayed, 'change')} replayed, ${count(lost)} lost, ${stream.repeats - repeats} repeated`;
-    onBar(`Offline ${seconds < 1 ? seconds.toFixed(1) : count(Math.round(seconds))} s, ${counts}`, lost > 0);
+    const away = `Offline ${seconds < 1 ? seconds.toFixed(1) : count(Math.round(seconds))} s`;
+    const again = count(stream.repeats - repeats);
+    onBar(`${away}, ${count(replayed, 'change')} replayed, ${count(lost)} lost, ${again} repeated`, lost > 0);
     void learn(); // it may have been started anew, with other settings
   }
 
@@ -124,22 +121,24 @@ export function createConnection({ onEntry, onBar, onSnapshotNeeded }) {
     if (!stream) return { state: 'connecting', word: 'Connecting…', why: '' };
     const { state, tries, nextTryAt, lastHeardAt, closeReason, isRefused, lastEventId = '' } = stream;
     const now = Date.now();
-    const at = count(seqOf(lastEventId));
+    const seq = seqOf(lastEventId);
     const tryIn = `Next try in ${Math.ceil(Math.max(0, (nextTryAt ?? now) - now) / 1000)} s.`;
-    const silence = `No heartbeat for ${Math.floor((now - lastHeardAt) / 1000)} s, though the socket says open.`;
-    if (isOpen() && now - lastHeardAt > server.heartbeatSeconds * 1200 + 1000)
+    const quiet = now - lastHeardAt;
+    const silence = `No heartbeat for ${Math.floor(quiet / 1000)} s, though the socket says open.`;
+    if (isOpen() && quiet > server.heartbeatSeconds * 1200 + 1000)
       return { state: 'silent', word: 'Silent', why: silence };
+    if (state === 'live' && now < reset.until)
+      return { state: 'reset', word: `Reset at ${count(seq)}`, why: `${reset.why}.` };
     if (state === 'live') {
-      if (now < reset.until) return { state: 'reset', word: `Reset at ${at}`, why: `${reset.why}.` };
       const after = isResuming ? `everything after ${lastEventId}` : 'nothing that it missed';
-      return { state, word: `Live at ${at}`, why: `After a break, this page asks for ${after}.` };
+      return { state, word: `Live at ${count(seq)}`, why: `After a break, this page asks for ${after}.` };
     }
     if (state === 'catching-up') {
-      const done = count(seqOf(lastEventId) - replay.from);
-      return { state, word: `Catching up: ${done} of ${count(replay.behind)}`, why: '' };
+      const done = `${count(seq - replay.from)} of ${count(replay.behind)}`;
+      return { state, word: `Catching up: ${done}`, why: '' };
     }
     if (state !== 'waiting')
-      return { state, word: `Connecting…${tries > 0 ? `, try ${tries + 1}` : ''}`, why: '' };
+      return { state, word: `Connecting…${tries ? `, try ${tries + 1}` : ''}`, why: '' };
     if (isRefused) return { state: 'refused', word: 'Refused', why: `${REFUSES} ${refusal} ${tryIn}` };
     if (wasSilent(stream)) return { state: 'silent', word: 'Silent', why: `${silence} ${tryIn}` };
     return { state, word: 'Waiting', why: `${closeReason}. ${tryIn}` };
@@ -165,7 +164,7 @@ export function createConnection({ onEntry, onBar, onSnapshotNeeded }) {
     retry: () => stream?.retry(),
     goodbye: () => goAway((stream) => stream.disconnect()),
     cut: () => goAway((stream) => stream.send('{"lab":"cut"}')),
-    mute: () => stream?.send(`{"lab":"mute","seconds":${muteSeconds(server.heartbeatSeconds)}}`),
+    mute: () => stream?.send(`{"lab":"mute","seconds":${muteSeconds(server)}}`),
     /** @param {boolean} isOn */
     resume(isOn) {
       isResuming = isOn;
@@ -176,5 +175,5 @@ export function createConnection({ onEntry, onBar, onSnapshotNeeded }) {
 /** @param {ChangeStream} stream */
 const wasSilent = ({ closeReason }) => closeReason.startsWith('no heartbeat');
 
-/** So long that missing heartbeats tell; the server allows a minute. @param {number} heartbeatSeconds */
-export const muteSeconds = (heartbeatSeconds) => Math.min(60, Math.max(15, 3 * heartbeatSeconds));
+/** So long that missing heartbeats tell; the server allows a minute. @param {Connection['server']} server */
+export const muteSeconds = ({ heartbeatSeconds }) => Math.min(60, Math.max(15, 3 * heartbeatSeconds));

@@ -8,8 +8,6 @@ const MAX_ROWS = 100; // in the document; the newest first, so that one sees wha
 const MAX_PAGES = 100;
 const RETRY_MS = 2000;
 
-/** @typedef {{ id: number, name: string, email: string | null }} Customer */
-
 /** @param {() => number} countMissing */
 export function createCustomers(countMissing) {
   const body = element('customers');
@@ -18,7 +16,7 @@ export function createCustomers(countMissing) {
   let snapshotSeq = 0;
   let missingBefore = 0;
   let isStale = true;
-  let isComplete = true;
+  let isCut = false;
   let problem = '';
 
   /** A snapshot; then what came meanwhile. If two are under way, the newer one counts. */
@@ -26,12 +24,10 @@ export function createCustomers(countMissing) {
     const changes = /** @type {ChangeEvent[]} */ ([]);
     meanwhile = changes;
     try {
-      const snapshot = await readPages();
+      const { rows, seq, next } = await readPages();
       if (meanwhile !== changes) return;
       meanwhile = undefined;
-      [customers, snapshotSeq, isComplete] = snapshot;
-      problem = '';
-      missingBefore = countMissing();
+      [customers, snapshotSeq, isCut, problem, missingBefore] = [rows, seq, !!next, '', countMissing()];
       for (const event of changes) apply(event);
     } catch (error) {
       problem = `The customers could not be loaded: ${/** @type {Error} */ (error).message}`;
@@ -40,29 +36,30 @@ export function createCustomers(countMissing) {
     repaint();
   }
 
-  /** All customers, the position of the first page, from which to go on, and whether these are all. */
+  /** All customers, and the position of the first page, from which to go on. */
   async function readPages() {
-    const fresh = /** @type {typeof customers} */ (new Map());
+    const rows = /** @type {typeof customers} */ (new Map());
     let first = '';
     let next = '/api/customers?limit=500';
     for (let page = 0; next && page < MAX_PAGES; page += 1) {
       const response = await api(next);
       const answer = await response.json();
       if (!response.ok) throw new Error(answer.detail);
-      for (const customer of answer.customers) fresh.set(customer.id, customer);
+      for (const customer of answer.customers) rows.set(customer.id, customer);
       first ||= answer.lastEventId;
       next = answer.next;
     }
-    return /** @type {[typeof customers, number, boolean]} */ ([fresh, seqOf(first), !next]);
+    return { rows, seq: seqOf(first), next };
   }
 
   /** Anyone may publish an event of this type, so its data is looked at. @param {ChangeEvent} event */
   function apply(event) {
-    if (!event.type.startsWith('customer.') || !Number.isInteger(event.data?.id)) return;
+    const { id, type, data } = event;
+    if (!type.startsWith('customer.') || !Number.isInteger(data?.id)) return;
     if (meanwhile) return void meanwhile.push(event);
-    if (seqOf(event.id) <= snapshotSeq) return;
-    if (event.type === 'customer.deleted') customers.delete(event.data.id);
-    else customers.set(event.data.id, event.data);
+    if (seqOf(id) <= snapshotSeq) return;
+    if (type === 'customer.deleted') customers.delete(data.id);
+    else customers.set(data.id, data);
     isStale = true;
   }
 
@@ -75,16 +72,14 @@ export function createCustomers(countMissing) {
     const missing = countMissing() - missingBefore;
     const doubt = missing > 0 ? `${count(missing, 'change')} never came: this table may be wrong.` : '';
     show('customers-note', problem || doubt);
-    element('load-afresh').hidden = missing <= 0;
+    element('load-afresh').hidden = !doubt;
     if (!isStale) return;
     isStale = false;
     paintRows([...customers.keys()].sort((a, b) => b - a).slice(0, MAX_ROWS));
     element('no-customers').hidden = customers.size > 0 || meanwhile !== undefined;
-    const total = `${isComplete ? '' : 'more than '}${count(customers.size)}`;
-    setText(
-      element('customer-count'),
-      customers.size > MAX_ROWS ? `the newest ${MAX_ROWS} of ${total}` : total,
-    );
+    const all = count(customers.size);
+    const some = `the newest ${MAX_ROWS} of ${isCut ? 'more than ' : ''}${all}`;
+    show('customer-count', customers.size > MAX_ROWS ? some : all);
   }
 
   /** Rows are kept where they are, and so is the focus. @param {number[]} ids */
@@ -108,21 +103,13 @@ export function createCustomers(countMissing) {
 
   /** @param {number} id */
   function customerRow(id) {
-    const edit = button('Edit', () => editCustomer(row, repaint));
-    const actions = make(
-      'td',
-      { className: 'actions' },
-      edit,
+    const buttons = [
+      button('Edit', () => editCustomer(row, repaint)),
       button('Delete', () => removeCustomer(id)),
-    );
-    const row = make(
-      'tr',
-      {},
-      make('th', { scope: 'row', textContent: id }),
-      make('td'),
-      make('td'),
-      actions,
-    );
+    ];
+    const actions = make('td', { className: 'actions' }, ...buttons);
+    const head = make('th', { scope: 'row', textContent: id });
+    const row = make('tr', {}, head, make('td'), make('td'), actions);
     row.dataset.id = id;
     return row;
   }

@@ -24,8 +24,8 @@ function paint() {
 /** @param {string} id @returns {any} */
 export const element = (id) => document.getElementById(id);
 
-/** @param {string} tag @param {object} [properties] @param {(Node | string)[]} children @returns {any} */
-export function make(tag, properties = {}, ...children) {
+/** @param {string} tag @param {object} [properties] @param {Node[]} children @returns {any} */
+export function make(tag, properties, ...children) {
   const node = Object.assign(document.createElement(tag), properties);
   node.append(...children);
   return node;
@@ -47,9 +47,9 @@ export const setMark = (svg, state) => svg.firstElementChild?.setAttribute('href
 
 const integer = new Intl.NumberFormat('en');
 
-/** "1,234", "1 change", "2 changes" @param {number} number @param {string} [noun] */
-export function count(number, noun) {
-  return integer.format(number) + (noun ? ` ${noun}${number === 1 ? '' : 's'}` : '');
+/** "1,234", "1 change", "2 changes" @param {number} number */
+export function count(number, noun = '') {
+  return integer.format(number) + (noun && ` ${noun}${number === 1 ? '' : 's'}`);
 }
 
 /** The position in an id. @param {string} id */

@@ -10,24 +10,22 @@ const say = (text) => show('said', text);
 
 /** Resolves to the answer if it was saved. @param {string} path @param {string} method @param {any} [form] */
 async function write(path, method, form) {
-  const [name, email] = form ? [...form.querySelectorAll('input')] : [];
-  const body = form && { name: name.value, email: email.value.trim() || null };
-  if (method === 'POST' && !body.email) delete body.email;
+  const [name, email] = form?.querySelectorAll('input') ?? [];
+  const body = form && { name: name.value, email: email.value.trim() || undefined };
   element('curl').hidden = false;
   show('curl-line', curlLine(path, method, body));
-  if (form) showErrors(form, []);
   try {
     const response = await api(path, method, body);
     const answer = response.status === 204 ? {} : await response.json();
+    if (form) showErrors(form, answer.errors ?? []);
     if (response.ok) return answer;
     say(answer.errors ? '' : answer.detail);
-    if (form) showErrors(form, answer.errors ?? []);
   } catch {
     say('The server does not answer: nothing was saved.');
   }
 }
 
-/** Puts each error at its field, and the focus on the first. @param {any} form @param {{ pointer: string, detail: string }[]} errors */
+/** Each at its field, and the focus on the first. @param {any} form @param {{ pointer: string, detail: string }[]} errors */
 function showErrors(form, errors) {
   for (const input of [...form.querySelectorAll('input')].reverse()) {
     const error = errors.find(({ pointer }) => pointer === `#/${input.name}`);
@@ -49,7 +47,9 @@ export function createAddForm() {
     form.reset();
     element('name').focus();
   };
-  element('copy').onclick = () => navigator.clipboard?.writeText(element('curl-line').textContent);
+  const { clipboard } = navigator; // pages from elsewhere than localhost have it over https only
+  element('copy').hidden = !clipboard;
+  element('copy').onclick = () => clipboard.writeText(element('curl-line').textContent);
 }
 
 /** @param {number} id */
@@ -62,12 +62,6 @@ export function editCustomer(row, done) {
   const { id } = row.dataset;
   const buttons = [...row.cells[3].children];
 
-  const field = (/** @type {string} */ name, /** @type {string} */ value) => {
-    const errorId = `edit-${name}-${id}`;
-    const input = make('input', { name, value, autocomplete: 'off', ariaLabel: `${name} of customer ${id}` });
-    input.setAttribute('aria-describedby', errorId);
-    return [input, make('p', { className: 'error', id: errorId })];
-  };
   const leave = () => {
     delete row.dataset.isEdited;
     row.onkeydown = null;
@@ -84,10 +78,16 @@ export function editCustomer(row, done) {
   row.dataset.isEdited = 'true';
   row.onkeydown = (/** @type {KeyboardEvent} */ { key, target }) => {
     if (key === 'Escape') leave();
-    if (key === 'Enter' && /** @type {Element} */ (target).tagName === 'INPUT') save();
+    if (key === 'Enter' && target instanceof HTMLInputElement) save();
   };
-  row.cells[1].replaceChildren(...field('name', row.cells[1].textContent));
-  row.cells[2].replaceChildren(...field('email', row.cells[2].textContent));
+  for (const [index, name] of ['name', 'email'].entries()) {
+    const cell = row.cells[index + 1];
+    const error = make('p', { className: 'error', id: `edit-${name}` });
+    const value = cell.textContent;
+    const input = make('input', { name, value, autocomplete: 'off', ariaLabel: `${name} of customer ${id}` });
+    input.setAttribute('aria-describedby', error.id);
+    cell.replaceChildren(input, error);
+  }
   row.cells[3].replaceChildren(button('Save', save), button('Cancel', leave));
   row.querySelector('input').select();
 }

@@ -3,25 +3,23 @@
 import { token } from './api.js';
 import { button, count, element, make, onPaint, paintSoon, seqOf, setMark, setText } from './dom.js';
 
-const MAX_CLIENTS = 4;
+const NAMES = ['A', 'B', 'C', 'D'];
 const MAX_EVENT_STREAMS = 2; // a browser opens six HTTP connections to a host, over all its tabs
-const WORDS = /** @type {Record<string, string>} */ ({
-  live: 'Live',
-  'catching-up': 'Catching up',
-  waiting: 'Waiting',
-  closed: 'Cut',
-});
-
-/** @typedef {{ state: string, lastEventId: string, client?: string }} Report */
-/** @typedef {{ name: string, transport: string, isSlow: boolean, report: Report, worker: Worker, row: any }} Lane */
+const WORDS = new Map([
+  ['live', 'Live'],
+  ['catching-up', 'Catching up'],
+  ['closed', 'Cut'],
+]);
 
 /** @param {Connection} connection */
 export function createFanOut({ ledger, server }) {
   const lanes = /** @type {Lane[]} */ ([]);
   const transports = element('transport');
+  const isFull = () => lanes.length >= NAMES.length;
 
-  function add(transport = transports.value, isSlow = false) {
-    const name = ['A', 'B', 'C', 'D'].find((letter) => lanes.every((lane) => lane.name !== letter));
+  /** @param {string} transport */
+  function add(transport, isSlow = false) {
+    const name = NAMES.find((letter) => lanes.every((lane) => lane.name !== letter));
     if (!name) return;
     const worker = new Worker('/client.js', { type: 'module' });
     const report = { state: 'connecting', lastEventId: '' };
@@ -41,20 +39,21 @@ export function createFanOut({ ledger, server }) {
 
   /** @param {Lane} lane */
   function laneRow(lane) {
-    const facts = [make('b', { textContent: lane.name }), element('mark').cloneNode(true), make('span')];
-    facts[1].removeAttribute('id');
+    const { name, transport, worker } = lane;
+    const mark = element('mark').cloneNode(true);
+    mark.removeAttribute('id');
+    const facts = [
+      make('b', { textContent: name }),
+      mark,
+      make('span'),
+      make('small', { textContent: transport }),
+    ];
     const actions = [
-      button('Cut', () => lane.worker.postMessage({ isCut: lane.report.state !== 'closed' })),
+      button('Cut', () => worker.postMessage({ isCut: lane.report.state !== 'closed' })),
       button('Slow down', () => slowDown(lane)),
       button('Remove', () => remove(lane)),
     ];
-    const transport = make('small', { textContent: lane.transport });
-    return make(
-      'li',
-      {},
-      make('p', {}, ...facts, transport),
-      make('p', { className: 'actions' }, ...actions),
-    );
+    return make('li', {}, make('p', {}, ...facts), make('p', { className: 'actions' }, ...actions));
   }
 
   /** @param {Lane} lane */
@@ -75,30 +74,30 @@ export function createFanOut({ ledger, server }) {
 
   /** @param {Lane} lane */
   function paintLane({ name, report: { state, lastEventId }, isSlow, row }) {
-    const [facts, actions] = row.children;
+    const [facts, { children: actions }] = row.children;
     const seq = seqOf(lastEventId);
     const behind = lastEventId && ledger.head > seq ? `, ${count(ledger.head - seq)} behind` : '';
     facts.dataset.state = state;
-    setMark(facts.children[1], state === 'closed' ? 'refused' : state);
-    setText(facts.children[2], `${WORDS[state] ?? 'Connecting…'} at ${count(seq)}${behind}`);
-    setText(actions.children[0], state === 'closed' ? 'Resume' : 'Cut');
-    actions.children[1].ariaPressed = String(isSlow);
-    for (const action of actions.children) action.ariaLabel = `${action.textContent} client ${name}`;
+    setMark(facts.children[1], state);
+    setText(facts.children[2], `${WORDS.get(state) ?? 'Connecting…'} at ${count(seq)}${behind}`);
+    setText(actions[0], state === 'closed' ? 'Resume' : 'Cut');
+    actions[1].ariaPressed = String(isSlow);
+    for (const action of actions) action.ariaLabel = `${action.textContent} client ${name}`;
   }
 
   function paint() {
     lanes.forEach(paintLane);
-    element('add-client').disabled = lanes.length >= MAX_CLIENTS;
-    const streams = lanes.filter((lane) => lane.transport !== 'WebSocket').length;
-    transports.options[1].disabled = streams >= MAX_EVENT_STREAMS;
+    element('add-client').disabled = isFull();
+    const streams = lanes.filter((lane) => lane.transport !== 'WebSocket');
+    transports.options[1].disabled = streams.length >= MAX_EVENT_STREAMS;
     if (transports.selectedOptions[0].disabled) transports.selectedIndex = 0;
   }
 
-  element('add-client').onclick = () => add();
+  element('add-client').onclick = () => add(transports.value);
   onPaint(paint);
   return {
+    isFull,
     addSlowReader: () => add('WebSocket', true),
-    isFull: () => lanes.length >= MAX_CLIENTS,
     /** Which of our own clients the server means. @param {string} client */
     nameOf: (client) => lanes.find((lane) => lane.report.client === client)?.name,
   };

@@ -33,7 +33,7 @@ export function createLab(connection, fanOut) {
     for (const id of ['goodbye', 'cut', 'mute']) element(id).ariaDisabled = String(!connection.isOpen());
     for (const id of ['burst', 'flood']) element(id).ariaDisabled = String(isSending);
     element('slow').ariaDisabled = String(fanOut.isFull());
-    show('mute-seconds', count(muteSeconds(connection.server.heartbeatSeconds)));
+    show('mute-seconds', count(muteSeconds(connection.server)));
   });
   element('goodbye').onclick = connection.goodbye;
   element('cut').onclick = connection.cut;

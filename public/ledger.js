@@ -17,7 +17,7 @@ export function createLedger() {
       Object.assign(ledger, { start: seq, head: seq, live: 0, replayed: 0 });
     },
 
-    /** The stream stands here: what did not come up to here is missing. @param {number} seq */
+    /** The stream stands here: what did not come by now is missing. @param {number} seq */
     reach(seq) {
       ledger.head = Math.max(ledger.head, seq);
     },
@@ -32,13 +32,12 @@ export function createLedger() {
 
     missing: () => ledger.head - ledger.start - ledger.live - ledger.replayed,
 
-    /** What came of this position. @param {number} seq @returns {Fate} */
+    /** @param {number} seq @returns {Fate} */
     fateOf: (seq) => (seq <= ledger.start ? 'before' : (fates.get(seq) ?? 'missing')),
 
     /** Notes where we stand; the function it returns tells what happened since. */
     note() {
-      const replayed = ledger.replayed;
-      const missing = ledger.missing();
+      const [replayed, missing] = [ledger.replayed, ledger.missing()];
       return () => ({ replayed: ledger.replayed - replayed, lost: ledger.missing() - missing });
     },
   };

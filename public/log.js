@@ -7,23 +7,20 @@ const MAX_ROWS = 500;
 const ROWS_A_FRAME = 40;
 const NEAR_END_PX = 40;
 
-/** A notification, or a bar that says how an outage went. */
-/** @typedef {{ entry?: Entry, bar?: string, isLoss?: boolean, row?: HTMLElement, isPainted?: boolean }} Item */
-
 /** @param {(entry: Entry) => void} inspect */
 export function createLog(inspect) {
   const region = element('notifications');
   const list = element('log');
   const filter = element('filter');
   const types = new Set();
-  let items = /** @type {Item[]} */ ([]); // the newest 500; the painted ones come first
+  let items = /** @type {LogItem[]} */ ([]); // the newest 500; the painted ones come first
   let evicted = /** @type {HTMLElement[]} */ ([]);
   let total = 0;
   let fresh = 0; // since the reader scrolled up, or paused
   let isFollowing = true;
   let isPaused = false;
 
-  /** @param {Item} item */
+  /** @param {LogItem} item */
   function add(item) {
     items.push(item);
     const left = items.length > MAX_ROWS ? items.shift() : undefined;
@@ -52,7 +49,7 @@ export function createLog(inspect) {
     if (from + batch.length < items.length) paintSoon();
   }
 
-  /** @param {Item} item */
+  /** @param {LogItem} item */
   function paintItem(item) {
     const { entry, bar, isLoss } = item;
     item.isPainted = true;
@@ -69,11 +66,8 @@ export function createLog(inspect) {
       make('span', { textContent: sentence(event) }),
       make('small', { textContent: timeOf(event.time) }),
     ];
-    return make(
-      'li',
-      {},
-      make('button', { type: 'button', tabIndex: -1, onclick: () => inspect(entry) }, ...parts),
-    );
+    const onclick = () => inspect(entry);
+    return make('li', {}, make('button', { type: 'button', tabIndex: -1, onclick }, ...parts));
   }
 
   /** A row that leaves hands its focus to the log: it is never lost. @param {HTMLElement[]} rows */
@@ -102,17 +96,10 @@ export function createLog(inspect) {
   function move(event) {
     const rows = [...list.querySelectorAll('button')];
     const at = rows.indexOf(document.activeElement);
-    const last = rows.length - 1;
-    const steps = new Map([
-      ['ArrowUp', at < 0 ? last : at - 1],
-      ['ArrowDown', at < 0 ? last : at + 1],
-      ['Home', 0],
-      ['End', last],
-    ]);
-    const row = rows[steps.get(event.key) ?? -1];
-    if (!row || (at < 0 && event.target !== region)) return;
+    const step = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+    if (!step || (at < 0 && event.target !== region)) return;
     event.preventDefault();
-    row.focus();
+    (at < 0 ? rows.at(-1) : rows[at + step])?.focus();
   }
 
   region.onkeydown = move;

@@ -6,8 +6,6 @@ import { timeOf } from './sentences.js';
 const POLL_MS = 1000;
 const MAX_ROWS = 40;
 
-/** @typedef {{ client: string, transport: string, lastEventId: string, behind: number, bufferedBytes: number, connectedAt: string }} Row */
-
 /** @param {Connection} connection @param {(client: string) => string | undefined} nameOf */
 export function createServerView({ server }, nameOf) {
   async function poll() {
@@ -25,7 +23,7 @@ export function createServerView({ server }, nameOf) {
     show('more-clients', more > 0 ? `and ${count(more, 'more client')}` : '');
   }
 
-  /** @param {Row} row */
+  /** @param {ServerStream} stream */
   function clientRow({ client, transport, lastEventId, behind, bufferedBytes, connectedAt }) {
     const name = client === server.ownName ? 'this page' : (nameOf(client) ?? client);
     const facts = [
@@ -36,7 +34,7 @@ export function createServerView({ server }, nameOf) {
       timeOf(connectedAt),
     ];
     const cells = facts.map((textContent) => make('td', { textContent }));
-    const className = behind > 0 || bufferedBytes > 0 ? 'lagging' : '';
+    const className = behind + bufferedBytes > 0 ? 'lagging' : '';
     return make('tr', { className }, make('th', { scope: 'row', textContent: name }), ...cells);
   }
 
