@@ -29,13 +29,9 @@ function askForToken() {
   };
 }
 
-/** The same from a shell; the token stays out of it. @param {string} path @param {string} method @param {unknown} body */
+/** The same from a shell, without the token. @param {string} path @param {string} method @param {unknown} body */
 export function curlLine(path, method, body) {
-  const parts = [
-    'curl',
-    ...(method === 'POST' ? [] : ['-X', method]),
-    location.origin.replace('http://', '') + path,
-  ];
+  const parts = [method === 'POST' ? 'curl' : `curl -X ${method}`, location.host + path];
   if (token) parts.push('-H "Authorization: Bearer $API_TOKEN"');
   if (body) parts.push("-H 'Content-Type: application/json' -d", quoted(JSON.stringify(body)));
   return parts.join(' ');

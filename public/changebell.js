@@ -1,29 +1,27 @@
-// The client's side of the promise: store the id of every frame you process, reconnect with the last
-// one stored. An EventTarget in the manner of EventSource; no dependencies; browsers and Node. Over
-// WebSocket, or, where there is none (Node 20) or the URL is http(s), server-sent events through fetch.
+// The client's side of the promise: store the id of every frame you process, reconnect with the last one
+// stored. In the manner of EventSource, for browsers and Node. Over WebSocket, or, where there is none
+// (Node 20) or the URL is http(s), server-sent events through fetch.
 
 const FIRST_WAIT_MS = 250;
 const LONGEST_WAIT_MS = 10_000;
-const CUT = '1006: the connection was cut without a goodbye';
 
 /** @typedef {{ id: string, type: string, source: string, time: string, data: any }} ChangeEvent */
 /** @typedef {'connecting' | 'catching-up' | 'live' | 'waiting' | 'closed'} State */
 /** @typedef {{ lastEventId?: string | undefined, types?: string[], token?: string | undefined, heartbeatSeconds?: number }} Options */
 
 /**
- * A stream of changes that survives its connections. Dispatches `message` (`data`: the event, `text`:
- * as it came, `lastEventId`) once for each event, `reset` (`detail.reason`: load a fresh snapshot),
- * `state`, `ready` and `heartbeat` (`detail`: their data, and `lastEventId`). While the state is
- * `catching-up`, messages are those that were missed.
+ * A stream of changes that survives its connections. Dispatches `message` (`data`: the event, `text`: as
+ * it came) once for each event; `reset`: load a fresh snapshot; `state`; `ready` and `heartbeat`. In
+ * `detail` is what the server said. While it is `catching-up`, messages are those that were missed.
  */
 export class ChangeStream extends EventTarget {
   /** @type {State} */
   state = 'connecting';
   /** @type {string | undefined} The id to go on from; counted on receipt. */
   lastEventId;
-  /** When the last frame came, or the connection began, in milliseconds since 1970. */
+  /** When the last frame came, in milliseconds since 1970. */
   lastHeardAt = Date.now();
-  /** @type {number | null} When the next try is due, in milliseconds since 1970. */
+  /** @type {number | null} When the next try is due. */
   nextTryAt = null;
   /** How many tries in a row did not lead to `live`. */
   tries = 0;
@@ -39,12 +37,9 @@ export class ChangeStream extends EventTarget {
   #caughtUpAt = 0; // the seq at which we are live
   #storedId = ''; // the newest stored event: the server's own frames may carry the same id
   #connection = 0; // what comes from an older connection is ignored
-  /** @type {Wire | undefined} */
-  #wire;
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #retryTimer;
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #silenceTimer;
+  #wire = /** @type {Wire | undefined} */ (undefined);
+  #retryTimer = /** @type {Timer} */ (undefined);
+  #silenceTimer = /** @type {Timer} */ (undefined);
   #end = new AbortController();
 
   /** @param {string} url `ws://host/ws` or `http://host/api/events` @param {Options} options */
@@ -89,9 +84,8 @@ export class ChangeStream extends EventTarget {
     this.isRefused = true; // until it is heard
     this.lastHeardAt = Date.now();
     this.#listenForSilence();
-    const isSocket = this.#url.protocol.startsWith('ws') || this.#url.pathname.endsWith('/ws');
-    const open = isSocket && globalThis.WebSocket ? openWebSocket : openEventStream;
-    this.#wire = open(this.#address(), this.#options.token, {
+    const isSocket = /^ws|\/ws$/.test(this.#url.protocol + this.#url.pathname) && globalThis.WebSocket;
+    this.#wire = (isSocket ? openWebSocket : openEventStream)(this.#address(), this.#options.token, {
       hear: (text) => connection === this.#connection && this.#receive(text),
       lose: (reason) => connection === this.#connection && this.#lost(reason),
     });
@@ -100,8 +94,8 @@ export class ChangeStream extends EventTarget {
 
   #address() {
     const url = new URL(this.#url);
-    if (this.lastEventId) url.searchParams.set('lastEventId', this.lastEventId);
-    if (this.#options.types) url.searchParams.set('types', this.#options.types.join());
+    const query = { lastEventId: this.lastEventId, types: this.#options.types?.join() };
+    for (const [name, value] of Object.entries(query)) if (value) url.searchParams.set(name, value);
     return url;
   }
 
@@ -132,10 +126,10 @@ export class ChangeStream extends EventTarget {
 
   /** Two heartbeats may fail to come, and two seconds: 32 s where they come every 15 s. */
   #listenForSilence() {
-    const limit = 2000 * (this.#options.heartbeatSeconds ?? 15) + 2000;
-    const quiet = Date.now() - this.lastHeardAt;
-    if (quiet < limit) this.#silenceTimer = setTimeout(() => this.#listenForSilence(), limit - quiet);
-    else this.#lost(`no heartbeat for ${limit / 1000} s, though the socket says open`);
+    const seconds = 2 * (this.#options.heartbeatSeconds ?? 15) + 2;
+    const rest = this.lastHeardAt + seconds * 1000 - Date.now();
+    if (rest > 0) this.#silenceTimer = setTimeout(() => this.#listenForSilence(), rest);
+    else this.#lost(`no heartbeat for ${seconds} s, though the socket says open`);
   }
 
   /** @param {string} text */
@@ -147,11 +141,11 @@ export class ChangeStream extends EventTarget {
     const isStored = !type.startsWith('stream.');
     this.isRefused = false;
     this.lastHeardAt = Date.now();
-    if (type === 'stream.ready') this.#caughtUpAt = seqOf(id) + data.behind;
-    if (type === 'stream.reset') this.#storedId = '';
     if (isStored && this.#isRepeat(id)) return void this.repeats++;
-    if (isStored) this.#storedId = id;
     this.lastEventId = id;
+    if (isStored) this.#storedId = id;
+    if (type === 'stream.reset') this.#storedId = '';
+    if (type === 'stream.ready') this.#caughtUpAt = seqOf(id) + data.behind;
     const event = isStored
       ? new MessageEvent('message', { data: frame, lastEventId: id })
       : new CustomEvent(type.slice('stream.'.length), { detail: { ...data, lastEventId: id } });
@@ -165,7 +159,9 @@ export class ChangeStream extends EventTarget {
 
   /** @param {string} id */
   #isRepeat(id) {
-    return logOf(id) === logOf(this.#storedId) && seqOf(id) <= seqOf(this.#storedId);
+    const stored = this.#storedId;
+    const log = stored.slice(0, stored.lastIndexOf('-') + 1);
+    return log !== '' && id.startsWith(log) && seqOf(id) <= seqOf(stored);
   }
 
   /** @param {State} state */
@@ -177,10 +173,9 @@ export class ChangeStream extends EventTarget {
 }
 
 /** @param {string} id */
-const logOf = (id) => id.slice(0, id.lastIndexOf('-'));
-/** @param {string} id */
 const seqOf = (id) => Number(id.slice(id.lastIndexOf('-') + 1));
 
+/** @typedef {ReturnType<typeof setTimeout> | undefined} Timer */
 /** @typedef {{ hear: (text: string) => void, lose: (reason: string) => void }} Ear */
 /** @typedef {{ close: () => void, send: (text: string) => void }} Wire */
 /** @typedef {(url: URL, token: string | undefined, ear: Ear) => Wire} Open */
@@ -192,7 +187,8 @@ function openWebSocket(url, token, { hear, lose }) {
   const socket = new WebSocket(url, 'cloudevents.json');
   socket.onmessage = (message) => hear(message.data);
   socket.onerror = () => {}; // 'close' follows
-  socket.onclose = ({ code }) => lose(code === 1006 ? CUT : `${code}: the connection was closed`);
+  socket.onclose = ({ code }) =>
+    lose(`${code}: the connection was ${code === 1006 ? 'cut without a goodbye' : 'closed'}`);
   const send = (/** @type {string} */ text) => socket.readyState === 1 && socket.send(text);
   return { close: () => socket.close(1000), send };
 }

@@ -32,7 +32,7 @@ export function make(tag, properties, ...children) {
 }
 
 /** @param {string} textContent @param {() => void} onclick */
-export const button = (textContent, onclick) => make('button', { type: 'button', textContent, onclick });
+export const button = (textContent, onclick) => make('button', { textContent, onclick });
 
 /** Only what differs: a change of nothing still costs a layout. @param {Element} node @param {string} text */
 export function setText(node, text) {

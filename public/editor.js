@@ -36,21 +36,18 @@ function showErrors(form, errors) {
   }
 }
 
-/** The form that adds a customer. */
-export function createAddForm() {
-  const form = element('add');
-  form.onsubmit = async (/** @type {SubmitEvent} */ submit) => {
-    submit.preventDefault();
-    const saved = await write('/api/customers', 'POST', form);
-    if (!saved) return;
-    say(`Saved as customer ${saved.id}. ${LATER}`);
-    form.reset();
-    element('name').focus();
-  };
-  const { clipboard } = navigator; // pages from elsewhere than localhost have it over https only
-  element('copy').hidden = !clipboard;
-  element('copy').onclick = () => clipboard.writeText(element('curl-line').textContent);
-}
+const form = element('add');
+form.onsubmit = async (/** @type {SubmitEvent} */ submit) => {
+  submit.preventDefault();
+  const saved = await write('/api/customers', 'POST', form);
+  if (!saved) return;
+  say(`Saved as customer ${saved.id}. ${LATER}`);
+  form.reset();
+  element('name').focus();
+};
+const { clipboard } = navigator; // pages from elsewhere than localhost have it over https only
+element('copy').hidden = !clipboard;
+element('copy').onclick = () => clipboard.writeText(element('curl-line').textContent);
 
 /** @param {number} id */
 export async function removeCustomer(id) {
@@ -82,7 +79,7 @@ export function editCustomer(row, done) {
   };
   for (const [index, name] of ['name', 'email'].entries()) {
     const cell = row.cells[index + 1];
-    const error = make('p', { className: 'error', id: `edit-${name}` });
+    const error = make('p', { className: 'error', id: `edit-${name}-${id}` });
     const value = cell.textContent;
     const input = make('input', { name, value, autocomplete: 'off', ariaLabel: `${name} of customer ${id}` });
     input.setAttribute('aria-describedby', error.id);

@@ -6,9 +6,8 @@ import { timeOf } from './sentences.js';
 export function inspect({ event, text, fate, gapMs }) {
   const bytes = count(new TextEncoder().encode(text).length, 'byte');
   const gap = gapMs ? `${gapMs.toFixed(gapMs < 10 ? 1 : 0)} ms after the one before` : 'the first';
-  element('inspector-body').hidden = false;
-  element('inspector-hint').hidden = true;
   show('message-facts', `${event.id}, ${timeOf(event.time)}: ${fate}, ${bytes}, ${gap}`);
   show('message-json', JSON.stringify(event, null, 2));
   show('message-text', text);
+  for (const form of ['json', 'text']) element(`message-${form}`).hidden = false;
 }

@@ -1,7 +1,6 @@
 // Types that the regions share; only the type checker reads this.
 type ChangeStream = import('./changebell.js').ChangeStream;
 type ChangeEvent = import('./changebell.js').ChangeEvent;
-type Connection = ReturnType<typeof import('./connection.js').createConnection>;
 
 /** Came live, was replayed after an absence, never came; or lies before the page was opened. */
 type Fate = 'live' | 'replayed' | 'missing' | 'before';
@@ -31,6 +30,7 @@ type Lane = {
   isSlow: boolean;
   report: { state: string; lastEventId: string; client?: string };
   worker: Worker;
+  // biome-ignore lint/suspicious/noExplicitAny: its parts are found by their place.
   row: any;
 };
 

@@ -19,5 +19,5 @@ const shortened = (text) => (text.length > MAX_LENGTH ? `${text.slice(0, MAX_LEN
 
 const clock = new Intl.DateTimeFormat('en-GB', { timeStyle: 'medium' });
 
-/** Rows that others wrote may hold any text for the time. @param {string} time */
-export const timeOf = (time) => (Number.isNaN(Date.parse(time)) ? time : clock.format(new Date(time)));
+/** Others may have written any text for it. @param {string} time */
+export const timeOf = (time) => (Date.parse(time) ? clock.format(new Date(time)) : time);

@@ -1,42 +1,39 @@
 // What the server says of its open streams: where each stands, and how many bytes wait for it.
 import { api } from './api.js';
-import { count, element, make, seqOf, show } from './dom.js';
+import { server } from './connection.js';
+import { count, element, make, seqOf } from './dom.js';
+import { nameOf } from './fan-out.js';
 import { timeOf } from './sentences.js';
 
 const POLL_MS = 1000;
-const MAX_ROWS = 40;
+const MAX_ROWS = 40; // of perhaps thousands
 
-/** @param {Connection} connection @param {(client: string) => string | undefined} nameOf */
-export function createServerView({ server }, nameOf) {
-  async function poll() {
-    if (server.isLabOn && !document.hidden) await refresh().catch(() => {}); // the status bar tells
-    element('no-server-view').hidden = server.isLabOn;
-    setTimeout(poll, POLL_MS);
-  }
-
-  async function refresh() {
-    const response = await api('/api/clients');
-    if (!response.ok) return;
-    const { clients } = await response.json();
-    element('server-rows').replaceChildren(...clients.slice(0, MAX_ROWS).map(clientRow));
-    const more = clients.length - MAX_ROWS;
-    show('more-clients', more > 0 ? `and ${count(more, 'more client')}` : '');
-  }
-
-  /** @param {ServerStream} stream */
-  function clientRow({ client, transport, lastEventId, behind, bufferedBytes, connectedAt }) {
-    const name = client === server.ownName ? 'this page' : (nameOf(client) ?? client);
-    const facts = [
-      transport,
-      count(seqOf(lastEventId)),
-      count(behind),
-      count(bufferedBytes),
-      timeOf(connectedAt),
-    ];
-    const cells = facts.map((textContent) => make('td', { textContent }));
-    const className = behind + bufferedBytes > 0 ? 'lagging' : '';
-    return make('tr', { className }, make('th', { scope: 'row', textContent: name }), ...cells);
-  }
-
-  void poll();
+async function poll() {
+  if (server.isLabOn && !document.hidden) await refresh().catch(() => {}); // the status bar tells
+  element('no-server-view').hidden = server.isLabOn;
+  setTimeout(poll, POLL_MS);
 }
+
+async function refresh() {
+  const response = await api('/api/clients');
+  if (!response.ok) return;
+  const { clients } = await response.json();
+  element('server-rows').replaceChildren(...clients.slice(0, MAX_ROWS).map(clientRow));
+}
+
+/** @param {ServerStream} stream */
+function clientRow({ client, transport, lastEventId, behind, bufferedBytes, connectedAt }) {
+  const name = client === server.ownName ? 'this page' : (nameOf(client) ?? client);
+  const facts = [
+    transport,
+    count(seqOf(lastEventId)),
+    count(behind),
+    count(bufferedBytes),
+    timeOf(connectedAt),
+  ];
+  const cells = facts.map((textContent) => make('td', { textContent }));
+  const className = behind + bufferedBytes > 0 ? 'lagging' : '';
+  return make('tr', { className }, make('th', { scope: 'row', textContent: name }), ...cells);
+}
+
+void poll();
