@@ -1,5 +1,5 @@
-// Requests to the server, and the `curl` line that does the same. The token, where the server wants
-// one, is kept for this tab alone.
+// Requests, and the `curl` line that does the same. The token, where the server wants one, is kept for
+// this tab alone.
 import { element, show } from './dom.js';
 
 const TOKEN_KEY = 'changebell-token';
@@ -12,7 +12,7 @@ export async function api(path, method = 'GET', body = /** @type {unknown} */ (u
     ...(body ? { 'Content-Type': 'application/json' } : {}),
     ...(token ? { Authorization: `Bearer ${token}` } : {}),
   };
-  const response = await fetch(path, { method, headers, ...(body ? { body: JSON.stringify(body) } : {}) });
+  const response = await fetch(path, { method, headers, body: body ? JSON.stringify(body) : null });
   if (response.status === 401 && element('token').hidden) askForToken();
   return response;
 }

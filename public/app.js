@@ -1,6 +1,6 @@
-// The demo page: one connection, and the regions that show what comes over it. Begin with
-// `connection.js`; `changebell.js` is the client library, and knows nothing of this page.
-import { start } from './connection.js';
+// The demo page: one connection, and the regions that show what comes over it. Go on with `connection.js`;
+// `changebell.js`, the client library, knows nothing of this page.
+import { listen } from './connection.js';
 import * as customers from './customers.js';
 import * as log from './log.js';
 import './positions.js';
@@ -10,7 +10,7 @@ const isPresenting = new URLSearchParams(location.search).has('present');
 document.documentElement.classList.toggle('present', isPresenting);
 if (!isPresenting) Promise.all([import('./server-view.js'), import('./lab.js')]);
 
-start({
+listen({
   onEntry(entry) {
     customers.apply(entry.event);
     log.receive(entry);

@@ -15,22 +15,14 @@ const LONGEST_WAIT_MS = 10_000;
  * `detail` is what the server said. While it is `catching-up`, messages are those that were missed.
  */
 export class ChangeStream extends EventTarget {
-  /** @type {State} */
-  state = 'connecting';
-  /** @type {string | undefined} The id to go on from; counted on receipt. */
-  lastEventId;
-  /** When the last frame came, in milliseconds since 1970. */
-  lastHeardAt = Date.now();
-  /** @type {number | null} When the next try is due. */
-  nextTryAt = null;
-  /** How many tries in a row did not lead to `live`. */
-  tries = 0;
-  /** Why the last connection ended, in words. */
-  closeReason = '';
-  /** Did the last connection end before its first frame? */
-  isRefused = false;
-  /** How many events came again, and were dropped. */
-  repeats = 0;
+  state = /** @type {State} */ ('connecting');
+  lastEventId = /** @type {string | undefined} */ (undefined); // to go on from; counted on receipt
+  lastHeardAt = Date.now(); // when the last frame came
+  nextTryAt = /** @type {number | null} */ (null); // in milliseconds since 1970, as all times
+  tries = 0; // in a row that did not lead to `live`
+  closeReason = ''; // of the last connection, in words
+  isRefused = false; // did it end before its first frame?
+  repeats = 0; // events that came again, and were dropped
 
   #url;
   #options;
@@ -64,7 +56,7 @@ export class ChangeStream extends EventTarget {
     this.#wire?.close();
   }
 
-  /** Sends a text over the WebSocket that is open. @param {string} text */
+  /** Over a WebSocket that is open. @param {string} text */
   send(text) {
     this.#wire?.send(text);
   }
@@ -176,9 +168,9 @@ export class ChangeStream extends EventTarget {
 const seqOf = (id) => Number(id.slice(id.lastIndexOf('-') + 1));
 
 /** @typedef {ReturnType<typeof setTimeout> | undefined} Timer */
-/** @typedef {{ hear: (text: string) => void, lose: (reason: string) => void }} Ear */
-/** @typedef {{ close: () => void, send: (text: string) => void }} Wire */
-/** @typedef {(url: URL, token: string | undefined, ear: Ear) => Wire} Open */
+/** @typedef {(text: string) => void} Say */
+/** @typedef {{ close: () => void, send: Say }} Wire */
+/** @typedef {(url: URL, token: string | undefined, ear: { hear: Say, lose: Say }) => Wire} Open */
 
 /** @type {Open} */
 function openWebSocket(url, token, { hear, lose }) {
@@ -189,8 +181,7 @@ function openWebSocket(url, token, { hear, lose }) {
   socket.onerror = () => {}; // 'close' follows
   socket.onclose = ({ code }) =>
     lose(`${code}: the connection was ${code === 1006 ? 'cut without a goodbye' : 'closed'}`);
-  const send = (/** @type {string} */ text) => socket.readyState === 1 && socket.send(text);
-  return { close: () => socket.close(1000), send };
+  return { close: () => socket.close(1000), send: (text) => socket.readyState === 1 && socket.send(text) };
 }
 
 /** @type {Open} */

@@ -1,5 +1,5 @@
-// One more client, in a Worker: a slow one is busy for 20 ms with each message. In the page itself that
-// would make no backpressure, since the browser reads on regardless; here it does.
+// One more client, in a Worker. A slow one is busy for 20 ms with each message: in the page that would make
+// no backpressure, since the browser reads on regardless; here it does.
 import { ChangeStream } from './changebell.js';
 
 const BUSY_MS = 20;

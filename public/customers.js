@@ -1,11 +1,11 @@
 // The customers, kept current by the stream alone: a snapshot once, then every event after it. What the
-// form gets back from the server is not shown here; if the stream is cut, this table stands still.
+// form gets back is not shown here; while the stream is cut, this table stands still.
 import { api } from './api.js';
 import { ledger } from './connection.js';
 import { button, count, element, make, onPaint, paintSoon, seqOf, setText, show } from './dom.js';
 import { editCustomer, removeCustomer } from './editor.js';
 
-const MAX_ROWS = 100; // in the document; the newest first, so that one sees what was just added
+const MAX_ROWS = 100; // the newest, and they come first: one sees what was just added
 const MAX_PAGES = 100;
 const RETRY_MS = 2000;
 
@@ -51,7 +51,7 @@ async function readPages() {
   return { rows, seq: seqOf(first), next };
 }
 
-/** Anyone may publish an event of this type, so its data is looked at. @param {ChangeEvent} event */
+/** Anyone may publish such an event: its data may be anything. @param {ChangeEvent} event */
 export function apply(event) {
   const { id, type, data } = event;
   if (!type.startsWith('customer.') || !Number.isInteger(data?.id)) return;
@@ -101,13 +101,10 @@ function removeRow(row) {
 
 /** @param {number} id */
 function customerRow(id) {
-  const buttons = [
-    button('Edit', () => editCustomer(row, repaint)),
-    button('Delete', () => removeCustomer(id)),
-  ];
-  const actions = make('td', { className: 'actions' }, ...buttons);
-  const head = make('th', { scope: 'row', textContent: id });
-  const row = make('tr', {}, head, make('td'), make('td'), actions);
+  const edit = button('Edit', () => editCustomer(row, repaint));
+  const actions = make('td', { className: 'actions' }, edit);
+  actions.append(button('Delete', () => removeCustomer(id)));
+  const row = make('tr', {}, make('th', { scope: 'row' }, `${id}`), make('td', {}), make('td', {}), actions);
   row.dataset.id = id;
   return row;
 }
@@ -115,9 +112,10 @@ function customerRow(id) {
 /** Left alone while someone edits it. @param {any} row @param {Customer} customer */
 function fillRow(row, { name, email }) {
   if (row.dataset.isEdited) return;
-  setText(row.cells[1], String(name));
-  setText(row.cells[2], email ?? '');
-  for (const action of row.cells[3].children) action.ariaLabel = `${action.textContent} ${name}`;
+  const [, nameCell, emailCell, actions] = row.cells;
+  setText(nameCell, String(name));
+  setText(emailCell, email ?? '');
+  for (const action of actions.children) action.ariaLabel = `${action.textContent} ${name}`;
 }
 
 element('load-afresh').onclick = load;

@@ -1,5 +1,5 @@
-// Small helpers for the regions. Everything is painted once per animation frame: a page that appends
-// and scrolls for each event freezes under a few thousand.
+// Helpers for the regions. All is painted once per animation frame: a page that appends and scrolls for
+// each event freezes under a few thousand.
 
 const painters = /** @type {(() => void)[]} */ ([]);
 let isDue = false;
@@ -24,7 +24,7 @@ function paint() {
 /** @param {string} id @returns {any} */
 export const element = (id) => document.getElementById(id);
 
-/** @param {string} tag @param {object} [properties] @param {Node[]} children @returns {any} */
+/** @param {string} tag @param {object} properties @param {(Node | string)[]} children @returns {any} */
 export function make(tag, properties, ...children) {
   const node = Object.assign(document.createElement(tag), properties);
   node.append(...children);
@@ -34,7 +34,7 @@ export function make(tag, properties, ...children) {
 /** @param {string} textContent @param {() => void} onclick */
 export const button = (textContent, onclick) => make('button', { textContent, onclick });
 
-/** Only what differs: a change of nothing still costs a layout. @param {Element} node @param {string} text */
+/** A change of nothing would still cost a layout. @param {Element} node @param {string} text */
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
@@ -42,12 +42,12 @@ export function setText(node, text) {
 /** @param {string} id @param {string} text */
 export const show = (id, text) => setText(element(id), text);
 
-/** A state as a shape, drawn in `index.html`. @param {Element} svg @param {string} state */
+/** A state as a shape. @param {Element} svg @param {string} state */
 export const setMark = (svg, state) => svg.firstElementChild?.setAttribute('href', `#mark-${state}`);
 
 const integer = new Intl.NumberFormat('en');
 
-/** "1,234", "1 change", "2 changes" @param {number} number */
+/** "1,234" or "2 changes" @param {number} number */
 export function count(number, noun = '') {
   return integer.format(number) + (noun && ` ${noun}${number === 1 ? '' : 's'}`);
 }

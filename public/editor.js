@@ -1,5 +1,5 @@
-// What people write: a new customer, an edit in place, a deletion. Each is a plain request, and shows
-// the `curl` line that does the same. Errors from the server stand at their field.
+// What people write: a new customer, an edit, a deletion. Each is a plain request, and shows the `curl`
+// line that does the same. The server's errors stand at their field.
 import { api, curlLine } from './api.js';
 import { button, element, make, setText, show } from './dom.js';
 
@@ -25,7 +25,7 @@ async function write(path, method, form) {
   }
 }
 
-/** Each at its field, and the focus on the first. @param {any} form @param {{ pointer: string, detail: string }[]} errors */
+/** Each at its field, the focus on the first. @param {any} form @param {any[]} errors */
 function showErrors(form, errors) {
   for (const input of [...form.querySelectorAll('input')].reverse()) {
     const error = errors.find(({ pointer }) => pointer === `#/${input.name}`);
@@ -45,7 +45,7 @@ form.onsubmit = async (/** @type {SubmitEvent} */ submit) => {
   form.reset();
   element('name').focus();
 };
-const { clipboard } = navigator; // pages from elsewhere than localhost have it over https only
+const { clipboard } = navigator; // only on localhost, or over https
 element('copy').hidden = !clipboard;
 element('copy').onclick = () => clipboard.writeText(element('curl-line').textContent);
 

@@ -1,15 +1,11 @@
-// Up to four more clients beside the page's own: each a real connection in a Worker of its own, with
-// its own state and position. What one of them suffers, the others never notice.
+// Up to four more clients beside the page's own: each a real connection, in a Worker of its own. What one
+// of them suffers, the others never notice.
 import { token } from './api.js';
 import { ledger, server } from './connection.js';
 import { button, count, element, make, onPaint, paintSoon, seqOf, setMark, setText } from './dom.js';
 
 const NAMES = ['A', 'B', 'C', 'D'];
-const WORDS = new Map([
-  ['live', 'Live'],
-  ['catching-up', 'Catching up'],
-  ['closed', 'Cut'],
-]);
+const WORDS = new Map(Object.entries({ live: 'Live', 'catching-up': 'Catching up', closed: 'Cut' }));
 
 const lanes = /** @type {Lane[]} */ ([]);
 export const isFull = () => lanes.length >= NAMES.length;
@@ -39,25 +35,17 @@ function laneRow(lane) {
   const { name, transport, worker } = lane;
   const mark = element('mark').cloneNode(true);
   mark.removeAttribute('id');
-  const facts = [
-    make('b', { textContent: name }),
-    mark,
-    make('span'),
-    make('small', { textContent: transport }),
-  ];
+  const facts = [make('b', {}, name), mark, make('span', {}), make('small', {}, transport)];
   const actions = [
     button('Cut', () => worker.postMessage({ isCut: lane.report.state !== 'closed' })),
-    button('Slow down', () => slowDown(lane)),
+    button('Slow down', () => {
+      lane.isSlow = !lane.isSlow;
+      worker.postMessage({ isSlow: lane.isSlow });
+      paintSoon();
+    }),
     button('Remove', () => remove(lane)),
   ];
   return make('li', {}, make('p', {}, ...facts), make('p', { className: 'actions' }, ...actions));
-}
-
-/** @param {Lane} lane */
-function slowDown(lane) {
-  lane.isSlow = !lane.isSlow;
-  lane.worker.postMessage({ isSlow: lane.isSlow });
-  paintSoon();
 }
 
 /** @param {Lane} lane */

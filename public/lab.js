@@ -1,4 +1,4 @@
-// The failure lab: ways to lose this page's own connection, and loads that show what happens then.
+// The failure lab: ways to lose this page's connection, and loads to see what happens then.
 import { api } from './api.js';
 import { cut, goodbye, isOpen, mute, muteSeconds, resumeAfterReconnect, server } from './connection.js';
 import { count, element, onPaint, show } from './dom.js';

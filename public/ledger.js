@@ -1,5 +1,5 @@
-// What came of the log's positions, and what never did. Every verdict that the page gives ("13 changes
-// replayed, 0 lost") is computed here from ids. No DOM, so that a test can run it in Node.
+// What came of the log's positions, and what never did. Whatever the page says of it ("13 replayed, 0
+// lost") is computed here, from ids.
 
 export const WINDOW = 60;
 
@@ -11,7 +11,7 @@ export function createLedger() {
     live: 0,
     replayed: 0,
 
-    /** Begins anew: at the first frame, or where the log moved on without us. @param {number} seq */
+    /** At the first frame, or where the log moved on without us. @param {number} seq */
     restart(seq) {
       fates.clear();
       Object.assign(ledger, { start: seq, head: seq, live: 0, replayed: 0 });
@@ -35,7 +35,7 @@ export function createLedger() {
     /** @param {number} seq @returns {Fate} */
     fateOf: (seq) => (seq <= ledger.start ? 'before' : (fates.get(seq) ?? 'missing')),
 
-    /** Notes where we stand; the function it returns tells what happened since. */
+    /** Returns a function that tells what happened since. */
     note() {
       const [replayed, missing] = [ledger.replayed, ledger.missing()];
       return () => ({ replayed: ledger.replayed - replayed, lost: ledger.missing() - missing });

@@ -1,5 +1,5 @@
-// The notifications, newest last. Kept on receipt and painted once per frame, a handful at a time; at
-// most 500 rows stand in the document. Follows the end until the reader scrolls up.
+// The notifications, newest last. Counted on receipt, painted a handful per frame; at most 500 rows stand
+// in the document. Follows the end until the reader scrolls up.
 
 import { button, count, element, make, onPaint, paintSoon, seqOf, show } from './dom.js';
 import { inspect } from './inspector.js';
@@ -62,7 +62,7 @@ function paintRows() {
 function paintItem(item) {
   const { entry, bar, isLoss } = item;
   item.isPainted = true;
-  if (bar) item.row = make('li', { className: isLoss ? 'bar loss' : 'bar', textContent: bar });
+  if (bar) item.row = make('li', { className: isLoss ? 'bar loss' : 'bar' }, bar);
   else if (entry && [entry.event.type, ''].includes(filter.value)) item.row = entryRow(entry);
 }
 
@@ -73,14 +73,14 @@ function entryRow(entry) {
   row.tabIndex = -1;
   row.append(
     make('i', { className: `cell ${fate}` }),
-    make('small', { textContent: seqOf(event.id) }),
-    make('span', { textContent: sentence(event) }),
-    make('small', { textContent: timeOf(event.time) }),
+    make('small', {}, `${seqOf(event.id)}`),
+    make('span', {}, sentence(event)),
+    make('small', {}, timeOf(event.time)),
   );
   return make('li', {}, row);
 }
 
-/** A row that leaves hands its focus to the log: it is never lost. @param {HTMLElement[]} rows */
+/** A row that leaves hands its focus to the log. @param {HTMLElement[]} rows */
 function remove(rows) {
   const hadFocus = rows.some((row) => row.contains(document.activeElement));
   for (const row of rows) row.remove();
@@ -102,7 +102,7 @@ function pause(isOn) {
   if (!isOn) follow(isFollowing);
 }
 
-/** Arrow keys go from row to row, so that the log is one stop for Tab. @param {KeyboardEvent} event */
+/** With the arrow keys: for Tab the log is one stop. @param {KeyboardEvent} event */
 function move(event) {
   const rows = [...list.querySelectorAll('button')];
   const at = rows.indexOf(document.activeElement);

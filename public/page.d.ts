@@ -1,5 +1,4 @@
 // Types that the regions share; only the type checker reads this.
-type ChangeStream = import('./changebell.js').ChangeStream;
 type ChangeEvent = import('./changebell.js').ChangeEvent;
 
 /** Came live, was replayed after an absence, never came; or lies before the page was opened. */

@@ -1,5 +1,5 @@
-// The last 60 positions of the log, and what came of each: filled, hatched, or an outline with a
-// question mark. Then the same in words, for whoever can't see the strip.
+// The last 60 positions of the log, and what came of each: filled, hatched, or outlined with a question
+// mark. Then the same in words.
 import { ledger } from './connection.js';
 import { count, element, make, onPaint, show } from './dom.js';
 import { WINDOW } from './ledger.js';
@@ -13,10 +13,9 @@ onPaint(() => {
     const name = `cell ${first + index < 1 ? 'none' : ledger.fateOf(first + index)}`;
     if (cell.className !== name) cell.className = name;
   }
-  show('strip-from', count(Math.max(1, first)));
-  show('strip-to', count(ledger.head));
-  show('live-count', count(ledger.live));
-  show('replayed-count', count(ledger.replayed));
-  show('missing-count', count(ledger.missing()));
-  element('missing-legend').className = ledger.missing() > 0 ? 'loss' : '';
+  const { head, live, replayed } = ledger;
+  const missing = ledger.missing();
+  const numbers = { first: Math.max(1, first), head, live, replayed, missing };
+  for (const [name, number] of Object.entries(numbers)) show(`${name}-count`, count(number));
+  element('missing-legend').className = missing > 0 ? 'loss' : '';
 });

@@ -1,4 +1,4 @@
-// An event as a sentence for people. Types that we don't know, and data of any shape, are shown as they are.
+// An event as a sentence. Types that we don't know, and data of any shape, are shown as they are.
 
 const MAX_LENGTH = 240;
 const VERBS = /** @type {Record<string, string>} */ ({

@@ -24,16 +24,10 @@ async function refresh() {
 /** @param {ServerStream} stream */
 function clientRow({ client, transport, lastEventId, behind, bufferedBytes, connectedAt }) {
   const name = client === server.ownName ? 'this page' : (nameOf(client) ?? client);
-  const facts = [
-    transport,
-    count(seqOf(lastEventId)),
-    count(behind),
-    count(bufferedBytes),
-    timeOf(connectedAt),
-  ];
-  const cells = facts.map((textContent) => make('td', { textContent }));
+  const numbers = [seqOf(lastEventId), behind, bufferedBytes].map((number) => count(number));
+  const cells = [transport, ...numbers, timeOf(connectedAt)].map((text) => make('td', {}, text));
   const className = behind + bufferedBytes > 0 ? 'lagging' : '';
-  return make('tr', { className }, make('th', { scope: 'row', textContent: name }), ...cells);
+  return make('tr', { className }, make('th', { scope: 'row' }, name), ...cells);
 }
 
 void poll();

@@ -1,13 +1,13 @@
-// The state as word, shape and colour, for the back row; and one line for screen readers, which sums
-// up at most once a second.
-import { isAway, lastEventId, retry, server, view } from './connection.js';
+// The state as word, shape and colour, for the back row; and one line for screen readers, at most once a
+// second.
+import { server, stream, view } from './connection.js';
 import { count, element, onPaint, setMark, show } from './dom.js';
 import { sentence } from './sentences.js';
 
 const SUMMARY_MS = 1000;
 const RING = { rotate: ['0deg', '16deg', '-12deg', '6deg', '0deg'] };
 
-const retryButton = element('retry');
+const retry = element('retry');
 const bell = element('bell');
 const isStill = matchMedia('(prefers-reduced-motion: reduce)');
 let ring = /** @type {Animation | undefined} */ (undefined);
@@ -24,17 +24,18 @@ export function receive(entry) {
 }
 
 function paint() {
-  const { state, word, why } = view();
+  const [state = '', word = '', why = ''] = view();
+  const { lastEventId = '' } = stream;
   if (element('state').dataset.state !== state) setMark(element('mark'), state);
-  Object.assign(element('state').dataset, { state, lastEventId: lastEventId() });
+  Object.assign(element('state').dataset, { state, lastEventId });
   show('word', word);
   show('why', why);
-  show('last-event-id', lastEventId() || '–');
+  show('last-event-id', lastEventId || '–');
   show('clients', count(server.clients));
   if (fresh > 0 && !isStill.matches && ring?.playState !== 'running') ring = bell.animate(RING, 600);
-  const isUseless = !isAway();
-  if (isUseless && document.activeElement === retryButton) element('connection').focus();
-  retryButton.hidden = isUseless;
+  const isUseless = stream.state !== 'waiting';
+  if (isUseless && document.activeElement === retry) element('connection').focus();
+  retry.hidden = isUseless;
   if (fresh > 0 || summedUp !== state) sumUp(state, word, why);
 }
 
@@ -47,5 +48,5 @@ function sumUp(state, word, why) {
   [fresh, last, summedUp, summedUpAt] = [0, undefined, state, performance.now()];
 }
 
-retryButton.onclick = retry;
+retry.onclick = () => stream.retry();
 onPaint(paint);
