@@ -20,7 +20,6 @@ let isResuming = true;
 let awayMs = 0; // how long the lab wants us to stay away
 let replay = { from: 0, behind: 0 };
 let reset = { why: '', until: 0 };
-let refusal = '';
 let previousAt = 0;
 
 /** @param {Listeners} page */
@@ -81,15 +80,8 @@ function leave() {
   if (!isResuming) stream.lastEventId = undefined; // goes on at the newest: what was missed stays missing
   if (awayMs > 0) stream.retry(awayMs);
   awayMs = 0;
-  refusal = '';
-  if (stream.isRefused) void probe();
-}
-
-/** A browser does not say why, so ask over HTTP. A 401 brings up the form for the token. */
-async function probe() {
-  const response = await api('/api/customers?limit=1').catch(() => undefined);
-  refusal = response ? 'It does answer over HTTP.' : 'Nothing answers: start it with npx tsx server.ts.';
-  paintSoon();
+  // A browser does not say why; a 401, asked for over HTTP, brings up the form for the token.
+  if (stream.isRefused) api('/api/customers?limit=1').catch(() => {});
 }
 
 /** @param {Outage} ended @returns {[text: string, isLoss: boolean]} */
@@ -120,7 +112,7 @@ export function view() {
   if (state === 'catching-up')
     return [state, `Catching up: ${count(seq - replay.from)} of ${count(replay.behind)}`, ''];
   if (state !== 'waiting') return [state, `Connecting…${tries ? `, try ${tries + 1}` : ''}`, ''];
-  if (isRefused) return ['refused', 'Refused', `${REFUSES} ${refusal} ${tryIn}`];
+  if (isRefused) return ['refused', 'Refused', `${REFUSES} ${tryIn}`];
   if (wasSilent()) return ['silent', 'Silent', `${silence} ${tryIn}`];
   return [state, 'Waiting', `${closeReason}. ${tryIn}`];
 }
@@ -137,10 +129,12 @@ function goAway(end) {
 
 export const goodbye = () => goAway(() => stream.disconnect());
 export const cut = () => goAway(() => stream.send('{"lab":"cut"}'));
-export const mute = () => stream.send(`{"lab":"mute","seconds":${muteSeconds()}}`);
 
-/** So long that missing heartbeats tell; the server allows a minute. */
-export const muteSeconds = () => Math.min(60, Math.max(15, 3 * server.heartbeatSeconds));
+/** For so long that missing heartbeats tell; the server allows a minute. */
+export function mute() {
+  const seconds = Math.min(60, Math.max(15, 3 * server.heartbeatSeconds));
+  stream.send(`{"lab":"mute","seconds":${seconds}}`);
+}
 
 /** @param {boolean} isOn */
 export function resumeAfterReconnect(isOn) {

@@ -45,9 +45,8 @@ form.onsubmit = async (/** @type {SubmitEvent} */ submit) => {
   form.reset();
   element('name').focus();
 };
-const { clipboard } = navigator; // only on localhost, or over https
-element('copy').hidden = !clipboard;
-element('copy').onclick = () => clipboard.writeText(element('curl-line').textContent);
+element('copy').hidden = !navigator.clipboard; // only on localhost, or over https
+element('copy').onclick = () => navigator.clipboard.writeText(element('curl-line').textContent);
 
 /** @param {number} id */
 export async function removeCustomer(id) {

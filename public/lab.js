@@ -1,6 +1,6 @@
 // The failure lab: ways to lose this page's connection, and loads to see what happens then.
 import { api } from './api.js';
-import { cut, goodbye, isOpen, mute, muteSeconds, resumeAfterReconnect, server } from './connection.js';
+import { cut, goodbye, isOpen, mute, resumeAfterReconnect, server } from './connection.js';
 import { count, element, onPaint, show } from './dom.js';
 import { addSlowReader, isFull } from './fan-out.js';
 
@@ -32,7 +32,6 @@ onPaint(() => {
   for (const id of ['goodbye', 'cut', 'mute']) element(id).ariaDisabled = String(!isOpen());
   for (const id of ['burst', 'flood']) element(id).ariaDisabled = String(isSending);
   element('slow').ariaDisabled = String(isFull());
-  show('mute-seconds', count(muteSeconds()));
 });
 const burst = () => publish(1000, (number) => ({ message: `Number ${number} of a burst` }));
 const flood = () => publish(2000, (number) => ({ type: 'flood', data: { number, text: FLOOD_TEXT } }));

@@ -34,17 +34,17 @@ function add(item) {
   items.push(item);
   const left = items.length > MAX_ROWS ? items.shift() : undefined;
   if (left?.row) evicted.push(left.row);
-  if (isPaused || !isFollowing) fresh += 1;
+  if (isPaused) fresh += 1;
   paintSoon();
 }
 
 function paint() {
+  if (!isPaused) paintRows();
   show('count', count(total));
   show('fresh', isPaused ? `Paused, ${count(fresh)} new` : `${count(fresh)} new ↓`);
   element('fresh').hidden = fresh === 0;
   element('no-notifications').hidden = items.length > 0;
   for (const type of [...types].slice(filter.length - 1)) filter.add(new Option(type, type));
-  if (!isPaused) paintRows();
 }
 
 function paintRows() {
@@ -55,6 +55,7 @@ function paintRows() {
   for (const item of batch) paintItem(item);
   list.append(...batch.flatMap((item) => item.row ?? []));
   if (isFollowing) region.scrollTop = region.scrollHeight;
+  else fresh += batch.length;
   if (from + batch.length < items.length) paintSoon();
 }
 
@@ -98,6 +99,7 @@ function follow(isOn) {
 /** @param {boolean} isOn */
 function pause(isOn) {
   isPaused = isOn;
+  fresh = 0;
   element('pause').ariaPressed = String(isOn);
   if (!isOn) follow(isFollowing);
 }

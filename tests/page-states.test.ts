@@ -118,7 +118,6 @@ test('refused, and connecting for the second time', needsChromium, async () => {
     await shown(page),
     /The server refuses: not running, full, or this page's origin isn't allowed\./,
   );
-  await page.getByText('It does answer over HTTP.').waitFor();
   await assertGoodToLookAt(page, 'refused');
   await page.getByText(/Connecting…, try \d/).waitFor();
   await first.close();
