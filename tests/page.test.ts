@@ -240,6 +240,47 @@ test(
   },
 );
 
+test(
+  'in a browser the library tries at once when the network is back, and outlives listeners that throw',
+  needsChromium,
+  async () => {
+    const { page, faults } = await openPage(server.url);
+    await page.evaluate(async () => {
+      const library = '/changebell.js';
+      const { ChangeStream } = await import(library);
+      const stream = new ChangeStream('/ws');
+      for (const type of ['state', 'ready', 'message']) {
+        stream.addEventListener(type, () => {
+          throw new Error('a listener that throws');
+        });
+      }
+      Object.assign(globalThis, { stream });
+    });
+    const until = (field: string, value: string) =>
+      page.waitForFunction(
+        // biome-ignore lint/suspicious/noExplicitAny: the page's own global
+        ([name = '', wanted]) => (globalThis as any).stream[name] === wanted,
+        [field, value],
+      );
+    await until('state', 'live');
+    // biome-ignore lint/suspicious/noExplicitAny: the page's own global
+    await page.evaluate(() => (globalThis as any).stream.disconnect());
+    await until('state', 'waiting');
+    await page.evaluate(() => {
+      // biome-ignore lint/suspicious/noExplicitAny: the page's own global
+      (globalThis as any).stream.retry(3_600_000); // in an hour
+      dispatchEvent(new Event('online'));
+    });
+    await until('state', 'live');
+    const { body } = await publish('to a listener that throws');
+    await until('lastEventId', body.id);
+    assert.ok(
+      faults.length >= 4 && faults.every((fault) => fault === 'Error: a listener that throws'),
+      faults.join(),
+    );
+  },
+);
+
 test('the page loads nothing from elsewhere, and is under 60 KB in all', needsChromium, async () => {
   const { page, faults } = await openPage(server.url);
   await button(page, 'Cut the cable').waitFor(); // the last region to be loaded
