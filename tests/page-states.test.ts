@@ -110,7 +110,7 @@ test('reset: the log moved on without us, and the customers are loaded afresh', 
   await inState(page, 'live');
 });
 
-test('refused, and connecting for the second time', needsChromium, async () => {
+test('refused: the server has no place for one more; then it has', needsChromium, async () => {
   const full = await startServer({ MAX_CLIENTS: '1' });
   const first = await connect(full.wsUrl);
   const { page } = await openPage(full.url, { state: 'refused' });
@@ -119,10 +119,24 @@ test('refused, and connecting for the second time', needsChromium, async () => {
     /The server refuses: not running, full, or this page's origin isn't allowed\./,
   );
   await assertGoodToLookAt(page, 'refused');
-  await page.getByText(/Connecting…, try \d/).waitFor();
   await first.close();
   await inState(page, 'live');
   await full.stop();
+});
+
+test('connecting: which try this is', needsChromium, async () => {
+  const slow = await startServer();
+  const { page } = await openPage(slow.url);
+  await button(page, 'Cut the cable').click();
+  await inState(page, 'waiting');
+  slow.process.kill('SIGSTOP'); // accepts, and does not answer
+  await button(page, 'Retry now').click();
+  await inState(page, 'connecting');
+  assert.match(await shown(page), /Connecting…, try 2/);
+  await assertGoodToLookAt(page, 'connecting');
+  slow.process.kill('SIGCONT');
+  await inState(page, 'live');
+  await slow.stop();
 });
 
 test('with reduced motion nothing moves', needsChromium, async () => {
