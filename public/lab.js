@@ -34,7 +34,7 @@ onPaint(() => {
   element('slow').ariaDisabled = String(isFull());
 });
 const burst = () => publish(1000, (number) => ({ message: `Number ${number} of a burst` }));
-const flood = () => publish(2000, (number) => ({ type: 'flood', data: { number, text: FLOOD_TEXT } }));
+const flood = () => publish(2000, (number) => ({ type: 'lab.load', data: { number, text: FLOOD_TEXT } }));
 const actions = { goodbye, cut, mute, slow: addSlowReader, burst, flood };
 for (const [id, onclick] of Object.entries(actions)) element(id).onclick = onclick;
 element('resume').onchange = () => resumeAfterReconnect(element('resume').checked);

@@ -211,7 +211,7 @@ test('waits grow from 250 ms to 10 s, with full jitter, and can be cut short or 
     assert.ok(wait <= (expected[index] ?? 0) && wait > (expected[index] ?? 0) - 240, `${waits}`);
 });
 
-test('what comes again is dropped and counted; that a heartbeat has the same id does no harm', async () => {
+test('what comes again is dropped and counted; that a heartbeat has the same id does no harm', async (t) => {
   const frame = (type: string, seq: number, data: unknown = {}) => {
     const event = { specversion: '1.0', id: `abcdef-${seq}`, source: '/api/events', type, time: '', data };
     return `id: ${event.id}\ndata: ${JSON.stringify(event)}\n\n`;
@@ -232,6 +232,10 @@ test('what comes again is dropped and counted; that a heartbeat has the same id 
     response.writeHead(200, { 'Content-Type': 'text/event-stream' });
     for (const piece of script.match(/.{1,7}/gsu) ?? []) response.write(piece); // torn anywhere
   }).listen(0, '127.0.0.1');
+  t.after(() => {
+    odd.closeAllConnections();
+    odd.close();
+  });
   await once(odd, 'listening');
   const { stream, heard, texts } = follow(
     `http://127.0.0.1:${(odd.address() as AddressInfo).port}/api/events`,
@@ -241,8 +245,10 @@ test('what comes again is dropped and counted; that a heartbeat has the same id 
   assert.equal(stream.repeats, 2);
   assert.equal(stream.lastEventId, 'abcdef-4');
   stream.close();
-  odd.closeAllConnections();
-  odd.close();
+});
+
+test('how often heartbeats come is told by /healthz, for a client to know silence by', async () => {
+  assert.equal((await get(`${server.url}/healthz`)).headers.get('heartbeat-seconds'), '1');
 });
 
 test('messages carry the text as it came, and ids to store', async () => {

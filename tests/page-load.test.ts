@@ -228,5 +228,5 @@ test('a burst from the page itself: each one is saved, and comes', needsChromium
   const { page } = await openPage(server.url);
   await button(page, 'Flood').click();
   await page.getByText(/^\d+ of 2,000 saved$/).waitFor();
-  await page.locator('#log button').filter({ hasText: 'flood: {"number":1,' }).waitFor();
+  await page.locator('#log button').filter({ hasText: 'lab.load: {"number":1,' }).waitFor();
 });
