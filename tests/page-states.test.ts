@@ -24,7 +24,8 @@ before(async () => {
 });
 after(() => server.stop());
 
-const shown = async (page: Page) => (await region(page, 'Connection').textContent()) ?? '';
+/** Waits for it: between two tries the words change within milliseconds. */
+const says = (page: Page, words: RegExp) => region(page, 'Connection').getByText(words).first().waitFor();
 
 async function assertGoodToLookAt(page: Page, when: string): Promise<void> {
   for (const colorScheme of ['light', 'dark'] as const) {
@@ -41,7 +42,7 @@ async function assertGoodToLookAt(page: Page, when: string): Promise<void> {
 
 test('live and empty: it says what to do first', needsChromium, async () => {
   const { page } = await openPage(server.url);
-  assert.match(await shown(page), /Live at 0/);
+  await says(page, /Live at 0/);
   await page.getByText('No customers yet. Add one').waitFor();
   await assertGoodToLookAt(page, 'empty');
 });
@@ -65,12 +66,12 @@ test('waiting: why, in words, and a countdown with a way to end it', needsChromi
   const { page } = await openPage(server.url);
   await button(page, 'Say goodbye').click();
   await inState(page, 'waiting');
-  assert.match(await shown(page), /1000: the connection was closed\. Next try in [1-8] s\./);
+  await says(page, /1000: the connection was closed\. Next try in [1-8] s\./);
   await button(page, 'Retry now').click();
   await inState(page, 'live');
   await button(page, 'Cut the cable').click();
   await inState(page, 'waiting');
-  assert.match(await shown(page), /1006: the connection was cut without a goodbye\. Next try in [1-8] s\./);
+  await says(page, /1006: the connection was cut without a goodbye\. Next try in [1-8] s\./);
   await assertGoodToLookAt(page, 'waiting');
 });
 
@@ -81,7 +82,7 @@ test(
     const { page } = await openPage(server.url);
     await button(page, 'Silent hole').click();
     await inState(page, 'silent');
-    assert.match(await shown(page), /No heartbeat for \d+ s, though the socket says open\./);
+    await says(page, /No heartbeat for \d+ s, though the socket says open\./);
     await post(`${server.url}/api/events`, { message: 'in the hole' });
     await page.getByText(/Offline \d+ s, 1 change replayed, 0 lost, 0 repeated/).waitFor();
     await inState(page, 'live');
@@ -104,7 +105,7 @@ test('reset: the log moved on without us, and the customers are loaded afresh', 
   await post(`${server.url}/api/customers`, { name: 'After the log moved on' });
   await button(page, 'Retry now').click();
   await inState(page, 'reset');
-  assert.match(await shown(page), /The log moved on without us \(expired\): customers were loaded afresh/);
+  await says(page, /The log moved on without us \(expired\): customers were loaded afresh/);
   await page.getByRole('button', { name: 'Edit After the log moved on' }).waitFor();
   await assertGoodToLookAt(page, 'reset');
   await inState(page, 'live');
@@ -114,10 +115,7 @@ test('refused: the server has no place for one more; then it has', needsChromium
   const full = await startServer({ MAX_CLIENTS: '1' });
   const first = await connect(full.wsUrl);
   const { page } = await openPage(full.url, { state: 'refused' });
-  assert.match(
-    await shown(page),
-    /The server refuses: not running, full, or this page's origin isn't allowed\./,
-  );
+  await says(page, /The server refuses: not running, full, or this page's origin isn't allowed\./);
   await assertGoodToLookAt(page, 'refused');
   await first.close();
   await inState(page, 'live');
@@ -132,7 +130,7 @@ test('connecting: which try this is', needsChromium, async () => {
   slow.process.kill('SIGSTOP'); // accepts, and does not answer
   await button(page, 'Retry now').click();
   await inState(page, 'connecting');
-  assert.match(await shown(page), /Connecting…, try 2/);
+  await says(page, /Connecting…, try 2/);
   await assertGoodToLookAt(page, 'connecting');
   slow.process.kill('SIGCONT');
   await inState(page, 'live');
