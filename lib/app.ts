@@ -31,7 +31,7 @@ export function startApp(server: Server, store: Store, config: Config): { close:
   const customers = createCustomersApi(store);
   const events = createEventsApi(store, hub);
   const webSockets = createWebSockets(hub, config);
-  const health = createHealth(store, hub, { isDraining: () => isDraining, isLabOn: config.isLabOn });
+  const health = createHealth(store, hub, { ...config, isDraining: () => isDraining });
   let isDraining = false;
 
   const routes: Route[] = [

@@ -6,15 +6,16 @@ import { type Call, sendJson } from './http.ts';
 import type { Hub } from './hub.ts';
 import type { Store } from './store.ts';
 
-type State = { isDraining: () => boolean; isLabOn: boolean };
+type State = { isDraining: () => boolean; isLabOn: boolean; heartbeatMs: number };
 
-export function createHealth(store: Store, hub: Hub, { isDraining, isLabOn }: State) {
+export function createHealth(store: Store, hub: Hub, { isDraining, isLabOn, heartbeatMs }: State) {
   const loopDelay = monitorEventLoopDelay({ resolution: 20 });
   loopDelay.enable();
 
   return {
     healthz({ res }: Call): void {
-      const headers = { 'Cache-Control': 'no-store' };
+      // A client needs it to tell silence from quiet; see `heartbeatSeconds` in public/changebell.js.
+      const headers = { 'Cache-Control': 'no-store', 'Heartbeat-Seconds': String(heartbeatMs / 1000) };
       if (isDraining()) return sendJson(res, 503, '{"status":"draining"}', headers);
       const lastEventId = eventId(store.log, hub.head());
       const lab = isLabOn ? { lab: true } : {};

@@ -1,0 +1,56 @@
+// Helpers for the regions. All is painted once per animation frame: a page that appends and scrolls for
+// each event freezes under a few thousand.
+
+const painters = /** @type {(() => void)[]} */ ([]);
+let isDue = false;
+
+/** @param {() => void} painter */
+export const onPaint = (painter) => painters.push(painter);
+
+/** In the next frame; frames stop in hidden tabs, so there once a second. */
+export function paintSoon() {
+  if (isDue) return;
+  isDue = true;
+  requestAnimationFrame(paint);
+  setTimeout(paint, 1000);
+}
+
+function paint() {
+  if (!isDue) return;
+  isDue = false;
+  for (const painter of painters) painter();
+}
+
+/** @param {string} id @returns {any} */
+export const element = (id) => document.getElementById(id);
+
+/** @param {string} tag @param {object} properties @param {(Node | string)[]} children @returns {any} */
+export function make(tag, properties, ...children) {
+  const node = Object.assign(document.createElement(tag), properties);
+  node.append(...children);
+  return node;
+}
+
+/** @param {string} textContent @param {() => void} onclick */
+export const button = (textContent, onclick) => make('button', { textContent, onclick });
+
+/** A change of nothing would still cost a layout. @param {Element} node @param {string} text */
+export function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+/** @param {string} id @param {string} text */
+export const show = (id, text) => setText(element(id), text);
+
+/** A state as a shape. @param {Element} svg @param {string} state */
+export const setMark = (svg, state) => svg.firstElementChild?.setAttribute('href', `#mark-${state}`);
+
+const integer = new Intl.NumberFormat('en');
+
+/** "1,234" or "2 changes" @param {number} number */
+export function count(number, noun = '') {
+  return integer.format(number) + (noun && ` ${noun}${number === 1 ? '' : 's'}`);
+}
+
+/** The position in an id. @param {string} id */
+export const seqOf = (id) => Number(id.slice(id.lastIndexOf('-') + 1));

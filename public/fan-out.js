@@ -1,0 +1,84 @@
+// Up to four more clients beside the page's own: each a real connection, in a Worker of its own. What one
+// of them suffers, the others never notice.
+import { token } from './api.js';
+import { ledger, server } from './connection.js';
+import { button, count, element, make, onPaint, paintSoon, seqOf, setMark, setText } from './dom.js';
+
+const NAMES = ['A', 'B', 'C', 'D'];
+const WORDS = new Map(Object.entries({ live: 'Live', 'catching-up': 'Catching up', closed: 'Cut' }));
+
+const lanes = /** @type {Lane[]} */ ([]);
+export const isFull = () => lanes.length >= NAMES.length;
+
+/** @param {string} transport */
+function add(transport, isSlow = false) {
+  const name = NAMES.find((letter) => lanes.every((lane) => lane.name !== letter));
+  if (!name) return;
+  const worker = new Worker('/client.js', { type: 'module' });
+  const report = { state: 'connecting', lastEventId: '' };
+  /** @type {Lane} */
+  const lane = { name, transport, isSlow, report, worker, row: undefined };
+  lane.row = laneRow(lane);
+  lanes.push(lane);
+  element('lanes').append(lane.row);
+  worker.onmessage = ({ data }) => {
+    lane.report = data;
+    paintSoon();
+  };
+  const { href } = new URL(transport === 'WebSocket' ? '/ws' : '/api/events', location.href);
+  worker.postMessage({ url: href, heartbeatSeconds: server.heartbeatSeconds, token, isSlow });
+  paintSoon();
+}
+
+/** @param {Lane} lane */
+function laneRow(lane) {
+  const { name, transport, worker } = lane;
+  const mark = element('mark').cloneNode(true);
+  mark.removeAttribute('id');
+  const facts = [make('b', {}, name), mark, make('span', {}), make('small', {}, transport)];
+  const actions = [
+    button('Cut', () => worker.postMessage({ isCut: lane.report.state !== 'closed' })),
+    button('Slow down', () => {
+      lane.isSlow = !lane.isSlow;
+      worker.postMessage({ isSlow: lane.isSlow });
+      paintSoon();
+    }),
+    button('Remove', () => remove(lane)),
+  ];
+  return make('li', {}, make('p', {}, ...facts), make('p', { className: 'actions' }, ...actions));
+}
+
+/** @param {Lane} lane */
+function remove(lane) {
+  lane.worker.terminate();
+  lanes.splice(lanes.indexOf(lane), 1);
+  paint();
+  element('add-client').focus();
+  lane.row.remove();
+}
+
+/** @param {Lane} lane */
+function paintLane({ name, report: { state, lastEventId }, isSlow, row }) {
+  const [facts, { children: actions }] = row.children;
+  const seq = seqOf(lastEventId);
+  const behind = lastEventId && ledger.head > seq ? `, ${count(ledger.head - seq)} behind` : '';
+  facts.dataset.state = state;
+  setMark(facts.children[1], state);
+  setText(facts.children[2], `${WORDS.get(state) ?? 'Connecting…'} at ${count(seq)}${behind}`);
+  setText(actions[0], state === 'closed' ? 'Resume' : 'Cut');
+  actions[1].ariaPressed = String(isSlow);
+  for (const action of actions) action.ariaLabel = `${action.textContent} client ${name}`;
+}
+
+function paint() {
+  lanes.forEach(paintLane);
+  element('add-client').disabled = isFull();
+}
+
+element('add-client').onclick = () => add(element('transport').value);
+onPaint(paint);
+
+export const addSlowReader = () => add('WebSocket', true);
+
+/** Which of our own clients the server means. @param {string} client */
+export const nameOf = (client) => lanes.find((lane) => lane.report.client === client)?.name;

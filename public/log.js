@@ -1,0 +1,138 @@
+// The notifications, newest last. Counted on receipt, painted a handful per frame; at most 500 rows stand
+// in the document. Follows the end until the reader scrolls up.
+
+import { button, count, element, make, onPaint, paintSoon, seqOf, show } from './dom.js';
+import { inspect } from './inspector.js';
+import { sentence, timeOf } from './sentences.js';
+
+const MAX_ROWS = 500;
+const ROWS_A_FRAME = 40;
+
+const region = element('notifications');
+const list = element('log');
+const filter = element('filter');
+const types = new Set();
+let items = /** @type {LogItem[]} */ ([]); // the newest 500; the painted ones come first
+let evicted = /** @type {HTMLElement[]} */ ([]);
+let total = 0;
+let fresh = 0; // since the reader scrolled up, or paused
+let isFollowing = true;
+let isPaused = false;
+
+/** @param {Entry} entry */
+export function receive(entry) {
+  total += 1;
+  types.add(entry.event.type);
+  add({ entry });
+}
+
+/** A line that says how an outage went. @param {string} bar @param {boolean} isLoss */
+export const addBar = (bar, isLoss) => add({ bar, isLoss });
+
+/** @param {LogItem} item */
+function add(item) {
+  items.push(item);
+  const left = items.length > MAX_ROWS ? items.shift() : undefined;
+  if (left?.row) evicted.push(left.row);
+  if (isPaused) fresh += 1;
+  paintSoon();
+}
+
+function paint() {
+  if (!isPaused) paintRows();
+  show('count', count(total));
+  show('fresh', isPaused ? `Paused, ${count(fresh)} new` : `${count(fresh)} new ↓`);
+  element('fresh').hidden = fresh === 0;
+  element('no-notifications').hidden = items.length > 0;
+  for (const type of [...types].slice(filter.length - 1)) filter.add(new Option(type, type));
+}
+
+function paintRows() {
+  remove(evicted.splice(0));
+  const from = items.findIndex((item) => !item.isPainted);
+  if (from < 0) return;
+  const batch = items.slice(from, from + ROWS_A_FRAME);
+  for (const item of batch) paintItem(item);
+  list.append(...batch.flatMap((item) => item.row ?? []));
+  if (isFollowing) region.scrollTop = region.scrollHeight;
+  else fresh += batch.length;
+  if (from + batch.length < items.length) paintSoon();
+}
+
+/** @param {LogItem} item */
+function paintItem(item) {
+  const { entry, bar, isLoss } = item;
+  item.isPainted = true;
+  if (bar) item.row = make('li', { className: isLoss ? 'bar loss' : 'bar' }, bar);
+  else if (entry && [entry.event.type, ''].includes(filter.value)) item.row = entryRow(entry);
+}
+
+/** @param {Entry} entry */
+function entryRow(entry) {
+  const { event, fate } = entry;
+  const row = button('', () => inspect(entry));
+  row.tabIndex = -1;
+  row.append(
+    make('i', { className: `cell ${fate}` }),
+    make('small', {}, `${seqOf(event.id)}`),
+    make('span', {}, sentence(event)),
+    make('small', {}, timeOf(event.time)),
+  );
+  return make('li', {}, row);
+}
+
+/** A row that leaves hands its focus to the log. @param {HTMLElement[]} rows */
+function remove(rows) {
+  const hadFocus = rows.some((row) => row.contains(document.activeElement));
+  for (const row of rows) row.remove();
+  if (hadFocus) region.focus({ preventScroll: true });
+}
+
+/** @param {boolean} isOn */
+function follow(isOn) {
+  isFollowing = isOn;
+  if (isOn && !isPaused) fresh = 0;
+  if (isOn) region.scrollTop = region.scrollHeight;
+  paintSoon();
+}
+
+/** @param {boolean} isOn */
+function pause(isOn) {
+  isPaused = isOn;
+  fresh = 0;
+  element('pause').ariaPressed = String(isOn);
+  if (!isOn) follow(isFollowing);
+}
+
+/** With the arrow keys: for Tab the log is one stop. @param {KeyboardEvent} event */
+function move(event) {
+  const rows = [...list.querySelectorAll('button')];
+  const at = rows.indexOf(document.activeElement);
+  const step = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+  if (!step || (at < 0 && event.target !== region)) return;
+  event.preventDefault();
+  (at < 0 ? rows.at(-1) : rows[at + step])?.focus();
+}
+
+region.onkeydown = move;
+region.onscroll = () => {
+  const isAtEnd = region.scrollHeight - region.scrollTop - region.clientHeight < 40;
+  if (isAtEnd !== isFollowing) follow(isAtEnd);
+};
+element('fresh').onclick = () => {
+  pause(false);
+  follow(true);
+  region.focus({ preventScroll: true });
+};
+element('pause').onclick = () => pause(!isPaused);
+element('clear').onclick = () => {
+  remove([...list.children]);
+  [items, evicted, total, fresh] = [[], [], 0, 0];
+  paintSoon();
+};
+filter.onchange = () => {
+  remove([...list.children]);
+  items = items.map(({ row, isPainted, ...item }) => item);
+  follow(true);
+};
+onPaint(paint);

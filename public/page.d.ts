@@ -1,0 +1,44 @@
+// Types that the regions share; only the type checker reads this.
+type ChangeEvent = import('./changebell.js').ChangeEvent;
+
+/** Came live, was replayed after an absence, never came; or lies before the page was opened. */
+type Fate = 'live' | 'replayed' | 'missing' | 'before';
+
+/** A notification as it came, and how many milliseconds after the one before. */
+type Entry = { event: ChangeEvent; text: string; fate: Fate; gapMs: number };
+
+/** What the connection tells the page. A bar is a line in the log that says how an outage went. */
+type Listeners = {
+  onEntry: (entry: Entry) => void;
+  onBar: (text: string, isLoss: boolean) => void;
+  onSnapshotNeeded: () => void;
+};
+
+/** A line of the log: a notification or a bar; `row` once it is in the document. */
+type LogItem = { entry?: Entry; bar?: string; isLoss?: boolean; row?: HTMLElement; isPainted?: boolean };
+
+type Customer = { id: number; name: string; email: string | null };
+
+/** Since when the page was away, and what it had seen and dropped by then. */
+type Outage = { since: number; repeats: number; told: () => { replayed: number; lost: number } };
+
+/** One more client in the page: `report` is what its Worker said last, `row` is its line. */
+type Lane = {
+  name: string;
+  transport: string;
+  isSlow: boolean;
+  report: { state: string; lastEventId: string; client?: string };
+  worker: Worker;
+  // biome-ignore lint/suspicious/noExplicitAny: its parts are found by their place.
+  row: any;
+};
+
+/** A stream in the answer of `GET /api/clients`. */
+type ServerStream = {
+  client: string;
+  transport: string;
+  lastEventId: string;
+  behind: number;
+  bufferedBytes: number;
+  connectedAt: string;
+};

@@ -1,0 +1,23 @@
+// An event as a sentence. Types that we don't know, and data of any shape, are shown as they are.
+
+const MAX_LENGTH = 240;
+const VERBS = /** @type {Record<string, string>} */ ({
+  'customer.created': 'was added',
+  'customer.updated': 'was changed',
+  'customer.deleted': 'was deleted',
+});
+
+/** @param {ChangeEvent} event */
+export function sentence({ type, data }) {
+  if (VERBS[type] && typeof data?.name === 'string') return shortened(`${data.name} ${VERBS[type]}`);
+  if (type === 'notification' && typeof data?.message === 'string') return shortened(data.message);
+  return shortened(`${type}: ${JSON.stringify(data)}`);
+}
+
+/** @param {string} text */
+const shortened = (text) => (text.length > MAX_LENGTH ? `${text.slice(0, MAX_LENGTH)}…` : text);
+
+const clock = new Intl.DateTimeFormat('en-GB', { timeStyle: 'medium' });
+
+/** Others may have written any text for it. @param {string} time */
+export const timeOf = (time) => (Date.parse(time) ? clock.format(new Date(time)) : time);

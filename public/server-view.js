@@ -1,0 +1,33 @@
+// What the server says of its open streams: where each stands, and how many bytes wait for it.
+import { api } from './api.js';
+import { server } from './connection.js';
+import { count, element, make, seqOf } from './dom.js';
+import { nameOf } from './fan-out.js';
+import { timeOf } from './sentences.js';
+
+const POLL_MS = 1000;
+const MAX_ROWS = 40; // of perhaps thousands
+
+async function poll() {
+  if (server.isLabOn && !document.hidden) await refresh().catch(() => {}); // the status bar tells
+  element('no-server-view').hidden = server.isLabOn;
+  setTimeout(poll, POLL_MS);
+}
+
+async function refresh() {
+  const response = await api('/api/clients');
+  if (!response.ok) return;
+  const { clients } = await response.json();
+  element('server-rows').replaceChildren(...clients.slice(0, MAX_ROWS).map(clientRow));
+}
+
+/** @param {ServerStream} stream */
+function clientRow({ client, transport, lastEventId, behind, bufferedBytes, connectedAt }) {
+  const name = client === server.ownName ? 'this page' : (nameOf(client) ?? client);
+  const numbers = [seqOf(lastEventId), behind, bufferedBytes].map((number) => count(number));
+  const cells = [transport, ...numbers, timeOf(connectedAt)].map((text) => make('td', {}, text));
+  const className = behind + bufferedBytes > 0 ? 'lagging' : '';
+  return make('tr', { className }, make('th', { scope: 'row' }, name), ...cells);
+}
+
+void poll();

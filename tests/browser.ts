@@ -1,0 +1,89 @@
+// What the tests of the page share: one Chromium for a file, and pages that note whatever a user
+// should never meet: an error, a violation of the Content-Security-Policy, a request to elsewhere.
+import assert from 'node:assert/strict';
+import { after, afterEach } from 'node:test';
+import { AxeBuilder } from '@axe-core/playwright';
+import {
+  type Browser,
+  type BrowserContext,
+  type BrowserContextOptions,
+  chromium,
+  type Page,
+} from 'playwright-core';
+import { skipWithout, within } from './helpers.ts';
+
+const CHROMIUM = '/usr/bin/chromium';
+const FLAGS = [
+  '--no-sandbox',
+  '--headless',
+  '--disable-gpu',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+  '--no-first-run',
+];
+
+/** For `test(…, needsChromium, …)`. */
+export const needsChromium = { skip: skipWithout(CHROMIUM, 'chromium') };
+
+let browser: Promise<Browser> | undefined;
+const open: BrowserContext[] = [];
+afterEach(() => Promise.all(open.splice(0).map((context) => context.close())));
+after(async () => (await browser)?.close());
+
+/** A page in a tab of its own profile, live unless `state` says otherwise. */
+export async function openPage(url: string, options: BrowserContextOptions & { state?: string } = {}) {
+  browser ??= chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
+  const { state = 'live', ...contextOptions } = options;
+  const context = await (await browser).newContext({
+    viewport: { width: 1280, height: 800 },
+    ...contextOptions,
+  });
+  open.push(context);
+  context.setDefaultTimeout(10_000);
+  const page = await context.newPage();
+  const faults: string[] = [];
+  const { origin } = new URL(url);
+  page.on('pageerror', (error) => faults.push(String(error)));
+  page.on('console', (message) => {
+    if (/Content.Security.Policy/i.test(message.text())) faults.push(message.text());
+  });
+  page.on('request', (request) => {
+    if (new URL(request.url()).origin !== origin) faults.push(`a request to ${request.url()}`);
+  });
+  page.on('dialog', (dialog) => faults.push(`a dialog: ${dialog.message()}`));
+  await page.goto(url);
+  if (state !== '') await inState(page, state);
+  return { page, context, faults };
+}
+
+/** Waits until the page shows this state. */
+export const inState = (page: Page, state: string) => page.waitForSelector(`[data-state="${state}"]#state`);
+
+/** The id of the last event that the page has seen. */
+export const lastEventId = (page: Page) => page.locator('#state').getAttribute('data-last-event-id');
+
+export const button = (page: Page, name: string) => page.getByRole('button', { name, exact: true });
+export const region = (page: Page, name: string) => page.getByRole('region', { name, exact: true });
+export const field = (page: Page, name: string) => page.getByLabel(name, { exact: true });
+
+/** Adds a customer as a reader of the page would. */
+export async function addCustomer(page: Page, name: string, email = ''): Promise<void> {
+  await field(page, 'Name').fill(name);
+  await field(page, 'Email').fill(email);
+  await button(page, 'Add customer').click();
+}
+
+/** Names in the table, newest first. */
+export const namesInTable = (page: Page) => page.locator('#customers tr td:nth-of-type(1)').allTextContents();
+
+/** Sentences in the log, oldest first. */
+export const sentences = (page: Page) => page.locator('#log button span').allTextContents();
+
+/** No violation of WCAG 2.2 A and AA that axe-core can see. */
+export async function assertAccessible(page: Page, when: string): Promise<void> {
+  const tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'];
+  const { violations } = await within(new AxeBuilder({ page }).withTags(tags).analyze(), 'axe-core', 20_000);
+  const found = violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(' ')}`);
+  assert.deepEqual(found, [], when);
+}
