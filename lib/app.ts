@@ -149,7 +149,7 @@ export function startApp(server: Server, store: Store, config: Config): { close:
 
   async function upgrade(req: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     socket.on('error', () => socket.destroy()); // a connection that breaks is no news
-    await answered(socket);
+    if (!(await isFree(socket))) return void socket.destroy();
     const isWebSocket = req.headers.upgrade?.toLowerCase() === 'websocket';
     if (!isWebSocket && req.method !== 'CONNECT') return ignoreUpgrade(req, socket, head);
     try {
@@ -182,10 +182,15 @@ export function startApp(server: Server, store: Store, config: Config): { close:
     server.emit('connection', socket);
   }
 
-  /** Requests that were pipelined before an upgrade are answered first: until then the socket is theirs. */
-  async function answered(socket: Duplex): Promise<void> {
-    const pending = answerOn(socket);
-    if (pending) await new Promise((resolve) => pending.once('close', resolve));
+  /**
+   * Requests that were pipelined before an upgrade are answered first: until then the socket is theirs. False
+   * if the connection ended over that, or if it takes too long: an event stream never ends.
+   */
+  async function isFree(socket: Duplex): Promise<boolean> {
+    const last = answering.get(socket);
+    const isBusy = () => last !== undefined && (isUnfinished(last) || last.socket !== null);
+    if (isBusy()) await within(DRAIN_MS, new Promise((resolve) => last!.once('close', resolve)));
+    return !socket.destroyed && !isBusy();
   }
 
   /** Plain HTTP on the raw socket: the same answers, in the same words, as to any other request. */
@@ -249,9 +254,10 @@ export function startApp(server: Server, store: Store, config: Config): { close:
   server.on('connection', (socket: Socket) => socket.once('close', () => answering.delete(socket)));
   server.on('request', answer);
   server.on('checkContinue', answer);
-  server.on('checkExpectation', (req, res) =>
-    sendProblem(req, res, new Problem(417, 'Only "Expect: 100-continue" can be met.')),
-  );
+  server.on('checkExpectation', (req, res) => {
+    answering.set(req.socket, res);
+    sendProblem(req, res, new Problem(417, 'Only "Expect: 100-continue" can be met.'));
+  });
   server.on('upgrade', upgrade);
   server.on('connect', upgrade); // a proxy we are not: refused like any upgrade to nowhere
   server.on('clientError', refuseMalformed);
