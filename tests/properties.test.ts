@@ -71,7 +71,17 @@ function cut({ segments }: Life): void {
 type Step = { act: string; who: number; number: number };
 const steps = fc.array(
   fc.record({
-    act: fc.constantFrom('write', 'write', 'burst', 'outside', 'resume', 'rewind', 'fresh', 'prune', 'mute'),
+    act: fc.constantFrom(
+      'write',
+      'write',
+      'burst',
+      'outside',
+      'resume',
+      'rewind',
+      'fresh',
+      'prune',
+      'overtake',
+    ),
     who: fc.nat(4),
     number: fc.nat(1000),
   }),
@@ -87,8 +97,13 @@ async function take({ act, number }: Step, life: Life): Promise<void> {
   if (act === 'outside') database.prepare('INSERT INTO changebell_events (type) VALUES (?)').run(type);
   if (act === 'prune') prune(head - (number % 50));
   const stream = life.segments.at(-1)?.stream;
-  if (act === 'mute' && number % 8 === 0 && stream && 'socket' in stream)
+  if (act === 'overtake' && number % 16 === 0 && stream && 'socket' in stream) {
     stream.socket.send('{"lab":"mute","seconds":1}');
+    const sent = await Promise.all(Array.from({ length: 1 + (number % 9) }, write));
+    const newest = Math.max(...sent.map(({ body }) => seqOf(body.id)));
+    await recorder.until((frame) => seqOf(frame.id) >= newest);
+    prune(newest - (number % 7)); // what the silent one has not seen is gone, or some of it
+  }
   if (act !== 'resume' && act !== 'rewind' && act !== 'fresh') return;
   cut(life);
   if (act === 'fresh') return open(life, undefined);
