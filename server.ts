@@ -1,7 +1,9 @@
 // Changebell: saves a change and tells every connected client: in order, each event once, even to
 // those who were away. This file only puts the parts together; begin with `lib/app.ts`.
-import { describeUrls, listen, startApp } from './lib/app.ts';
-import { isLoopback, readConfig, StartError } from './lib/config.ts';
+import { startApp } from './lib/app.ts';
+import { isLoopback, isPostgresUrl, readConfig, StartError } from './lib/config.ts';
+import { describeUrls, listen } from './lib/listen.ts';
+import { openPostgresStore } from './lib/postgres-store.ts';
 import { openSqliteStore } from './lib/sqlite-store.ts';
 
 const SHUTDOWN_MS = 4800;
@@ -9,7 +11,8 @@ const SHUTDOWN_MS = 4800;
 try {
   const config = readConfig(process.env);
   const server = await listen(config); // the port first: if it is taken, the database stays untouched
-  const store = openSqliteStore(config);
+  const isPostgres = isPostgresUrl(config.databaseUrl);
+  const store = isPostgres ? await openPostgresStore(config) : openSqliteStore(config);
   const app = startApp(server, store, config);
   const urls = describeUrls(server, config);
 

@@ -86,7 +86,8 @@ export function createAccess(config: Config) {
 /** Node keeps the first of several, and a proxy before us may have read the last. */
 function countHosts(rawHeaders: string[]): number {
   let count = 0;
-  for (let i = 0; i < rawHeaders.length; i += 2) if (/^host$/i.test(rawHeaders[i]!)) count += 1;
+  for (let i = 0; i < rawHeaders.length; i += 2)
+    if (rawHeaders[i]!.length === 4 && rawHeaders[i]!.toLowerCase() === 'host') count += 1;
   return count;
 }
 

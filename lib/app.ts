@@ -1,15 +1,16 @@
 // The one `node:http` server: the route table, dispatch, the upgrade, and the one place where an error
 // becomes an answer. Whatever is thrown on the way of a request arrives in `answer`.
-import { createServer, type IncomingMessage, type Server, ServerResponse } from 'node:http';
-import { type AddressInfo, Server as NetServer, type Socket } from 'node:net';
-import type { Duplex, Writable } from 'node:stream';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import { Server as NetServer, type Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { createAccess } from './access.ts';
-import { type Config, StartError } from './config.ts';
+import type { Config } from './config.ts';
+import { createConnections } from './connections.ts';
 import { createCustomersApi } from './customers-api.ts';
 import { openEventStream, wantsEventStream } from './event-stream.ts';
 import { createEventsApi } from './events-api.ts';
 import { createHealth } from './health.ts';
-import { type Call, sendEmpty, sendProblem } from './http.ts';
+import { type Call, parseTarget, sendEmpty, sendProblem } from './http.ts';
 import { createHub } from './hub.ts';
 import { Problem } from './problem.ts';
 import { findStaticFile, sendStaticFile } from './static-files.ts';
@@ -22,45 +23,15 @@ const CLOSE_MS = 1500;
 type Handler = (call: Call) => void | Promise<void>;
 type Route = { path: RegExp; methods: Record<string, Handler> };
 
-/** Takes the port, and nothing else yet: a taken port must leave the database untouched. */
-export function listen({ port, host }: Config): Promise<Server> {
-  const server = createServer({
-    maxHeaderSize: 16 * 1024,
-    requireHostHeader: false, // `access` looks for it, and answers with a problem
-    headersTimeout: 10_000,
-    requestTimeout: 12_000,
-    connectionsCheckingInterval: 1000, // limits are only looked at so often: 30 s by default
-    keepAliveTimeout: 65_000,
-  });
-  return new Promise((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) =>
-      reject(new StartError(listenProblem(error, port, host))),
-    );
-    server.listen(port, host.replace(/^\[|\]$/g, ''), () => resolve(server));
-  });
-}
-
-function listenProblem({ code, message }: NodeJS.ErrnoException, port: number, host: string): string {
-  if (code === 'EADDRINUSE') {
-    const hint = port === 5000 ? ' (on macOS, AirPlay Receiver often holds 5000)' : '';
-    return `Port ${port} is in use${hint}: take another one with PORT=${port + 1 > 65_535 ? 5001 : port + 1} npx tsx server.ts`;
-  }
-  if (code === 'EACCES')
-    return `Port ${port} needs more rights: take one above 1023 with PORT=5001 npx tsx server.ts`;
-  return `HOST ${host} cannot be listened on (${code ?? message}): give an address of this machine.`;
-}
-
 /** Answers on a server that listens already. @returns a function that drains and closes it all */
 export function startApp(server: Server, store: Store, config: Config): { close: () => Promise<void> } {
   const hub = createHub(store, config);
   const access = createAccess(config);
+  const connections = createConnections(server);
   const customers = createCustomersApi(store);
   const events = createEventsApi(store, hub);
   const webSockets = createWebSockets(hub, config);
   const health = createHealth(store, hub, { isDraining: () => isDraining, isLabOn: config.isLabOn });
-  // The latest answer on each open connection. Entries go with the connection, not with the answer: a Map
-  // that is added to and deleted from at every request makes the garbage collector three times as busy.
-  const answering = new Map<Duplex, ServerResponse>();
   let isDraining = false;
 
   const routes: Route[] = [
@@ -92,19 +63,13 @@ export function startApp(server: Server, store: Store, config: Config): { close:
   // --- a request
 
   async function answer(req: IncomingMessage, res: ServerResponse): Promise<void> {
-    answering.set(req.socket, res);
+    connections.begin(req, res);
     try {
       if (isDraining) refuseWhileDraining(req, res);
       await dispatch(req, res);
     } catch (error) {
       sendProblem(req, res, error);
     }
-  }
-
-  /** The answer that is under way on this connection. */
-  function answerOn(socket: Duplex): ServerResponse | undefined {
-    const res = answering.get(socket);
-    return res && isUnfinished(res) ? res : undefined;
   }
 
   async function dispatch(req: IncomingMessage, res: ServerResponse): Promise<void> {
@@ -116,7 +81,7 @@ export function startApp(server: Server, store: Store, config: Config): { close:
     access.addCorsHeaders(req, res);
     if (isStream || path === '/ws' || (method !== 'GET' && method !== 'HEAD')) access.checkOrigin(req);
     if (method !== 'OPTIONS' && isGuarded(path)) access.checkToken(req, query, isStream || path === '/ws');
-    const methods = await findMethods(call);
+    const methods = findRoute(call) ?? (await findFile(call));
     const handler = methods[method === 'HEAD' ? 'GET' : method];
     if (handler) return handler(call);
     const allowed = ['HEAD', 'OPTIONS', ...Object.keys(methods)].sort().join(', ');
@@ -125,13 +90,17 @@ export function startApp(server: Server, store: Store, config: Config): { close:
     throw new Problem(405, `${path} takes ${allowed}.`, { headers: { Allow: allowed } });
   }
 
-  async function findMethods(call: Call): Promise<Record<string, Handler>> {
+  function findRoute(call: Call): Record<string, Handler> | undefined {
     for (const { path, methods } of routes) {
       const match = path.exec(call.path);
       if (!match) continue;
       call.id = Number(match[1] ?? 0);
       if (Number.isSafeInteger(call.id)) return methods;
     }
+    return undefined;
+  }
+
+  async function findFile(call: Call): Promise<Record<string, Handler>> {
     const file = await findStaticFile(call.path);
     if (file === undefined) throw new Problem(404, `There is nothing at ${call.path}.`);
     return { GET: (found) => sendStaticFile(found, file) };
@@ -149,9 +118,9 @@ export function startApp(server: Server, store: Store, config: Config): { close:
 
   async function upgrade(req: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     socket.on('error', () => socket.destroy()); // a connection that breaks is no news
-    if (!(await isFree(socket))) return void socket.destroy();
+    if (!(await connections.isFree(socket))) return void socket.destroy();
     const isWebSocket = req.headers.upgrade?.toLowerCase() === 'websocket';
-    if (!isWebSocket && req.method !== 'CONNECT') return ignoreUpgrade(req, socket, head);
+    if (!isWebSocket && req.method !== 'CONNECT') return connections.ignoreUpgrade(req, socket, head);
     try {
       const { path, query } = parseTarget(req);
       access.checkHost(req);
@@ -159,66 +128,14 @@ export function startApp(server: Server, store: Store, config: Config): { close:
       if (isGuarded(path)) access.checkToken(req, query, path === '/ws');
       if (isDraining) throw new Problem(503, 'The server is stopping.', { headers: { 'Retry-After': '2' } });
       if (path !== '/ws') {
-        await findMethods({ req, path, query, id: 0 } as Call);
+        const call = { req, path, query, id: 0 } as Call;
+        if (!findRoute(call)) await findFile(call);
         throw new Problem(400, `${path} is no WebSocket endpoint: use /ws.`);
       }
       await webSockets.accept({ req, socket, head, query });
     } catch (error) {
-      refuseUpgrade(req, socket as Socket, error);
+      connections.refuseUpgrade(req, socket as Socket, error);
     }
-  }
-
-  /**
-   * Java's client offers h2c with every first request, `curl --http2` too. RFC 9110 §7.8 lets us ignore it:
-   * the request goes in once more, without the offer.
-   */
-  function ignoreUpgrade(req: IncomingMessage, socket: Duplex, head: Buffer): void {
-    let lines = `${req.method} ${req.url} HTTP/1.1\r\n`;
-    for (let i = 0; i < req.rawHeaders.length; i += 2) {
-      const [name, value] = req.rawHeaders.slice(i, i + 2) as [string, string];
-      if (!/^(upgrade|connection|http2-settings)$/i.test(name)) lines += `${name}: ${value}\r\n`;
-    }
-    socket.unshift(Buffer.concat([Buffer.from(`${lines}\r\n`, 'latin1'), head]));
-    server.emit('connection', socket);
-  }
-
-  /**
-   * Requests that were pipelined before an upgrade are answered first: until then the socket is theirs. False
-   * if the connection ended over that, or if it takes too long: an event stream never ends.
-   */
-  async function isFree(socket: Duplex): Promise<boolean> {
-    const last = answering.get(socket);
-    const isBusy = () => last !== undefined && (isUnfinished(last) || last.socket !== null);
-    if (isBusy()) await within(DRAIN_MS, new Promise((resolve) => last!.once('close', resolve)));
-    return !socket.destroyed && !isBusy();
-  }
-
-  /** Plain HTTP on the raw socket: the same answers, in the same words, as to any other request. */
-  function refuseUpgrade(req: IncomingMessage, socket: Socket, error: unknown): void {
-    const res = new ServerResponse(req);
-    res.shouldKeepAlive = false;
-    res.assignSocket(socket);
-    res.on('finish', () => socket.destroySoon());
-    sendProblem(req, res, error);
-  }
-
-  /** What `node:http` could not read as a request, or gave up on. */
-  function refuseMalformed(error: NodeJS.ErrnoException, socket: Duplex): void {
-    const res = answerOn(socket);
-    const isBroken = error.code === 'ECONNRESET' || !socket.writable || res?.headersSent;
-    if (isBroken) return void socket.destroy();
-    if (res?.req.complete) {
-      res.shouldKeepAlive = false; // the request before it was well-formed, and gets its own answer
-      return;
-    }
-    const problem = malformedProblem(error.code);
-    const body = JSON.stringify(problem);
-    socket.end(
-      `HTTP/1.1 ${problem.status} ${(problem.toJSON() as { title: string }).title}\r\nConnection: close\r\n` +
-        'Content-Type: application/problem+json; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n' +
-        `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
-      () => setTimeout(() => socket.destroy(), 500).unref(),
-    );
   }
 
   // --- closing
@@ -226,7 +143,9 @@ export function startApp(server: Server, store: Store, config: Config): { close:
   async function close(): Promise<void> {
     isDraining = true;
     NetServer.prototype.close.call(server); // http's own close would cut idle connections at once
-    await within(DRAIN_MS, finishRequests());
+    // Event streams are answers too, but they would never end by themselves.
+    const isStream = (res: ServerResponse) => [...hub.clients].some(({ stream }) => stream.out === res);
+    await within(DRAIN_MS, connections.finish(isStream));
     const streams = [...hub.clients].map(
       ({ stream }) => new Promise<void>((resolve) => stream.out.once('close', resolve)),
     );
@@ -238,34 +157,16 @@ export function startApp(server: Server, store: Store, config: Config): { close:
     await store.close();
   }
 
-  async function finishRequests(): Promise<void> {
-    for (let busy = unfinished(); busy.length > 0; busy = unfinished()) {
-      for (const res of busy) res.shouldKeepAlive = false;
-      await Promise.all(busy.map((res) => new Promise((resolve) => res.once('close', resolve))));
-    }
-  }
-
-  /** Open event streams are answers too, but they would never end by themselves. */
-  function unfinished(): ServerResponse[] {
-    const streams = new Set<Duplex | Writable>([...hub.clients].map(({ stream }) => stream.out));
-    return [...answering.values()].filter((res) => isUnfinished(res) && !streams.has(res));
-  }
-
-  server.on('connection', (socket: Socket) => socket.once('close', () => answering.delete(socket)));
+  server.removeAllListeners('request'); // until now it was starting
   server.on('request', answer);
   server.on('checkContinue', answer);
   server.on('checkExpectation', (req, res) => {
-    answering.set(req.socket, res);
+    connections.begin(req, res);
     sendProblem(req, res, new Problem(417, 'Only "Expect: 100-continue" can be met.'));
   });
   server.on('upgrade', upgrade);
   server.on('connect', upgrade); // a proxy we are not: refused like any upgrade to nowhere
-  server.on('clientError', refuseMalformed);
   return { close };
-}
-
-function isUnfinished(res: ServerResponse): boolean {
-  return !res.writableFinished && !res.destroyed;
 }
 
 /** Waits for it, but no longer than this. */
@@ -274,47 +175,6 @@ function within(milliseconds: number, promise: Promise<unknown>): Promise<unknow
   return Promise.race([promise, timeout]);
 }
 
-/** Path and query; also of the absolute form (RFC 9112 §3.2.2). @throws {Problem} 400 bad escapes */
-function parseTarget(req: IncomingMessage): { path: string; query: URLSearchParams } {
-  let target = req.url ?? '/';
-  const absolute = /^https?:\/\/([^/?#]*)(.*)$/i.exec(target);
-  if (absolute) {
-    req.headers.host = absolute[1]!; // it counts instead of the Host header
-    target = absolute[2]!.startsWith('/') ? absolute[2]! : `/${absolute[2]}`;
-  }
-  const mark = target.indexOf('?');
-  const path = mark < 0 ? target : target.slice(0, mark);
-  const search = mark < 0 ? '' : target.slice(mark + 1);
-  if (target.includes('%')) {
-    try {
-      decodeURIComponent(path);
-      decodeURIComponent(search);
-    } catch {
-      throw new Problem(400, 'The URL has a % that begins no valid UTF-8 escape.');
-    }
-  }
-  return { path, query: search === '' ? NO_QUERY : new URLSearchParams(search) };
-}
-
-const NO_QUERY = new URLSearchParams();
-
 function isGuarded(path: string): boolean {
   return path.startsWith('/api/') || path === '/api' || path === '/ws' || path === '/metrics';
-}
-
-function malformedProblem(code: string | undefined): Problem {
-  if (code === 'HPE_HEADER_OVERFLOW') return new Problem(431, 'The headers are larger than 16384 bytes.');
-  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return new Problem(408, 'The request took too long to arrive.');
-  return new Problem(400, 'This is not a well-formed HTTP/1.1 request.');
-}
-
-/** The URLs under which people find it. */
-export function describeUrls(
-  server: Server,
-  { host }: Config,
-): { page: string; api: string; webSocket: string } {
-  const { port } = server.address() as AddressInfo;
-  const shown = /^(127\.0\.0\.1|0\.0\.0\.0|::|\[::\])$/.test(host) ? 'localhost' : host;
-  const name = `${shown.includes(':') && !shown.startsWith('[') ? `[${shown}]` : shown}:${port}`;
-  return { page: `http://${name}/`, api: `http://${name}/api/customers`, webSocket: `ws://${name}/ws` };
 }

@@ -8,20 +8,42 @@ import type { Store } from './store.ts';
 
 const CHUNK_EVENTS = 256;
 const CHUNK_BYTES = 128 * 1024;
-const MAX_CHUNKS = 32; // 4 MB of data at most, held as text and once more for each transport
+const MAX_CACHE_BYTES = 4 * 1024 * 1024; // of stored text; with the frames it is some three times as much
+const EVENT_OVERHEAD_BYTES = 200; // an object, and the envelope around the data
 const MAX_FILTERS = 64; // kept for each chunk: ten thousand clients may have ten thousand filters
 
 /**
  * The events after a cursor up to `end`, as bytes for each transport and filter that asked for them. One that
  * ended at the head is read anew once the log has grown: who resumes there wants more than one event a write.
  */
-export type Chunk = { end: number; isFull: boolean; events: StoredEvent[]; frames: Map<string, Buffer> };
+export type Chunk = {
+  end: number;
+  isFull: boolean;
+  events: StoredEvent[];
+  size: number;
+  frames: Map<string, Buffer>;
+};
 
 /** What the bytes depend on; equal readers have an equal key. */
 type Reader = { transport: Transport; types: TypeFilter };
 
 export function createChunks(store: Store) {
-  const chunks = new Map<number, Chunk>(); // by the cursor that they follow
+  const chunks = new Map<number, Chunk>(); // by the cursor that they follow, oldest first
+  let tails: number[] = []; // cursors of the chunks that end at the head
+  let tailsEnd = 0;
+  let cached = 0;
+
+  function drop(cursor: number): void {
+    cached -= chunks.get(cursor)?.size ?? 0;
+    chunks.delete(cursor);
+  }
+
+  /** The head has moved: nobody will ask for those again. */
+  function dropTails(head: number): void {
+    for (const cursor of tails) drop(cursor);
+    tails = [];
+    tailsEnd = head;
+  }
 
   return {
     /** The chunk after a cursor; undefined if it must be read first. */
@@ -30,16 +52,21 @@ export function createChunks(store: Store) {
       return chunk && (chunk.isFull || chunk.end === head) ? chunk : undefined;
     },
 
-    /** Reads the chunk after a cursor; false if the log is no longer kept there. */
-    async load(cursor: number, head: number): Promise<boolean> {
+    /** Reads the chunk after a cursor; undefined if the log is no longer kept there. */
+    async load(cursor: number, head: number): Promise<Chunk | undefined> {
       const boundary = (Math.floor(cursor / CHUNK_EVENTS) + 1) * CHUNK_EVENTS;
       const wanted = head - cursor <= CHUNK_EVENTS ? head : boundary; // near the head: one write for it all
       const { pruned, upTo, events } = await store.readEvents(cursor, wanted, CHUNK_EVENTS, CHUNK_BYTES);
-      if (cursor < pruned) return false;
-      chunks.delete(cursor);
-      chunks.set(cursor, { end: upTo, isFull: upTo < head, events, frames: new Map() });
-      if (chunks.size > MAX_CHUNKS) chunks.delete(chunks.keys().next().value!);
-      return true;
+      if (cursor < pruned) return undefined;
+      const size = events.reduce((sum, event) => sum + event.data.length + EVENT_OVERHEAD_BYTES, 0);
+      const chunk = { end: upTo, isFull: upTo < head, events, size, frames: new Map() };
+      if (tailsEnd !== head) dropTails(head);
+      if (!chunk.isFull) tails.push(cursor);
+      drop(cursor);
+      chunks.set(cursor, chunk);
+      cached += size;
+      while (cached > MAX_CACHE_BYTES && chunks.size > 1) drop(chunks.keys().next().value!);
+      return chunk;
     },
 
     /** The bytes of a chunk for readers with this key: the events that their filter lets through. */

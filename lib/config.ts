@@ -5,7 +5,10 @@
 export type Config = {
   port: number;
   host: string;
+  /** A SQLite file, `:memory:`, or a `postgres://` URL. */
   databaseUrl: string;
+  /** Tables whose changes are announced too. */
+  watch: ReadonlySet<string>;
   apiToken: string | undefined;
   allowedOrigins: ReadonlySet<string>;
   allowedHosts: ReadonlySet<string>;
@@ -26,6 +29,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     host,
     port: readInteger(env, 'PORT', 5000, 0, 65_535),
     databaseUrl: readDatabaseUrl(env.DATABASE_URL?.trim() || 'changebell.db'),
+    watch: new Set(readList(env.WATCH)),
     apiToken: readToken(env.API_TOKEN),
     allowedOrigins: new Set(readList(env.ALLOWED_ORIGINS).map(readOrigin)),
     allowedHosts: new Set(readList(env.ALLOWED_HOSTS).map(readHostName)),
@@ -61,10 +65,24 @@ function readSwitch(env: Env, variable: string, fallback: boolean): boolean {
 }
 
 function readDatabaseUrl(url: string): string {
-  const isFilePath = url === ':memory:' || !/^[A-Za-z][A-Za-z0-9+.-]+:/.test(url);
+  const [scheme = ''] = /^[A-Za-z][A-Za-z0-9+.-]+:/.test(url) ? url.split(':') : ['', url];
+  if (url === ':memory:' || scheme === '') return url;
   // What stands before the colon is repeated, but no more: a URL may hold a password.
-  if (!isFilePath) refuse('DATABASE_URL', `${url.split(':')[0]}:…`, 'the path of a SQLite file, or :memory:');
+  if (!isPostgresUrl(url))
+    refuse('DATABASE_URL', `${scheme}:…`, 'the path of a SQLite file, :memory:, or postgres://…');
+  const { pathname = '', search = '', hash = '' } = URL.canParse(url) ? new URL(url) : { hash: '#' };
+  const isCutShort = hash !== '' || /[/@]/.test(pathname.slice(1)) || search.includes('@');
+  if (isCutShort) {
+    const form =
+      'postgres://user:password@host:5432/database, with %23, %2F and so on for # / ? @ in a password';
+    refuse('DATABASE_URL', `${scheme}:…`, form);
+  }
   return url;
+}
+
+/** Does this DATABASE_URL name a PostgreSQL database? */
+export function isPostgresUrl(url: string): boolean {
+  return /^postgres(ql)?:\/\//i.test(url);
 }
 
 function readToken(token: string | undefined): string | undefined {

@@ -77,7 +77,7 @@ export function pointerTo(field: string): string {
 
 /** The entity tag of a JSON text. A hash, since two updates in one millisecond share their `updatedAt`. */
 export function etagOf(json: string): string {
-  return `"${createHash('sha1').update(json).digest('base64url')}"`;
+  return `"${createHash('sha256').update(json).digest('hex').slice(0, 32)}"`; // SQL in postgres-schema.sql agrees
 }
 
 /** Entity tags from `If-Match` or `If-None-Match`; `*` stands for any (RFC 9110 §13.1). */

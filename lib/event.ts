@@ -39,6 +39,12 @@ export function toCloudEvent(log: string, event: StoredEvent): string {
   );
 }
 
+/** A line break in JSON from other programs can only be white space, and would end a line of an event stream. */
+export function onOneLine(event: StoredEvent): StoredEvent {
+  if (/[\r\n]/.test(event.data)) event.data = event.data.replace(/[\r\n]/g, ' ');
+  return event;
+}
+
 /** Which types a client wants. `key` is the same for equal filters, so that they can share their frames. */
 export type TypeFilter = { key: string; matches: (type: string) => boolean };
 

@@ -24,13 +24,9 @@ export function createEventsApi(store: Store, hub: Hub) {
       const cursor = parseCursor(queryValue(query, 'lastEventId'));
       const limit = queryInteger(query, 'limit', 100, 1, 1000);
       const types = parseTypes(queryValue(query, 'types'));
-      let after = (await store.position()).pruned;
-      if (cursor) {
-        const start = await hub.locate(cursor);
-        if (start.reset) throw cannotContinue(start.reset, eventId(store.log, start.seq));
-        after = start.seq;
-      }
-      const page = await read(after, limit, types.matches);
+      const start = cursor && (await hub.locate(cursor));
+      if (start?.reset) throw cannotContinue(start.reset, eventId(store.log, start.seq));
+      const page = await read(start?.seq, limit, types.matches);
       const events = page.events.map((event) => toCloudEvent(store.log, event)).join();
       const lastEventId = eventId(store.log, page.upTo);
       const json = `{"events":[${events}],"lastEventId":"${lastEventId}","more":${page.more}}`;
@@ -38,15 +34,18 @@ export function createEventsApi(store: Store, hub: Hub) {
     },
   };
 
-  async function read(start: number, limit: number, matches: (type: string) => boolean) {
+  /** Without a cursor from the oldest event that is kept. */
+  async function read(cursor: number | undefined, limit: number, matches: (type: string) => boolean) {
     const events: StoredEvent[] = [];
+    const start = cursor ?? (await store.position()).pruned;
     let upTo = start;
     let head = start;
     let bytes = 0;
     do {
       const stretch = await store.readEvents(upTo, Number.MAX_SAFE_INTEGER, STEP, MAX_ANSWER_BYTES);
       head = stretch.head;
-      if (upTo < stretch.pruned) throw cannotContinue('expired', eventId(store.log, head));
+      if (upTo < stretch.pruned && (cursor !== undefined || upTo > start))
+        throw cannotContinue('expired', eventId(store.log, head));
       const end = Math.min(stretch.upTo, head);
       for (const event of stretch.events) {
         if (!matches(event.type)) continue;

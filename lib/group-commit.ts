@@ -1,14 +1,14 @@
 // Many writes, one commit. Making a commit durable costs a wait for the disk, however much is in it,
-// so all writes that arrive in one turn of the event loop share one. A batch that finds the database
-// locked is tried again while its writes have patience; nobody waits inside the database.
+// so all writes that arrive in one turn of the event loop, or while the last batch is under way, share one.
+// What a batch finds locked is tried again while it has patience; nobody waits inside the database.
 
 const MAX_BATCH = 1000;
 const RETRY_MS = 10;
 const PATIENCE_MS = 2000;
 
-/** A write that waits for its commit. `run` does it; `settle` tells its caller, after the commit. */
-export type Write = {
-  run: () => void;
+/** A write that waits for its commit. `change` is for the store; `settle` tells its caller, after the commit. */
+export type Write<Change> = {
+  change: Change;
   settle: (failure?: unknown) => void;
   /** Set by the batch if this write alone failed. */
   failure?: unknown;
@@ -16,36 +16,45 @@ export type Write = {
 };
 
 /**
- * @param commitBatch runs the writes in one transaction and returns once they are durable;
- *   it returns false if the database is locked, and throws if the whole batch was rolled back
+ * @param commitBatch runs the writes in one transaction and returns once they are durable; it returns those
+ *   that found what they need locked and wrote nothing, and throws if the whole batch failed
  * @param refusal what a write is told that lost its patience with a lock
- * @returns a function that adds a write; and whether any is waiting
+ * @returns a function that adds a write; and whether none is waiting or under way
  */
-export function createGroupCommit(commitBatch: (writes: Write[]) => boolean, refusal: () => unknown) {
-  let waiting: Write[] = [];
+export function createGroupCommit<Change>(
+  commitBatch: (writes: Write<Change>[]) => Write<Change>[] | Promise<Write<Change>[]>,
+  refusal: () => unknown,
+) {
+  let waiting: Write<Change>[] = [];
+  let isIdle = true;
 
-  function add(write: Pick<Write, 'run' | 'settle'>): void {
-    if (waiting.length === 0) setImmediate(flush);
+  function add(write: Pick<Write<Change>, 'change' | 'settle'>): void {
     waiting.push({ ...write, since: performance.now() });
+    if (isIdle) setImmediate(flush);
+    isIdle = false;
   }
 
-  function flush(): void {
+  async function flush(): Promise<void> {
     const batch = waiting.splice(0, MAX_BATCH);
+    let locked = new Set<Write<Change>>();
     try {
-      if (!commitBatch(batch)) return retry(batch);
-      for (const write of batch) write.settle(write.failure);
+      locked = new Set(await commitBatch(batch));
+      for (const write of batch) if (!locked.has(write)) write.settle(write.failure);
     } catch (error) {
       for (const write of batch) write.settle(error);
     }
-    if (waiting.length > 0) setImmediate(flush);
+    if (locked.size > 0) putBack([...locked]);
+    isIdle = waiting.length === 0;
+    if (isIdle) return;
+    if (locked.size > 0) setTimeout(flush, RETRY_MS);
+    else setImmediate(flush);
   }
 
-  function retry(batch: Write[]): void {
+  function putBack(locked: Write<Change>[]): void {
     const oldest = performance.now() - PATIENCE_MS;
-    for (const write of batch) if (write.since < oldest) write.settle(refusal());
-    waiting = batch.filter((write) => write.since >= oldest).concat(waiting);
-    if (waiting.length > 0) setTimeout(flush, RETRY_MS);
+    for (const write of locked) if (write.since < oldest) write.settle(refusal());
+    waiting = locked.filter((write) => write.since >= oldest).concat(waiting);
   }
 
-  return { add, isIdle: () => waiting.length === 0 };
+  return { add, isIdle: () => isIdle };
 }

@@ -14,7 +14,30 @@ export type Call = {
 
 const MAX_BODY_BYTES = 64 * 1024;
 const LINGER_MS = 500;
+const NO_QUERY = new URLSearchParams();
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/** Path and query; also of the absolute form (RFC 9112 §3.2.2). @throws {Problem} 400 bad escapes */
+export function parseTarget(req: IncomingMessage): { path: string; query: URLSearchParams } {
+  let target = req.url ?? '/';
+  const absolute = /^https?:\/\/([^/?#]*)(.*)$/i.exec(target);
+  if (absolute) {
+    req.headers.host = absolute[1]!; // it counts instead of the Host header
+    target = absolute[2]!.startsWith('/') ? absolute[2]! : `/${absolute[2]}`;
+  }
+  const mark = target.indexOf('?');
+  const path = mark < 0 ? target : target.slice(0, mark);
+  const search = mark < 0 ? '' : target.slice(mark + 1);
+  if (target.includes('%')) {
+    try {
+      decodeURIComponent(path);
+      decodeURIComponent(search);
+    } catch {
+      throw new Problem(400, 'The URL has a % that begins no valid UTF-8 escape.');
+    }
+  }
+  return { path, query: search === '' ? NO_QUERY : new URLSearchParams(search) };
+}
 
 /** A body: the bytes as text, to recognise a repeat, and the value. */
 export type JsonBody = { text: string; value: unknown };

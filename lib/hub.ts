@@ -2,7 +2,7 @@
 // handed to it; whoever stands below the head and has room gets the next chunk of the log. That one
 // rule is live delivery, resume, replay, and slow readers. Nothing is queued per client: the log is.
 import type { Writable } from 'node:stream';
-import { createChunks } from './chunks.ts';
+import { type Chunk, createChunks } from './chunks.ts';
 import { type Cursor, eventId, type TypeFilter } from './event.ts';
 import type { Transport } from './frames.ts';
 import { createHeartbeats } from './heartbeats.ts';
@@ -56,6 +56,7 @@ export function createHub(store: Store, config: { heartbeatMs: number; maxClient
   const counters = { events: 0, deliveries: 0 };
   let head = 0; // the newest seq that was announced
   let isHeadStale = true;
+  let isReadable = true;
   let isScheduled = false;
   let isClosed = false;
   let names = 0;
@@ -115,7 +116,6 @@ export function createHub(store: Store, config: { heartbeatMs: number; maxClient
   }
 
   async function turn(): Promise<void> {
-    let pause = 0;
     let served = 0;
     try {
       if (isHeadStale) await readHead();
@@ -127,13 +127,16 @@ export function createHub(store: Store, config: { heartbeatMs: number; maxClient
         if (loading) await loading;
         if (performance.now() > sliceEnd) break;
       }
+      isReadable = true;
     } catch (error) {
-      console.error(`The event log cannot be read, trying again: ${(error as Error).message}`);
-      pause = RETRY_MS;
+      if (isReadable && !isClosed)
+        console.error(`The event log cannot be read, trying again: ${(error as Error).message}`);
+      isReadable = false;
+      for (const client of [...queue]) if (client.cursor === head) serve(client); // heartbeats: the stream is alive
     }
     queue.splice(0, served);
     isScheduled = false;
-    if (pause > 0) setTimeout(schedule, pause).unref();
+    if (!isReadable) setTimeout(schedule, RETRY_MS).unref();
     else if (queue.length > 0 || isHeadStale) schedule();
   }
 
@@ -146,6 +149,7 @@ export function createHub(store: Store, config: { heartbeatMs: number; maxClient
       return position.pruned;
     } catch (error) {
       isHeadStale = true;
+      setTimeout(schedule, RETRY_MS).unref(); // a handshake may have asked: no turn knows that it failed
       throw error;
     }
   }
@@ -159,14 +163,11 @@ export function createHub(store: Store, config: { heartbeatMs: number; maxClient
 
   /** Hands a client its next chunk. Returns a promise only if the log must be read first. */
   function serve(client: Client): Promise<void> | undefined {
-    if (client.isLagging || client.isMuted || !client.stream.isOpen()) return undefined;
+    if (!isReady(client)) return undefined;
     if (client.cursor < head) {
       const chunk = chunks.find(client.cursor, head);
       if (!chunk) return load(client);
-      client.cursor = chunk.end;
-      counters.deliveries += chunk.events.length;
-      const bytes = chunks.encode(chunk, client.stream, client.frameKey);
-      if (bytes.length > 0) send(client, bytes);
+      deliver(client, chunk);
     }
     if (client.cursor < head)
       enqueue(client); // again, after the others
@@ -174,10 +175,24 @@ export function createHub(store: Store, config: { heartbeatMs: number; maxClient
     return undefined;
   }
 
+  function isReady(client: Client): boolean {
+    return !client.isLagging && !client.isMuted && client.stream.isOpen();
+  }
+
+  /** What was read is delivered at once: until its next turn, a herd could have pushed it out of the cache. */
   async function load(client: Client): Promise<void> {
-    enqueue(client);
-    const isKept = await chunks.load(client.cursor, head);
-    if (!isKept) reset(client, 'expired');
+    enqueue(client); // also if this fails
+    const chunk = await chunks.load(client.cursor, head);
+    if (!isReady(client)) return; // it may have closed, or been muted, meanwhile
+    if (chunk) deliver(client, chunk);
+    else reset(client, 'expired');
+  }
+
+  function deliver(client: Client, chunk: Chunk): void {
+    client.cursor = chunk.end;
+    counters.deliveries += chunk.events.length;
+    const bytes = chunks.encode(chunk, client.stream, client.frameKey);
+    if (bytes.length > 0) send(client, bytes);
   }
 
   function send(client: Client, bytes: Buffer): void {

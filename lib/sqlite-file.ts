@@ -1,8 +1,9 @@
 // Opens a SQLite file with care: whatever is wrong with it is found before anything in it is changed,
 // so that a mistaken DATABASE_URL leaves the file as it was.
 import { closeSync, existsSync, openSync, readFileSync, readSync } from 'node:fs';
-import Database from 'better-sqlite3';
+import type Database from 'better-sqlite3';
 import { StartError } from './config.ts';
+import { openDatabase } from './sqlite.ts';
 
 const VERSION = 1;
 const SCHEMA = new URL('sqlite-schema.sql', import.meta.url);
@@ -13,7 +14,7 @@ export function openSqliteFile(path: string): Database.Database {
   checkHeader(path);
   let db: Database.Database | undefined;
   try {
-    db = new Database(path, { timeout: 5000 }); // patience at the start only: two servers may start at once
+    db = openDatabase(path, { timeout: 5000 }); // patience at the start only: two servers may start at once
     prepare(db, path);
     return db;
   } catch (error) {
@@ -24,6 +25,10 @@ export function openSqliteFile(path: string): Database.Database {
 
 /** One line about a database that is damaged, out of reach, or has tables that only look like ours. */
 export function cannotBeOpened(path: string, error: unknown): StartError {
+  if ((error as NodeJS.ErrnoException).code === 'ERR_DLOPEN_FAILED')
+    return new StartError(
+      `better-sqlite3 was built for another version of Node: run npm ci with this one (${process.version}).`,
+    );
   return new StartError(
     `The database ${path} cannot be opened (${(error as Error).message}): check DATABASE_URL and the file's permissions.`,
   );

@@ -5,13 +5,21 @@ import { statSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import type { Config } from './config.ts';
 import { type CustomerFields, type EtagList, etagOf, matchesStrongly } from './customer.ts';
-import { type NewEvent, type StoredEvent, toCloudEvent } from './event.ts';
+import { type NewEvent, onOneLine, type StoredEvent, toCloudEvent } from './event.ts';
 import { createGroupCommit, type Write } from './group-commit.ts';
 import { Problem, unavailable } from './problem.ts';
 import { cannotBeOpened, openSqliteFile } from './sqlite-file.ts';
-import type { Created, Idempotency, Position, Store } from './store.ts';
+import {
+  type Created,
+  type Idempotency,
+  keyTaken,
+  type Position,
+  preconditionFailed,
+  type Store,
+} from './store.ts';
 
 const POLL_MS = 100;
+const READ_STEP = 32; // events read at once: a few large ones may be all that is wanted
 const PRUNE_STEP = 500;
 const IDEMPOTENCY_SECONDS = 48 * 3600;
 
@@ -26,7 +34,7 @@ export function openSqliteStore(config: Pick<Config, 'databaseUrl' | 'eventReten
 
   // --- writing
 
-  const group = createGroupCommit(commitBatch, () =>
+  const group = createGroupCommit<() => void>(commitBatch, () =>
     unavailable('The database is locked by another program.'),
   );
 
@@ -34,7 +42,7 @@ export function openSqliteStore(config: Pick<Config, 'databaseUrl' | 'eventReten
     return new Promise((resolve, reject) => {
       let result: T;
       group.add({
-        run: () => {
+        change: () => {
           result = change();
         },
         settle: (failure) => (failure === undefined ? resolve(result) : reject(failure)),
@@ -42,12 +50,12 @@ export function openSqliteStore(config: Pick<Config, 'databaseUrl' | 'eventReten
     });
   }
 
-  function commitBatch(writes: Write[]): boolean {
+  function commitBatch(writes: Write<() => void>[]): Write<() => void>[] {
     try {
       checkFile();
       sql.begin.run();
     } catch (error) {
-      if (isBusy(error)) return false;
+      if (isBusy(error)) return writes;
       throw toProblem(error);
     }
     try {
@@ -61,13 +69,13 @@ export function openSqliteStore(config: Pick<Config, 'databaseUrl' | 'eventReten
     commits += 1;
     // The answers leave first, then the fan-out begins; or every writer waits for the last client.
     setImmediate(wake);
-    return true;
+    return [];
   }
 
   /** A write is one statement, of which SQLite leaves nothing if it fails, or it has a savepoint of its own. */
-  function runAlone(write: Write): void {
+  function runAlone(write: Write<() => void>): void {
     try {
-      write.run();
+      write.change();
     } catch (error) {
       if (!db.inTransaction) throw error; // a full disk may have rolled back the whole batch
       write.failure = toProblem(error);
@@ -100,10 +108,7 @@ export function openSqliteStore(config: Pick<Config, 'databaseUrl' | 'eventReten
     if (!idempotency) return { json: change(), isReplay: false };
     const earlier = sql.findKey.get(idempotency.key) as { request: string; answer: string } | undefined;
     if (earlier && earlier.request !== idempotency.request) {
-      throw new Problem(
-        422,
-        'This Idempotency-Key was used for another request: give each request its own key.',
-      );
+      throw keyTaken();
     }
     if (earlier) return { json: earlier.answer, isReplay: true };
     return inSavepoint(() => {
@@ -126,8 +131,7 @@ export function openSqliteStore(config: Pick<Config, 'databaseUrl' | 'eventReten
   function checkIfMatch(current: string | undefined, ifMatch: EtagList | undefined): void {
     if (!ifMatch) return;
     if (current !== undefined && matchesStrongly(ifMatch, etagOf(current))) return;
-    const reason = current === undefined ? 'There is no such customer' : 'The customer was changed meanwhile';
-    throw new Problem(412, `${reason}: read it again, then decide.`);
+    throw preconditionFailed(current !== undefined);
   }
 
   function updateCustomer(
@@ -177,7 +181,7 @@ export function openSqliteStore(config: Pick<Config, 'databaseUrl' | 'eventReten
       if (version !== seenVersion) wake();
       seenVersion = version;
       const { head, pruned } = position();
-      if (head - pruned > config.eventRetention && group.isIdle()) group.add({ run() {}, settle() {} });
+      if (head - pruned > config.eventRetention && group.isIdle()) group.add({ change() {}, settle() {} });
     } catch {
       // Locked or gone for the moment: the next poll sees what this one missed.
     }
@@ -187,6 +191,7 @@ export function openSqliteStore(config: Pick<Config, 'databaseUrl' | 'eventReten
     log,
     description:
       path === ':memory:' ? 'SQLite in memory (gone when the program ends)' : `SQLite file ${path}`,
+    hasCustomers: true,
     commits: () => commits,
     createCustomer: (fields, key) => write(() => create(key, () => insertCustomer(fields))),
     updateCustomer: (id, fields, ifMatch) => write(() => updateCustomer(id, fields, ifMatch)),
@@ -226,14 +231,18 @@ function readStretch(
 ) {
   const stretch: StoredEvent[] = [];
   let bytes = 0;
-  for (const row of events.iterate(after, upTo, limit) as IterableIterator<StoredEvent>) {
-    bytes += row.data.length;
-    if (bytes > maxBytes && stretch.length > 0) return { events: stretch, upTo: stretch.at(-1)!.seq };
-    // A line break can only be white space here, and would end a line of a server-sent event.
-    if (/[\r\n]/.test(row.data)) row.data = row.data.replace(/[\r\n]/g, ' ');
-    stretch.push(row);
+  let from = after;
+  for (let more = true; more; ) {
+    const rows = events.all(from, upTo, Math.min(READ_STEP, limit - stretch.length)) as StoredEvent[];
+    for (const row of rows) {
+      bytes += row.data.length;
+      if (bytes > maxBytes && stretch.length > 0) return { events: stretch, upTo: from };
+      stretch.push(onOneLine(row));
+      from = row.seq;
+    }
+    more = rows.length === READ_STEP && stretch.length < limit;
   }
-  return { events: stretch, upTo: stretch.length < limit ? upTo : stretch.at(-1)!.seq };
+  return { events: stretch, upTo: stretch.length < limit ? upTo : from };
 }
 
 /** @throws {StartError} if there are tables with the names of ours, and not with our columns */

@@ -1,8 +1,9 @@
-// What a store promises, in words; `sqlite-store.ts` keeps it. A store holds the customers and the
+// What a store promises, in words; `sqlite-store.ts` and `postgres-store.ts` keep it. A store holds the customers and the
 // event log. Every write and its event commit in one transaction: triggers in the database write the
 // event, so no code of ours can forget it.
 import type { CustomerFields, EtagList } from './customer.ts';
 import type { NewEvent, StoredEvent } from './event.ts';
+import { Problem } from './problem.ts';
 
 /** Where a log stands: `head` is its newest seq, and up to `pruned` its events are no longer kept. */
 export type Position = { head: number; pruned: number };
@@ -28,6 +29,8 @@ export interface Store {
   readonly log: string;
   /** For people: which database this is. */
   readonly description: string;
+  /** False where another program's table has the name `customers`: then `/api/customers` is off. */
+  readonly hasCustomers: boolean;
   /** Transactions committed by this server since it started. */
   readonly commits: () => number;
 
@@ -55,4 +58,18 @@ export interface Store {
   onCommit(wake: () => void): void;
   /** Waits for the writes under way, then closes. */
   close(): Promise<void>;
+}
+
+/** 422 to a key that was used for another path or body. */
+export function keyTaken(): Problem {
+  return new Problem(
+    422,
+    'This Idempotency-Key was used for another request: give each request its own key.',
+  );
+}
+
+/** 412 to an `If-Match` that doesn't hold. */
+export function preconditionFailed(exists: boolean): Problem {
+  const reason = exists ? 'The customer was changed meanwhile' : 'There is no such customer';
+  return new Problem(412, `${reason}: read it again, then decide.`);
 }

@@ -5,7 +5,7 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, copyFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import Database from 'better-sqlite3';
+import { openDatabase } from '../lib/sqlite.ts';
 import {
   type Answer,
   connect,
@@ -140,7 +140,7 @@ test('a file that may only be read is refused at the start, before every write f
 test('tables that only have the names of ours, and a file that is cut off, are refused with one line', async () => {
   const folder = temporaryFolder();
   const foreign = join(folder, 'foreign.db');
-  const db = new Database(foreign);
+  const db = openDatabase(foreign);
   db.exec('CREATE TABLE changebell_log (one, version, name, pruned)');
   db.close();
   assert.match(await refusalToStart(foreign), /foreign\.db/);

@@ -18,21 +18,23 @@ test('60,000 events of 1 KB to a hundred stalled clients cost less than 100 MB, 
     insertEvents(server.databaseFile, 2000, 1000);
     await fast.until((frame) => seqOf(frame.id) === seqOf(start) + total);
   };
-  for (const batch of range(1, 5)) await publish(2000 * batch); // what these cost, they cost with any clients
+  const peak = async (first: number, last: number) => {
+    let most = 0;
+    for (const batch of range(first, last)) {
+      await publish(2000 * batch);
+      most = Math.max(most, memoryOf(server));
+    }
+    return most;
+  };
+  const base = await peak(1, 30); // what as many events cost with nobody stalled: newer V8s take their time to collect
   const stalled = await Promise.all(
     range(1, 100).map((n) => openRaw(server.port, n % 2 ? handshake() : eventStream())),
   );
   for (const { socket } of stalled) socket.pause();
-
-  const base = memoryOf(server);
-  let most = 0;
-  for (const batch of range(6, 35)) {
-    await publish(2000 * batch);
-    most = Math.max(most, memoryOf(server) - base);
-  }
+  const most = (await peak(31, 60)) - base;
   t.diagnostic(`${Math.round(most / MEGABYTE)} MB over ${Math.round(base / MEGABYTE)} MB`);
   assert.ok(most < 100 * MEGABYTE, `${most / MEGABYTE} MB`);
-  assert.deepEqual(seqsOf(fast.events()), range(seqOf(start) + 1, seqOf(start) + 70_000));
+  assert.deepEqual(seqsOf(fast.events()), range(seqOf(start) + 1, seqOf(start) + 120_000));
   const { clients } = (await get(`${server.url}/api/clients`)).body;
   const unsent: number[] = clients.map((client: { bufferedBytes: number }) => client.bufferedBytes);
   assert.ok(Math.max(...unsent) <= MEGABYTE, 'at most 1 MiB unsent for each');

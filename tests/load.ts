@@ -2,7 +2,7 @@
 // herd that comes back after a restart.
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
-import Database from 'better-sqlite3';
+import { openDatabase } from '../lib/sqlite.ts';
 import {
   connect,
   eventually,
@@ -32,7 +32,7 @@ export function handlesOf(server: Server): number {
 
 /** Another program puts events into the log, which is faster than as many requests. */
 export function insertEvents(file: string, count: number, bytes: number): void {
-  const db = new Database(file, { timeout: 5000 });
+  const db = openDatabase(file, { timeout: 5000 });
   const insert = db.prepare('INSERT INTO changebell_events (type, data) VALUES (?, ?)');
   const data = JSON.stringify('x'.repeat(bytes));
   db.transaction(() => {

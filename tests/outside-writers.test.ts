@@ -2,7 +2,8 @@
 // triggers that write the event. Here the other program is a second SQLite connection, or a second server.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import Database from 'better-sqlite3';
+import type Database from 'better-sqlite3';
+import { openDatabase } from '../lib/sqlite.ts';
 import {
   connect,
   get,
@@ -20,7 +21,7 @@ let server: Server;
 let db: Database.Database;
 before(async () => {
   server = await startServer();
-  db = new Database(server.databaseFile, { timeout: 5000 });
+  db = openDatabase(server.databaseFile, { timeout: 5000 });
 });
 after(async () => {
   db.close();

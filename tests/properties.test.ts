@@ -3,8 +3,9 @@
 // log from its cursor on, without a gap, a repeat or a stranger, and a reset only where the log was cut short.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import Database from 'better-sqlite3';
+import type { Database, Statement } from 'better-sqlite3';
 import fc from 'fast-check';
+import { openDatabase } from '../lib/sqlite.ts';
 import {
   type Client,
   connect,
@@ -27,13 +28,17 @@ const TYPES = ['order.paid', 'order.shipped', 'ordered', 'alarm'];
 const FILTERS = ['', 'order.*', 'alarm,ordered', 'order.paid,nothing.*'];
 
 let server: Server;
-let database: Database.Database;
+let database: Database;
+let insert: Statement;
+let remove: Statement;
 let recorder: Client; // the model: every event there ever was
 let log: string;
 let pruned = 0;
 before(async () => {
   server = await startServer({ HEARTBEAT_SECONDS: '1' });
-  database = new Database(server.databaseFile, { timeout: 5000 });
+  database = openDatabase(server.databaseFile, { timeout: 5000 });
+  insert = database.prepare('INSERT INTO changebell_events (type) VALUES (?)');
+  remove = database.prepare('DELETE FROM changebell_events WHERE seq <= ?');
   recorder = await connect(server.wsUrl);
   log = (await recorder.next()).id.split('-')[0]!;
 });
@@ -95,7 +100,7 @@ async function take({ act, number }: Step, life: Life): Promise<void> {
   const head = seqOf(recorder.frames.at(-1)!.id);
   if (act === 'write') await write();
   if (act === 'burst') await Promise.all(Array.from({ length: 1 + (number % 20) }, write));
-  if (act === 'outside') database.prepare('INSERT INTO changebell_events (type) VALUES (?)').run(type);
+  if (act === 'outside') insert.run(type);
   if (act === 'prune') prune(head - (number % 50));
   const stream = life.segments.at(-1)?.stream;
   if (act === 'overtake' && number % 16 === 0 && stream && 'socket' in stream) {
@@ -113,7 +118,7 @@ async function take({ act, number }: Step, life: Life): Promise<void> {
 
 function prune(upTo: number): void {
   if (upTo <= pruned) return;
-  database.prepare('DELETE FROM changebell_events WHERE seq <= ?').run(upTo);
+  remove.run(upTo);
   pruned = upTo;
 }
 

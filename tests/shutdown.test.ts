@@ -5,7 +5,7 @@ import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from '
 import { connect as connectTcp } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import Database from 'better-sqlite3';
+import { openDatabase } from '../lib/sqlite.ts';
 import {
   connect,
   eventually,
@@ -56,7 +56,7 @@ test('after SIGTERM the database is closed whole: no log beside it, and everythi
   await Promise.all(range(1, 20).map((number) => post(url, { name: `customer ${number}` })));
   await server.stop();
   assert.deepEqual(readdirSync(join(server.databaseFile, '..')), ['test.db']);
-  const db = new Database(server.databaseFile, { readonly: true });
+  const db = openDatabase(server.databaseFile, { readonly: true });
   assert.equal(db.prepare('SELECT count(*) FROM customers').pluck().get(), 20);
   db.close();
 });
@@ -208,7 +208,7 @@ test('a file that is not a database is refused and left as it was', async () => 
 test('a database of another program keeps its tables, and one with a foreign customers table is left as it was', async () => {
   const folder = temporaryFolder();
   const file = join(folder, 'shop.db');
-  const db = new Database(file);
+  const db = openDatabase(file);
   db.exec(
     "CREATE TABLE customers (id INTEGER PRIMARY KEY, full_name TEXT); INSERT INTO customers VALUES (1, 'Ada')",
   );
@@ -222,7 +222,7 @@ test('a database of another program keeps its tables, and one with a foreign cus
 test('a database written by a newer version is refused and left as it was', async () => {
   const server = await startServer();
   await server.stop();
-  const db = new Database(server.databaseFile);
+  const db = openDatabase(server.databaseFile);
   db.exec('UPDATE changebell_log SET version = 999');
   db.pragma('journal_mode = DELETE');
   db.close();

@@ -3,20 +3,31 @@
 import { cpus, release } from 'node:os';
 import { parseArgs } from 'node:util';
 import { quantile } from './load.ts';
-import * as rows from './rows.ts';
+import {
+  answer,
+  fanout,
+  herd,
+  idle,
+  latency,
+  notified,
+  type Options,
+  type Round,
+  stalled,
+  writes,
+} from './rows.ts';
 import { prepare } from './servers.ts';
 
-type RowName = Exclude<keyof typeof rows, 'Round' | 'Options'>;
+type Row = { title: string; measure: (options: Options) => Promise<Round> };
 
-const titles: Record<RowName, string> = {
-  writes: 'Durable writes, 64 keep-alive connections',
-  notified: 'Durable writes while 200 clients listen',
-  fanout: 'A notification, by how many come in one turn of the event loop',
-  idle: 'An idle WebSocket, of 10,000',
-  stalled: 'Memory beside one stalled client, 200,000 notifications of 1 KB',
-  herd: '2,000 clients resume after a restart, 1,000 events each',
-  latency: 'From a POST to the last of 1,000 clients, 50 POSTs a second',
-  answer: 'The answer to a POST',
+const rows: Record<string, Row> = {
+  writes: { title: 'Durable writes, 64 keep-alive connections', measure: writes },
+  notified: { title: 'Durable writes while 200 clients listen', measure: notified },
+  fanout: { title: 'A notification, by how many come in one turn of the event loop', measure: fanout },
+  idle: { title: 'An idle WebSocket, of 10,000', measure: idle },
+  stalled: { title: 'Memory beside one stalled client, 200,000 notifications of 1 KB', measure: stalled },
+  herd: { title: '2,000 clients resume after a restart, 1,000 events each', measure: herd },
+  latency: { title: 'From a POST to the last of 1,000 clients, 50 POSTs a second', measure: latency },
+  answer: { title: 'The answer to a POST', measure: answer },
 };
 
 const { values, positionals } = parseArgs({
@@ -26,24 +37,25 @@ const { values, positionals } = parseArgs({
     seconds: { type: 'string', default: '4' },
   },
 });
-const names = (positionals.length > 0 ? positionals : Object.keys(titles)) as RowName[];
-for (const name of names) {
-  if (name in titles) continue;
-  console.error(`There is no row ${name}: take one of ${Object.keys(titles).join(', ')}.`);
+const names = positionals.length > 0 ? positionals : Object.keys(rows);
+const unknown = names.find((name) => !(name in rows));
+if (unknown !== undefined) {
+  console.error(`There is no row ${unknown}: take one of ${Object.keys(rows).join(', ')}.`);
   process.exit(1);
 }
 
 prepare();
 console.log(`Node ${process.version}, ${cpus()[0]?.model}, Linux ${release()}; one core for each server.`);
 for (const name of names) {
-  const rounds: rows.Round[] = [];
+  const { title, measure } = rows[name]!;
+  const rounds: Round[] = [];
   for (let i = 0; i < Number(values.rounds); i += 1)
-    rounds.push(await rows[name]({ seconds: Number(values.seconds) }));
-  console.log(`\n**${titles[name]}** (median of ${rounds.length}, least to most)\n\n${table(rounds)}`);
+    rounds.push(await measure({ seconds: Number(values.seconds) }));
+  console.log(`\n**${title}** (median of ${rounds.length}, least to most)\n\n${table(rounds)}`);
 }
 process.exit(0);
 
-function table(rounds: rows.Round[]): string {
+function table(rounds: Round[]): string {
   const first = rounds[0]!;
   const columns = Object.keys(Object.values(first)[0]!);
   const lines = Object.keys(first).map((line) => {

@@ -1,0 +1,261 @@
+-- The customers, the event log, and the triggers that tie them: a change and its event are one
+-- transaction, whoever makes it. Written for PostgreSQL 13 and later. Functions that triggers call run with
+-- the rights of their owner and find our tables by the path that is set here, whoever writes and from where.
+
+-- One row: the log's random name, the schema's version, and up to which seq events are no longer kept.
+CREATE TABLE changebell_log (
+  one integer PRIMARY KEY CHECK (one = 1),
+  version integer NOT NULL,
+  name text NOT NULL CHECK (name ~ '^[0-9a-f]{6,64}$'),
+  pruned bigint NOT NULL
+);
+INSERT INTO changebell_log VALUES (1, 1, left(md5(gen_random_uuid()::text), 8), 0);
+
+-- The event log. Readers pass a seq once, so an event must not get its seq before its transaction commits:
+-- until then it is a draft, with a number below zero that no one else ever sees.
+CREATE SEQUENCE changebell_drafts MINVALUE -9007199254740991 MAXVALUE -1 START -9007199254740991;
+CREATE SEQUENCE changebell_seq MAXVALUE 9007199254740991;
+
+CREATE FUNCTION changebell_time(moment timestamptz) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+  SELECT to_char(moment AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
+$$;
+
+CREATE TABLE changebell_events (
+  seq bigint PRIMARY KEY,
+  type text NOT NULL DEFAULT 'notification' CHECK (
+    type COLLATE "C" ~ '^[a-z][a-z0-9._-]{0,99}$' AND type NOT LIKE 'stream.%'
+  ),
+  source text NOT NULL DEFAULT '/api/events' CHECK (source COLLATE "C" ~ '^[!-~]{1,200}$'),
+  time text NOT NULL DEFAULT changebell_time(clock_timestamp()) CHECK (
+    time COLLATE "C" ~ '^[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9]\.[0-9]{3}Z$'
+  ),
+  data text NOT NULL DEFAULT 'null' CHECK (data::json IS NOT NULL) -- text: jsonb can't hold all of JSON's strings
+);
+
+CREATE VIEW changebell_position AS
+SELECT greatest(pruned, (SELECT max(seq) FROM changebell_events)) AS head, pruned FROM changebell_log;
+
+-- Held until the commit by the one transaction that gives out seqs, so that they follow the order of commits.
+CREATE FUNCTION changebell_lock() RETURNS void LANGUAGE sql AS $$
+  SELECT pg_advisory_xact_lock('changebell_log'::regclass::oid::bigint)
+$$;
+
+CREATE FUNCTION changebell_next_seq() RETURNS bigint LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM changebell_lock();
+  PERFORM pg_notify('changebell', ''); -- only wakes: the log is what readers read
+  IF current_setting('synchronous_commit') = 'off' THEN -- what was announced must survive a power cut
+    PERFORM set_config('synchronous_commit', 'on', true);
+  END IF;
+  IF current_setting('transaction_isolation') = 'read committed' THEN -- a rollback leaves no gap
+    RETURN setval('changebell_seq', head + 1) FROM changebell_position;
+  END IF;
+  RETURN nextval('changebell_seq'); -- a snapshot older than the lock can't see the head, a sequence can
+END $$;
+
+-- Drafts get their seq at the commit. Were it any earlier, a transaction left open would hold up all others.
+CREATE FUNCTION changebell_begin_event() RETURNS trigger LANGUAGE plpgsql
+SECURITY DEFINER SET search_path FROM CURRENT AS $$
+BEGIN
+  IF NEW.seq IS NOT NULL THEN
+    RAISE EXCEPTION 'changebell_events: leave seq out, new events go to the end of the log';
+  END IF;
+  NEW.seq := CASE current_setting('changebell.numbering', true) WHEN 'at once' THEN changebell_next_seq()
+    ELSE nextval('changebell_drafts') END;
+  RETURN NEW;
+END $$;
+CREATE TRIGGER changebell_begin_event BEFORE INSERT ON changebell_events
+FOR EACH ROW EXECUTE FUNCTION changebell_begin_event();
+
+CREATE FUNCTION changebell_commit_event() RETURNS trigger LANGUAGE plpgsql
+SECURITY DEFINER SET search_path FROM CURRENT AS $$
+BEGIN
+  UPDATE changebell_events SET seq = changebell_next_seq() WHERE seq = NEW.seq;
+  RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER changebell_commit_event AFTER INSERT ON changebell_events
+DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.seq < 0) EXECUTE FUNCTION changebell_commit_event();
+
+CREATE FUNCTION changebell_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION '%', TG_ARGV[0];
+END $$;
+CREATE TRIGGER changebell_events_immutable BEFORE UPDATE ON changebell_events
+FOR EACH ROW WHEN (OLD.seq > 0 OR pg_trigger_depth() = 0)
+EXECUTE FUNCTION changebell_refuse('changebell_events: an event is a fact and cannot be changed');
+
+-- Whoever deletes events: a cursor before them can't be continued any more.
+CREATE FUNCTION changebell_events_pruned() RETURNS trigger LANGUAGE plpgsql
+SECURITY DEFINER SET search_path FROM CURRENT AS $$
+BEGIN
+  IF TG_OP = 'TRUNCATE' THEN
+    UPDATE changebell_log SET pruned = head FROM changebell_position;
+  ELSE
+    UPDATE changebell_log SET pruned = greatest(pruned, (SELECT max(seq) FROM gone));
+  END IF;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER changebell_events_pruned AFTER DELETE ON changebell_events
+REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION changebell_events_pruned();
+CREATE TRIGGER changebell_events_truncated BEFORE TRUNCATE ON changebell_events
+FOR EACH STATEMENT EXECUTE FUNCTION changebell_events_pruned();
+
+-- Answers to POSTs that carried an Idempotency-Key.
+CREATE TABLE changebell_idempotency (
+  key text PRIMARY KEY,
+  request text NOT NULL,
+  answer text NOT NULL,
+  created_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX changebell_idempotency_age ON changebell_idempotency (created_at);
+
+-- All writes of a turn of a server: one round trip, one transaction, one notification. It waits for no row that
+-- another transaction holds, since that may in turn wait for our lock: such a write is 'locked', to be tried again.
+CREATE FUNCTION changebell_write(writes jsonb, retention bigint) RETURNS TABLE (outcome text, answer text)
+LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM changebell_lock(), set_config('changebell.numbering', 'at once', true);
+  RETURN QUERY SELECT done.* FROM jsonb_array_elements(writes) AS write, changebell_write_one(write) AS done;
+  PERFORM changebell_prune(retention, 2 * jsonb_array_length(writes) + 500);
+END $$;
+
+CREATE FUNCTION changebell_write_one(write jsonb, OUT outcome text, OUT answer text) LANGUAGE plpgsql AS $$
+DECLARE
+  earlier changebell_idempotency;
+BEGIN
+  SELECT * INTO earlier FROM changebell_idempotency WHERE key = write->>'key';
+  IF FOUND THEN
+    outcome := CASE WHEN earlier.request = write->>'request' THEN 'replay' ELSE 'key taken' END;
+    answer := earlier.answer;
+    RETURN;
+  END IF;
+  outcome := 'done';
+  CASE write->>'op'
+    WHEN 'publish' THEN
+      INSERT INTO changebell_events AS event (type, source, data)
+      VALUES (write->>'type', write->>'source', write->>'data') RETURNING to_json(event) INTO answer;
+    WHEN 'create' THEN
+      INSERT INTO customers (name, email) VALUES (write->>'name', write->>'email')
+      RETURNING changebell_json(customers) INTO answer;
+    WHEN 'update', 'delete' THEN
+      SELECT * INTO outcome, answer FROM changebell_change_customer(write);
+    ELSE -- nothing but to prune
+  END CASE;
+  IF write ? 'key' THEN
+    INSERT INTO changebell_idempotency VALUES (write->>'key', write->>'request', answer);
+    DELETE FROM changebell_idempotency WHERE key IN ( -- two at a time: old keys go faster than new ones come
+      SELECT key FROM changebell_idempotency WHERE created_at < now() - interval '48 hours'
+      ORDER BY created_at LIMIT 2);
+  END IF;
+END $$;
+
+CREATE FUNCTION changebell_change_customer(write jsonb, OUT outcome text, OUT answer text) LANGUAGE plpgsql AS $$
+DECLARE
+  which bigint := write->>'id';
+BEGIN
+  SELECT changebell_json(customers) INTO answer FROM customers WHERE id = which FOR UPDATE SKIP LOCKED;
+  IF answer IS NULL THEN
+    outcome := CASE WHEN EXISTS (SELECT FROM customers WHERE id = which) THEN 'locked' ELSE 'missing' END;
+  ELSIF NOT write->'ifMatch' ?| ARRAY['*', changebell_etag(answer)] THEN
+    outcome := 'changed';
+  ELSIF write->>'op' = 'delete' THEN
+    DELETE FROM customers WHERE id = which;
+    outcome := 'done';
+  ELSE
+    UPDATE customers SET name = coalesce(write->>'name', name),
+      email = CASE WHEN write ? 'email' THEN write->>'email' ELSE email END
+    WHERE id = which RETURNING changebell_json(customers) INTO answer;
+    outcome := 'done';
+  END IF;
+END $$;
+
+-- The same entity tag that the HTTP API computes.
+CREATE FUNCTION changebell_etag(json text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+  SELECT concat('"', left(encode(sha256(convert_to(json, 'UTF8')), 'hex'), 32), '"')
+$$;
+
+-- Deletes the oldest events in small steps, with the writes that push them out.
+CREATE FUNCTION changebell_prune(retention bigint, step bigint) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  place changebell_position;
+BEGIN
+  SELECT * INTO place FROM changebell_position;
+  IF place.head - place.pruned <= retention THEN RETURN; END IF;
+  PERFORM FROM changebell_log FOR UPDATE SKIP LOCKED; -- another program is deleting events: never wait for it
+  IF FOUND THEN
+    DELETE FROM changebell_events
+    WHERE seq > 0 AND seq <= least(place.head - retention, place.pruned + step);
+  END IF;
+END $$;
+
+-- Only where no other program has a table of this name:
+-- ---------------------------------------------------------------------------------------- customers
+
+CREATE TABLE customers (
+  id bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY CHECK (id BETWEEN 1 AND 9007199254740991),
+  name text NOT NULL,
+  email text,
+  created_at timestamptz NOT NULL DEFAULT date_trunc('milliseconds', statement_timestamp()),
+  updated_at timestamptz NOT NULL DEFAULT date_trunc('milliseconds', statement_timestamp()),
+  CHECK (created_at BETWEEN '0001-01-01 00:00Z' AND '9999-12-31 00:00Z'),
+  CHECK (updated_at BETWEEN '0001-01-01 00:00Z' AND '9999-12-31 00:00Z')
+);
+
+-- The one place that says what a customer looks like in JSON.
+CREATE FUNCTION changebell_json(customer customers) RETURNS text LANGUAGE sql STABLE AS $$
+  SELECT concat('{"id":', customer.id, ',"name":', to_json(customer.name),
+    ',"email":', coalesce(to_json(customer.email)::text, 'null'),
+    ',"createdAt":"', changebell_time(customer.created_at),
+    '","updatedAt":"', changebell_time(customer.updated_at), '"}')
+$$;
+
+CREATE FUNCTION changebell_customer_changed() RETURNS trigger LANGUAGE plpgsql
+SECURITY DEFINER SET search_path FROM CURRENT AS $$
+DECLARE
+  customer customers := CASE WHEN TG_OP = 'DELETE' THEN OLD ELSE NEW END;
+BEGIN
+  INSERT INTO changebell_events (type, source, data)
+  VALUES (TG_ARGV[0], '/api/customers/' || customer.id, changebell_json(customer));
+  IF TG_OP = 'INSERT' AND customer.id > (SELECT last_value FROM customers_id_seq) THEN
+    PERFORM setval('customers_id_seq', customer.id); -- an id that was given by hand is not given again
+  END IF;
+  RETURN NULL;
+END $$;
+
+-- An update that changes nothing is silent.
+CREATE FUNCTION changebell_customer_updating() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF NEW.updated_at = OLD.updated_at THEN
+    NEW.updated_at := date_trunc('milliseconds', clock_timestamp());
+  END IF;
+  RETURN NEW;
+END $$;
+CREATE TRIGGER changebell_customer_updating BEFORE UPDATE ON customers FOR EACH ROW
+WHEN ((NEW.name, NEW.email, NEW.created_at) IS DISTINCT FROM (OLD.name, OLD.email, OLD.created_at))
+EXECUTE FUNCTION changebell_customer_updating();
+
+CREATE TRIGGER changebell_customer_created AFTER INSERT ON customers
+FOR EACH ROW EXECUTE FUNCTION changebell_customer_changed('customer.created');
+
+CREATE TRIGGER changebell_customer_updated AFTER UPDATE ON customers FOR EACH ROW
+WHEN ((NEW.name, NEW.email, NEW.created_at, NEW.updated_at)
+  IS DISTINCT FROM (OLD.name, OLD.email, OLD.created_at, OLD.updated_at))
+EXECUTE FUNCTION changebell_customer_changed('customer.updated');
+
+CREATE TRIGGER changebell_customer_deleted AFTER DELETE ON customers
+FOR EACH ROW EXECUTE FUNCTION changebell_customer_changed('customer.deleted');
+
+CREATE TRIGGER changebell_customer_id BEFORE UPDATE OF id ON customers FOR EACH ROW
+WHEN (NEW.id <> OLD.id)
+EXECUTE FUNCTION changebell_refuse('customers: the id of a customer cannot be changed');
+
+-- TRUNCATE fires no trigger for a row: each is announced here.
+CREATE FUNCTION changebell_customers_truncated() RETURNS trigger LANGUAGE plpgsql
+SECURITY DEFINER SET search_path FROM CURRENT AS $$
+BEGIN
+  INSERT INTO changebell_events (type, source, data)
+  SELECT 'customer.deleted', '/api/customers/' || id, changebell_json(customers) FROM customers ORDER BY id;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER changebell_customers_truncated BEFORE TRUNCATE ON customers
+FOR EACH STATEMENT EXECUTE FUNCTION changebell_customers_truncated();
