@@ -118,7 +118,7 @@ export function startApp(server: Server, store: Store, config: Config): { close:
 
   async function upgrade(req: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     socket.on('error', () => socket.destroy()); // a connection that breaks is no news
-    await connections.answered(socket); // requests that were pipelined before it
+    if (!(await connections.isFree(socket))) return void socket.destroy();
     const isWebSocket = req.headers.upgrade?.toLowerCase() === 'websocket';
     if (!isWebSocket && req.method !== 'CONNECT') return connections.ignoreUpgrade(req, socket, head);
     try {
@@ -160,9 +160,10 @@ export function startApp(server: Server, store: Store, config: Config): { close:
   server.removeAllListeners('request'); // until now it was starting
   server.on('request', answer);
   server.on('checkContinue', answer);
-  server.on('checkExpectation', (req, res) =>
-    sendProblem(req, res, new Problem(417, 'Only "Expect: 100-continue" can be met.')),
-  );
+  server.on('checkExpectation', (req, res) => {
+    connections.begin(req, res);
+    sendProblem(req, res, new Problem(417, 'Only "Expect: 100-continue" can be met.'));
+  });
   server.on('upgrade', upgrade);
   server.on('connect', upgrade); // a proxy we are not: refused like any upgrade to nowhere
   return { close };

@@ -3,8 +3,11 @@
 import { type IncomingMessage, type Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
 import { sendProblem } from './http.ts';
 import { Problem } from './problem.ts';
+
+const PATIENCE_MS = 3000; // how long an upgrade waits for the answers before it
 
 export function createConnections(server: Server) {
   // The latest answer on each open connection. Entries go with the connection, not with the answer: a Map
@@ -44,10 +47,15 @@ export function createConnections(server: Server) {
       answers.set(req.socket, res);
     },
 
-    /** Waits for the answer that is under way: until it is sent, the socket belongs to it. */
-    async answered(socket: Duplex): Promise<void> {
-      const pending = answerOn(socket);
-      if (pending) await closed(pending);
+    /**
+     * Waits for the answer that is under way: until it is sent, the socket belongs to it. False if the
+     * connection ended over that, or if it takes too long: an event stream never ends.
+     */
+    async isFree(socket: Duplex): Promise<boolean> {
+      const last = answers.get(socket);
+      const isBusy = () => last !== undefined && (isUnfinished(last) || last.socket !== null);
+      if (isBusy()) await Promise.race([closed(last!), delay(PATIENCE_MS, undefined, { ref: false })]);
+      return !socket.destroyed && !isBusy();
     },
 
     /** Waits for all answers but these, new ones as well; each ends its connection. */

@@ -1,7 +1,20 @@
-// What the tests of many clients share with the soak: what a server's process holds, and clients in waves.
+// What the tests of many clients share with the soak: what a server's process holds, clients in waves, and a
+// herd that comes back after a restart.
+import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { openDatabase } from '../lib/sqlite.ts';
-import { eventually, get, range, type Server } from './helpers.ts';
+import {
+  connect,
+  eventually,
+  get,
+  isOwn,
+  post,
+  range,
+  type Server,
+  seqOf,
+  seqsOf,
+  startServer,
+} from './helpers.ts';
 import { clientFrame, eventStream, handshake, openRaw } from './raw-websocket.ts';
 
 export const MEGABYTE = 1024 * 1024;
@@ -46,4 +59,26 @@ export async function wave(server: Server, size: number): Promise<void> {
     ({ body }) => body.clients === 0,
     'all clients of the wave are gone',
   );
+}
+
+/** So many clients resume after a restart, each having missed 1,000 events. @returns how long it took, in ms */
+export async function herd(size: number): Promise<number> {
+  const first = await startServer();
+  const { body: before } = await post(`${first.url}/api/events`, { data: 'before' });
+  insertEvents(first.databaseFile, 1000, 200);
+  await first.stop();
+  const server = await startServer({ DATABASE_URL: first.databaseFile });
+  const startedAt = performance.now();
+  const clients = await Promise.all(
+    range(1, size).map(() => connect(server.wsUrl, { query: { lastEventId: before.id } })),
+  );
+  const { body: live } = await post(`${server.url}/api/events`, { type: 'live' });
+  const all = clients.map((client) => client.until((frame) => frame.id === live.id && !isOwn(frame), 60_000));
+  await Promise.all(all);
+  const ms = performance.now() - startedAt;
+  const expected = range(seqOf(before.id) + 1, seqOf(live.id));
+  for (const client of clients) assert.deepEqual(seqsOf(client.events()), expected);
+  for (const client of clients) client.socket.terminate();
+  await server.stop();
+  return ms;
 }

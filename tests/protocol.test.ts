@@ -31,6 +31,15 @@ test('a refused upgrade that is pipelined behind a request waits for its answer'
   assert.equal((await get(`${server.url}/healthz`)).status, 200);
 });
 
+test('a refused upgrade behind a refused expectation, or behind a stream, is no harm', async () => {
+  const refused = `GET /ws HTTP/1.1\r\nHost: evil.example\r\n${UPGRADE}\r\n`;
+  const expecting = `GET /x HTTP/1.1\r\n${HOST}Expect: a-miracle\r\n\r\n`;
+  const stream = `GET /api/events HTTP/1.1\r\n${HOST}Accept: text/event-stream\r\n\r\n`;
+  const texts = await Promise.all([expecting, stream].map((first) => raw(server.port, first + refused)));
+  assert.deepEqual(texts.map(statuses), [[417, 421], [200]]);
+  assert.equal((await get(`${server.url}/healthz`)).status, 200);
+});
+
 test('a stream that is opened behind a request begins after its answer', async () => {
   const cut = Buffer.from([0x81, 0x8d, 0, 0, 0, 0, ...Buffer.from('{"lab":"cut"}')]);
   const handshake = `GET /ws HTTP/1.1\r\n${HOST}${UPGRADE}\r\n`;

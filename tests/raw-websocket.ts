@@ -1,7 +1,7 @@
 // WebSocket and server-sent events by hand, byte for byte: what a library would not send, and readers that
 // are cheap enough to have by the hundred, or that do not read at all.
 import { once } from 'node:events';
-import { connect as connectTcp, type Socket } from 'node:net';
+import { connect as connectTcp } from 'node:net';
 import { type Frame, within } from './helpers.ts';
 
 /** The request that opens a WebSocket. */
@@ -52,14 +52,4 @@ export async function openRaw(port: number, request: string) {
   while (!/"stream\.(ready|reset)"/.test(Buffer.concat(received).toString('latin1')))
     await within(once(socket, 'data'), 'the first frame');
   return { socket, received };
-}
-
-/** Reads on until `done` holds of all that came. */
-export async function readUntil(
-  { socket, received }: { socket: Socket; received: Buffer[] },
-  done: (all: Buffer) => boolean,
-): Promise<Buffer> {
-  socket.resume();
-  while (!done(Buffer.concat(received))) await within(once(socket, 'data'), 'the rest of the stream');
-  return Buffer.concat(received);
 }

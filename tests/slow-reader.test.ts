@@ -1,8 +1,7 @@
 // A client that stops reading. Its events are not piled up in the server's memory: above a bounded amount
 // of unsent bytes it is served from the log instead, at its own speed, and nobody else waits for it.
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import { connect as connectTcp, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { after, before, test } from 'node:test';
 import {
   connect,
@@ -17,6 +16,7 @@ import {
   startServer,
   within,
 } from './helpers.ts';
+import { eventStream, handshake, openRaw, parseFrames } from './raw-websocket.ts';
 
 const EVENTS = 1200;
 const TEXT = 'x'.repeat(30_000); // 36 MB in all: the kernel's own buffers on loopback swallow several
@@ -28,43 +28,11 @@ before(async () => {
 });
 after(() => server.stop());
 
-/** Opens a stream by hand over TCP, reads the answer's head and the first frame, then stops reading. */
+/** A stream whose client reads its first frame, and then no more. */
 async function openStalled(request: string): Promise<{ socket: Socket; received: Buffer[] }> {
-  const socket = connectTcp({ port: server.port, host: '127.0.0.1', highWaterMark: 16_384 } as never);
-  const received: Buffer[] = [];
-  socket.on('error', () => {});
-  socket.write(request);
-  socket.on('data', (part: Buffer) => received.push(part));
-  while (!Buffer.concat(received).includes('stream.ready'))
-    await within(once(socket, 'data'), 'stream.ready');
-  socket.pause();
-  return { socket, received };
-}
-
-const HANDSHAKE =
-  'GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n' +
-  'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n';
-const EVENT_STREAM = 'GET /api/events HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n';
-
-/** The text frames of a server, which are never masked (RFC 6455 §5.2). */
-function parseFrames(bytes: Buffer): Frame[] {
-  const frames: Frame[] = [];
-  for (let at = bytes.indexOf('\r\n\r\n') + 4; at + 2 <= bytes.length; ) {
-    const short = bytes[at + 1]!;
-    const header = short < 126 ? 2 : short === 126 ? 4 : 10;
-    if (at + header > bytes.length) break;
-    const length =
-      short < 126
-        ? short
-        : short === 126
-          ? bytes.readUInt16BE(at + 2)
-          : Number(bytes.readBigUInt64BE(at + 2));
-    if (at + header + length > bytes.length) break;
-    if (bytes[at] === 0x81)
-      frames.push(JSON.parse(bytes.toString('utf8', at + header, at + header + length)));
-    at += header + length;
-  }
-  return frames;
+  const opened = await openRaw(server.port, request);
+  opened.socket.pause();
+  return opened;
 }
 
 function parseBlocks(bytes: Buffer): Frame[] {
@@ -91,7 +59,7 @@ async function readUpTo(stalled: { socket: Socket; received: Buffer[] }, id: str
 }
 
 test('a stalled WebSocket and a stalled event stream hold nobody up, stay within 1 MiB, and get everything in order', async () => {
-  const stalled = { socket: await openStalled(HANDSHAKE), stream: await openStalled(EVENT_STREAM) };
+  const stalled = { socket: await openStalled(handshake()), stream: await openStalled(eventStream()) };
   const healthy = await connect(server.wsUrl);
   const { id: start } = await healthy.next();
 

@@ -2,7 +2,6 @@
 // and what is live, what ends a connection and with which code, and the failure lab.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { connect as connectTcp } from 'node:net';
 import { after, before, test } from 'node:test';
 import { WebSocket } from 'ws';
 import {
@@ -19,6 +18,7 @@ import {
   startServer,
   within,
 } from './helpers.ts';
+import { handshake, openRaw } from './raw-websocket.ts';
 
 let server: Server;
 let quick: Server; // heartbeats every second, and little room
@@ -211,18 +211,10 @@ test('the 51st message within 10 s closes with 1008, and nobody else notices', a
 
 /** Opens a WebSocket by hand, sends these bytes, and tells the code of the close frame that comes back. */
 async function closeCodeAfter(bytes: number[]): Promise<number | undefined> {
-  const socket = connectTcp(server.port, '127.0.0.1');
-  socket.on('error', () => {});
-  socket.write(
-    `GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +
-      `Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n`,
-  );
-  let received = Buffer.alloc(0);
-  socket.once('data', () => socket.write(Buffer.from(bytes)));
-  socket.on('data', (part) => {
-    received = Buffer.concat([received, part]);
-  });
+  const { socket, received: parts } = await openRaw(server.port, handshake());
+  socket.write(Buffer.from(bytes));
   await within(once(socket, 'close'), 'the server to close');
+  const received = Buffer.concat(parts);
   let rest = received.subarray(received.indexOf('\r\n\r\n') + 4);
   while (rest.length >= 2) {
     const [header, length] = rest[1]! === 126 ? [4, rest.readUInt16BE(2)] : [2, rest[1]!];
