@@ -48,6 +48,7 @@ export async function loadPostgres(connectionString: string) {
         onConnect: prepareSession,
       });
       pool.on('error', () => {}); // an idle connection was lost: the next query opens another one
+      pool.on('connect', (client) => client.on('error', () => {})); // in use: its query rejects as well
       return pool;
     },
 
@@ -180,9 +181,18 @@ export function toProblem(error: unknown): unknown {
   if (error instanceof Problem) return error;
   const { code = '', message } = error as { code?: string; message: string };
   if (/^(22|23|P0)/.test(code)) {
-    console.error(`A rule of the database refused a write: ${message}`);
+    tell(`A rule of the database refused a write: ${message}`);
     return new Problem(409, 'A rule of the database forbids this change.');
   }
-  console.error(`The database failed${code && ` (${code})`}: ${message}`);
+  tell(`The database failed${code && ` (${code})`}: ${message}`);
   return unavailable('The database cannot be used at the moment.');
+}
+
+const told = { line: '', at: 0 };
+
+/** The same line once a minute: while the database is away, every request and every turn meets it. */
+function tell(line: string): void {
+  if (line === told.line && performance.now() - told.at < 60_000) return;
+  Object.assign(told, { line, at: performance.now() });
+  console.error(line);
 }

@@ -23,7 +23,7 @@ const PRUNE_STEP = 500;
 const IDEMPOTENCY_SECONDS = 48 * 3600;
 
 /** @throws {StartError} if the file can't be opened or isn't ours to write to */
-export function openSqliteStore(config: Pick<Config, 'databaseUrl' | 'eventRetention'>): Store {
+export function openSqliteStore(config: Pick<Config, 'databaseUrl' | 'eventRetention' | 'watch'>): Store {
   const path = config.databaseUrl;
   const db = openSqliteFile(path);
   const log = db.prepare('SELECT name FROM changebell_log').pluck().get() as string;
