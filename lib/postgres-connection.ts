@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Client, ClientBase, ClientConfig, DatabaseError } from 'pg';
 import { type Config, StartError } from './config.ts';
+import { applyWatch, planWatch } from './postgres-watch.ts';
 import { Problem, unavailable } from './problem.ts';
 
 const VERSION = 1;
@@ -93,7 +94,7 @@ export async function atStart<T>({ newClient }: Postgres, work: (client: Client)
 function hintFor(error: unknown): string {
   const { code } = error as { code?: string };
   if (code === '42501')
-    return 'the user needs CREATE on its schema, as in GRANT CREATE ON SCHEMA public TO …';
+    return 'give that right to the user of DATABASE_URL, as in GRANT CREATE ON SCHEMA public TO …';
   if (code === '55P03') return 'another program holds a table in a long transaction, end that first';
   return 'check DATABASE_URL, and that the database is running';
 }
@@ -118,6 +119,7 @@ export async function prepareSchema(client: Client, { watch }: Pick<Config, 'wat
       `The ${what} has a table "customers" that Changebell did not make: name it in WATCH to announce its changes, or point DATABASE_URL at another database.`,
     );
   }
+  const triggers = await planWatch(client, watch, isOurs !== null);
   const [logPart, customersPart] = readFileSync(SCHEMA, 'utf8').split(/^-- -+ customers$/m) as [
     string,
     string,
@@ -126,6 +128,7 @@ export async function prepareSchema(client: Client, { watch }: Pick<Config, 'wat
   await client.query("SELECT set_config('search_path', format('%I, pg_temp', current_schema()), true)");
   if (log === null) await client.query(logPart);
   if (customers === null) await client.query(customersPart);
+  await applyWatch(client, triggers);
 }
 
 async function checkVersion(client: Client, what: string): Promise<void> {
