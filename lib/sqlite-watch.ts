@@ -37,12 +37,12 @@ function readTriggers(db: Database.Database): Triggers {
 
 /** The table's name as it was created: SQLite takes it in upper and lower case. */
 function findTable(db: Database.Database, table: string): string {
+  if (isOwnTable(table)) throw cannotWatch(table, 'that is no table of an application');
   const find = db.prepare(
     "SELECT name, type FROM pragma_table_list WHERE schema = 'main' AND name = ? COLLATE NOCASE",
   );
   const found = find.get(table) as { name: string; type: string } | undefined;
   if (!found) throw cannotWatch(table, 'there is no such table');
-  if (isOwnTable(found.name)) throw cannotWatch(table, 'that is no table of an application');
   if (found.type !== 'table')
     throw cannotWatch(table, `that is a ${found.type}, and only tables have triggers for every change`);
   const isOurs = db.prepare(
