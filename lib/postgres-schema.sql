@@ -213,29 +213,31 @@ DECLARE
   -- Columns of type json may hold strings that no function of PostgreSQL takes apart: such a row goes as it is.
   is_odd boolean := strpos(plain, '\u') > 0 AND
     plain ~* '\\u0000|\\ud[89ab]..(?!\\ud[c-f])|(?<!\\ud[89ab]..)\\ud[c-f]';
-  key text;
+  row_key text;
 BEGIN
   IF is_odd THEN
     this_row := regexp_replace(plain, '\\u(0000|d[89a-f]..)', '\\u003f', 'gi');
   END IF;
-  SELECT string_agg(changebell_escape(this_row->>part), ',' ORDER BY place) INTO key
-  FROM json_array_elements_text(watched[2]::json) WITH ORDINALITY AS key(part, place);
+  SELECT string_agg(changebell_escape(this_row->>part), ',') INTO row_key
+  FROM json_array_elements_text(watched[2]::json) AS part;
   INSERT INTO changebell_events (type, source, data) VALUES (
     watched[0] || '.' || change,
-    regexp_replace(left(watched[1] || '/' || key, 200), '%.?$', ''),
-    CASE WHEN is_odd THEN plain ELSE (SELECT '{' || string_agg(to_json(name) || ':' || changebell_value(value, watched[3]::jsonb ? name), ',' ORDER BY place) || '}'
-      FROM json_each(this_row) WITH ORDINALITY AS columns(name, value, place)) END);
+    regexp_replace(left(watched[1] || '/' || row_key, 200), '%.?$', ''),
+    CASE WHEN is_odd THEN plain ELSE (SELECT '{' || string_agg(to_json(key) || ':' || CASE
+        WHEN watched[3]::jsonb ? key OR json_typeof(value) = 'number' AND length(value::text) > 15
+        THEN changebell_value(value) ELSE value::text END, ',') || '}'
+      FROM json_each(this_row)) END);
 END $$;
 
--- What JavaScript would not read as the same number travels as a string; bytes travel in base64.
-CREATE FUNCTION changebell_value(value json, is_bytes boolean) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
+-- Bytes travel in base64; and what JavaScript would not read as the same number travels as a string.
+CREATE FUNCTION changebell_value(value json) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
   plain text := value::text;
 BEGIN
-  IF is_bytes AND json_typeof(value) = 'string' THEN
-    RETURN to_json(translate(encode((value #>> '{}')::bytea, 'base64'), E'\n', ''));
-  ELSIF json_typeof(value) <> 'number' OR plain ~ '^-?[0-9]{1,15}$' THEN
+  IF json_typeof(value) = 'null' THEN
     RETURN plain;
+  ELSIF json_typeof(value) = 'string' THEN
+    RETURN to_json(translate(encode((value #>> '{}')::bytea, 'base64'), E'\n', ''));
   ELSIF length(plain) > 40 OR (plain ~ '^-?[0-9]+$' AND abs(plain::numeric) > 9007199254740991) THEN
     RETURN to_json(plain);
   END IF;

@@ -9,7 +9,7 @@ import { isPostgresUrl, readConfig, StartError } from '../lib/config.ts';
 import { openPostgresStore } from '../lib/postgres-store.ts';
 import { openSqliteStore } from '../lib/sqlite-store.ts';
 import { describeWatched } from '../lib/watch.ts';
-import { connect, get, launch, post, skipWithout, startServer, temporaryFolder, within } from './helpers.ts';
+import { connect, get, post, skipWithout, startServer, temporaryFolder } from './helpers.ts';
 import { type Cluster, INITDB, startCluster } from './postgres-cluster.ts';
 
 type Program = { run: (sql: string) => Promise<unknown>; close: () => Promise<void> };
