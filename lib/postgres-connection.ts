@@ -140,10 +140,10 @@ async function checkVersion(client: Client, what: string): Promise<void> {
 }
 
 /**
- * Calls `wake` at every notification, and after the connection for them was lost and made again.
+ * Calls `wake` at every notification, with the number of the process that sent it, and after the connection for them was lost and made again.
  * @returns a function that ends it
  */
-export function listen({ newClient }: Postgres, wake: () => void): () => Promise<void> {
+export function listen({ newClient }: Postgres, wake: (sender?: number) => void): () => Promise<void> {
   const stopped = new AbortController();
   let client: Client;
 
@@ -151,7 +151,7 @@ export function listen({ newClient }: Postgres, wake: () => void): () => Promise
     client = newClient();
     const ended = new Promise<void>((resolve) => client.once('end', resolve));
     client.on('error', () => {}); // 'end' follows
-    client.on('notification', wake);
+    client.on('notification', ({ processId }) => wake(processId));
     await client.connect();
     await client.query('LISTEN changebell');
     wake(); // for what was committed while nobody listened
