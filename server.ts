@@ -18,7 +18,7 @@ try {
 
   console.log(`Changebell is running.
   page       ${urls.page}
-  API        ${urls.api}
+  API        ${store.hasCustomers ? urls.api : urls.api.replace(/customers$/, 'events')}
   WebSocket  ${urls.webSocket}
   database   ${store.description}`);
   if (!isLoopback(config.host) && config.apiToken === undefined) {

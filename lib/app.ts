@@ -35,21 +35,25 @@ export function startApp(server: Server, store: Store, config: Config): { close:
   let isDraining = false;
 
   const routes: Route[] = [
-    { path: /^\/api\/customers$/, methods: { GET: customers.list, POST: customers.create } },
-    {
-      path: /^\/api\/customers\/([1-9]\d{0,15})$/,
-      methods: {
-        GET: customers.read,
-        PUT: customers.replace,
-        PATCH: customers.patch,
-        DELETE: customers.remove,
-      },
-    },
     { path: /^\/api\/events$/, methods: { GET: readEvents, POST: events.publish } },
     { path: /^\/ws$/, methods: { GET: explainWebSocket } },
     { path: /^\/healthz$/, methods: { GET: health.healthz } },
     { path: /^\/metrics$/, methods: { GET: health.metrics } },
   ];
+  if (store.hasCustomers) {
+    routes.push(
+      { path: /^\/api\/customers$/, methods: { GET: customers.list, POST: customers.create } },
+      {
+        path: /^\/api\/customers\/([1-9]\d{0,15})$/,
+        methods: {
+          GET: customers.read,
+          PUT: customers.replace,
+          PATCH: customers.patch,
+          DELETE: customers.remove,
+        },
+      },
+    );
+  }
   if (config.isLabOn) routes.push({ path: /^\/api\/clients$/, methods: { GET: health.clients } });
 
   function readEvents(call: Call): Promise<void> {

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Client, ClientBase, ClientConfig, DatabaseError } from 'pg';
 import { type Config, StartError } from './config.ts';
+import { applyWatch, planWatch } from './postgres-watch.ts';
 import { Problem, unavailable } from './problem.ts';
 
 const VERSION = 1;
@@ -48,6 +49,7 @@ export async function loadPostgres(connectionString: string) {
         onConnect: prepareSession,
       });
       pool.on('error', () => {}); // an idle connection was lost: the next query opens another one
+      pool.on('connect', (client) => client.on('error', () => {})); // in use: its query rejects as well
       return pool;
     },
 
@@ -92,7 +94,7 @@ export async function atStart<T>({ newClient }: Postgres, work: (client: Client)
 function hintFor(error: unknown): string {
   const { code } = error as { code?: string };
   if (code === '42501')
-    return 'the user needs CREATE on its schema, as in GRANT CREATE ON SCHEMA public TO …';
+    return 'give that right to the user of DATABASE_URL, as in GRANT CREATE ON SCHEMA public TO …';
   if (code === '55P03') return 'another program holds a table in a long transaction, end that first';
   return 'check DATABASE_URL, and that the database is running';
 }
@@ -117,6 +119,7 @@ export async function prepareSchema(client: Client, { watch }: Pick<Config, 'wat
       `The ${what} has a table "customers" that Changebell did not make: name it in WATCH to announce its changes, or point DATABASE_URL at another database.`,
     );
   }
+  const triggers = await planWatch(client, watch, isOurs !== null);
   const [logPart, customersPart] = readFileSync(SCHEMA, 'utf8').split(/^-- -+ customers$/m) as [
     string,
     string,
@@ -125,6 +128,7 @@ export async function prepareSchema(client: Client, { watch }: Pick<Config, 'wat
   await client.query("SELECT set_config('search_path', format('%I, pg_temp', current_schema()), true)");
   if (log === null) await client.query(logPart);
   if (customers === null) await client.query(customersPart);
+  await applyWatch(client, triggers);
 }
 
 async function checkVersion(client: Client, what: string): Promise<void> {
@@ -136,10 +140,10 @@ async function checkVersion(client: Client, what: string): Promise<void> {
 }
 
 /**
- * Calls `wake` at every notification, and after the connection for them was lost and made again.
+ * Calls `wake` at every notification, with the number of the process that sent it, and after the connection for them was lost and made again.
  * @returns a function that ends it
  */
-export function listen({ newClient }: Postgres, wake: () => void): () => Promise<void> {
+export function listen({ newClient }: Postgres, wake: (sender?: number) => void): () => Promise<void> {
   const stopped = new AbortController();
   let client: Client;
 
@@ -147,7 +151,7 @@ export function listen({ newClient }: Postgres, wake: () => void): () => Promise
     client = newClient();
     const ended = new Promise<void>((resolve) => client.once('end', resolve));
     client.on('error', () => {}); // 'end' follows
-    client.on('notification', wake);
+    client.on('notification', ({ processId }) => wake(processId));
     await client.connect();
     await client.query('LISTEN changebell');
     wake(); // for what was committed while nobody listened
@@ -180,9 +184,18 @@ export function toProblem(error: unknown): unknown {
   if (error instanceof Problem) return error;
   const { code = '', message } = error as { code?: string; message: string };
   if (/^(22|23|P0)/.test(code)) {
-    console.error(`A rule of the database refused a write: ${message}`);
+    tell(`A rule of the database refused a write: ${message}`);
     return new Problem(409, 'A rule of the database forbids this change.');
   }
-  console.error(`The database failed${code && ` (${code})`}: ${message}`);
+  tell(`The database failed${code && ` (${code})`}: ${message}`);
   return unavailable('The database cannot be used at the moment.');
+}
+
+const told = { line: '', at: 0 };
+
+/** The same line once a minute: while the database is away, every request and every turn meets it. */
+function tell(line: string): void {
+  if (line === told.line && performance.now() - told.at < 60_000) return;
+  Object.assign(told, { line, at: performance.now() });
+  console.error(line);
 }

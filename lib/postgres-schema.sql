@@ -188,6 +188,70 @@ BEGIN
   END IF;
 END $$;
 
+-- WATCH: the changes of another program's table. Its columns are asked of the row itself, so that they may be
+-- altered at any time. Arguments: the events' type, the first part of their source, the columns of the key, and
+-- the columns that hold bytes.
+CREATE FUNCTION changebell_watch() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT
+SET TimeZone = 'UTC' SET IntervalStyle = 'iso_8601' SET bytea_output = 'hex' SET extra_float_digits = 1 AS $$
+BEGIN
+  IF TG_OP = 'TRUNCATE' THEN
+    EXECUTE format('SELECT changebell_announce($1, ''deleted'', to_json(gone)) FROM %s AS gone', TG_RELID::regclass)
+    USING TG_ARGV;
+  ELSIF TG_OP = 'INSERT' THEN
+    PERFORM changebell_announce(TG_ARGV, 'created', to_json(NEW));
+  ELSIF TG_OP = 'DELETE' THEN
+    PERFORM changebell_announce(TG_ARGV, 'deleted', to_json(OLD));
+  ELSIF NOT NEW *= OLD THEN -- the same to the byte; = is not there for every type
+    PERFORM changebell_announce(TG_ARGV, 'updated', to_json(NEW));
+  END IF;
+  RETURN NULL;
+END $$;
+
+CREATE FUNCTION changebell_announce(watched text[], change text, this_row json) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  plain text := this_row::text;
+  -- Columns of type json may hold strings that no function of PostgreSQL takes apart: such a row goes as it is.
+  is_odd boolean := strpos(plain, '\u') > 0 AND
+    plain ~* '\\u0000|\\ud[89ab]..(?!\\ud[c-f])|(?<!\\ud[89ab]..)\\ud[c-f]';
+  row_key text;
+BEGIN
+  IF is_odd THEN
+    this_row := regexp_replace(plain, '\\u(0000|d[89a-f]..)', '\\u003f', 'gi');
+  END IF;
+  SELECT string_agg(changebell_escape(this_row->>part), ',') INTO row_key
+  FROM json_array_elements_text(watched[2]::json) AS part;
+  INSERT INTO changebell_events (type, source, data) VALUES (
+    watched[0] || '.' || change,
+    regexp_replace(left(watched[1] || '/' || row_key, 200), '%.?$', ''),
+    CASE WHEN is_odd THEN plain ELSE (SELECT '{' || string_agg(to_json(key) || ':' || CASE
+        WHEN watched[3]::jsonb ? key OR json_typeof(value) = 'number' AND length(value::text) > 15
+        THEN changebell_value(value) ELSE value::text END, ',') || '}'
+      FROM json_each(this_row)) END);
+END $$;
+
+-- Bytes travel in base64; and what JavaScript would not read as the same number travels as a string.
+CREATE FUNCTION changebell_value(value json) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+  plain text := value::text;
+BEGIN
+  IF json_typeof(value) = 'null' THEN
+    RETURN plain;
+  ELSIF json_typeof(value) = 'string' THEN
+    RETURN to_json(translate(encode((value #>> '{}')::bytea, 'base64'), E'\n', ''));
+  ELSIF length(plain) > 40 OR (plain ~ '^-?[0-9]+$' AND abs(plain::numeric) > 9007199254740991) THEN
+    RETURN to_json(plain);
+  END IF;
+  RETURN CASE WHEN plain::float8::text::numeric = plain::numeric THEN plain ELSE to_json(plain)::text END;
+END $$;
+
+-- A part of the key, percent-encoded (RFC 3986, section 2.1).
+CREATE FUNCTION changebell_escape(part text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+  SELECT CASE WHEN part IS NULL OR part COLLATE "C" ~ '^[A-Za-z0-9._~-]*$' THEN coalesce(part, '') ELSE (
+    SELECT string_agg(CASE WHEN c COLLATE "C" ~ '[A-Za-z0-9._~-]' THEN c
+      ELSE regexp_replace(upper(encode(convert_to(c, 'UTF8'), 'hex')), '(..)', '%\1', 'g') END, '' ORDER BY place)
+    FROM regexp_split_to_table(left(part, 200), '') WITH ORDINALITY AS characters(c, place)) END
+$$;
+
 -- Only where no other program has a table of this name:
 -- ---------------------------------------------------------------------------------------- customers
 

@@ -128,7 +128,13 @@ export async function openPostgresStore(
 
   // --- what others do to the same database
 
-  const stopListening = listen(postgres, wake);
+  let ownProcess = 0; // the database's process that commits for us; we know of its commits already
+  writer.on('connect', (client) => {
+    ownProcess = (client as unknown as { processID: number }).processID;
+  });
+  const stopListening = listen(postgres, (sender) => {
+    if (sender !== ownProcess) wake();
+  });
   let seenHead = 0;
   const poll = setInterval(async () => {
     try {

@@ -2,20 +2,21 @@
 // so that a mistaken DATABASE_URL leaves the file as it was.
 import { closeSync, existsSync, openSync, readFileSync, readSync } from 'node:fs';
 import type Database from 'better-sqlite3';
-import { StartError } from './config.ts';
+import { type Config, StartError } from './config.ts';
 import { openDatabase } from './sqlite.ts';
+import { applyWatch, planWatch } from './sqlite-watch.ts';
 
 const VERSION = 1;
 const SCHEMA = new URL('sqlite-schema.sql', import.meta.url);
 const CUSTOMER_COLUMNS = 'id,name,email,created_at,updated_at';
 
 /** A connection with our tables in place. @throws {StartError} one line that says what to do */
-export function openSqliteFile(path: string): Database.Database {
+export function openSqliteFile(path: string, watch: Config['watch']): Database.Database {
   checkHeader(path);
   let db: Database.Database | undefined;
   try {
     db = openDatabase(path, { timeout: 5000 }); // patience at the start only: two servers may start at once
-    prepare(db, path);
+    prepare(db, path, watch);
     return db;
   } catch (error) {
     db?.close();
@@ -51,37 +52,55 @@ function checkHeader(path: string): void {
   throw new StartError(`${path} is not a SQLite database: point DATABASE_URL at another file.`);
 }
 
-function prepare(db: Database.Database, path: string): void {
+function prepare(db: Database.Database, path: string, watch: Config['watch']): void {
   const version = readVersion(db);
   if (version > VERSION) {
     throw new StartError(
       `The database ${path} was written by a newer version of Changebell (its format is ${version}, this program knows ${VERSION}): start that version instead.`,
     );
   }
-  if (version === 0) checkCustomers(db, path);
+  checkCustomers(db, path, watch);
+  const triggers = planWatch(db, watch);
   db.pragma('journal_mode = WAL');
   db.pragma('synchronous = FULL'); // an acknowledged write survives a power cut
-  if (version === 0) createSchema(db);
+  if (version === 0 || !hasTable(db, 'customers')) createSchema(db);
+  applyWatch(db, triggers);
   db.pragma('busy_timeout = 0'); // from now on never wait inside SQLite: it would stop the event loop
 }
 
 /** 0 where our tables aren't there yet. */
 function readVersion(db: Database.Database): number {
-  const hasLog = db.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'changebell_log'").get();
-  return hasLog ? (db.prepare('SELECT version FROM changebell_log').pluck().get() as number) : 0;
+  return hasTable(db, 'changebell_log')
+    ? (db.prepare('SELECT version FROM changebell_log').pluck().get() as number)
+    : 0;
 }
 
-function checkCustomers(db: Database.Database, path: string): void {
+/** Are the customers ours? Then it is our trigger that announces them. */
+export function hasOurCustomers(db: Database.Database): boolean {
+  return (
+    db.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'changebell_customer_created'").get() !== undefined
+  );
+}
+
+function hasTable(db: Database.Database, name: string): boolean {
+  return db.prepare('SELECT 1 FROM sqlite_schema WHERE name = ? COLLATE NOCASE').get(name) !== undefined;
+}
+
+function checkCustomers(db: Database.Database, path: string, watch: Config['watch']): void {
+  const isForeign = hasTable(db, 'customers') && !hasOurCustomers(db);
+  if (!isForeign || [...watch].some((table) => table.toLowerCase() === 'customers')) return;
   const columns = db.prepare("SELECT group_concat(name) FROM pragma_table_info('customers')").pluck().get();
-  if (columns === null) return;
   throw new StartError(
-    `The database ${path} has a table "customers" (${columns}) that Changebell did not make (${CUSTOMER_COLUMNS}): point DATABASE_URL at another file.`,
+    `The database ${path} has a table "customers" (${columns}) that Changebell did not make (${CUSTOMER_COLUMNS}): name it in WATCH to announce its changes, or point DATABASE_URL at another file.`,
   );
 }
 
 function createSchema(db: Database.Database): void {
+  const [log, customers] = readFileSync(SCHEMA, 'utf8').split(/^-- -+ customers$/m) as [string, string];
   const create = db.transaction(() => {
-    if (readVersion(db) === 0) db.exec(readFileSync(SCHEMA, 'utf8')); // another server may have been faster
+    // Another server may have been faster.
+    if (readVersion(db) === 0) db.exec(log);
+    if (!hasTable(db, 'customers')) db.exec(customers);
   });
   create.immediate();
 }

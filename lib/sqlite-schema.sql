@@ -49,6 +49,18 @@ BEGIN
   UPDATE changebell_log SET pruned = OLD.seq WHERE pruned < OLD.seq;
 END;
 
+-- Answers to POSTs that carried an Idempotency-Key.
+CREATE TABLE changebell_idempotency (
+  key TEXT PRIMARY KEY,
+  request TEXT NOT NULL,
+  answer TEXT NOT NULL,
+  created_at INTEGER NOT NULL DEFAULT (CAST(strftime('%s', 'now') AS INTEGER))
+) STRICT, WITHOUT ROWID;
+CREATE INDEX changebell_idempotency_age ON changebell_idempotency (created_at);
+
+-- Only where no other program has a table of this name:
+-- ---------------------------------------------------------------------------------------- customers
+
 CREATE TABLE customers (
   id INTEGER PRIMARY KEY AUTOINCREMENT CHECK (id BETWEEN 1 AND 9007199254740991),
   name TEXT NOT NULL,
@@ -91,12 +103,3 @@ CREATE TRIGGER changebell_customer_id BEFORE UPDATE OF id ON customers WHEN NEW.
 BEGIN
   SELECT RAISE(ABORT, 'customers: the id of a customer cannot be changed');
 END;
-
--- Answers to POSTs that carried an Idempotency-Key.
-CREATE TABLE changebell_idempotency (
-  key TEXT PRIMARY KEY,
-  request TEXT NOT NULL,
-  answer TEXT NOT NULL,
-  created_at INTEGER NOT NULL DEFAULT (CAST(strftime('%s', 'now') AS INTEGER))
-) STRICT, WITHOUT ROWID;
-CREATE INDEX changebell_idempotency_age ON changebell_idempotency (created_at);

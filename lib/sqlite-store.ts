@@ -8,7 +8,7 @@ import { type CustomerFields, type EtagList, etagOf, matchesStrongly } from './c
 import { type NewEvent, onOneLine, type StoredEvent, toCloudEvent } from './event.ts';
 import { createGroupCommit, type Write } from './group-commit.ts';
 import { Problem, unavailable } from './problem.ts';
-import { cannotBeOpened, openSqliteFile } from './sqlite-file.ts';
+import { cannotBeOpened, hasOurCustomers, openSqliteFile } from './sqlite-file.ts';
 import {
   type Created,
   type Idempotency,
@@ -24,11 +24,11 @@ const PRUNE_STEP = 500;
 const IDEMPOTENCY_SECONDS = 48 * 3600;
 
 /** @throws {StartError} if the file can't be opened or isn't ours to write to */
-export function openSqliteStore(config: Pick<Config, 'databaseUrl' | 'eventRetention'>): Store {
+export function openSqliteStore(config: Pick<Config, 'databaseUrl' | 'eventRetention' | 'watch'>): Store {
   const path = config.databaseUrl;
-  const db = openSqliteFile(path);
+  const db = openSqliteFile(path, config.watch);
   const inode = path === ':memory:' ? 0 : statSync(path).ino;
-  const { log, sql } = readTables(db, path);
+  const { log, sql, hasCustomers } = readTables(db, path);
   const wakes: (() => void)[] = [];
   let commits = 0;
 
@@ -191,7 +191,7 @@ export function openSqliteStore(config: Pick<Config, 'databaseUrl' | 'eventReten
     log,
     description:
       path === ':memory:' ? 'SQLite in memory (gone when the program ends)' : `SQLite file ${path}`,
-    hasCustomers: true,
+    hasCustomers,
     commits: () => commits,
     createCustomer: (fields, key) => write(() => create(key, () => insertCustomer(fields))),
     updateCustomer: (id, fields, ifMatch) => write(() => updateCustomer(id, fields, ifMatch)),
@@ -249,14 +249,17 @@ function readStretch(
 function readTables(db: Database.Database, path: string) {
   try {
     const log = db.prepare('SELECT name FROM changebell_log').pluck().get() as string;
-    return { log, sql: prepareStatements(db) };
+    const hasCustomers = hasOurCustomers(db);
+    return { log, hasCustomers, sql: prepareStatements(db, hasCustomers) };
   } catch (error) {
     db.close();
     throw cannotBeOpened(path, error);
   }
 }
 
-function prepareStatements(db: Database.Database) {
+function prepareStatements(db: Database.Database, hasCustomers: boolean) {
+  // Where the customers are another program's, nobody asks for ours: the routes are off.
+  const ours = (text: string) => db.prepare(hasCustomers ? text : 'SELECT NULL');
   const column = 'seq, type, source, time, data';
   return {
     begin: db.prepare('BEGIN IMMEDIATE'),
@@ -272,11 +275,11 @@ function prepareStatements(db: Database.Database) {
     event: db.prepare(`SELECT ${column} FROM changebell_events WHERE seq = ?`),
     insertEvent: db.prepare('INSERT INTO changebell_events (type, source, data) VALUES (?, ?, ?)'),
     prune: db.prepare('DELETE FROM changebell_events WHERE seq <= ?'),
-    customer: db.prepare('SELECT json FROM changebell_customers WHERE id = ?').pluck(),
-    customers: db.prepare('SELECT id, json FROM changebell_customers WHERE id > ? ORDER BY id LIMIT ?'),
-    insertCustomer: db.prepare('INSERT INTO customers (name, email) VALUES (?, ?)'),
-    updateCustomer: db.prepare('UPDATE customers SET name = ?, email = ? WHERE id = ?'),
-    deleteCustomer: db.prepare('DELETE FROM customers WHERE id = ?'),
+    customer: ours('SELECT json FROM changebell_customers WHERE id = ?').pluck(),
+    customers: ours('SELECT id, json FROM changebell_customers WHERE id > ? ORDER BY id LIMIT ?'),
+    insertCustomer: ours('INSERT INTO customers (name, email) VALUES (?, ?)'),
+    updateCustomer: ours('UPDATE customers SET name = ?, email = ? WHERE id = ?'),
+    deleteCustomer: ours('DELETE FROM customers WHERE id = ?'),
     findKey: db.prepare('SELECT request, answer FROM changebell_idempotency WHERE key = ?'),
     addKey: db.prepare('INSERT INTO changebell_idempotency (key, request, answer) VALUES (?, ?, ?)'),
     dropOldKeys: db.prepare(

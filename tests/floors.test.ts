@@ -10,8 +10,8 @@ const FLOORS = [
   ['problem', 'config', 'group-commit', 'sqlite'],
   ['customer', 'event', 'http', 'access'],
   ['store', 'frames'],
-  ['chunks', 'heartbeats', 'hub', 'sqlite-file', 'sqlite-store'],
-  ['postgres-connection', 'postgres-store'],
+  ['chunks', 'heartbeats', 'hub', 'watch', 'sqlite-file', 'sqlite-store', 'sqlite-watch'],
+  ['postgres-connection', 'postgres-store', 'postgres-watch'],
   ['connections', 'customers-api', 'event-stream', 'events-api', 'health', 'static-files', 'websocket'],
   ['listen', 'app'],
 ];

@@ -22,7 +22,7 @@ const running = new Set<ChildProcess>();
 const killLeftOvers = () => {
   for (const child of running) child.kill('SIGKILL');
 };
-after(killLeftOvers);
+if (process.env.NODE_TEST_CONTEXT) after(killLeftOvers); // benchmarks use this file too, and are no tests
 process.once('exit', () => {
   killLeftOvers();
   for (const folder of folders) rmSync(folder, { recursive: true, force: true });

@@ -19,7 +19,7 @@ type Gate = (name: 'position' | 'readEvents') => Promise<void>;
 
 /** A hub whose store passes `gate` after each read and before its answer. */
 function open(gate: { pass: Gate }, { heartbeatMs = 60_000, eventRetention = 1000 } = {}) {
-  const store = openSqliteStore({ databaseUrl: ':memory:', eventRetention });
+  const store = openSqliteStore({ databaseUrl: ':memory:', eventRetention, watch: new Set() });
   const slow: Store = {
     ...store,
     position: async () => {

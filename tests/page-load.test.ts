@@ -2,8 +2,9 @@
 // What it shows stays exact, and it stays quick.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import Database from 'better-sqlite3';
+import type Database from 'better-sqlite3';
 import type { Page } from 'playwright-core';
+import { openDatabase } from '../lib/sqlite.ts';
 import { button, field, inState, lastEventId, needsChromium, openPage, region } from './browser.ts';
 import { eventually, post, type Server, seqOf, startServer } from './helpers.ts';
 
@@ -13,7 +14,7 @@ let server: Server;
 let db: Database.Database;
 before(async () => {
   server = await startServer();
-  db = new Database(server.databaseFile, { timeout: 5000 });
+  db = openDatabase(server.databaseFile, { timeout: 5000 });
 });
 after(async () => {
   db.close();

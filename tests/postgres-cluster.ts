@@ -94,7 +94,12 @@ export async function startCluster(settings: string[] = []) {
     },
     /** Ends it at once, as a crash would: every connection breaks. */
     crash: () => end('SIGQUIT'),
-    signal: (signal: NodeJS.Signals) => server.kill(signal),
+    /** A signal to every process of it. */
+    signalAll(signal: NodeJS.Signals): void {
+      const children = execFileSync('pgrep', ['-P', String(server.pid)], { encoding: 'utf8' });
+      for (const pid of [server.pid!, ...children.split('\n').filter(Boolean).map(Number)])
+        process.kill(pid, signal);
+    },
     async restart(): Promise<void> {
       server = await startPostgres();
     },
@@ -106,7 +111,8 @@ function idOf(flag: '-u' | '-g'): number {
   return Number(execFileSync('id', [flag, 'postgres']));
 }
 
-async function freePort(): Promise<number> {
+/** A port that nobody listens on. */
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as { port: number };
