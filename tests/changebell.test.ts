@@ -147,8 +147,11 @@ for (const [transport, path] of [
     await late.inState('closed');
     const again = follow(urlOf(server));
     await again.inState('live');
+    const waiting = new Promise<void>((resolve) => {
+      again.stream.addEventListener('state', () => again.stream.state === 'waiting' && resolve());
+    });
     again.stream.disconnect();
-    await again.inState('waiting');
+    await waiting; // by its event: the wait itself may be shorter than any poll
     again.stream.addEventListener('state', () => again.stream.state === 'connecting' && again.stream.close());
     again.stream.retry();
     await eventually(

@@ -1,6 +1,7 @@
 // The page as people use it, in a real browser: with the keyboard, in two tabs, through cuts and restarts.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { openDatabase } from '../lib/sqlite.ts';
 import {
   addCustomer,
   button,
@@ -208,8 +209,10 @@ test(
     await first.kill9();
     await inState(page, 'refused');
     await region(page, 'Connection').getByText('The server refuses: not running').waitFor();
+    const db = openDatabase(first.databaseFile); // another program, while no server runs
+    db.exec("INSERT INTO customers (name) VALUES ('After')");
+    db.close();
     const second = await startServer({ PORT: String(first.port), DATABASE_URL: first.databaseFile });
-    await post(`${second.url}/api/customers`, { name: 'After' });
     await button(page, 'Retry now')
       .click({ timeout: 2000 })
       .catch(() => {}); // it may be back by itself
