@@ -89,6 +89,44 @@ test(
   },
 );
 
+test('silent, for as long as one may look at it', needsChromium, async () => {
+  const calm = await startServer({ HEARTBEAT_SECONDS: '60' });
+  const { page } = await openPage(calm.url);
+  await page.clock.install();
+  await page.reload();
+  await inState(page, 'live');
+  await region(page, 'Connection').getByText('Clients on the server').waitFor();
+  await page.clock.fastForward(90_000);
+  await inState(page, 'silent');
+  await assertGoodToLookAt(page, 'silent');
+  await calm.stop();
+});
+
+test('catching up: how far it has come', needsChromium, async () => {
+  const own = await startServer();
+  const { page } = await openPage(own.url);
+  let isHeld = false;
+  // The real stream, of which no more than the first frame and five events get through.
+  await page.routeWebSocket(/\/ws/, (socket) => {
+    let passed = 0;
+    const wire = socket.connectToServer();
+    wire.onMessage((message) => {
+      passed += 1;
+      if (!isHeld || passed <= 6) socket.send(message);
+    });
+  });
+  await page.reload();
+  await inState(page, 'live');
+  await button(page, 'Say goodbye').click();
+  await inState(page, 'waiting');
+  for (let i = 0; i < 13; i += 1) await post(`${own.url}/api/events`, { message: `missed ${i}` });
+  isHeld = true;
+  await button(page, 'Retry now').click();
+  await says(page, /Catching up: 5 of 13/);
+  await assertGoodToLookAt(page, 'catching up');
+  await own.stop();
+});
+
 test('reset: the log moved on without us, and the customers are loaded afresh', needsChromium, async () => {
   const { page } = await openPage(server.url);
   await button(page, 'Cut the cable').click();
