@@ -266,12 +266,16 @@ test(
         [field, value],
       );
     await until('state', 'live');
-    // biome-ignore lint/suspicious/noExplicitAny: the page's own global
-    await page.evaluate(() => (globalThis as any).stream.disconnect());
-    await until('state', 'waiting');
-    await page.evaluate(() => {
+    await page.evaluate(async () => {
       // biome-ignore lint/suspicious/noExplicitAny: the page's own global
-      (globalThis as any).stream.retry(3_600_000); // in an hour
+      const { stream } = globalThis as any;
+      // By its event: the wait itself may be shorter than any poll.
+      const waiting = new Promise<void>((resolve) => {
+        stream.addEventListener('state', () => stream.state === 'waiting' && resolve());
+      });
+      stream.disconnect();
+      await waiting;
+      stream.retry(3_600_000); // in an hour
       dispatchEvent(new Event('online'));
     });
     await until('state', 'live');
