@@ -2,22 +2,24 @@
 // each event freezes under a few thousand.
 
 const painters = /** @type {(() => void)[]} */ ([]);
-let isDue = false;
+let frame = 0;
+let timer = /** @type {ReturnType<typeof setTimeout> | undefined} */ (undefined);
 
 /** @param {() => void} painter */
 export const onPaint = (painter) => painters.push(painter);
 
 /** In the next frame; frames stop in hidden tabs, so there once a second. */
 export function paintSoon() {
-  if (isDue) return;
-  isDue = true;
-  requestAnimationFrame(paint);
-  setTimeout(paint, 1000);
+  if (timer) return;
+  frame = requestAnimationFrame(paint);
+  timer = setTimeout(paint, 1000);
 }
 
+/** Ends both, whichever came first: what is left of them would paint again, and again, in a flood. */
 function paint() {
-  if (!isDue) return;
-  isDue = false;
+  cancelAnimationFrame(frame);
+  clearTimeout(timer);
+  timer = undefined;
   for (const painter of painters) painter();
 }
 
