@@ -12,7 +12,8 @@ export type Write<Change> = {
   settle: (failure?: unknown) => void;
   /** Set by the batch if this write alone failed. */
   failure?: unknown;
-  since: number;
+  /** When it was first found locked. */
+  lockedSince?: number;
 };
 
 /**
@@ -28,8 +29,8 @@ export function createGroupCommit<Change>(
   let waiting: Write<Change>[] = [];
   let isIdle = true;
 
-  function add(write: Pick<Write<Change>, 'change' | 'settle'>): void {
-    waiting.push({ ...write, since: performance.now() });
+  function add(write: Write<Change>): void {
+    waiting.push(write);
     if (isIdle) setImmediate(flush);
     isIdle = false;
   }
@@ -51,9 +52,13 @@ export function createGroupCommit<Change>(
   }
 
   function putBack(locked: Write<Change>[]): void {
-    const oldest = performance.now() - PATIENCE_MS;
-    for (const write of locked) if (write.since < oldest) write.settle(refusal());
-    waiting = locked.filter((write) => write.since >= oldest).concat(waiting);
+    const now = performance.now();
+    const isPatient = ({ lockedSince = now }: Write<Change>) => now - lockedSince < PATIENCE_MS;
+    for (const write of locked) {
+      write.lockedSince ??= now;
+      if (!isPatient(write)) write.settle(refusal());
+    }
+    waiting = locked.filter(isPatient).concat(waiting);
   }
 
   return { add, isIdle: () => isIdle };

@@ -72,7 +72,6 @@ function checkMediaType(header: string | undefined, mediaTypes: string[]): void 
 }
 
 function readBody(req: IncomingMessage, res: ServerResponse): Promise<Buffer> {
-  const tooLarge = () => new Problem(413, `The body is larger than ${MAX_BODY_BYTES} bytes.`);
   if (Number(req.headers['content-length']) > MAX_BODY_BYTES) return Promise.reject(tooLarge());
   if (req.headers.expect) res.writeContinue();
   return new Promise((resolve, reject) => {
@@ -86,6 +85,10 @@ function readBody(req: IncomingMessage, res: ServerResponse): Promise<Buffer> {
     req.on('end', () => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)));
     req.on('error', () => reject(new Problem(400, 'The body was broken off.')));
   });
+}
+
+function tooLarge(): Problem {
+  return new Problem(413, `The body is larger than ${MAX_BODY_BYTES} bytes.`);
 }
 
 /** Answers with a JSON text. */

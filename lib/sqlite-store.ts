@@ -32,6 +32,9 @@ export function openSqliteStore(config: Pick<Config, 'databaseUrl' | 'eventReten
   const wakes: (() => void)[] = [];
   let commits = 0;
 
+  /** A transaction of its own, or within one, which is where every write runs, a savepoint. */
+  const together = db.transaction((run: () => unknown) => run()) as <T>(run: () => T) => T;
+
   // --- writing
 
   const group = createGroupCommit<() => void>(commitBatch, () =>
@@ -42,10 +45,13 @@ export function openSqliteStore(config: Pick<Config, 'databaseUrl' | 'eventReten
     return new Promise((resolve, reject) => {
       let result: T;
       group.add({
-        change: () => {
+        change() {
           result = change();
         },
-        settle: (failure) => (failure === undefined ? resolve(result) : reject(failure)),
+        settle(failure) {
+          if (failure === undefined) resolve(result);
+          else reject(failure);
+        },
       });
     });
   }
@@ -101,9 +107,6 @@ export function openSqliteStore(config: Pick<Config, 'databaseUrl' | 'eventReten
 
   // --- the changes
 
-  /** Inside a transaction, which is where every write runs, better-sqlite3 makes this a savepoint. */
-  const inSavepoint = db.transaction((change: () => Created) => change());
-
   function create(idempotency: Idempotency | undefined, change: () => string): Created {
     if (!idempotency) return { json: change(), isReplay: false };
     const earlier = sql.findKey.get(idempotency.key) as { request: string; answer: string } | undefined;
@@ -111,7 +114,7 @@ export function openSqliteStore(config: Pick<Config, 'databaseUrl' | 'eventReten
       throw keyTaken();
     }
     if (earlier) return { json: earlier.answer, isReplay: true };
-    return inSavepoint(() => {
+    return together(() => {
       const json = change();
       sql.addKey.run(idempotency.key, idempotency.request, json);
       sql.dropOldKeys.run(IDEMPOTENCY_SECONDS); // two at a time, so that old keys go faster than new ones come
@@ -166,7 +169,7 @@ export function openSqliteStore(config: Pick<Config, 'databaseUrl' | 'eventReten
   /** Several reads that see the database at one moment. */
   async function snapshot<T>(read: () => T): Promise<T> {
     try {
-      return db.transaction(read)();
+      return together(read);
     } catch (error) {
       throw toProblem(error);
     }
