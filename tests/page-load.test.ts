@@ -141,17 +141,15 @@ test(
   '20,000 notifications: counted exactly, 500 rows at most, painted within 3 s, no task over 100 ms',
   needsChromium,
   async () => {
-    // Where the machine is slow, or does other things as well, the measure is what the same messages take
-    // in the same browser without a page; and it has three tries.
-    const best = { ms: Number.POSITIVE_INFINITY, longestTask: Number.POSITIVE_INFINITY, bareMs: 0 };
-    const isGood = () => best.ms < Math.max(3000, 2.5 * best.bareMs) && best.longestTask <= 100;
-    for (let tries = 0; tries < 3 && !isGood(); tries += 1) {
-      const seen = await burst();
-      best.ms = Math.min(best.ms, seen.ms);
-      best.longestTask = Math.min(best.longestTask, seen.longestTask);
-      if (best.ms >= 3000) best.bareMs = Math.max(best.bareMs, await bareBurst());
+    // The limits are for a machine on which the same messages take a bare socket in the same browser a second.
+    // Where it is slower, or does other things as well, they are wider by as much; and there are three tries.
+    const seen: string[] = [];
+    for (let slowness = 1; seen.length < 3; slowness = Math.max(1, (await bareBurst()) / 1000)) {
+      const { ms, longestTask } = await burst();
+      if (ms < 3000 * slowness && longestTask <= 100 * slowness) return;
+      seen.push(`${ms} ms, the longest task ${longestTask} ms, ${slowness} times slower`);
     }
-    assert.ok(isGood(), JSON.stringify(best));
+    assert.fail(seen.join('; '));
   },
 );
 
