@@ -83,7 +83,11 @@ export const sentences = (page: Page) => page.locator('#log button span').allTex
 /** No violation of WCAG 2.2 A and AA that axe-core can see. */
 export async function assertAccessible(page: Page, when: string): Promise<void> {
   const tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'];
-  const { violations } = await within(new AxeBuilder({ page }).setLegacyMode().withTags(tags).analyze(), 'axe-core', 20_000);
+  const { violations } = await within(
+    new AxeBuilder({ page }).setLegacyMode().withTags(tags).analyze(),
+    'axe-core',
+    20_000,
+  );
   const found = violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(' ')}`);
   assert.deepEqual(found, [], when);
 }

@@ -16,7 +16,14 @@ export function seeded(seed: number): () => number {
   };
 }
 
-export type Chaos = { seed: number; crashes: number; writers: number; subscribers: number };
+export type Chaos = {
+  /** Of a database that is there already; without it, a new SQLite file. */
+  databaseUrl?: string | undefined;
+  seed: number;
+  crashes: number;
+  writers: number;
+  subscribers: number;
+};
 type Server = Awaited<ReturnType<typeof startServer>>;
 type Customer = { id: number; name: string };
 
@@ -24,8 +31,7 @@ type Customer = { id: number; name: string };
 type World = { server: Server; random: () => number; start: string; isWriting: boolean; last: string };
 
 /** Every promise about crashes, or an AssertionError. @returns what was survived, in numbers */
-export async function surviveCrashes({ seed, crashes, writers, subscribers }: Chaos) {
-  const databaseUrl = process.env.DATABASE_URL;
+export async function surviveCrashes({ databaseUrl, seed, crashes, writers, subscribers }: Chaos) {
   const env = { HEARTBEAT_SECONDS: '1', ...(databaseUrl ? { DATABASE_URL: databaseUrl } : {}) };
   const server = await startServer(env);
   const before = await listCustomers(server);

@@ -1,5 +1,5 @@
 // kill -9 in the middle of everything. What was acknowledged is on disk, once; whoever was cut off goes on
-// from its last id with the restarted server, as if nothing had happened. `DATABASE_URL` names another database.
+// from its last id with the restarted server, as if nothing had happened.
 import { test } from 'node:test';
 import { surviveCrashes } from './chaos.ts';
 

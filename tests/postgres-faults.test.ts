@@ -2,6 +2,7 @@
 // acknowledged is lost, nothing is heard twice, order is kept, and streams stay open.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { surviveCrashes } from './chaos.ts';
 import {
   type Answer,
   type Client,
@@ -116,6 +117,7 @@ describe('PostgreSQL', { skip: skipWithout(INITDB, 'postgresql') }, () => {
     const [late, never] = [await cluster.connect('shop'), await cluster.connect('shop')];
     for (const program of [late, never]) {
       await program.query("BEGIN; INSERT INTO customers (name) VALUES ('late one'), ('late two')");
+      await program.query("SAVEPOINT half; INSERT INTO customers (name) VALUES ('never'); ROLLBACK TO half");
       await program.query("INSERT INTO changebell_events (type) VALUES ('late.event')");
     }
     const quick = await post(`${two().url}/api/customers`, { name: 'quick' });
@@ -130,6 +132,24 @@ describe('PostgreSQL', { skip: skipWithout(INITDB, 'postgresql') }, () => {
       ['quick', 'late one', 'late two', 'late.event', 'notification'],
     );
     await Promise.all([late.end(), never.end(), client.close()]);
+  });
+
+  test('events that a transaction wants numbered at once come before its later ones', async () => {
+    const { client, from } = await follow(one());
+    const program = await cluster.connect('shop');
+    await program.query(
+      "BEGIN; INSERT INTO customers (name) VALUES ('a'), ('b'); SET CONSTRAINTS ALL IMMEDIATE",
+    );
+    await program.query("INSERT INTO customers (name) VALUES ('c'), ('d'); SET CONSTRAINTS ALL DEFERRED");
+    await program.query("INSERT INTO customers (name) VALUES ('e'), ('f'); COMMIT");
+    await program.end();
+    await client.until((frame) => frame.data?.name === 'f');
+    assert.deepEqual(
+      client.events().map(({ data }) => data.name),
+      [...'abcdef'],
+    );
+    await assertWhole(client, one(), [...'abcdef'], from);
+    await client.close();
   });
 
   test('programs at every isolation level, with locks crossed, at the same time: all is heard in order', async () => {
@@ -206,6 +226,13 @@ describe('PostgreSQL', { skip: skipWithout(INITDB, 'postgresql') }, () => {
     await program.query("INSERT INTO customers (name) VALUES ('heard')");
     await assertWhole(client, one(), ['unheard', 'heard'], from);
     await Promise.all([program.end(), client.close()]);
+  });
+
+  test('servers are killed under load, clients cut, writes repeated: log and table agree, and each has each event once', async (t) => {
+    const databaseUrl = await cluster.createDatabase('crashes');
+    const seed = Number(process.env.SEED || Math.floor(Math.random() * 2 ** 31));
+    t.diagnostic(`SEED=${seed}`);
+    await surviveCrashes({ databaseUrl, seed, crashes: 3, writers: 6, subscribers: 8 });
   });
 
   test('a server is killed under load: its clients go on at the other one from where they were', async () => {

@@ -43,7 +43,15 @@ function inputs(): string {
 
 const parts: Record<string, () => Promise<string> | string> = {
   crashes: async () =>
-    JSON.stringify(await surviveCrashes({ seed, crashes: 8, writers: 10, subscribers: 20 })),
+    JSON.stringify(
+      await surviveCrashes({
+        databaseUrl: process.env.DATABASE_URL,
+        seed,
+        crashes: 8,
+        writers: 10,
+        subscribers: 20,
+      }),
+    ),
   tide,
   herd: async () => `2,000 clients in ${Math.round(await herd(2000))} ms`,
   inputs,
