@@ -9,6 +9,7 @@ export type Round = Record<string, Record<string, number>>;
 export type Options = { seconds: number };
 
 const WRITERS = 64;
+const WARM_UP_SECONDS = 2; // the compiler's
 const CUSTOMER = postBytes('/api/customers', { name: 'Ada Lovelace', email: 'ada@example.com' });
 const MESSAGE = postBytes('/api/events', { message: 'The quick brown fox jumps over the lazy dog.' });
 const FILLER = postBytes('/api/events', { message: 'x'.repeat(900) }); // a frame of about 1 KB
@@ -48,7 +49,7 @@ async function saturate(server: Running, seconds: number): Promise<number[]> {
 export function writes({ seconds }: Options): Promise<Round> {
   const list = [peers.bare, changebell, peers.expressLoop, peers.fastify, peers.jsonServer];
   return each(list, async (server) => {
-    await saturate(server, 1); // the compiler's warm-up
+    await saturate(server, WARM_UP_SECONDS);
     const cpu = server.cpu();
     const times = await saturate(server, seconds);
     return {
@@ -64,7 +65,7 @@ export function writes({ seconds }: Options): Promise<Round> {
 export function notified({ seconds }: Options): Promise<Round> {
   return each([changebell, peers.expressLoop], async (server) => {
     const audience = await listen(server, 200);
-    await saturate(server, 1);
+    await saturate(server, WARM_UP_SECONDS);
     const [cpu, frames] = [server.cpu(), audience.frames];
     const times = await saturate(server, seconds);
     const delivered = audience.frames - frames;
