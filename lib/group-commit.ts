@@ -1,5 +1,5 @@
 // Many writes, one commit. Making a commit durable costs a wait for the disk, however much is in it,
-// so all writes that arrive in one turn of the event loop, or while the last batch is under way, share one.
+// so all writes that arrive in two turns of the event loop, or while the last batch is under way, share one.
 // What a batch finds locked is tried again while it has patience; nobody waits inside the database.
 
 const MAX_BATCH = 1000;
@@ -31,8 +31,13 @@ export function createGroupCommit<Change>(
 
   function add(write: Write<Change>): void {
     waiting.push(write);
-    if (isIdle) setImmediate(flush);
+    if (isIdle) flushSoon();
     isIdle = false;
+  }
+
+  /** One turn later: callers that the last commit answered come back in it, and a fuller batch waits no longer. */
+  function flushSoon(): void {
+    setImmediate(() => setImmediate(flush));
   }
 
   async function flush(): Promise<void> {
@@ -48,7 +53,7 @@ export function createGroupCommit<Change>(
     isIdle = waiting.length === 0;
     if (isIdle) return;
     if (locked.size > 0) setTimeout(flush, RETRY_MS);
-    else setImmediate(flush);
+    else flushSoon();
   }
 
   function putBack(locked: Write<Change>[]): void {
