@@ -10,8 +10,8 @@ export type Transport = {
   /** The events' `source` for the server's own frames. */
   source: '/ws' | '/api/events';
   encode: Encode;
-  /** What a living client answers, where the transport has such a thing. */
-  ping?: Buffer;
+  /** What a living client answers with the same payload, where the transport has such a thing. */
+  ping?: (payload: string) => Buffer;
 };
 
 const FIN_TEXT = 0x81;
@@ -37,7 +37,7 @@ export const WEBSOCKET: Transport = {
   name: 'websocket',
   source: '/ws',
   encode: encodeWebSocket,
-  ping: Buffer.from([0x89, 0x00]), // FIN and opcode 9, without payload (RFC 6455 §5.5.2)
+  ping: (payload) => Buffer.from(`\x89${String.fromCharCode(payload.length)}${payload}`, 'latin1'), // RFC 6455 §5.5.2
 };
 
 /** Server-sent events have no ping: the kernel finds out about dead connections. */

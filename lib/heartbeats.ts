@@ -5,7 +5,10 @@ import type { Client } from './hub.ts';
 
 const SILENT_BEATS = 2; // unanswered heartbeats after which a connection is dead
 const PATIENCE_BEATS = 10; // heartbeats after which a client that takes no byte is cut off
+const PING_BYTES = 64 * 1024; // behind so many bytes goes a ping: its answer tells that they were read
 const COUNT_INTERVAL_MS = 1000;
+
+const NOTHING = Buffer.alloc(0);
 
 /** What the hub lends: its frames, its way to a client, and where the log stands. */
 type Hub = {
@@ -40,8 +43,19 @@ export function createHeartbeats(clients: ReadonlySet<Client>, intervalMs: numbe
     if (client.isMuted || client.isLagging) return;
     if (stream.out.writableLength > 0) return hub.waitForDrain(client); // a whole beat, and still unsent
     if (!stream.transport.ping || client.cursor < hub.position()) return;
-    if (client.silentBeats >= SILENT_BEATS) stream.destroy();
+    if (client.silentBeats >= (isReading(client) ? PATIENCE_BEATS : SILENT_BEATS)) stream.destroy();
     client.silentBeats += 1;
+  }
+
+  /** Kernels hold megabytes for a slow client: it can't answer a ping before it has read what stands before it. */
+  function isReading({ sentBytes, readBytes }: Client): boolean {
+    return sentBytes - readBytes > 2 * PING_BYTES;
+  }
+
+  /** Its payload is how many bytes stand before it; a pong brings it back. */
+  function pingOf(client: Client): Buffer {
+    client.pingedBytes = client.sentBytes;
+    return client.stream.transport.ping?.(String(client.sentBytes)) ?? NOTHING;
   }
 
   return {
@@ -50,15 +64,23 @@ export function createHeartbeats(clients: ReadonlySet<Client>, intervalMs: numbe
 
     send(client: Client): void {
       client.isHeartbeatDue = false;
-      const { name, ping } = client.stream.transport;
-      const key = `${name} ${client.cursor} ${clients.size}`;
-      let bytes = frames.get(key);
-      if (!bytes) {
-        bytes = hub.control(client, 'stream.heartbeat', { clients: clients.size });
-        if (ping) bytes = Buffer.concat([ping, bytes]);
-        frames.set(key, bytes);
-      }
-      hub.send(client, bytes);
+      const key = `${client.stream.transport.name} ${client.cursor} ${clients.size}`;
+      const frame = frames.get(key) ?? hub.control(client, 'stream.heartbeat', { clients: clients.size });
+      frames.set(key, frame);
+      hub.send(client, Buffer.concat([pingOf(client), frame]));
+    },
+
+    /** Asks a client that gets much, again and again, whether it has read it. */
+    follow(client: Client): void {
+      const isDue = client.sentBytes - client.pingedBytes >= PING_BYTES;
+      if (isDue && client.stream.transport.ping) hub.send(client, pingOf(client));
+    },
+
+    /** A sign of life, perhaps a pong. */
+    heard(client: Client, pong = ''): void {
+      client.silentBeats = 0;
+      const bytes = Number(pong);
+      if (bytes > client.readBytes && bytes <= client.sentBytes) client.readBytes = bytes;
     },
 
     /** Tells everyone how many clients there are, at most once a second. */

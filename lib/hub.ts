@@ -42,6 +42,10 @@ export type Client = {
   isHeartbeatDue: boolean;
   /** Heartbeats since it was heard last. */
   silentBeats: number;
+  /** Bytes that were handed to its socket, that had been when it was pinged last, and that it is known to have read. */
+  sentBytes: number;
+  pingedBytes: number;
+  readBytes: number;
 };
 
 /** Where a stream begins; `reset` says why a cursor can't be continued. */
@@ -87,6 +91,9 @@ export function createHub(store: Store, config: { heartbeatMs: number; maxClient
       isMuted: false,
       isHeartbeatDue: false,
       silentBeats: 0,
+      sentBytes: 0,
+      pingedBytes: 0,
+      readBytes: 0,
     };
     clients.add(client);
     if (start.reset) reset(client, start.reset);
@@ -192,12 +199,15 @@ export function createHub(store: Store, config: { heartbeatMs: number; maxClient
     client.cursor = chunk.end;
     counters.deliveries += chunk.events.length;
     const bytes = chunks.encode(chunk, client.stream, client.frameKey);
-    if (bytes.length > 0) send(client, bytes);
+    if (bytes.length === 0) return;
+    send(client, bytes);
+    heartbeats.follow(client);
   }
 
   function send(client: Client, bytes: Buffer): void {
     const { out } = client.stream;
     out.write(bytes);
+    client.sentBytes += bytes.length;
     if (out.writableLength > HIGH_WATER_BYTES) waitForDrain(client);
   }
 
@@ -255,6 +265,7 @@ export function createHub(store: Store, config: { heartbeatMs: number; maxClient
     locate,
     add,
     remove,
+    heard: heartbeats.heard,
     isFull: () => clients.size >= config.maxClients,
     head: () => head,
 

@@ -73,17 +73,15 @@ export function createWebSockets(hub: Hub, { isLabOn }: { isLabOn: boolean }) {
       const isFlood = now - heardAt.shift()! < MESSAGE_WINDOW_MS;
       if (isFlood) ws.close(1008, `At most ${MAX_MESSAGES} messages in 10 s.`);
     };
-    ws.on('pong', () => {
-      client.silentBeats = 0;
-    });
+    ws.on('pong', (data) => hub.heard(client, String(data)));
     ws.on('ping', (data) => {
-      client.silentBeats = 0;
+      hub.heard(client);
       // Who pings and doesn't read must not fill our memory with pongs.
       const { writableLength } = client.stream.out;
       if (writableLength < MAX_UNSENT_FOR_PONG && ws.readyState === ws.OPEN) ws.pong(data, false);
     });
     ws.on('message', (data, isBinary) => {
-      client.silentBeats = 0;
+      hub.heard(client);
       countMessage();
       if (isLabOn && !isBinary) obeyLab(client, String(data));
     });

@@ -118,3 +118,19 @@ test('a stalled client that retention overtakes gets stream.reset, and then live
   await client.close();
   await small.stop();
 });
+
+test('a client that has not read yet what its kernel holds for it is not taken for dead', async () => {
+  const quick = await startServer({ HEARTBEAT_SECONDS: '1' });
+  const [slow, other] = [await connect(quick.wsUrl), await connect(quick.wsUrl)];
+  await slow.next();
+  slow.socket.pause(); // so it can't answer a ping either
+  const sent = await Promise.all(range(1, 20).map(() => post(`${quick.url}/api/events`, { data: TEXT })));
+  for (let beats = 0; beats < 5; ) if ((await other.next()).type === 'stream.heartbeat') beats += 1;
+  slow.socket.resume();
+  const ids = sent.map(({ body }) => body.id).sort((a, b) => seqOf(a) - seqOf(b));
+  for (const id of ids) assert.equal((await slow.nextEvent()).id, id);
+  const live = await post(`${quick.url}/api/events`, { message: 'still there' });
+  assert.deepEqual(await slow.nextEvent(), live.body);
+  await Promise.all([slow.close(), other.close()]);
+  await quick.stop();
+});
