@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { chmodSync, copyFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, test } from 'node:test';
+import { test } from 'node:test';
 import { openDatabase } from '../lib/sqlite.ts';
 import {
   type Answer,
@@ -19,20 +19,7 @@ import {
   temporaryFolder,
   within,
 } from './helpers.ts';
-
-const isRoot = process.getuid?.() === 0;
-const mounts: string[] = [];
-after(() => {
-  for (const folder of mounts) execFileSync('umount', ['--lazy', folder]);
-});
-
-/** A folder that is a file system of its own, of so many bytes. */
-function smallDisk(bytes: number): string {
-  const folder = temporaryFolder();
-  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${bytes}`, 'tmpfs', folder]);
-  mounts.push(folder);
-  return folder;
-}
+import { isRoot, needsMount, smallDisk } from './small-disk.ts';
 
 function assertUnavailable(answer: Answer): void {
   assert.equal(answer.status, 503, answer.text);
@@ -48,8 +35,6 @@ async function refusalToStart(databaseFile: string): Promise<string> {
   assert.match(output.stderr, /^[^\n]+\n$/);
   return output.stderr;
 }
-
-const needsMount = isRoot ? false : 'only root can mount a small file system';
 
 test('a full disk makes writes 503 with nothing half-written, reads and streams go on, and room heals it', {
   skip: needsMount,

@@ -85,10 +85,14 @@ export async function startCluster(settings: string[] = []) {
     port,
     url,
     connect,
-    /** Makes an empty database. @returns its DATABASE_URL */
-    async createDatabase(name: string): Promise<string> {
+    /** Makes an empty database, in a folder of its own if one is named. @returns its DATABASE_URL */
+    async createDatabase(name: string, place?: string): Promise<string> {
       const client = await connect('postgres');
-      await client.query(`CREATE DATABASE ${name}`);
+      if (place !== undefined) {
+        if (user.uid !== undefined) chownSync(place, user.uid, user.gid);
+        await client.query(`CREATE TABLESPACE ${name} LOCATION '${place}'`);
+      }
+      await client.query(`CREATE DATABASE ${name} ${place === undefined ? '' : `TABLESPACE ${name}`}`);
       await client.end();
       return url(name);
     },

@@ -1,6 +1,9 @@
 // Two servers on one PostgreSQL, and everything that can break between them. In each case: nothing that was
 // acknowledged is lost, nothing is heard twice, order is kept, and streams stay open.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { surviveCrashes } from './chaos.ts';
 import {
@@ -23,6 +26,7 @@ import {
   within,
 } from './helpers.ts';
 import { type Cluster, INITDB, startCluster } from './postgres-cluster.ts';
+import { needsMount, smallDisk } from './small-disk.ts';
 
 /** Writes without a pause until it is stopped; `made` are the names that were acknowledged. */
 function startWriters(servers: () => Server[], count = 6) {
@@ -282,6 +286,63 @@ describe('PostgreSQL', { skip: skipWithout(INITDB, 'postgresql') }, () => {
     stream.close();
     await socket.client.close();
     for (const { output } of servers) assert.doesNotMatch(output.stdout + output.stderr, /hunter2|\n\s+at /);
+  });
+
+  /** What is saved, and what is refused, while something is wrong; and that all of it heals. */
+  async function assertSurvives(server: Server, hurt: () => unknown, heal: () => unknown): Promise<void> {
+    const { client, from } = await follow(server);
+    const write = (name: string) =>
+      post(`${server.url}/api/customers`, { name, email: `${name}@example.com` });
+    const made: string[] = [];
+    const keep = async (names: string[]) => {
+      const answers = await Promise.all(names.map(write));
+      made.push(...names.filter((_, i) => answers[i]!.status === 201));
+      return answers.filter(({ status }) => status !== 201);
+    };
+    assert.deepEqual(await keep(['before']), []);
+    await hurt();
+    const refused: Answer[] = [];
+    for (let i = 0; refused.length < 6; i += 1) {
+      assert.ok(i < 2000, 'something is wrong, and all is saved');
+      refused.push(...(await keep(range(1, 3).map((n) => `${i}-${n}`))));
+    }
+    for (const { status, headers, text } of refused) {
+      assert.deepEqual([status, headers.get('retry-after')], [503, '1'], text);
+      assert.match(headers.get('content-type')!, /^application\/problem\+json/);
+    }
+    assert.equal((await get(`${server.url}/api/customers`)).status, 200);
+    assert.equal(client.socket.readyState, client.socket.OPEN);
+    await heal();
+    assert.deepEqual(await keep(['after']), []);
+    await assertWhole(client, server, made, from);
+    const created = client.events().filter(({ type }) => type === 'customer.created');
+    assert.equal(created.length, made.length, 'nothing half-written');
+    await client.close();
+  }
+
+  test('a full disk makes writes 503 with nothing half-written, streams go on, and room heals it', {
+    skip: needsMount,
+  }, async () => {
+    const disk = smallDisk(24 * 1024 * 1024);
+    const server = await startServer({ DATABASE_URL: await cluster.createDatabase('small', disk) });
+    const ballast = join(disk, 'ballast');
+    const fill = () => execFileSync('sh', ['-c', `cat /dev/zero > ${ballast} 2>/dev/null || true`]);
+    await assertSurvives(server, fill, () => rmSync(ballast));
+    await server.stop();
+  });
+
+  test('a database that turns read-only makes writes 503, streams go on, and it heals', async () => {
+    const set = async (value: string) => {
+      const program = await cluster.connect('postgres');
+      await program.query(`ALTER SYSTEM SET default_transaction_read_only = ${value}`);
+      await program.query('SELECT pg_reload_conf()');
+      await program.end();
+    };
+    await assertSurvives(
+      one(),
+      () => set('on'),
+      () => set('off'),
+    );
   });
 
   test('a database that answers nothing makes writes a 503 within seconds, and they go on when it is back', async () => {

@@ -1,0 +1,22 @@
+// File systems of a test's own, small enough to be full: root mounts them, and they go when the test ends.
+import { execFileSync } from 'node:child_process';
+import { after } from 'node:test';
+import { temporaryFolder } from './helpers.ts';
+
+export const isRoot = process.getuid?.() === 0;
+
+/** For `test(…, { skip: needsMount }, …)`. */
+export const needsMount = isRoot ? false : 'only root can mount a small file system';
+
+const mounts: string[] = [];
+after(() => {
+  for (const folder of mounts) execFileSync('umount', ['--lazy', folder]);
+});
+
+/** A folder that is a file system of its own, of so many bytes. */
+export function smallDisk(bytes: number): string {
+  const folder = temporaryFolder();
+  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${bytes}`, 'tmpfs', folder]);
+  mounts.push(folder);
+  return folder;
+}
