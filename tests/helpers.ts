@@ -13,7 +13,7 @@ import { fileURLToPath } from 'node:url';
 import { type ClientOptions, WebSocket } from 'ws';
 
 export const ROOT = fileURLToPath(new URL('..', import.meta.url));
-const PATIENCE_MS = 10_000;
+const PATIENCE_MS = 30_000; // a slow machine that does other things as well needs some
 
 const folders = new Set<string>();
 const running = new Set<ChildProcess>();
