@@ -17,6 +17,7 @@ let evicted = /** @type {HTMLElement[]} */ ([]);
 let total = 0;
 let fresh = 0; // since the reader scrolled up, or paused
 let isFollowing = true;
+let top = 0; // where the log was scrolled to last
 let isPaused = false;
 
 /** @param {Entry} entry */
@@ -54,7 +55,7 @@ function paintRows() {
   const batch = items.slice(from, from + ROWS_A_FRAME);
   for (const item of batch) paintItem(item);
   list.append(...batch.flatMap((item) => item.row ?? []));
-  if (isFollowing) region.scrollTop = region.scrollHeight;
+  if (isFollowing) scrollToEnd();
   else fresh += batch.length;
   if (from + batch.length < items.length) paintSoon();
 }
@@ -92,8 +93,13 @@ function remove(rows) {
 function follow(isOn) {
   isFollowing = isOn;
   if (isOn && !isPaused) fresh = 0;
-  if (isOn) region.scrollTop = region.scrollHeight;
+  if (isOn) scrollToEnd();
   paintSoon();
+}
+
+function scrollToEnd() {
+  region.scrollTop = region.scrollHeight;
+  top = region.scrollTop;
 }
 
 /** @param {boolean} isOn */
@@ -115,9 +121,12 @@ function move(event) {
 }
 
 region.onkeydown = move;
+/** Who scrolls up is the reader; rows that turn out taller than reckoned only move the end away. */
 region.onscroll = () => {
   const isAtEnd = region.scrollHeight - region.scrollTop - region.clientHeight < 40;
-  if (isAtEnd !== isFollowing) follow(isAtEnd);
+  const isUp = region.scrollTop < top - 1;
+  top = region.scrollTop;
+  if (isAtEnd !== isFollowing) follow(isAtEnd || !isUp);
 };
 element('fresh').onclick = () => {
   pause(false);

@@ -158,6 +158,23 @@ test(
   },
 );
 
+test('the log stays at its end when rows turn out tall', needsChromium, async () => {
+  const { page } = await openPage(server.url);
+  const log = region(page, 'Notifications');
+  const endsWith = (text: string) => log.getByText(text).waitFor();
+  for (let number = 1; number <= 60; number += 1)
+    await post(at('/api/events'), { type: 'tall', data: [number, 'x'.repeat(4000)] });
+  await endsWith('tall: [60,');
+  await publish('after the tall ones');
+  await endsWith('after the tall ones');
+  await eventually(
+    () => log.evaluate((node) => node.scrollHeight - node.scrollTop - node.clientHeight),
+    (rest) => rest < 40,
+    'at the end',
+  );
+  assert.equal(await page.locator('#fresh').isVisible(), false);
+});
+
 test(
   'the log follows its end until one scrolls up, and can be paused, filtered and cleared',
   needsChromium,
