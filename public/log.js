@@ -121,7 +121,9 @@ function move(event) {
 }
 
 region.onkeydown = move;
-/** Who scrolls up is the reader; rows that turn out taller than reckoned only move the end away. */
+// Rows that turn out taller than reckoned move the end away: the log goes after it.
+new ResizeObserver(() => isFollowing && scrollToEnd()).observe(list);
+/** Who scrolls up is the reader. */
 region.onscroll = () => {
   const isAtEnd = region.scrollHeight - region.scrollTop - region.clientHeight < 40;
   const isUp = region.scrollTop < top - 1;
