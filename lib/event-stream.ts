@@ -53,8 +53,8 @@ class EventStream implements Stream {
     return !this.out.destroyed && !this.out.writableEnded;
   }
 
-  cutOffAfter(milliseconds: number): void {
-    this.socket.setTimeout(milliseconds, cutOff);
+  unsentBytes(): number {
+    return this.out.writableLength + queuedBytes(this.socket);
   }
 
   close(): void {
@@ -66,9 +66,9 @@ class EventStream implements Stream {
   }
 }
 
-/** Ends a connection that took no byte for too long; one function, so that it can be taken off again. */
-export function cutOff(this: Socket): void {
-  this.destroy();
+/** What is left of a write that the kernel took in part: only the handle tells, and Node's own timeouts ask it too. */
+export function queuedBytes(socket: Socket): number {
+  return (socket as { _handle?: { writeQueueSize?: number } })._handle?.writeQueueSize ?? 0;
 }
 
 /** 503 for one stream too many. */

@@ -44,12 +44,12 @@ export function createHealth(store: Store, hub: Hub, { isDraining, isLabOn, hear
           'Streams that are not pushed to until their socket drains.',
           lagging,
         ),
-        metric('events_total', 'counter', 'Events announced since the start.', hub.counters.events),
+        metric('events_total', 'counter', 'Events announced since the start.', hub.counters().events),
         metric(
           'deliveries_total',
           'counter',
           'Events handed to a client, over all clients.',
-          hub.counters.deliveries,
+          hub.counters().deliveries,
         ),
         metric('commits_total', 'counter', 'Transactions committed by this server.', store.commits()),
         metric(

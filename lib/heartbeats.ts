@@ -4,11 +4,10 @@
 import type { Client } from './hub.ts';
 
 const SILENT_BEATS = 2; // unanswered heartbeats after which a connection is dead
-const PATIENCE_BEATS = 10; // heartbeats after which a client that takes no byte is cut off
+const PATIENCE_BEATS = 10; // so many where it has yet to take, or to read, what it was sent
 const PING_BYTES = 64 * 1024; // behind so many bytes goes a ping: its answer tells that they were read
+const MUCH_UNREAD_BYTES = 16 * 1024;
 const COUNT_INTERVAL_MS = 1000;
-
-const NOTHING = Buffer.alloc(0);
 
 /** What the hub lends: its frames, its way to a client, and where the log stands. */
 type Hub = {
@@ -40,40 +39,49 @@ export function createHeartbeats(clients: ReadonlySet<Client>, intervalMs: numbe
 
   function findDead(client: Client): void {
     const { stream } = client;
-    if (client.isMuted || client.isLagging) return;
-    if (stream.out.writableLength > 0) return hub.waitForDrain(client); // a whole beat, and still unsent
+    if (client.isMuted) return;
+    if (client.isLagging) return findStuck(client);
+    if (stream.out.writableLength > 0) return hub.waitForDrain(client); // from now on it is watched
     if (!stream.transport.ping || client.cursor < hub.position()) return;
     if (client.silentBeats >= (isReading(client) ? PATIENCE_BEATS : SILENT_BEATS)) stream.destroy();
     client.silentBeats += 1;
   }
 
+  /** It may send us what it likes: who takes no byte for so long is cut off. */
+  function findStuck(client: Client): void {
+    const taken = client.sentBytes - client.stream.unsentBytes();
+    if (taken > client.takenBytes) client.stuckBeats = 0;
+    client.takenBytes = Math.max(taken, client.takenBytes);
+    if (client.stuckBeats >= PATIENCE_BEATS) client.stream.destroy();
+    client.stuckBeats += 1;
+  }
+
   /** Kernels hold megabytes for a slow client: it can't answer a ping before it has read what stands before it. */
   function isReading({ sentBytes, readBytes }: Client): boolean {
-    return sentBytes - readBytes > 2 * PING_BYTES;
+    return sentBytes - readBytes > MUCH_UNREAD_BYTES;
   }
 
   /** Its payload is how many bytes stand before it; a pong brings it back. */
-  function pingOf(client: Client): Buffer {
+  function pingOf(client: Client): Buffer | undefined {
     client.pingedBytes = client.sentBytes;
-    return client.stream.transport.ping?.(String(client.sentBytes)) ?? NOTHING;
+    return client.stream.transport.ping?.(String(client.sentBytes));
   }
 
   return {
-    /** How long a client may take no byte before it is cut off. */
-    patienceMs: PATIENCE_BEATS * intervalMs,
-
     send(client: Client): void {
       client.isHeartbeatDue = false;
       const key = `${client.stream.transport.name} ${client.cursor} ${clients.size}`;
       const frame = frames.get(key) ?? hub.control(client, 'stream.heartbeat', { clients: clients.size });
       frames.set(key, frame);
-      hub.send(client, Buffer.concat([pingOf(client), frame]));
+      const ping = pingOf(client);
+      hub.send(client, ping ? Buffer.concat([ping, frame]) : frame);
     },
 
     /** Asks a client that gets much, again and again, whether it has read it. */
     follow(client: Client): void {
-      const isDue = client.sentBytes - client.pingedBytes >= PING_BYTES;
-      if (isDue && client.stream.transport.ping) hub.send(client, pingOf(client));
+      if (client.sentBytes - client.pingedBytes < PING_BYTES) return;
+      const ping = pingOf(client);
+      if (ping) hub.send(client, ping);
     },
 
     /** A sign of life, perhaps a pong. */

@@ -20,8 +20,8 @@ export interface Stream {
   /** Where the frames go. */
   readonly out: Writable;
   isOpen(): boolean;
-  /** From now on it is cut off if no byte is taken from it for so long; 0 turns that off. */
-  cutOffAfter(milliseconds: number): void;
+  /** Bytes that wait for the client, here and in the kernel's queue of this socket. */
+  unsentBytes(): number;
   /** A farewell in the transport's own manner. */
   close(): void;
   destroy(): void;
@@ -42,10 +42,16 @@ export type Client = {
   isHeartbeatDue: boolean;
   /** Heartbeats since it was heard last. */
   silentBeats: number;
-  /** Bytes that were handed to its socket, that had been when it was pinged last, and that it is known to have read. */
+  /** Heartbeats since it took a byte, while it lags. */
+  stuckBeats: number;
+  /** How many bytes were handed to its socket, */
   sentBytes: number;
+  /** of these before its last ping, */
   pingedBytes: number;
+  /** read, as its pongs tell, */
   readBytes: number;
+  /** and taken by its side, as the socket tells. */
+  takenBytes: number;
 };
 
 /** Where a stream begins; `reset` says why a cursor can't be continued. */
@@ -57,7 +63,8 @@ export function createHub(store: Store, config: { heartbeatMs: number; maxClient
   const clients = new Set<Client>();
   const queue: Client[] = []; // those who may be owed something, each at most once
   const chunks = createChunks(store);
-  const counters = { events: 0, deliveries: 0 };
+  let firstHead: number | undefined; // what the log held at the start was announced before
+  let deliveries = 0;
   let head = 0; // the newest seq that was announced
   let isHeadStale = true;
   let isReadable = true;
@@ -91,9 +98,11 @@ export function createHub(store: Store, config: { heartbeatMs: number; maxClient
       isMuted: false,
       isHeartbeatDue: false,
       silentBeats: 0,
+      stuckBeats: 0,
       sentBytes: 0,
       pingedBytes: 0,
       readBytes: 0,
+      takenBytes: 0,
     };
     clients.add(client);
     if (start.reset) reset(client, start.reset);
@@ -152,6 +161,7 @@ export function createHub(store: Store, config: { heartbeatMs: number; maxClient
     isHeadStale = false;
     try {
       const position = await store.position();
+      firstHead ??= position.head;
       moveHead(position.head);
       return position.pruned;
     } catch (error) {
@@ -163,7 +173,6 @@ export function createHub(store: Store, config: { heartbeatMs: number; maxClient
 
   function moveHead(seq: number): void {
     if (seq <= head) return;
-    counters.events += seq - head;
     head = seq;
     for (const client of clients) enqueue(client);
   }
@@ -197,7 +206,7 @@ export function createHub(store: Store, config: { heartbeatMs: number; maxClient
 
   function deliver(client: Client, chunk: Chunk): void {
     client.cursor = chunk.end;
-    counters.deliveries += chunk.events.length;
+    deliveries += chunk.events.length;
     const bytes = chunks.encode(chunk, client.stream, client.frameKey);
     if (bytes.length === 0) return;
     send(client, bytes);
@@ -215,10 +224,10 @@ export function createHub(store: Store, config: { heartbeatMs: number; maxClient
   function waitForDrain(client: Client): void {
     if (client.isLagging) return;
     client.isLagging = true;
-    client.stream.cutOffAfter(heartbeats.patienceMs);
+    client.stuckBeats = 0;
     client.stream.out.write(NOTHING, () => {
       client.isLagging = false;
-      client.stream.cutOffAfter(0);
+      client.silentBeats = 0;
       if (clients.has(client)) enqueue(client);
     });
   }
@@ -251,17 +260,11 @@ export function createHub(store: Store, config: { heartbeatMs: number; maxClient
     schedule();
   });
 
-  // What the log holds at the start was announced before; and /healthz shall know where it stands at once.
-  readHead().then(
-    () => {
-      counters.events = 0;
-    },
-    () => {}, // the first turn tries again
-  );
+  readHead().catch(() => {}); // /healthz shall know at once where the log stands; the first turn tries again
 
   return {
     clients,
-    counters,
+    counters: () => ({ events: head - (firstHead ?? head), deliveries }),
     locate,
     add,
     remove,

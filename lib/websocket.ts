@@ -5,7 +5,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { parseCursor, parseTypes, type TypeFilter } from './event.ts';
-import { cutOff, tooManyClients } from './event-stream.ts';
+import { queuedBytes, tooManyClients } from './event-stream.ts';
 import { WEBSOCKET } from './frames.ts';
 import { queryValue } from './http.ts';
 import type { Client, Hub, Stream } from './hub.ts';
@@ -119,8 +119,8 @@ class WebSocketStream implements Stream {
     return this.ws.readyState === this.ws.OPEN;
   }
 
-  cutOffAfter(milliseconds: number): void {
-    this.out.setTimeout(milliseconds, cutOff);
+  unsentBytes(): number {
+    return this.out.writableLength + queuedBytes(this.out);
   }
 
   close(): void {

@@ -59,7 +59,7 @@ function join(hub: ReturnType<typeof createHub>, start: Start) {
       out,
       types: parseTypes(null),
       isOpen: () => isOpen,
-      cutOffAfter: () => {},
+      unsentBytes: () => 0,
       close: () => {},
       destroy: () => {},
     },

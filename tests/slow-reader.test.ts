@@ -16,7 +16,7 @@ import {
   startServer,
   within,
 } from './helpers.ts';
-import { eventStream, handshake, openRaw, parseFrames } from './raw-websocket.ts';
+import { clientFrame, eventStream, handshake, openRaw, parseFrames } from './raw-websocket.ts';
 
 const EVENTS = 1200;
 const TEXT = 'x'.repeat(30_000); // 36 MB in all: the kernel's own buffers on loopback swallow several
@@ -132,5 +132,28 @@ test('a client that has not read yet what its kernel holds for it is not taken f
   const live = await post(`${quick.url}/api/events`, { message: 'still there' });
   assert.deepEqual(await slow.nextEvent(), live.body);
   await Promise.all([slow.close(), other.close()]);
+  await quick.stop();
+});
+
+test('a client that takes no byte for ten heartbeats is cut off, whatever it sends', async () => {
+  const quick = await startServer({ HEARTBEAT_SECONDS: '1' });
+  const [stalled, other] = [await openRaw(quick.port, handshake()), await connect(quick.wsUrl)];
+  stalled.socket.pause();
+  await Promise.all(range(1, 400).map(() => post(`${quick.url}/api/events`, { data: TEXT }))); // 12 MB
+  const clients = async () => (await get(`${quick.url}/healthz`)).body.clients;
+  for (let beats = 0; beats < 7; ) {
+    if ((await other.next()).type !== 'stream.heartbeat') continue;
+    beats += 1;
+    stalled.socket.write(clientFrame(0x89, 'are you there?'));
+    assert.equal(await clients(), 2, `after ${beats} heartbeats`);
+  }
+  for (let beats = 0; (await clients()) === 2; ) {
+    if ((await other.next()).type !== 'stream.heartbeat') continue;
+    beats += 1;
+    stalled.socket.write(clientFrame(0x89, 'are you there?'));
+    assert.ok(beats < 8, 'it is still there');
+  }
+  stalled.socket.destroy();
+  await other.close();
   await quick.stop();
 });
