@@ -165,7 +165,11 @@ CREATE FUNCTION changebell_change_customer(write jsonb, OUT outcome text, OUT an
 DECLARE
   which bigint := write->>'id';
 BEGIN
-  SELECT changebell_json(customers) INTO answer FROM customers WHERE id = which FOR UPDATE SKIP LOCKED;
+  IF write->>'op' = 'delete' THEN
+    SELECT changebell_json(customers) INTO answer FROM customers WHERE id = which FOR UPDATE SKIP LOCKED;
+  ELSE -- rows that refer to this one may be in the making
+    SELECT changebell_json(customers) INTO answer FROM customers WHERE id = which FOR NO KEY UPDATE SKIP LOCKED;
+  END IF;
   IF answer IS NULL THEN
     outcome := CASE WHEN EXISTS (SELECT FROM customers WHERE id = which) THEN 'locked' ELSE 'missing' END;
   ELSIF NOT write->'ifMatch' ?| ARRAY['*', changebell_etag(answer)] THEN
@@ -224,14 +228,15 @@ CREATE FUNCTION changebell_announce(watched text[], change text, this_row json) 
 DECLARE
   plain text := this_row::text;
   -- Columns of type json may hold strings that no function of PostgreSQL takes apart: such a row goes as it is.
+  -- (Without pairs of backslashes: they are text, and may stand before a u.)
   is_odd boolean := strpos(plain, '\u') > 0 AND
-    plain ~* '\\u0000|\\ud[89ab]..(?!\\ud[c-f])|(?<!\\ud[89ab]..)\\ud[c-f]';
+    replace(plain, '\\', '') ~* '\\u0000|\\ud[89ab]..(?!\\ud[c-f])|(?<!\\ud[89ab]..)\\ud[c-f]';
   -- Without long digits and bytes it is what we send.
   is_plain boolean := is_odd OR watched[3] = '[]' AND plain !~ '[-+.0-9Ee]{16}';
   row_key text;
 BEGIN
   IF is_odd THEN
-    this_row := regexp_replace(plain, '\\u(0000|d[89a-f]..)', '\\u003f', 'gi');
+    this_row := regexp_replace(plain, '((?<!\\)(?:\\\\)*)\\u(?:0000|d[89a-f]..)', '\1\\u003f', 'gi');
   END IF;
   SELECT string_agg(coalesce(changebell_escape(this_row->>part), ''), ',') INTO row_key
   FROM json_array_elements_text(watched[2]::json) AS part;
@@ -249,10 +254,10 @@ CREATE FUNCTION changebell_value(value json) RETURNS text LANGUAGE plpgsql IMMUT
 DECLARE
   plain text := value::text;
 BEGIN
-  IF json_typeof(value) = 'null' THEN
-    RETURN plain;
-  ELSIF json_typeof(value) = 'string' THEN
+  IF json_typeof(value) = 'string' AND value #>> '{}' ~ '^\\x[0-9a-f]*$' AND length(value #>> '{}') % 2 = 0 THEN
     RETURN to_json(translate(encode((value #>> '{}')::bytea, 'base64'), E'\n', ''));
+  ELSIF json_typeof(value) <> 'number' THEN -- the column may have got another type
+    RETURN plain;
   ELSIF length(plain) > 40 OR (plain ~ '^-?[0-9]+$' AND abs(plain::numeric) > 9007199254740991) THEN
     RETURN to_json(plain);
   END IF;
@@ -297,7 +302,7 @@ DECLARE
 BEGIN
   INSERT INTO changebell_events (type, source, data)
   VALUES (TG_ARGV[0], '/api/customers/' || customer.id, changebell_json(customer));
-  IF TG_OP = 'INSERT' AND customer.id > (SELECT last_value FROM customers_id_seq) THEN
+  IF TG_OP = 'INSERT' AND customer.id > (SELECT last_value - CASE WHEN is_called THEN 0 ELSE 1 END FROM customers_id_seq) THEN
     PERFORM setval('customers_id_seq', customer.id); -- an id that was given by hand is not given again
   END IF;
   RETURN NULL;

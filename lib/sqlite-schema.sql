@@ -81,7 +81,8 @@ BEGIN
   SELECT 'customer.created', '/api/customers/' || id, json FROM changebell_customers WHERE id = NEW.id;
 END;
 
--- An update that changes nothing is silent. The inner update doesn't fire this trigger again.
+-- An update that changes nothing is silent. The inner update fires this trigger again where the writer has set
+-- `recursive_triggers`: then the event is there already.
 CREATE TRIGGER changebell_customer_updated AFTER UPDATE ON customers
 WHEN (NEW.name, NEW.email, NEW.created_at, NEW.updated_at)
   IS NOT (OLD.name, OLD.email, OLD.created_at, OLD.updated_at)
@@ -89,7 +90,8 @@ BEGIN
   UPDATE customers SET updated_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')
   WHERE id = NEW.id AND NEW.updated_at IS OLD.updated_at;
   INSERT INTO changebell_events (type, source, data)
-  SELECT 'customer.updated', '/api/customers/' || id, json FROM changebell_customers WHERE id = NEW.id;
+  SELECT 'customer.updated', '/api/customers/' || id, json FROM changebell_customers
+  WHERE id = NEW.id AND json IS NOT (SELECT data FROM changebell_events ORDER BY seq DESC LIMIT 1);
 END;
 
 -- Before, not after: only now can the row still be read.

@@ -28,6 +28,23 @@ after(async () => {
   await server.stop();
 });
 
+test('an update is one event, also of a writer that has set recursive_triggers', async () => {
+  const client = await connect(server.wsUrl);
+  await client.next();
+  db.pragma('recursive_triggers = ON');
+  db.exec(
+    "INSERT INTO customers (name) VALUES ('once'); UPDATE customers SET name = 'twice' WHERE name = 'once'",
+  );
+  db.pragma('recursive_triggers = OFF');
+  const { body: last } = await post(`${server.url}/api/events`, { type: 'last' });
+  await client.until((frame) => frame.id === last.id);
+  assert.deepEqual(
+    client.events().map(({ type }) => type),
+    ['customer.created', 'customer.updated', 'last'],
+  );
+  await client.close();
+});
+
 test('a row that another program inserts, updates and deletes is announced within 250 ms', async () => {
   const client = await connect(server.wsUrl);
   await client.next();

@@ -195,6 +195,16 @@ describe('PostgreSQL', { skip: skipWithout(INITDB, 'postgresql') }, () => {
     assert.equal((await get(`${two().url}/api/customers/${body.id}`)).body.name, 'mine');
   });
 
+  test('a customer that a row in the making refers to can be changed', async () => {
+    const program = await cluster.connect('shop');
+    const { body } = await post(`${one().url}/api/customers`, { name: 'referred to' });
+    await program.query('CREATE TABLE orders (customer bigint REFERENCES customers)');
+    await program.query(`BEGIN; INSERT INTO orders VALUES (${body.id})`);
+    assert.equal((await put(`${one().url}/api/customers/${body.id}`, { name: 'changed' })).status, 200);
+    await program.query('ROLLBACK; DROP TABLE orders');
+    await program.end();
+  });
+
   test('a deleted, truncated or pruned table tells its readers', async () => {
     const url = await cluster.createDatabase('emptied');
     const server = await startServer({ DATABASE_URL: url });

@@ -247,6 +247,11 @@ export function testStore(backend: Backend): void {
     const { id } = await make('before');
     await other.run(`INSERT INTO customers (id, name) VALUES (${id + 2}, 'by hand')`);
     assert.equal((await make('after')).id > id + 2, true);
+    const [fresh, program] = [await backend.open('by_hand'), await backend.connect('by_hand')];
+    await program.run("INSERT INTO customers (id, name) VALUES (1, 'the very first')");
+    const { json } = await fresh.createCustomer({ name: 'second', email: null });
+    assert.equal(JSON.parse(json).id, 2);
+    await Promise.all([fresh.close(), program.close()]);
     await assert.rejects(
       other.run(`UPDATE customers SET id = ${id + 1000} WHERE id = ${id}`),
       /id of a customer/,

@@ -311,6 +311,26 @@ describe('PostgreSQL', { skip: skipWithout(INITDB, 'postgresql') }, () => {
     await program.query(`UPDATE sales.kinds SET exact = 1e-300, float = 1e300`);
     assert.equal((await client.nextEvent()).data.float, 1e300);
 
+    // A column of text that only looks like that takes nothing from the others.
+    await program.query(`ALTER TABLE sales.kinds ADD COLUMN note text; UPDATE sales.kinds SET raw = 'null',
+      big = 9007199254740993, bytes = '\\x00', note = 'regex \\u0000 and \\\\ud800'`);
+    const odd = (await client.nextEvent()).data;
+    assert.deepEqual(
+      [odd.big, odd.bytes, odd.note],
+      ['9007199254740993', 'AA==', 'regex \\u0000 and \\\\ud800'],
+    );
+    await program.query('ALTER TABLE sales.kinds DROP COLUMN note');
+    // One that held bytes may come back as something else.
+    for (const [kind, value] of [
+      ['boolean', true],
+      ['text', '\\xabc'],
+      ['jsonb', { a: 1 }],
+    ] as const) {
+      await program.query(`ALTER TABLE sales.kinds DROP COLUMN bytes, ADD COLUMN bytes ${kind}`);
+      await program.query('UPDATE sales.kinds SET bytes = $1', [value]);
+      assert.deepEqual((await client.nextEvent()).data.bytes, value);
+    }
+
     // A column may go, and come, while it is watched: the writes of the application go on.
     await program.query(
       'ALTER TABLE sales.kinds DROP COLUMN bytes; ALTER TABLE sales.kinds ADD COLUMN extra int',
