@@ -12,8 +12,8 @@ export type Write<Change> = {
   settle: (failure?: unknown) => void;
   /** Set by the batch if this write alone failed. */
   failure?: unknown;
-  /** When it was first found locked. */
-  lockedSince?: number;
+  /** When it came. */
+  since?: number;
 };
 
 /**
@@ -30,12 +30,13 @@ export function createGroupCommit<Change>(
   let isIdle = true;
 
   function add(write: Write<Change>): void {
+    write.since = performance.now();
     waiting.push(write);
     if (isIdle) flushSoon();
     isIdle = false;
   }
 
-  /** One turn later: callers that the last commit answered come back in it, and a fuller batch waits no longer. */
+  /** After one more turn: callers just answered send their next write in it, and a larger batch waits as long. */
   function flushSoon(): void {
     setImmediate(() => setImmediate(flush));
   }
@@ -57,13 +58,10 @@ export function createGroupCommit<Change>(
   }
 
   function putBack(locked: Write<Change>[]): void {
-    const now = performance.now();
-    const isPatient = ({ lockedSince = now }: Write<Change>) => now - lockedSince < PATIENCE_MS;
-    for (const write of locked) {
-      write.lockedSince ??= now;
-      if (!isPatient(write)) write.settle(refusal());
-    }
-    waiting = locked.filter(isPatient).concat(waiting);
+    const oldest = performance.now() - PATIENCE_MS;
+    const isPatient = ({ since = oldest }: Write<Change>) => since > oldest;
+    for (const write of locked) if (!isPatient(write)) write.settle(refusal());
+    waiting = waiting.concat(locked.filter(isPatient)); // at the end: a thousand of them would hold up the rest
   }
 
   return { add, isIdle: () => isIdle };

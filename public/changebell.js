@@ -136,7 +136,7 @@ export class ChangeStream extends EventTarget {
     if (isStored && this.#isRepeat(id)) return void this.repeats++;
     this.lastEventId = id;
     if (isStored) this.#storedId = id;
-    if (type === 'stream.reset') this.#storedId = '';
+    if (type === 'stream.reset') [this.#storedId, this.#caughtUpAt] = ['', seqOf(id)];
     if (type === 'stream.ready') this.#caughtUpAt = seqOf(id) + data.behind;
     const event = isStored
       ? new MessageEvent('message', { data: frame, lastEventId: id })
@@ -144,7 +144,7 @@ export class ChangeStream extends EventTarget {
     this.dispatchEvent(Object.assign(event, { text }));
     if (connection !== this.#connection) return; // a listener closed it
     // Only who has caught up gets heartbeats; `types` may have hidden the event that we wait for.
-    const isLive = type === 'stream.reset' || type === 'stream.heartbeat' || seqOf(id) >= this.#caughtUpAt;
+    const isLive = type === 'stream.heartbeat' || seqOf(id) >= this.#caughtUpAt;
     if (isLive) this.tries = 0;
     this.#setState(isLive ? 'live' : 'catching-up');
   }

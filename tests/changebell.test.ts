@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, test } from 'node:test';
-import { WebSocket } from 'ws';
+import { WebSocket, WebSocketServer } from 'ws';
 import { ChangeStream, type Options } from '../public/changebell.js';
 import { eventually, get, post, range, type Server, seqOf, startServer } from './helpers.ts';
 
@@ -278,4 +278,25 @@ test('many at once are all told, in order', async () => {
     assert.deepEqual(seqs, range(seqs[0] ?? 0, (seqs[0] ?? 0) + 49));
     stream.close();
   }
+});
+
+test('after a reset to a log that is shorter than the last one, what comes is live', async () => {
+  const frames = [
+    [{ id: 'aaaaaa-5000', type: 'stream.ready', data: { behind: 0 } }],
+    [
+      { id: 'bbbbbb-3', type: 'stream.reset', data: { reason: 'unknown-log' } },
+      { id: 'bbbbbb-4', type: 'notification', data: { message: 'short' } },
+    ],
+  ];
+  const replaced = new WebSocketServer({ port: 0, host: '127.0.0.1' });
+  replaced.on('connection', (socket) => {
+    for (const frame of frames.shift() ?? []) socket.send(JSON.stringify(frame));
+    if (frames.length > 0) socket.close();
+  });
+  await once(replaced, 'listening');
+  const { stream, states, heard } = follow(`ws://127.0.0.1:${(replaced.address() as AddressInfo).port}/ws`);
+  await heard('short');
+  assert.equal(states.includes('catching-up'), false, states.join());
+  stream.close();
+  replaced.close();
 });
