@@ -14,11 +14,11 @@ const MAX_FILTERS = 64; // kept for each chunk: ten thousand clients may have te
 
 /**
  * The events after a cursor up to `end`, as bytes for each transport and filter that asked for them. One that
- * ended at the head is read anew once the log has grown: who resumes there wants more than one event a write.
+ * ended at the head is thrown away when the log grows: else a client that resumes there would get it in small pieces.
  */
 export type Chunk = {
   end: number;
-  isFull: boolean;
+  endsBelowHead: boolean;
   events: StoredEvent[];
   size: number;
   frames: Map<string, Buffer>;
@@ -49,7 +49,7 @@ export function createChunks(store: Store) {
     /** The chunk after a cursor; undefined if it must be read first. */
     find(cursor: number, head: number): Chunk | undefined {
       const chunk = chunks.get(cursor);
-      return chunk && (chunk.isFull || chunk.end === head) ? chunk : undefined;
+      return chunk && (chunk.endsBelowHead || chunk.end === head) ? chunk : undefined;
     },
 
     /** Reads the chunk after a cursor; undefined if the log is no longer kept there. */
@@ -59,9 +59,9 @@ export function createChunks(store: Store) {
       const { pruned, upTo, events } = await store.readEvents(cursor, wanted, CHUNK_EVENTS, CHUNK_BYTES);
       if (cursor < pruned) return undefined;
       const size = events.reduce((sum, event) => sum + event.data.length + EVENT_OVERHEAD_BYTES, 0);
-      const chunk = { end: upTo, isFull: upTo < head, events, size, frames: new Map() };
+      const chunk = { end: upTo, endsBelowHead: upTo < head, events, size, frames: new Map() };
       if (tailsEnd !== head) dropTails(head);
-      if (!chunk.isFull) tails.push(cursor);
+      if (!chunk.endsBelowHead) tails.push(cursor);
       drop(cursor);
       chunks.set(cursor, chunk);
       cached += size;

@@ -32,7 +32,7 @@ export function openSqliteStore(config: Pick<Config, 'databaseUrl' | 'eventReten
   const wakes: (() => void)[] = [];
   let commits = 0;
 
-  /** A transaction of its own, or within one, which is where every write runs, a savepoint. */
+  /** In a transaction; within one that is open already, as for every write, in a savepoint. */
   const together = db.transaction((run: () => unknown) => run()) as <T>(run: () => T) => T;
 
   // --- writing
@@ -238,7 +238,7 @@ function readStretch(
   for (let more = true; more; ) {
     const rows = events.all(from, upTo, Math.min(READ_STEP, limit - stretch.length)) as StoredEvent[];
     for (const row of rows) {
-      bytes += row.data.length;
+      bytes += Buffer.byteLength(row.data);
       if (bytes > maxBytes && stretch.length > 0) return { events: stretch, upTo: from };
       stretch.push(onOneLine(row));
       from = row.seq;
