@@ -200,7 +200,7 @@ test(
 
     for (const data of [null, 7, 'text', [1, [2]], { name: 'no customer' }])
       await post(at('/api/events'), { type: 'customer.odd', data });
-    await page.getByText('customer.odd: {"name":"no customer"}').waitFor();
+    await log.getByText('customer.odd: {"name":"no customer"}').waitFor();
     await field(page, 'Type').selectOption('customer.odd');
     assert.deepEqual(
       await eventually(
