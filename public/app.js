@@ -2,13 +2,13 @@
 // `changebell.js`, the client library, knows nothing of this page.
 import { listen } from './connection.js';
 import * as customers from './customers.js';
+import './lab.js';
 import * as log from './log.js';
 import './positions.js';
+import './server-view.js';
 import * as statusBar from './status-bar.js';
 
-const isPresenting = new URLSearchParams(location.search).has('present');
-document.documentElement.classList.toggle('present', isPresenting);
-if (!isPresenting) Promise.all([import('./server-view.js'), import('./lab.js')]);
+document.documentElement.classList.toggle('present', new URLSearchParams(location.search).has('present'));
 
 listen({
   onEntry(entry) {

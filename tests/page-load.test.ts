@@ -205,6 +205,24 @@ test('of 10,000 customers the newest 100 stand in the table, and it says so', ne
   assert.equal(await page.locator('#customers tr').count(), 100);
 });
 
+test('before its scripts are there no input is lost, and live means usable', needsChromium, async () => {
+  const { page } = await openPage('about:blank', { state: '' });
+  const held: (() => void)[] = [];
+  await page.route('**/fan-out.js', (route) => held.push(() => route.continue()));
+  await page.goto(server.url, { waitUntil: 'commit' });
+  await field(page, 'Name').fill('Early bird');
+  await button(page, 'Add customer').click();
+  assert.equal(page.url(), `${server.url}/`);
+  assert.equal(await field(page, 'Name').inputValue(), 'Early bird');
+  await eventually(() => held.length, Boolean, 'the last script is asked for');
+  await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(resolve)));
+  assert.equal(await page.locator('#state').getAttribute('data-state'), 'connecting');
+  for (const release of held) release();
+  await inState(page, 'live');
+  await button(page, 'Add client').click();
+  await page.locator('#lanes').getByText('Live at').waitFor();
+});
+
 test(
   'more clients in the page: one is cut, the other goes on, over either transport',
   needsChromium,

@@ -323,7 +323,12 @@ describe('PostgreSQL', { skip: skipWithout(INITDB, 'postgresql') }, () => {
     assert.equal((await get(`${server.url}/api/customers`)).status, 200);
     assert.equal(client.socket.readyState, client.socket.OPEN);
     await heal();
-    assert.deepEqual(await keep(['after']), []);
+    // PostgreSQL reads its settings anew between two statements, each session in its own time.
+    await eventually(
+      () => keep(['after']),
+      ({ length }) => length === 0,
+      'writes go on',
+    );
     await assertWhole(client, server, made, from);
     const created = client.events().filter(({ type }) => type === 'customer.created');
     assert.equal(created.length, made.length, 'nothing half-written');
