@@ -90,11 +90,12 @@ test(
 
 test('silent, for as long as one may look at it', needsChromium, async () => {
   const calm = await startServer({ HEARTBEAT_SECONDS: '60' });
-  const { page } = await openPage(calm.url);
+  const other = await connect(calm.wsUrl);
+  await other.until(({ type }) => type === 'stream.heartbeat');
+  const { page } = await openPage('about:blank', { state: '' });
   await page.clock.install();
-  await page.reload();
-  await inState(page, 'live');
-  await region(page, 'Connection').getByText('Clients on the server').waitFor();
+  await page.goto(calm.url);
+  await page.locator('#clients').getByText('2').waitFor(); // that heartbeat was the last one for a minute
   await page.clock.fastForward(90_000);
   await inState(page, 'silent');
   await assertGoodToLookAt(page, 'silent');
