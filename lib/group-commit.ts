@@ -12,9 +12,9 @@ export type Write<Change> = {
   settle: (failure?: unknown) => void;
   /** Set by the batch if this write alone failed. */
   failure?: unknown;
-  /** When it came. */
-  since?: number;
 };
+
+type Waiting<Change> = Write<Change> & { since: number };
 
 /**
  * @param commitBatch runs the writes in one transaction and returns once they are durable; it returns those
@@ -26,12 +26,11 @@ export function createGroupCommit<Change>(
   commitBatch: (writes: Write<Change>[]) => Write<Change>[] | Promise<Write<Change>[]>,
   refusal: () => unknown,
 ) {
-  let waiting: Write<Change>[] = [];
+  let waiting: Waiting<Change>[] = [];
   let isIdle = true;
 
   function add(write: Write<Change>): void {
-    write.since = performance.now();
-    waiting.push(write);
+    waiting.push(Object.assign(write, { since: performance.now() }));
     if (isIdle) flushSoon();
     isIdle = false;
   }
@@ -50,16 +49,16 @@ export function createGroupCommit<Change>(
     } catch (error) {
       for (const write of batch) write.settle(error);
     }
-    if (locked.size > 0) putBack([...locked]);
+    if (locked.size > 0) putBack(batch.filter((write) => locked.has(write)));
     isIdle = waiting.length === 0;
     if (isIdle) return;
     if (locked.size > 0) setTimeout(flush, RETRY_MS);
     else flushSoon();
   }
 
-  function putBack(locked: Write<Change>[]): void {
+  function putBack(locked: Waiting<Change>[]): void {
     const oldest = performance.now() - PATIENCE_MS;
-    const isPatient = ({ since = oldest }: Write<Change>) => since > oldest;
+    const isPatient = (write: Waiting<Change>) => write.since > oldest;
     for (const write of locked) if (!isPatient(write)) write.settle(refusal());
     waiting = waiting.concat(locked.filter(isPatient)); // at the end: a thousand of them would hold up the rest
   }

@@ -9,6 +9,35 @@ const PING_BYTES = 64 * 1024; // behind so many bytes goes a ping: its answer te
 const MUCH_UNREAD_BYTES = 16 * 1024;
 const COUNT_INTERVAL_MS = 1000;
 
+/** What is known of a client's side. Bytes are counted from the beginning of the stream. */
+export type Liveness = {
+  isHeartbeatDue: boolean;
+  /** Heartbeats since it was heard last. */
+  silentBeats: number;
+  /** Heartbeats since it took a byte, while it lags. */
+  stuckBeats: number;
+  /** Handed to its socket, */
+  sentBytes: number;
+  /** of these before its last ping, */
+  pingedBytes: number;
+  /** read, as its pongs tell, */
+  readBytes: number;
+  /** and taken by its side, as the socket tells. */
+  takenBytes: number;
+};
+
+export function newLiveness(): Liveness {
+  return {
+    isHeartbeatDue: false,
+    silentBeats: 0,
+    stuckBeats: 0,
+    sentBytes: 0,
+    pingedBytes: 0,
+    readBytes: 0,
+    takenBytes: 0,
+  };
+}
+
 /** What the hub lends: its frames, its way to a client, and where the log stands. */
 type Hub = {
   control: (client: Client, type: string, data: object) => Buffer;
@@ -32,44 +61,46 @@ export function createHeartbeats(clients: ReadonlySet<Client>, intervalMs: numbe
   function beat(): void {
     frames.clear();
     for (const client of clients) {
-      client.isHeartbeatDue = true;
+      client.liveness.isHeartbeatDue = true;
       hub.enqueue(client);
     }
   }
 
   function findDead(client: Client): void {
-    const { stream } = client;
+    const { stream, liveness } = client;
     if (client.isMuted) return;
     if (client.isLagging) return findStuck(client);
     if (stream.out.writableLength > 0) return hub.waitForDrain(client); // from now on it is watched
     if (!stream.transport.ping || client.cursor < hub.position()) return;
-    if (client.silentBeats >= (isReading(client) ? PATIENCE_BEATS : SILENT_BEATS)) stream.destroy();
-    client.silentBeats += 1;
+    if (liveness.silentBeats >= (isReading(liveness) ? PATIENCE_BEATS : SILENT_BEATS)) stream.destroy();
+    liveness.silentBeats += 1;
   }
 
   /** It may send us what it likes: who takes no byte for so long is cut off. */
-  function findStuck(client: Client): void {
-    const taken = client.sentBytes - client.stream.unsentBytes();
-    if (taken > client.takenBytes) client.stuckBeats = 0;
-    client.takenBytes = Math.max(taken, client.takenBytes);
-    if (client.stuckBeats >= PATIENCE_BEATS) client.stream.destroy();
-    client.stuckBeats += 1;
+  function findStuck({ stream, liveness }: Client): void {
+    const taken = liveness.sentBytes - stream.unsentBytes();
+    if (taken > liveness.takenBytes) liveness.stuckBeats = 0;
+    liveness.takenBytes = Math.max(taken, liveness.takenBytes);
+    if (liveness.stuckBeats >= PATIENCE_BEATS) stream.destroy();
+    liveness.stuckBeats += 1;
   }
 
   /** Kernels hold megabytes for a slow client: it can't answer a ping before it has read what stands before it. */
-  function isReading({ sentBytes, readBytes }: Client): boolean {
+  function isReading({ sentBytes, readBytes }: Liveness): boolean {
     return sentBytes - readBytes > MUCH_UNREAD_BYTES;
   }
 
   /** Its payload is how many bytes stand before it; a pong brings it back. */
-  function pingOf(client: Client): Buffer | undefined {
-    client.pingedBytes = client.sentBytes;
-    return client.stream.transport.ping?.(String(client.sentBytes));
+  function pingOf({ stream, liveness }: Client): Buffer | undefined {
+    liveness.pingedBytes = liveness.sentBytes;
+    return stream.transport.ping?.(String(liveness.sentBytes));
   }
 
   return {
-    send(client: Client): void {
-      client.isHeartbeatDue = false;
+    /** To a client that has caught up. */
+    sendIfDue(client: Client): void {
+      if (!client.liveness.isHeartbeatDue) return;
+      client.liveness.isHeartbeatDue = false;
       const key = `${client.stream.transport.name} ${client.cursor} ${clients.size}`;
       const frame = frames.get(key) ?? hub.control(client, 'stream.heartbeat', { clients: clients.size });
       frames.set(key, frame);
@@ -79,16 +110,23 @@ export function createHeartbeats(clients: ReadonlySet<Client>, intervalMs: numbe
 
     /** Asks a client that gets much, again and again, whether it has read it. */
     follow(client: Client): void {
-      if (client.sentBytes - client.pingedBytes < PING_BYTES) return;
+      const { sentBytes, pingedBytes } = client.liveness;
+      if (sentBytes - pingedBytes < PING_BYTES) return;
       const ping = pingOf(client);
       if (ping) hub.send(client, ping);
     },
 
     /** A sign of life, perhaps a pong. */
-    heard(client: Client, pong = ''): void {
-      client.silentBeats = 0;
+    heard({ liveness }: Client, pong = ''): void {
+      liveness.silentBeats = 0;
       const bytes = Number(pong);
-      if (bytes > client.readBytes && bytes <= client.sentBytes) client.readBytes = bytes;
+      if (bytes > liveness.readBytes && bytes <= liveness.sentBytes) liveness.readBytes = bytes;
+    },
+
+    /** It lagged, and has taken all that waited for it. */
+    drained({ liveness }: Client): void {
+      liveness.silentBeats = 0;
+      liveness.stuckBeats = 0;
     },
 
     /** Tells everyone how many clients there are, at most once a second. */

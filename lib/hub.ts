@@ -5,7 +5,7 @@ import type { Writable } from 'node:stream';
 import { type Chunk, createChunks } from './chunks.ts';
 import { type Cursor, eventId, type TypeFilter } from './event.ts';
 import type { Transport } from './frames.ts';
-import { createHeartbeats } from './heartbeats.ts';
+import { createHeartbeats, type Liveness, newLiveness } from './heartbeats.ts';
 import type { Store } from './store.ts';
 
 const HIGH_WATER_BYTES = 256 * 1024; // unsent bytes above which a client lags: not pushed to until it drains
@@ -39,19 +39,8 @@ export type Client = {
   isQueued: boolean;
   isLagging: boolean;
   isMuted: boolean;
-  isHeartbeatDue: boolean;
-  /** Heartbeats since it was heard last. */
-  silentBeats: number;
-  /** Heartbeats since it took a byte, while it lags. */
-  stuckBeats: number;
-  /** How many bytes were handed to its socket, */
-  sentBytes: number;
-  /** of these before its last ping, */
-  pingedBytes: number;
-  /** read, as its pongs tell, */
-  readBytes: number;
-  /** and taken by its side, as the socket tells. */
-  takenBytes: number;
+  /** For `heartbeats.ts`. */
+  readonly liveness: Liveness;
 };
 
 /** Where a stream begins; `reset` says why a cursor can't be continued. */
@@ -96,13 +85,7 @@ export function createHub(store: Store, config: { heartbeatMs: number; maxClient
       isQueued: false,
       isLagging: false,
       isMuted: false,
-      isHeartbeatDue: false,
-      silentBeats: 0,
-      stuckBeats: 0,
-      sentBytes: 0,
-      pingedBytes: 0,
-      readBytes: 0,
-      takenBytes: 0,
+      liveness: newLiveness(),
     };
     clients.add(client);
     if (start.reset) reset(client, start.reset);
@@ -187,7 +170,7 @@ export function createHub(store: Store, config: { heartbeatMs: number; maxClient
     }
     if (client.cursor < head)
       enqueue(client); // again, after the others
-    else if (client.isHeartbeatDue) heartbeats.send(client);
+    else heartbeats.sendIfDue(client);
     return undefined;
   }
 
@@ -216,7 +199,7 @@ export function createHub(store: Store, config: { heartbeatMs: number; maxClient
   function send(client: Client, bytes: Buffer): void {
     const { out } = client.stream;
     out.write(bytes);
-    client.sentBytes += bytes.length;
+    client.liveness.sentBytes += bytes.length;
     if (out.writableLength > HIGH_WATER_BYTES) waitForDrain(client);
   }
 
@@ -224,10 +207,9 @@ export function createHub(store: Store, config: { heartbeatMs: number; maxClient
   function waitForDrain(client: Client): void {
     if (client.isLagging) return;
     client.isLagging = true;
-    client.stuckBeats = 0;
     client.stream.out.write(NOTHING, () => {
       client.isLagging = false;
-      client.silentBeats = 0;
+      heartbeats.drained(client);
       if (clients.has(client)) enqueue(client);
     });
   }
@@ -278,7 +260,7 @@ export function createHub(store: Store, config: { heartbeatMs: number; maxClient
       client.isMuted = true;
       const unmute = () => {
         client.isMuted = false;
-        client.silentBeats = 0;
+        heartbeats.heard(client); // nobody asked it meanwhile
         enqueue(client);
       };
       setTimeout(unmute, seconds * 1000).unref();
