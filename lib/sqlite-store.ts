@@ -2,13 +2,15 @@
 // which a bad one fails alone. The triggers of `sqlite-schema.sql` write the events. Reading never waits
 // for writing (WAL).
 import { statSync } from 'node:fs';
-import Database from 'better-sqlite3';
+import type Database from 'better-sqlite3';
 import type { Config } from './config.ts';
 import { type CustomerFields, type EtagList, etagOf, matchesStrongly } from './customer.ts';
 import { type NewEvent, onOneLine, type StoredEvent, toCloudEvent } from './event.ts';
 import { createGroupCommit, type Write } from './group-commit.ts';
-import { Problem, unavailable } from './problem.ts';
-import { cannotBeOpened, hasOurCustomers, openSqliteFile } from './sqlite-file.ts';
+import { unavailable } from './problem.ts';
+import { isBusy, toProblem } from './sqlite.ts';
+import { openSqliteFile } from './sqlite-file.ts';
+import { prepareStatements } from './sqlite-statements.ts';
 import {
   type Created,
   type Idempotency,
@@ -28,7 +30,7 @@ export function openSqliteStore(config: Pick<Config, 'databaseUrl' | 'eventReten
   const path = config.databaseUrl;
   const db = openSqliteFile(path, config.watch);
   const inode = path === ':memory:' ? 0 : statSync(path).ino;
-  const { log, sql, hasCustomers } = readTables(db, path);
+  const { log, hasCustomers, sql } = prepareStatements(db, path);
   const wakes: (() => void)[] = [];
   let commits = 0;
 
@@ -246,65 +248,4 @@ function readStretch(
     more = rows.length === READ_STEP && stretch.length < limit;
   }
   return { events: stretch, upTo: stretch.length < limit ? upTo : from };
-}
-
-/** @throws {StartError} if there are tables with the names of ours, and not with our columns */
-function readTables(db: Database.Database, path: string) {
-  try {
-    const log = db.prepare('SELECT name FROM changebell_log').pluck().get() as string;
-    const hasCustomers = hasOurCustomers(db);
-    return { log, hasCustomers, sql: prepareStatements(db, hasCustomers) };
-  } catch (error) {
-    db.close();
-    throw cannotBeOpened(path, error);
-  }
-}
-
-function prepareStatements(db: Database.Database, hasCustomers: boolean) {
-  // Where the customers are another program's, nobody asks for ours: the routes are off.
-  const ours = (text: string) => db.prepare(hasCustomers ? text : 'SELECT NULL');
-  const column = 'seq, type, source, time, data';
-  return {
-    begin: db.prepare('BEGIN IMMEDIATE'),
-    commit: db.prepare('COMMIT'),
-    rollback: db.prepare('ROLLBACK'),
-    dataVersion: db.prepare('PRAGMA data_version').pluck(),
-    position: db.prepare(
-      "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'changebell_events'), 0) AS head, pruned FROM changebell_log",
-    ),
-    events: db.prepare(
-      `SELECT ${column} FROM changebell_events WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?`,
-    ),
-    event: db.prepare(`SELECT ${column} FROM changebell_events WHERE seq = ?`),
-    insertEvent: db.prepare('INSERT INTO changebell_events (type, source, data) VALUES (?, ?, ?)'),
-    prune: db.prepare('DELETE FROM changebell_events WHERE seq <= ?'),
-    customer: ours('SELECT json FROM changebell_customers WHERE id = ?').pluck(),
-    customers: ours('SELECT id, json FROM changebell_customers WHERE id > ? ORDER BY id LIMIT ?'),
-    insertCustomer: ours('INSERT INTO customers (name, email) VALUES (?, ?)'),
-    updateCustomer: ours('UPDATE customers SET name = ?, email = ? WHERE id = ?'),
-    deleteCustomer: ours('DELETE FROM customers WHERE id = ?'),
-    findKey: db.prepare('SELECT request, answer FROM changebell_idempotency WHERE key = ?'),
-    addKey: db.prepare('INSERT INTO changebell_idempotency (key, request, answer) VALUES (?, ?, ?)'),
-    dropOldKeys: db.prepare(
-      `DELETE FROM changebell_idempotency WHERE key IN (SELECT key FROM changebell_idempotency
-       WHERE created_at < CAST(strftime('%s', 'now') AS INTEGER) - ? ORDER BY created_at LIMIT 2)`,
-    ),
-  };
-}
-
-function isBusy(error: unknown): boolean {
-  return error instanceof Database.SqliteError && /^SQLITE_(BUSY|LOCKED)/.test(error.code);
-}
-
-/** What the caller may know of a database error; anything else is our bug and stays as it is. */
-function toProblem(error: unknown): unknown {
-  if (!(error instanceof Database.SqliteError)) return error;
-  if (error.code.startsWith('SQLITE_CONSTRAINT')) {
-    console.error(`A rule of the database refused a write: ${error.message}`);
-    return new Problem(409, 'A rule of the database forbids this change.');
-  }
-  if (!/^SQLITE_(BUSY|LOCKED|FULL|IOERR|READONLY|CANTOPEN|NOTADB|CORRUPT|PERM|NOMEM)/.test(error.code))
-    return error;
-  console.error(`The database failed (${error.code}): ${error.message}`);
-  return unavailable('The database cannot be written to at the moment. Nothing was changed.');
 }
