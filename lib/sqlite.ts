@@ -1,6 +1,7 @@
-// What its errors mean to a caller, and better-sqlite3 with one precaution: no connection and no statement of ours is ever garbage collected. From
+// better-sqlite3 with one precaution: no connection and no statement of ours is ever garbage collected. From
 // Node 24.19 on, an addon of its kind ends the process when that happens (nodejs/node issue 65446). So all
 // are kept until the end: prepare what is used often once, and use no `iterate`, which makes new objects.
+// And what its errors mean to a caller.
 import Database from 'better-sqlite3';
 import { Problem, unavailable } from './problem.ts';
 
