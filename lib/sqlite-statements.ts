@@ -1,9 +1,12 @@
-// What the store asks of SQLite, prepared once, for each is run with every request. What is true of the data,
+// What the store asks of SQLite, each prepared once (`sqlite.ts` says why). What is true of the data,
 // whoever writes it, stands in `sqlite-schema.sql`.
 import type Database from 'better-sqlite3';
 import { cannotBeOpened, hasOurCustomers } from './sqlite-file.ts';
 
-/** With the log's name, and whether the customers are ours. @throws {StartError} if there are tables with the names of ours, and not with our columns */
+/**
+ * With the log's name, and whether the customers are ours.
+ * @throws {StartError} if there are tables with the names of ours, and not with our columns
+ */
 export function prepareStatements(db: Database.Database, path: string) {
   try {
     const log = db.prepare('SELECT name FROM changebell_log').pluck().get() as string;
