@@ -2,9 +2,9 @@
 // those who were away. This file only puts the parts together; begin with `lib/app.ts`.
 import { startApp } from './lib/app.ts';
 import { isLoopback, isPostgresUrl, readConfig, StartError } from './lib/config.ts';
-import { describeUrls, listen } from './lib/listen.ts';
-import { openPostgresStore } from './lib/postgres-store.ts';
-import { openSqliteStore } from './lib/sqlite-store.ts';
+import { describeUrls, listen } from './lib/http/listen.ts';
+import { openPostgresStore } from './lib/store/postgres-store.ts';
+import { openSqliteStore } from './lib/store/sqlite-store.ts';
 
 const SHUTDOWN_MS = 4800;
 

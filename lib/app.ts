@@ -3,19 +3,19 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { Server as NetServer, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { createAccess } from './access.ts';
+import { createCustomersApi } from './api/customers-api.ts';
+import { createEventsApi } from './api/events-api.ts';
+import { createHealth } from './api/health.ts';
 import type { Config } from './config.ts';
-import { createConnections } from './connections.ts';
-import { createCustomersApi } from './customers-api.ts';
-import { openEventStream, wantsEventStream } from './event-stream.ts';
-import { createEventsApi } from './events-api.ts';
-import { createHealth } from './health.ts';
-import { type Call, parseTarget, sendEmpty, sendProblem } from './http.ts';
-import { createHub } from './hub.ts';
+import { createAccess } from './http/access.ts';
+import { createConnections } from './http/connections.ts';
+import { type Call, parseTarget, sendEmpty, sendProblem } from './http/http.ts';
+import { findStaticFile, sendStaticFile } from './http/static-files.ts';
 import { Problem } from './problem.ts';
-import { findStaticFile, sendStaticFile } from './static-files.ts';
-import type { Store } from './store.ts';
-import { createWebSockets } from './websocket.ts';
+import type { Store } from './store/store.ts';
+import { openEventStream, wantsEventStream } from './stream/event-stream.ts';
+import { createHub } from './stream/hub.ts';
+import { createWebSockets } from './stream/websocket.ts';
 
 const DRAIN_MS = 3000; // requests in flight may take so long; then the streams get CLOSE_MS, all within 5 s
 const CLOSE_MS = 1500;

@@ -2,8 +2,8 @@
 // depend on the machine: the ratio to one server is what to look at.
 import { Agent, request } from 'node:http';
 import { pathToFileURL } from 'node:url';
-import { type Server, startServer } from '../helpers.ts';
-import { startCluster } from '../postgres-cluster.ts';
+import { type Server, startServer } from '../support/helpers.ts';
+import { startCluster } from '../support/postgres-cluster.ts';
 
 const SECONDS = 3;
 const ROUNDS = 3;

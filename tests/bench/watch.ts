@@ -3,10 +3,10 @@
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import Database from 'better-sqlite3';
-import { openPostgresStore } from '../../lib/postgres-store.ts';
-import { openSqliteStore } from '../../lib/sqlite-store.ts';
-import { temporaryFolder } from '../helpers.ts';
-import { startCluster } from '../postgres-cluster.ts';
+import { openPostgresStore } from '../../lib/store/postgres-store.ts';
+import { openSqliteStore } from '../../lib/store/sqlite-store.ts';
+import { temporaryFolder } from '../support/helpers.ts';
+import { startCluster } from '../support/postgres-cluster.ts';
 
 const TRANSACTIONS = 100;
 const ROWS = 100;

@@ -1,0 +1,221 @@
+// Plain HTTP on the event log: any program publishes with a POST, and reads what it missed with a GET
+// and a cursor. The same ids as on the streams, and the same answers to a cursor that is no good.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { connect, get, post, type Server, seqOf, seqsOf, startServer } from '../support/helpers.ts';
+
+let server: Server;
+let events: string;
+before(async () => {
+  server = await startServer();
+  events = `${server.url}/api/events`;
+});
+after(() => server.stop());
+
+const publish = async (body: unknown) => {
+  const answer = await post(events, body);
+  assert.equal(answer.status, 201, answer.text);
+  return answer.body;
+};
+const pointersOf = (body: { errors: { pointer: string }[] }) =>
+  body.errors.map((error) => error.pointer).sort();
+
+test('a message becomes a notification that every client gets', async () => {
+  const client = await connect(server.wsUrl);
+  const event = await publish({ message: 'Hello, all' });
+  assert.deepEqual(
+    [event.type, event.source, event.data],
+    ['notification', '/api/events', { message: 'Hello, all' }],
+  );
+  assert.equal(event.specversion, '1.0');
+  assert.match(event.id, /^[0-9a-f]{6,}-\d+$/);
+  assert.match(event.time, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+  assert.deepEqual(await client.nextEvent(), event);
+  await client.close();
+});
+
+test('type, source and data are stored as given, any JSON, and data is null when absent', async () => {
+  const event = await publish({
+    type: 'order.shipped',
+    source: '/shop/orders/7',
+    data: { deep: [1, 'ä', null] },
+  });
+  assert.deepEqual(
+    [event.type, event.source, event.data],
+    ['order.shipped', '/shop/orders/7', { deep: [1, 'ä', null] }],
+  );
+  for (const data of [0, -1.5, 'text', '', true, false, null, [], {}, { '': 0 }, '\u2028\n\r\0']) {
+    assert.deepEqual((await publish({ data })).data, data);
+  }
+  const bare = await publish({});
+  assert.deepEqual([bare.type, bare.source, bare.data], ['notification', '/api/events', null]);
+});
+
+test('every bad field of an event is named', async () => {
+  const cases: [unknown, string[]][] = [
+    [{ type: 'Upper' }, ['#/type']],
+    [{ type: '' }, ['#/type']],
+    [{ type: '1st' }, ['#/type']],
+    [{ type: 'a'.repeat(101) }, ['#/type']],
+    [{ type: 'stream.ready' }, ['#/type']],
+    [{ type: 7, source: 7 }, ['#/type', '#/source']],
+    [{ source: 'has space' }, ['#/source']],
+    [{ source: '' }, ['#/source']],
+    [{ source: `/${'a'.repeat(200)}` }, ['#/source']],
+    [{ extra: 1, more: 2 }, ['#/extra', '#/more']],
+    [{ message: '' }, ['#/message']],
+    [{ message: 'x'.repeat(1001) }, ['#/message']],
+    [{ message: 7 }, ['#/message']],
+    [{ message: 'x', type: 'a' }, ['#/type']],
+    [[], ['#']],
+  ];
+  for (const [body, pointers] of cases) {
+    const answer = await post(events, JSON.stringify(body));
+    assert.equal(answer.status, 422, JSON.stringify(body));
+    assert.deepEqual(pointersOf(answer.body), pointers.sort());
+  }
+  assert.equal((await post(events, { type: 'a'.repeat(100), source: `/${'a'.repeat(199)}` })).status, 201);
+  assert.equal((await post(events, { message: '🔔'.repeat(1000) })).status, 201);
+});
+
+test('data nested 64 deep is stored, and 65 deep is refused', async () => {
+  const nested = (depth: number) => `{"data":${'['.repeat(depth)}${']'.repeat(depth)}}`;
+  assert.equal((await post(events, nested(64))).status, 201);
+  assert.deepEqual(pointersOf((await post(events, nested(65))).body), ['#/data']);
+  assert.equal((await post(events, nested(20_000))).status, 422);
+});
+
+test('a number that JavaScript cannot hold is refused instead of becoming null', async () => {
+  for (const data of ['1e400', '{"deep":[-1e999]}']) {
+    assert.deepEqual(pointersOf((await post(events, `{"data":${data}}`)).body), ['#/data']);
+  }
+});
+
+test('a repeat with the same Idempotency-Key is answered with the same event', async () => {
+  const key = { 'Idempotency-Key': 'ring-1' };
+  const first = await post(events, { message: 'once' }, key);
+  const again = await post(events, { message: 'once' }, key);
+  assert.deepEqual([again.status, again.body], [201, first.body]);
+  assert.equal(again.headers.get('idempotency-replayed'), 'true');
+});
+
+test('catching up is strictly after the cursor, oldest first, each event once', async () => {
+  const start = await publish({ data: 'start' });
+  for (let i = 1; i <= 5; i++) await publish({ data: i });
+  const first = (await get(`${events}?lastEventId=${start.id}&limit=3`)).body;
+  assert.deepEqual(
+    first.events.map((event: { data: number }) => event.data),
+    [1, 2, 3],
+  );
+  assert.equal(first.more, true);
+  assert.equal(first.lastEventId, first.events[2].id);
+  const second = (await get(`${events}?lastEventId=${first.lastEventId}`)).body;
+  assert.deepEqual(
+    second.events.map((event: { data: number }) => event.data),
+    [4, 5],
+  );
+  assert.equal(second.more, false);
+  const third = (await get(`${events}?lastEventId=${second.lastEventId}`)).body;
+  assert.deepEqual(third, { events: [], lastEventId: second.lastEventId, more: false });
+});
+
+test('more is false when a full page is the last one', async () => {
+  const start = await publish({});
+  await publish({});
+  const answer = (await get(`${events}?lastEventId=${start.id}&limit=1`)).body;
+  assert.deepEqual([answer.events.length, answer.more], [1, false]);
+});
+
+test('without a cursor reading begins at the oldest event, and sequence has no gaps', async () => {
+  const answer = (await get(`${events}?limit=1000`)).body;
+  assert.equal(seqOf(answer.events[0].id), 1);
+  assert.deepEqual(
+    seqsOf(answer.events),
+    answer.events.map((_: unknown, index: number) => index + 1),
+  );
+});
+
+test('types hides the others, but lastEventId is the position up to which was read', async () => {
+  const start = await publish({});
+  const shipped = await publish({ type: 'order.shipped' });
+  const exact = await publish({ type: 'order' });
+  await publish({ type: 'orders.shipped' });
+  const last = await publish({ type: 'other' });
+  const url = (types: string) => `${events}?lastEventId=${start.id}&types=${encodeURIComponent(types)}`;
+  const prefix = (await get(url('order.*'))).body;
+  assert.deepEqual(prefix.events, [shipped]);
+  assert.equal(prefix.lastEventId, last.id);
+  const both = (await get(url('order.*,order'))).body;
+  assert.deepEqual(both.events, [shipped, exact]);
+  const none = (await get(url('nothing.here'))).body;
+  assert.deepEqual(none, { events: [], lastEventId: last.id, more: false });
+});
+
+test('a filtered walk by limit and lastEventId meets every event of that type', async () => {
+  const start = await publish({});
+  for (let i = 0; i < 30; i++) await publish({ type: i % 7 === 0 ? 'rare' : 'common', data: i });
+  const found: number[] = [];
+  let page = { lastEventId: start.id, more: true, events: [] as { data: number }[] };
+  for (let round = 0; page.more && round < 100; round++) {
+    page = (await get(`${events}?lastEventId=${page.lastEventId}&types=rare&limit=2`)).body;
+    found.push(...page.events.map((event) => event.data));
+  }
+  assert.deepEqual(found, [0, 7, 14, 21, 28]);
+});
+
+test('a malformed cursor, limit or type filter is a 400 with a problem', async () => {
+  const queries = [
+    'lastEventId=x',
+    'lastEventId=',
+    'lastEventId=abc-1',
+    'limit=0',
+    'limit=1001',
+    'limit=ten',
+    'types=',
+    'types=*',
+    'types=a,,b',
+  ];
+  for (const query of queries) {
+    const answer = await get(`${events}?${query}`);
+    assert.equal(answer.status, 400, query);
+    assert.match(answer.headers.get('content-type')!, /^application\/problem\+json/);
+  }
+});
+
+test('a cursor of another log, or ahead of this one, is 410 with the reason and the newest id', async () => {
+  const { id } = await publish({});
+  const log = id.slice(0, id.lastIndexOf('-'));
+  for (const [cursor, reason] of [
+    ['abcdef012345-1', 'unknown-log'],
+    [`${log}-${seqOf(id) + 1000}`, 'ahead'],
+  ]) {
+    const answer = await get(`${events}?lastEventId=${cursor}`);
+    assert.equal(answer.status, 410);
+    assert.match(answer.headers.get('content-type')!, /^application\/problem\+json/);
+    assert.deepEqual([answer.body.reason, answer.body.lastEventId], [reason, id]);
+  }
+});
+
+test('a cursor older than what EVENT_RETENTION keeps is 410 expired; the oldest kept can be continued', async () => {
+  const small = await startServer({ EVENT_RETENTION: '20' });
+  const url = `${small.url}/api/events`;
+  const first = (await post(url, { data: 0 })).body;
+  for (let i = 1; i < 200; i++) await post(url, { data: i });
+  const answer = await get(`${url}?lastEventId=${first.id}`);
+  assert.deepEqual([answer.status, answer.body.reason], [410, 'expired']);
+  const kept = (await get(`${url}?limit=1000`)).body;
+  assert.equal(kept.events.at(-1).data, 199);
+  assert.ok(kept.events.length >= 20 && kept.events.length < 200, String(kept.events.length));
+  const oldest = kept.events[0];
+  const log = oldest.id.slice(0, oldest.id.lastIndexOf('-'));
+  const atEdge = await get(`${url}?limit=1&lastEventId=${log}-${seqOf(oldest.id) - 1}`);
+  assert.deepEqual([atEdge.status, atEdge.body.events[0]], [200, oldest]);
+  const reset = await connect(small.wsUrl, { query: { lastEventId: first.id } });
+  const frame = await reset.next();
+  assert.deepEqual(
+    [frame.type, frame.data, frame.id],
+    ['stream.reset', { reason: 'expired' }, kept.lastEventId],
+  );
+  await reset.close();
+  await small.stop();
+});

@@ -1,0 +1,173 @@
+// Who may connect: which Host a request may name, which Origin a browser may come from, and who has to
+// bring a token. A page on the open web must neither read nor write through its visitor's browser.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import {
+  connect,
+  get,
+  openEventStream,
+  post,
+  rawRequest,
+  refusedHandshake,
+  request,
+  type Server,
+  startServer,
+} from '../support/helpers.ts';
+
+const FRIEND = 'https://shop.example';
+const FOE = 'https://evil.example';
+const TOKEN = 'correct-horse';
+let open: Server;
+let locked: Server;
+before(async () => {
+  [open, locked] = await Promise.all([
+    startServer({ ALLOWED_ORIGINS: FRIEND, ALLOWED_HOSTS: 'bell.example' }),
+    startServer({ API_TOKEN: TOKEN, ALLOWED_ORIGINS: FRIEND }),
+  ]);
+});
+after(() => Promise.all([open.stop(), locked.stop()]));
+
+test('names in ALLOWED_HOSTS may stand in Host, whatever the port, and others get 421', async () => {
+  for (const host of ['bell.example', 'bell.example:443', 'BELL.example', 'localhost']) {
+    assert.equal((await rawRequest(open.port, 'GET /api/customers', { Host: host })).status, 200, host);
+  }
+  for (const host of ['other.example', 'sub.bell.example']) {
+    const answer = await rawRequest(open.port, 'GET /api/customers', { Host: host });
+    assert.equal(answer.status, 421, host);
+    assert.match(answer.head, /application\/problem\+json/);
+  }
+});
+
+test('a WebSocket handshake with a foreign Host is refused with 421', async () => {
+  assert.equal((await refusedHandshake(open.wsUrl, { Host: 'evil.example' })).status, 421);
+});
+
+test('without an Origin, from its own, or from an allowed one, a WebSocket opens', async () => {
+  const own = open.url;
+  for (const origin of [undefined, own, own.replace('http:', 'https:'), FRIEND]) {
+    const client = await connect(open.wsUrl, { headers: origin ? { Origin: origin } : {} });
+    assert.equal((await client.next()).type, 'stream.ready');
+    await client.close();
+  }
+});
+
+test('a foreign or opaque Origin is refused for WebSocket, server-sent events and writes with 403', async () => {
+  for (const Origin of [FOE, 'null', 'http://shop.example', `${FRIEND}.evil.example`, `${FRIEND}:8443`]) {
+    const handshake = await refusedHandshake(open.wsUrl, { Origin });
+    assert.equal(handshake.status, 403, Origin);
+    assert.match(handshake.headers.get('content-type')!, /^application\/problem\+json/);
+    assert.equal((await get(`${open.url}/api/events`, { Origin, Accept: 'text/event-stream' })).status, 403);
+    assert.equal((await post(`${open.url}/api/customers`, { name: 'x' }, { Origin })).status, 403);
+    assert.equal(
+      (await request('DELETE', `${open.url}/api/customers/1`, { headers: { Origin } })).status,
+      403,
+    );
+  }
+  assert.deepEqual((await get(`${open.url}/api/customers`)).body.customers, []);
+});
+
+test('a foreign Origin may read, but gets no CORS header that would let its page see the answer', async () => {
+  const answer = await get(`${open.url}/api/customers`, { Origin: FOE });
+  assert.deepEqual([answer.status, answer.headers.get('access-control-allow-origin')], [200, null]);
+});
+
+test('an allowed Origin gets CORS headers, on refusals as well', async () => {
+  const headers = { Origin: FRIEND };
+  const answers = [
+    await get(`${open.url}/api/customers`, headers),
+    await get(`${open.url}/api/customers/999`, headers),
+    await post(`${open.url}/api/events`, { message: 'hello' }, headers),
+    await post(`${open.url}/api/customers`, {}, headers),
+  ];
+  assert.deepEqual(
+    answers.map((answer) => answer.status),
+    [200, 404, 201, 422],
+  );
+  for (const answer of answers) {
+    assert.equal(answer.headers.get('access-control-allow-origin'), FRIEND);
+    assert.match(answer.headers.get('vary')!, /\borigin\b/i);
+    for (const name of ['ETag', 'Location', 'Idempotency-Replayed', 'Retry-After']) {
+      assert.match(answer.headers.get('access-control-expose-headers')!, new RegExp(name, 'i'));
+    }
+  }
+});
+
+test('a preflight of an allowed Origin is answered with methods and headers, of a foreign one it is not', async () => {
+  const ask = (Origin: string) =>
+    request('OPTIONS', `${open.url}/api/customers/1`, {
+      headers: {
+        Origin,
+        'Access-Control-Request-Method': 'PATCH',
+        'Access-Control-Request-Headers': 'content-type,if-match',
+      },
+    });
+  const answer = await ask(FRIEND);
+  assert.equal(answer.status, 204);
+  assert.equal(answer.headers.get('access-control-allow-origin'), FRIEND);
+  assert.match(answer.headers.get('access-control-allow-methods')!, /\bPATCH\b/);
+  for (const name of ['content-type', 'if-match', 'idempotency-key', 'authorization', 'last-event-id']) {
+    assert.match(answer.headers.get('access-control-allow-headers')!, new RegExp(name, 'i'));
+  }
+  assert.equal((await ask(FOE)).headers.get('access-control-allow-origin'), null);
+});
+
+test('with API_TOKEN the API, the metrics and the WebSocket want it, and 401 says how', async () => {
+  for (const path of ['/api/customers', '/api/events', '/api/customers/1', '/api/clients', '/metrics']) {
+    const answer = await get(locked.url + path);
+    assert.equal(answer.status, 401, path);
+    assert.match(answer.headers.get('www-authenticate')!, /^Bearer\b/);
+    assert.match(answer.headers.get('content-type')!, /^application\/problem\+json/);
+  }
+  assert.equal((await post(`${locked.url}/api/customers`, { name: 'x' })).status, 401);
+  assert.equal((await refusedHandshake(locked.wsUrl)).status, 401);
+});
+
+test('a wrong token is a 401: longer, shorter, another case, another scheme', async () => {
+  for (const value of [
+    `Bearer ${TOKEN}x`,
+    'Bearer correct',
+    `Bearer ${TOKEN.toUpperCase()}`,
+    `Basic ${TOKEN}`,
+    TOKEN,
+    'Bearer',
+    'Bearer ',
+  ]) {
+    assert.equal((await get(`${locked.url}/api/customers`, { Authorization: value })).status, 401, value);
+    assert.equal((await refusedHandshake(locked.wsUrl, { Authorization: value })).status, 401, value);
+  }
+});
+
+test('the right token opens everything', async () => {
+  const headers = { Authorization: `Bearer ${TOKEN}` };
+  assert.equal((await get(`${locked.url}/api/customers`, headers)).status, 200);
+  assert.equal((await get(`${locked.url}/metrics`, headers)).status, 200);
+  assert.equal((await get(`${locked.url}/api/customers`, { Authorization: `bearer ${TOKEN}` })).status, 200);
+  const client = await connect(locked.wsUrl, { headers });
+  assert.equal((await client.next()).type, 'stream.ready');
+  await client.close();
+});
+
+test('access_token in the query counts on streams only', async () => {
+  const client = await connect(locked.wsUrl, { query: { access_token: TOKEN } });
+  assert.equal((await client.next()).type, 'stream.ready');
+  await client.close();
+  const stream = await openEventStream(`${locked.url}/api/events?access_token=${TOKEN}`);
+  assert.equal((await stream.next()).type, 'stream.ready');
+  stream.close();
+  assert.equal((await get(`${locked.url}/api/events?access_token=${TOKEN}`)).status, 401);
+  assert.equal((await get(`${locked.url}/api/customers?access_token=${TOKEN}`)).status, 401);
+  assert.equal((await get(`${locked.url}/metrics?access_token=${TOKEN}`)).status, 401);
+  assert.equal((await refusedHandshake(`${locked.wsUrl}?access_token=wrong`)).status, 401);
+});
+
+test('preflights, /healthz and the page stay open without a token', async () => {
+  const headers = {
+    Origin: FRIEND,
+    'Access-Control-Request-Method': 'POST',
+    'Access-Control-Request-Headers': 'authorization',
+  };
+  const preflight = await request('OPTIONS', `${locked.url}/api/customers`, { headers });
+  assert.deepEqual([preflight.status, preflight.headers.get('access-control-allow-origin')], [204, FRIEND]);
+  assert.equal((await get(`${locked.url}/healthz`)).status, 200);
+  assert.equal((await get(`${locked.url}/`)).status, 200);
+});

@@ -1,0 +1,100 @@
+// HTTP by hand, as no well-behaved client would send it: what one connection does wrong is answered on that
+// connection, with a problem document, and nobody else notices.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { get, parseRaw, raw, type Server, startServer } from '../support/helpers.ts';
+
+let server: Server;
+before(async () => {
+  server = await startServer();
+});
+after(() => server.stop());
+
+const HOST = 'Host: localhost\r\n';
+const CLOSE = 'Connection: close\r\n';
+const UPGRADE =
+  'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n';
+const statuses = (text: string) => text.match(/HTTP\/1\.1 \d{3}/g)?.map((line) => Number(line.slice(9)));
+
+/** A POST that takes the server a turn or two: what stands behind it on the same connection must wait. */
+function createCustomer(name: string, more = ''): string {
+  const body = JSON.stringify({ name });
+  return (
+    `POST /api/customers HTTP/1.1\r\n${HOST}${more}Content-Type: application/json\r\n` +
+    `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
+  );
+}
+
+test('a refused upgrade that is pipelined behind a request waits for its answer', async () => {
+  const refused = `GET /ws HTTP/1.1\r\nHost: evil.example\r\n${UPGRADE}\r\n`;
+  assert.deepEqual(statuses(await raw(server.port, createCustomer('Ada') + refused)), [201, 421]);
+  assert.equal((await get(`${server.url}/healthz`)).status, 200);
+});
+
+test('a refused upgrade behind a refused expectation, or behind a stream, is no harm', async () => {
+  const refused = `GET /ws HTTP/1.1\r\nHost: evil.example\r\n${UPGRADE}\r\n`;
+  const expecting = `GET /x HTTP/1.1\r\n${HOST}Expect: a-miracle\r\n\r\n`;
+  const stream = `GET /api/events HTTP/1.1\r\n${HOST}Accept: text/event-stream\r\n\r\n`;
+  const texts = await Promise.all([expecting, stream].map((first) => raw(server.port, first + refused)));
+  assert.deepEqual(texts.map(statuses), [[417, 421], [200]]);
+  assert.equal((await get(`${server.url}/healthz`)).status, 200);
+});
+
+test('a stream that is opened behind a request begins after its answer', async () => {
+  const cut = Buffer.from([0x81, 0x8d, 0, 0, 0, 0, ...Buffer.from('{"lab":"cut"}')]);
+  const handshake = `GET /ws HTTP/1.1\r\n${HOST}${UPGRADE}\r\n`;
+  const text = await raw(server.port, Buffer.concat([Buffer.from(createCustomer('Ada') + handshake), cut]));
+  assert.deepEqual(statuses(text), [201, 101]);
+});
+
+test('an offer of HTTP/2, as curl and Java make it, is ignored, and the request is answered', async () => {
+  const offer = 'Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAA\r\n';
+  const last = `GET /ws HTTP/1.1\r\n${HOST}Connection: close\r\n\r\n`;
+  const posts = createCustomer('Ada') + createCustomer('Ünï', offer) + createCustomer('Bob');
+  const text = await raw(server.port, posts + last);
+  assert.deepEqual(statuses(text), [201, 201, 201, 400]);
+  assert.match(text, /Ada[\s\S]*Bob/);
+  assert.match(Buffer.from(text, 'latin1').toString(), /Ünï/);
+});
+
+test('CONNECT is refused with a problem', async () => {
+  const text = await raw(server.port, `CONNECT localhost:80 HTTP/1.1\r\n${HOST}\r\n`);
+  assert.deepEqual(statuses(text), [404]);
+  assert.match(text, /application\/problem\+json/);
+});
+
+/** All that came back, which must be one problem with this status. */
+async function assertProblem(status: number, request: string): Promise<void> {
+  const text = await raw(server.port, request);
+  const { head, body } = parseRaw(text);
+  assert.deepEqual(statuses(text), [status], request);
+  assert.match(head, /\r\nContent-Type: application\/problem\+json/i);
+  assert.match(head, /\r\nX-Content-Type-Options: nosniff/i);
+  assert.equal(JSON.parse(body).status, status);
+}
+
+test('a request has one Host header, or is a 400; only HTTP/1.0 knows none', async () => {
+  await assertProblem(400, `GET /healthz HTTP/1.1\r\n${CLOSE}\r\n`);
+  await assertProblem(400, `GET /healthz HTTP/1.1\r\n${HOST}${HOST}${CLOSE}\r\n`);
+  await assertProblem(400, `GET /healthz HTTP/1.1\r\n${HOST}Host: evil.example\r\n${CLOSE}\r\n`);
+  await assertProblem(400, `GET /ws HTTP/1.1\r\n${HOST}Host: evil.example\r\n${UPGRADE}\r\n`);
+  assert.deepEqual(statuses(await raw(server.port, 'GET /healthz HTTP/1.0\r\n\r\n')), [200]);
+});
+
+test('an absolute URL counts instead of the Host header', async () => {
+  const text = await raw(
+    server.port,
+    `GET http://localhost/healthz HTTP/1.1\r\nHost: x.example\r\n${CLOSE}\r\n`,
+  );
+  assert.deepEqual(statuses(text), [200]);
+  await assertProblem(421, `GET http://evil.example/healthz HTTP/1.1\r\n${HOST}${CLOSE}\r\n`);
+  await assertProblem(421, `GET http://localhost@evil.example/healthz HTTP/1.1\r\n${HOST}${CLOSE}\r\n`);
+});
+
+test('an expectation that cannot be met is a 417', () =>
+  assertProblem(417, `GET /healthz HTTP/1.1\r\n${HOST}Expect: a-miracle\r\n${CLOSE}\r\n`));
+
+test('nonsense behind a good request does not take its answer away', async () => {
+  const text = await raw(server.port, `${createCustomer('Ada')}nonsense\r\n\r\n`);
+  assert.deepEqual(statuses(text), [201]);
+});

@@ -1,0 +1,245 @@
+// How the program ends: in order when it is asked to, and with one line that helps when it cannot start.
+// A user's mistake is exit code 1 and never a stack trace; a file that isn't ours is left as it was.
+import assert from 'node:assert/strict';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { connect as connectTcp } from 'node:net';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { openDatabase } from '../../lib/store/sqlite.ts';
+import {
+  connect,
+  eventually,
+  get,
+  launch,
+  openEventStream,
+  parseRaw,
+  post,
+  range,
+  raw,
+  startServer,
+  temporaryFolder,
+  within,
+} from '../support/helpers.ts';
+
+/** Starts the program where it must refuse; it exits with 1 and one line on standard error, which is returned. */
+async function refusal(env: Record<string, string>): Promise<string> {
+  const { output, exited } = launch({ PORT: '0', DATABASE_URL: ':memory:', ...env });
+  const { code } = await within(exited, 'exit');
+  assert.equal(code, 1, output.stdout + output.stderr);
+  assert.match(output.stderr, /^[^\n]+\n$/, 'one line');
+  assert.doesNotMatch(output.stderr, /\n\s+at |node:internal/);
+  return output.stderr;
+}
+
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
+  test(`${signal} closes WebSockets with 1001, ends event streams, and exits with 0`, async () => {
+    const server = await startServer();
+    const [socket, stream] = [await connect(server.wsUrl), await openEventStream(`${server.url}/api/events`)];
+    await Promise.all([socket.next(), stream.next()]);
+    const startedAt = performance.now();
+    const [exit, closed] = await Promise.all([
+      server.stop(signal),
+      within(socket.closed, 'close'),
+      stream.closed,
+    ]);
+    assert.deepEqual(exit, { code: 0, signal: null });
+    assert.equal(closed.code, 1001);
+    await assert.rejects(stream.nextEvent(), /end of the response/);
+    assert.ok(performance.now() - startedAt < 5000);
+    assert.equal(server.output.stderr, '');
+  });
+}
+
+test('after SIGTERM the database is closed whole: no log beside it, and everything in it', async () => {
+  const server = await startServer();
+  const url = `${server.url}/api/customers`;
+  await Promise.all(range(1, 20).map((number) => post(url, { name: `customer ${number}` })));
+  await server.stop();
+  assert.deepEqual(readdirSync(join(server.databaseFile, '..')), ['test.db']);
+  const db = openDatabase(server.databaseFile, { readonly: true });
+  assert.equal(db.prepare('SELECT count(*) FROM customers').pluck().get(), 20);
+  db.close();
+});
+
+test('a restarted server knows at once where its log stands, and counts only what it announces itself', async () => {
+  const first = await startServer();
+  const { body: event } = await post(`${first.url}/api/events`, { message: 'before' });
+  await first.stop();
+  const second = await startServer({ DATABASE_URL: first.databaseFile });
+  assert.equal((await get(`${second.url}/healthz`)).body.lastEventId, event.id);
+  assert.match((await get(`${second.url}/metrics`)).text, /^changebell_events_total 0$/m);
+  await second.stop();
+});
+
+test('a request in flight is finished, reads are still answered, writes are 503, and connections close', async () => {
+  const server = await startServer();
+  const body = '{"name":"Ada"}';
+  const open = () => connectTcp(server.port, '127.0.0.1');
+  const post = (length: number) =>
+    `POST /api/customers HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${length}\r\n\r\n`;
+  const answers = [open(), open(), open()].map((socket) => {
+    let text = '';
+    socket
+      .on('error', () => {})
+      .on('data', (part) => {
+        text += part;
+      });
+    return { socket, closed: new Promise<string>((resolve) => socket.on('close', () => resolve(text))) };
+  });
+  const [flying, reader, writer] = answers as [(typeof answers)[0], (typeof answers)[0], (typeof answers)[0]];
+  // Half a request each, so that none of the connections is idle when the signal comes.
+  flying.socket.write(post(body.length) + body.slice(0, 5));
+  reader.socket.write('GET /healthz HTTP/1.1\r\nHost: localhost\r\n');
+  writer.socket.write('POST /api/customers HTTP/1.1\r\nHost: localhost\r\n');
+  await get(`${server.url}/healthz`); // on a later connection: what came before it has been read
+  const exit = server.stop();
+  const isRefused = () =>
+    raw(server.port, 'nonsense\r\n\r\n').then(
+      () => false,
+      () => true,
+    );
+  await eventually(isRefused, (refused) => refused, 'no new connection is accepted');
+  reader.socket.write('\r\n');
+  writer.socket.write(`Content-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
+  const [read, written] = [parseRaw(await reader.closed), parseRaw(await writer.closed)];
+  flying.socket.write(body.slice(5));
+  const flown = parseRaw(await flying.closed);
+  assert.equal(flown.status, 201, flown.head);
+  assert.equal(read.status, 503);
+  assert.match(read.body, /"draining"/);
+  assert.equal(written.status, 503);
+  for (const answer of [flown, read, written]) assert.match(answer.head, /\r\nConnection: close/i);
+  assert.deepEqual(await exit, { code: 0, signal: null });
+});
+
+test('a connection that will not end does not keep the server from ending', async () => {
+  const server = await startServer();
+  const idle = connectTcp(server.port, '127.0.0.1');
+  idle.on('error', () => {});
+  idle.write(
+    'POST /api/customers HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\nContent-Type: application/json\r\n\r\n',
+  );
+  const deaf = await connect(server.wsUrl, { options: { autoPong: false } });
+  deaf.socket.pause(); // never answers the close frame
+  const startedAt = performance.now();
+  assert.equal((await server.stop()).code, 0);
+  assert.ok(performance.now() - startedAt < 5500);
+  idle.destroy();
+  deaf.socket.terminate();
+});
+
+test('a bad setting ends the program with a line that names the variable and what was given', async () => {
+  const bad: Record<string, string[]> = {
+    PORT: ['65536', 'http', '-1', '80.5'],
+    DATABASE_URL: ['mysql://localhost/x'],
+    MAX_CLIENTS: ['0', 'many'],
+    EVENT_RETENTION: ['-5'],
+    HEARTBEAT_SECONDS: ['0', '1s'],
+    LAB: ['yes'],
+    ALLOWED_ORIGINS: ['example.com'],
+    ALLOWED_HOSTS: ['http://example.com/'],
+  };
+  const cases = Object.entries(bad).flatMap(([name, values]) =>
+    values.map((value) => [name, value] as const),
+  );
+  for (let i = 0; i < cases.length; i += 4) {
+    await Promise.all(
+      cases.slice(i, i + 4).map(async ([name, value]) => {
+        const line = await refusal({ [name]: value });
+        assert.match(line, new RegExp(`\\b${name}\\b`), line);
+        assert.ok(line.includes(value.split(':')[0]!), line);
+      }),
+    );
+  }
+});
+
+test('an empty variable counts as absent', async () => {
+  const server = await startServer({
+    HOST: '',
+    API_TOKEN: '',
+    ALLOWED_ORIGINS: '',
+    MAX_CLIENTS: '',
+    LAB: '',
+    EVENT_RETENTION: '',
+  });
+  assert.equal((await get(`${server.url}/healthz`)).body.lab, true);
+  assert.equal((await server.stop()).code, 0);
+});
+
+test('at the start it prints its name, the page, the API, the WebSocket and the database', async () => {
+  const server = await startServer();
+  const { stdout } = server.output;
+  assert.match(stdout, /Changebell/);
+  for (const url of [`${server.url}/`, `${server.url}/api`, server.wsUrl, server.databaseFile])
+    assert.ok(stdout.includes(url), url);
+  assert.equal(server.output.stderr, '');
+  await server.stop();
+});
+
+test('on all addresses without a token it warns in one line', async () => {
+  const server = await startServer({ HOST: '0.0.0.0' });
+  const { output } = server;
+  await eventually(
+    () => output.stdout + output.stderr,
+    (text) => /API_TOKEN.*\n/.test(text),
+    'a warning',
+  );
+  await server.stop();
+});
+
+test('a port in use is exit code 1 with another port to try', async () => {
+  const server = await startServer();
+  const line = await refusal({ PORT: String(server.port) });
+  assert.match(line, new RegExp(String(server.port)));
+  assert.match(line, /PORT=\d+ npx tsx server\.ts/);
+  await server.stop();
+});
+
+test('a file that is not a database is refused and left as it was', async () => {
+  const folder = temporaryFolder();
+  const file = join(folder, 'notes.txt');
+  writeFileSync(file, 'My dear diary, this is no database at all.\n'.repeat(100));
+  const before = readFileSync(file);
+  assert.match(await refusal({ DATABASE_URL: file }), /notes\.txt/);
+  assert.deepEqual(readFileSync(file), before);
+  assert.deepEqual(readdirSync(folder), ['notes.txt']);
+});
+
+test('a database of another program keeps its tables, and one with a foreign customers table is left as it was', async () => {
+  const folder = temporaryFolder();
+  const file = join(folder, 'shop.db');
+  const db = openDatabase(file);
+  db.exec(
+    "CREATE TABLE customers (id INTEGER PRIMARY KEY, full_name TEXT); INSERT INTO customers VALUES (1, 'Ada')",
+  );
+  db.close();
+  const before = readFileSync(file);
+  assert.match(await refusal({ DATABASE_URL: file }), /customers/);
+  assert.deepEqual(readFileSync(file), before);
+  assert.deepEqual(readdirSync(folder), ['shop.db']);
+});
+
+test('a database written by a newer version is refused and left as it was', async () => {
+  const server = await startServer();
+  await server.stop();
+  const db = openDatabase(server.databaseFile);
+  db.exec('UPDATE changebell_log SET version = 999');
+  db.pragma('journal_mode = DELETE');
+  db.close();
+  const before = readFileSync(server.databaseFile);
+  assert.match(await refusal({ DATABASE_URL: server.databaseFile }), /newer/);
+  assert.deepEqual(readFileSync(server.databaseFile), before);
+});
+
+test('a database that cannot be opened is exit code 1 with a line that names it', async () => {
+  const folder = temporaryFolder();
+  assert.match(await refusal({ DATABASE_URL: join(folder, 'missing', 'x.db') }), /missing/);
+  const directory = join(folder, 'directory.db');
+  mkdirSync(directory);
+  assert.match(await refusal({ DATABASE_URL: directory }), /directory\.db/);
+  chmodSync(directory, 0o755);
+});
+
+test('the password of a URL is never shown', async () => {
+  assert.doesNotMatch(await refusal({ DATABASE_URL: 'mysql://root:hunter2@localhost/x' }), /hunter2/);
+});

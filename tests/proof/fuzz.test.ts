@@ -1,0 +1,210 @@
+// Whatever bytes come in: never a 500, never a crash, never a hang, and a refusal is always a problem document.
+// Inputs are made up from what is nearly right, and from right ones that a few bytes were changed in. Nothing
+// may appear on standard error either, where the program would log a bug of its own.
+import assert from 'node:assert/strict';
+import { connect as connectTcp } from 'node:net';
+import { after, before, test } from 'node:test';
+import fc from 'fast-check';
+import { connect, get, type Server, startServer, within } from '../support/helpers.ts';
+import { clientFrame, handshake } from '../support/raw-websocket.ts';
+
+const OPTIONS = {
+  numRuns: Number(process.env.FUZZ_RUNS || 400),
+  ...(process.env.SEED ? { seed: Number(process.env.SEED) } : {}),
+};
+let server: Server;
+let log: string;
+before(async () => {
+  server = await startServer({ HEARTBEAT_SECONDS: '1', ALLOWED_ORIGINS: 'https://shop.example' });
+  const { lastEventId } = (await get(`${server.url}/healthz`)).body;
+  log = lastEventId.split('-')[0];
+});
+after(() => server.stop());
+
+/** Sends all of it, says that no more will come, and returns what was answered until the server closed. */
+async function exchange(bytes: Uint8Array): Promise<string> {
+  const answer = new Promise<string>((resolve) => {
+    let text = '';
+    const socket = connectTcp(server.port, '127.0.0.1', () => socket.end(bytes));
+    socket.setEncoding('latin1').on('data', (part) => {
+      text += part;
+    });
+    socket.on('error', () => {}).on('close', () => resolve(text));
+  });
+  return within(answer, `an end to ${JSON.stringify(Buffer.from(bytes).toString('latin1'))}`);
+}
+
+/** Answers that any client could have got: no 5xx but a refusal of work, and problems that are documents. */
+function checkAnswers(text: string): void {
+  const heads = text.match(/HTTP\/1\.1 \d{3} [\s\S]*?\r\n\r\n/g) ?? [];
+  if (text !== '') assert.ok(heads.length > 0, text);
+  for (const head of heads) {
+    const status = Number(head.slice(9, 12));
+    if (status === 100 || status === 101) continue;
+    assert.ok(status < 500, text);
+    assert.match(head, /\r\nX-Content-Type-Options: nosniff\r\n/i, text);
+    if (status >= 400) assert.match(head, /\r\nContent-Type: application\/problem\+json/i, text);
+  }
+  assert.equal(server.output.stderr, '', text);
+}
+
+const oneOf = (...values: string[]) => fc.constantFrom(...values);
+const often = <T>(right: fc.Arbitrary<T>, wrong: fc.Arbitrary<T>) =>
+  fc.oneof({ arbitrary: right, weight: 4 }, { arbitrary: wrong, weight: 1 });
+const nearly = (...values: string[]) =>
+  often(oneOf(...values), fc.string({ unit: 'grapheme-ascii', maxLength: 30 }));
+const lazily = <T>(make: () => fc.Arbitrary<T>) => fc.constant(null).chain(make);
+
+const cursors = lazily(() =>
+  fc.oneof(
+    fc.nat(30).map((seq) => `${log}-${seq}`),
+    oneOf(
+      '',
+      '-',
+      `${log}-`,
+      `${log}--1`,
+      `${log}-01`,
+      `${log}-9007199254740993`,
+      'abcdef01-3',
+      `${log}-1e3`,
+    ),
+    fc.string({ maxLength: 12 }),
+  ),
+);
+const paths = often(
+  oneOf('/api/customers', '/api/customers/1', '/api/events', '/api/events', '/ws', '/healthz', '/'),
+  oneOf(
+    '/metrics',
+    '/app.js',
+    '/api/customers/',
+    '/api/customers/01',
+    '/%2e%2e/x',
+    '/%00',
+    '/%',
+    '*',
+    '//',
+    'http://localhost/api/events',
+    'http://evil.example/',
+  ),
+);
+const parameters = fc.tuple(
+  oneOf('limit', 'after', 'lastEventId', 'types', 'access_token', '%', ''),
+  fc.oneof(cursors, nearly('0', '1', '500', '1001', '-1', '1e2', 'customer.*', '*', 'a,,b', '%zz', '%00')),
+);
+const targets = fc
+  .tuple(paths, often(fc.constant<[string, string][]>([]), fc.array(parameters, { maxLength: 3 })))
+  .map(([path, query]) => {
+    const target = query.length ? `${path}?${query.map((pair) => pair.join('=')).join('&')}` : path;
+    return encodeURI(target.toWellFormed()).replace(/%25/g, '%');
+  });
+const harmless = fc.oneof(
+  fc.tuple(oneOf('Accept'), oneOf('text/event-stream', '*/*', 'TEXT/EVENT-STREAM;q=0')),
+  fc.tuple(oneOf('Last-Event-ID'), cursors),
+  fc.tuple(oneOf('If-Match', 'If-None-Match'), nearly('*', '"a"', 'W/"a"', '"a", "b"', '"', ',', 'W/')),
+  fc.tuple(oneOf('Idempotency-Key'), nearly('a', 'b', '', 'x'.repeat(256))),
+  fc.tuple(oneOf('Origin'), nearly('https://shop.example', 'null', 'http://localhost', 'https://')),
+  fc.tuple(oneOf('Authorization'), nearly('Bearer x', 'Basic eA==')),
+);
+const harmful = fc.oneof(
+  fc.tuple(oneOf('Expect', 'Upgrade', 'Connection'), nearly('100-continue', 'websocket', 'upgrade', 'h2c')),
+  fc.tuple(oneOf('Content-Type'), nearly('text/plain', 'application/json;charset=utf-16')),
+  fc.tuple(oneOf('Transfer-Encoding', 'Content-Length', 'Host'), nearly('chunked', '0', '7', '-1', 'evil')),
+);
+const headers = often(
+  fc.constant<[string, string][]>([]),
+  fc.array(often(harmless, harmful), { maxLength: 3 }),
+);
+const anything = fc.anything({ withNullPrototype: true, withSparseArray: true });
+const fields = fc.record(
+  {
+    name: often(fc.string({ unit: 'binary', minLength: 1 }), anything),
+    email: often(oneOf('a@b', 'a', '@'), anything),
+    type: nearly('order.paid', 'stream.x', 'A', ''),
+    source: nearly('/x', 'http://x/ y', '::'),
+    data: anything,
+    message: often(fc.string({ unit: 'binary' }), anything),
+    id: anything,
+  },
+  { requiredKeys: [] },
+);
+const right = fc.oneof(
+  fc.record({ name: fc.string({ minLength: 1 }) }),
+  fc.record({ type: oneOf('order.paid'), data: fc.jsonValue() }),
+);
+const bodies = often(
+  right.map((value) => Buffer.from(toJson(value))),
+  fc.oneof(
+    fc.json().map((text) => Buffer.from(text)),
+    fields.map((value) => Buffer.from(toJson(value))),
+    fc.uint8Array({ maxLength: 200 }).map((bytes) => Buffer.from(bytes)),
+  ),
+);
+
+function toJson(value: unknown): string {
+  try {
+    return JSON.stringify(value) ?? 'null';
+  } catch {
+    return '{}'; // a BigInt
+  }
+}
+
+const requests = fc
+  .tuple(
+    often(oneOf('GET', 'POST', 'PUT', 'PATCH'), oneOf('HEAD', 'DELETE', 'OPTIONS', 'TRACE', 'CONNECT')),
+    targets,
+    headers,
+    bodies,
+  )
+  .map(([method, target, fields, body]) => {
+    const lines = fields.map(([name, value]) => `${name}: ${value}\r\n`).join('');
+    const head = `${method} ${target} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n${lines}`;
+    return Buffer.concat([Buffer.from(`${head}Content-Length: ${body.length}\r\n\r\n`, 'latin1'), body]);
+  });
+
+/** A few bytes changed, left out, doubled or put in. */
+const mutated = (bytes: fc.Arbitrary<Buffer>) =>
+  fc
+    .tuple(bytes, fc.array(fc.tuple(fc.nat(), fc.nat(255), fc.nat(3)), { minLength: 1, maxLength: 4 }))
+    .map(([original, changes]) =>
+      changes.reduce((changed, [where, byte, how]) => {
+        const at = where % (changed.length + 1);
+        const [left, right] = [changed.subarray(0, at), changed.subarray(at)];
+        if (how === 0) return Buffer.concat([left, right.subarray(1)]);
+        if (how === 1) return Buffer.concat([left, Buffer.from([byte]), right]);
+        if (how === 2) return Buffer.concat([left, Buffer.from([byte]), right.subarray(1)]);
+        return Buffer.concat([left, right.subarray(0, 20), right]);
+      }, original),
+    );
+
+test('any request, whole or damaged, alone or in a row, is answered or refused in its own words', () =>
+  fc.assert(
+    fc.asyncProperty(
+      fc.array(often(requests, mutated(requests)), { minLength: 1, maxLength: 3 }),
+      async (row) => checkAnswers(await exchange(Buffer.concat(row))),
+    ),
+    OPTIONS,
+  ));
+
+const frames = fc
+  .tuple(fc.integer({ min: 0, max: 255 }), fc.oneof(fc.json(), fc.uint8Array({ maxLength: 300 })))
+  .map(([first, payload]) => clientFrame(first, payload));
+const orders = nearly(
+  '{"lab":"cut"}',
+  '{"lab":"mute","seconds":1}',
+  '{"lab":"mute","seconds":1e99}',
+  '{"lab":[]}',
+).map((text) => clientFrame(0x81, text));
+
+test('any frames, whole or damaged, end at worst the connection that they came on', async () => {
+  const bystander = await connect(server.wsUrl);
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.oneof(frames, orders, mutated(frames)), { minLength: 1, maxLength: 6 }),
+      async (all) => checkAnswers(await exchange(Buffer.concat([Buffer.from(handshake()), ...all]))),
+    ),
+    OPTIONS,
+  );
+  assert.equal(bystander.socket.readyState, bystander.socket.OPEN);
+  await bystander.close();
+  assert.equal((await get(`${server.url}/healthz`)).status, 200);
+});

@@ -1,0 +1,96 @@
+// A browser's own WebSocket and EventSource, in headless Chromium, on a page without any code of ours: each is
+// cut off, comes back from its last id, and has every event once.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { type Browser, chromium, type Page } from 'playwright-core';
+import {
+  eventually,
+  type Frame,
+  isOwn,
+  post,
+  range,
+  type Server,
+  skipWithout,
+  startServer,
+} from '../support/helpers.ts';
+
+const CHROMIUM = '/usr/bin/chromium';
+const skip = skipWithout(CHROMIUM, 'chromium');
+const FLAGS = [
+  '--headless',
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+  '--no-first-run',
+];
+
+let server: Server;
+let browser: Browser;
+before(async () => {
+  server = await startServer();
+  if (!skip) browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
+});
+after(async () => {
+  await browser?.close();
+  await server.stop();
+});
+
+const stored = (frames: Frame[]) => frames.filter((frame) => !isOwn(frame));
+
+/** An empty page of the server's own origin, in which `frames` collects what comes. */
+async function openPage(
+  { url }: Server,
+  script: string,
+): Promise<{ page: Page; frames: () => Promise<Frame[]> }> {
+  const page = await browser.newPage();
+  await page.goto(`${url}/healthz`);
+  await page.evaluate(`frames = []; ${script}`);
+  const frames = () => page.evaluate<Frame[]>('frames');
+  await eventually(frames, (all) => all.length > 0, 'the first frame');
+  return { page, frames };
+}
+
+const WEBSOCKET = `
+  function listen(query) {
+    socket = new WebSocket('ws://' + location.host + '/ws' + query, 'cloudevents.json');
+    socket.onmessage = ({ data }) => frames.push(JSON.parse(data));
+    socket.onclose = () => listen('?lastEventId=' + frames.at(-1).id);
+  }
+  listen('');`;
+
+test("a browser's WebSocket is cut off, resumes from its last id, and has everything once", {
+  skip,
+}, async () => {
+  const { page, frames } = await openPage(server, WEBSOCKET);
+  const publish = async (data: number) => (await post(`${server.url}/api/events`, { data })).body;
+  const sent = [await publish(1)];
+  await page.evaluate(`socket.send('{"lab":"cut"}')`);
+  for (const data of range(2, 30)) sent.push(await publish(data));
+  const all = await eventually(frames, (seen) => stored(seen).length >= 30, '30 events');
+  assert.deepEqual(stored(all), sent);
+  assert.equal(all.filter((frame) => frame.type === 'stream.ready').length, 2);
+  assert.equal(await page.evaluate('socket.protocol'), 'cloudevents.json');
+  await page.close();
+});
+
+const EVENT_SOURCE = `
+  source = new EventSource('/api/events');
+  source.onmessage = ({ data, lastEventId }) => frames.push({ ...JSON.parse(data), id: lastEventId });`;
+
+test("a browser's EventSource comes back by itself after kill -9, and has everything once", {
+  skip,
+}, async () => {
+  const first = await startServer();
+  const { page, frames } = await openPage(first, EVENT_SOURCE);
+  const sent = [(await post(`${first.url}/api/events`, { data: 'before' })).body];
+  await eventually(frames, (all) => stored(all).length === 1, 'the first event');
+  await first.kill9();
+  const second = await startServer({ PORT: String(first.port), DATABASE_URL: first.databaseFile });
+  sent.push((await post(`${second.url}/api/events`, { data: 'after' })).body);
+  const all = await eventually(frames, (seen) => stored(seen).length >= 2, 'the event after the restart');
+  assert.deepEqual(stored(all), sent);
+  await page.close();
+  await second.stop();
+});

@@ -1,0 +1,70 @@
+// The same proofs for as long as you like: `npm run soak -- --minutes 30`. Crashes, clients in waves, a herd,
+// and random inputs with new seeds in every round; the first broken promise ends it, with the seed to repeat it.
+// DATABASE_URL names another database for the crashes.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { parseArgs } from 'node:util';
+import { surviveCrashes } from '../support/chaos.ts';
+import { post, ROOT, range, startServer } from '../support/helpers.ts';
+import { handlesOf, herd, MEGABYTE, memoryOf, wave } from '../support/load.ts';
+
+const { values } = parseArgs({
+  options: { minutes: { type: 'string', default: '30' }, seed: { type: 'string' } },
+});
+const end = Date.now() + Number(values.minutes) * 60_000;
+let seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31));
+
+const server = await startServer({ HEARTBEAT_SECONDS: '1' });
+let clients = 0;
+let settled: { memory: number; handles: number } | undefined;
+
+/** 5,000 clients come and go on one server that lives as long as the soak. */
+async function tide(): Promise<string> {
+  const publish = () => post(`${server.url}/api/events`, { message: 'to all of them' });
+  for (const _ of range(1, 25)) await Promise.all([wave(server, 200), publish()]);
+  clients += 5000;
+  const now = { memory: memoryOf(server), handles: handlesOf(server) };
+  settled ??= now; // the first tide fills caches
+  assert.ok(
+    now.handles <= settled.handles + 10,
+    `${now.handles} handles, ${settled.handles} after the first tide`,
+  );
+  assert.ok(now.memory <= settled.memory + 100 * MEGABYTE, `memory grew to ${now.memory} bytes`);
+  assert.equal(server.output.stderr, '');
+  return `${clients} clients so far, ${Math.round(now.memory / MEGABYTE)} MB, ${now.handles} handles`;
+}
+
+function inputs(): string {
+  const env = { ...process.env, SEED: String(seed), FUZZ_RUNS: '10000', PROPERTY_RUNS: '200' };
+  const files = ['tests/proof/fuzz.test.ts', 'tests/proof/properties.test.ts'];
+  execFileSync(process.execPath, ['--import', 'tsx', '--test', ...files], { cwd: ROOT, env });
+  return '20,000 inputs, 200 lives';
+}
+
+const parts: Record<string, () => Promise<string> | string> = {
+  crashes: async () =>
+    JSON.stringify(
+      await surviveCrashes({
+        databaseUrl: process.env.DATABASE_URL,
+        seed,
+        crashes: 8,
+        writers: 10,
+        subscribers: 20,
+      }),
+    ),
+  tide,
+  herd: async () => `2,000 clients in ${Math.round(await herd(2000))} ms`,
+  inputs,
+};
+
+for (; Date.now() < end; seed++) {
+  for (const [name, part] of Object.entries(parts)) {
+    try {
+      console.log(`${new Date().toISOString()} seed ${seed} ${name}: ${await part()}`);
+    } catch (error) {
+      console.error(`${name} failed; again with: npm run soak -- --seed ${seed}`);
+      throw error;
+    }
+  }
+}
+assert.equal((await server.stop()).code, 0);

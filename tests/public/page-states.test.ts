@@ -1,0 +1,209 @@
+// Every state that the page can be in is brought about for real, and looked at as everyone may need to:
+// by axe-core, light and dark, at 320 px, at 400 % zoom, and without motion.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import type { Page } from 'playwright-core';
+import {
+  addCustomer,
+  assertAccessible,
+  button,
+  inState,
+  lastEventId,
+  needsChromium,
+  openPage,
+  region,
+} from '../support/browser.ts';
+import { connect, eventually, get, post, type Server, startServer } from '../support/helpers.ts';
+
+const ZOOMED = { width: 320, height: 256 }; // 1280 by 1024 at 400 %
+const NARROW = { width: 320, height: 640 };
+
+let server: Server;
+before(async () => {
+  server = await startServer({ HEARTBEAT_SECONDS: '1', EVENT_RETENTION: '50' });
+});
+after(() => server.stop());
+
+/** Waits for it: between two tries the words change within milliseconds. */
+const says = (page: Page, words: RegExp) => region(page, 'Connection').getByText(words).first().waitFor();
+
+async function assertGoodToLookAt(page: Page, when: string): Promise<void> {
+  await assertAccessible(page, when);
+  await page.emulateMedia({ colorScheme: 'dark' });
+  await assertAccessible(page, `${when}, dark`, ['color-contrast']);
+  for (const size of [NARROW, ZOOMED]) {
+    await page.setViewportSize(size);
+    const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    assert.ok(overflow <= 0, `${when}: ${overflow} px too wide at ${size.width} by ${size.height}`);
+  }
+  await assertAccessible(page, `${when}, at 400 % zoom`);
+}
+
+test('live and empty: it says what to do first', needsChromium, async () => {
+  const { page } = await openPage(server.url);
+  await says(page, /Live at 0/);
+  await page.getByText('No customers yet. Add one').waitFor();
+  await assertGoodToLookAt(page, 'empty');
+});
+
+test('live and full: every region has something to show', needsChromium, async () => {
+  const { page } = await openPage(server.url);
+  const long = 'Wolfeschlegelsteinhausenbergerdorff'.repeat(5);
+  await addCustomer(page, long, `${'a'.repeat(100)}@example.com`);
+  await page.getByRole('button', { name: `Edit ${long}` }).click();
+  await addCustomer(page, '', 'wrong');
+  await page.locator('#log button').first().click();
+  await button(page, 'Add client').click();
+  await page.locator('#lanes').getByText('Live at').waitFor();
+  await region(page, "Server's view").getByText('this page').waitFor();
+  await assertGoodToLookAt(page, 'full');
+  assert.equal(await region(page, 'Notifications').getAttribute('tabindex'), '0');
+  assert.equal(await page.locator('[aria-live], [role=log]').count(), 0, 'the log is no live region');
+});
+
+test('waiting: why, in words, and a countdown with a way to end it', needsChromium, async () => {
+  const { page } = await openPage(server.url);
+  await button(page, 'Say goodbye').click();
+  await inState(page, 'waiting');
+  await says(page, /1000: the connection was closed\. Next try in [1-8] s\./);
+  await button(page, 'Retry now').click();
+  await inState(page, 'live');
+  await button(page, 'Cut the cable').click();
+  await inState(page, 'waiting');
+  await says(page, /1006: the connection was cut without a goodbye\. Next try in [1-8] s\./);
+  await assertGoodToLookAt(page, 'waiting');
+});
+
+test(
+  'silent: the socket says open, but no heartbeat comes; then it reconnects by itself',
+  needsChromium,
+  async () => {
+    const { page } = await openPage(server.url);
+    await button(page, 'Silent hole').click();
+    await inState(page, 'silent');
+    await says(page, /No heartbeat for \d+ s, though the socket says open\./);
+    await post(`${server.url}/api/events`, { message: 'in the hole' });
+    await page.getByText(/Offline \d+ s, 1 change replayed, 0 lost, 0 repeated/).waitFor();
+    await inState(page, 'live');
+  },
+);
+
+test('silent, for as long as one may look at it', needsChromium, async () => {
+  const calm = await startServer({ HEARTBEAT_SECONDS: '60' });
+  const other = await connect(calm.wsUrl);
+  await other.until(({ type }) => type === 'stream.heartbeat');
+  const { page } = await openPage('about:blank', { state: '' });
+  await page.clock.install();
+  await page.goto(calm.url);
+  await page.locator('#clients').getByText('2').waitFor(); // that heartbeat was the last one for a minute
+  await page.clock.fastForward(90_000);
+  await inState(page, 'silent');
+  await assertGoodToLookAt(page, 'silent');
+  await calm.stop();
+});
+
+test('catching up: how far it has come', needsChromium, async () => {
+  const own = await startServer();
+  const { page } = await openPage(own.url);
+  let isHeld = false;
+  // The real stream, of which no more than the first frame and five events get through.
+  await page.routeWebSocket(/\/ws/, (socket) => {
+    let passed = 0;
+    const wire = socket.connectToServer();
+    wire.onMessage((message) => {
+      passed += 1;
+      if (!isHeld || passed <= 6) socket.send(message);
+    });
+  });
+  await page.reload();
+  await inState(page, 'live');
+  await button(page, 'Say goodbye').click();
+  await inState(page, 'waiting');
+  for (let i = 0; i < 13; i += 1) await post(`${own.url}/api/events`, { message: `missed ${i}` });
+  isHeld = true;
+  await button(page, 'Retry now').click();
+  await says(page, /Catching up: 5 of 13/);
+  await assertGoodToLookAt(page, 'catching up');
+  await own.stop();
+});
+
+test('reset: the log moved on without us, and the customers are loaded afresh', needsChromium, async () => {
+  const { page } = await openPage(server.url);
+  await button(page, 'Cut the cable').click();
+  await inState(page, 'waiting');
+  const cursor = await lastEventId(page);
+  const publish = () => post(`${server.url}/api/events`, { message: 'more than are kept' });
+  await eventually(
+    async () =>
+      (await Promise.all(Array.from({ length: 60 }, publish))) &&
+      get(`${server.url}/api/events?lastEventId=${cursor}`),
+    ({ status }) => status === 410,
+    'the cursor has expired',
+  );
+  await post(`${server.url}/api/customers`, { name: 'After the log moved on' });
+  await button(page, 'Retry now').click();
+  await inState(page, 'reset');
+  await says(page, /The log moved on without us \(expired\): customers were loaded afresh/);
+  await page.getByRole('button', { name: 'Edit After the log moved on' }).waitFor();
+  await assertGoodToLookAt(page, 'reset');
+  await inState(page, 'live');
+});
+
+test('refused: the server has no place for one more; then it has', needsChromium, async () => {
+  const full = await startServer({ MAX_CLIENTS: '1' });
+  const first = await connect(full.wsUrl);
+  const { page } = await openPage(full.url, { state: 'refused' });
+  await says(page, /The server refuses: not running, full, or this page's origin isn't allowed\./);
+  await assertGoodToLookAt(page, 'refused');
+  await first.close();
+  await inState(page, 'live'); // by itself, at its next try
+  await full.stop();
+});
+
+test('connecting: which try this is', needsChromium, async () => {
+  const slow = await startServer();
+  const { page } = await openPage(slow.url);
+  await button(page, 'Cut the cable').click();
+  await inState(page, 'waiting');
+  slow.process.kill('SIGSTOP'); // accepts, and does not answer
+  await button(page, 'Retry now').click();
+  await inState(page, 'connecting');
+  await says(page, /Connecting…, try 2/);
+  await assertGoodToLookAt(page, 'connecting');
+  slow.process.kill('SIGCONT');
+  await inState(page, 'live');
+  await slow.stop();
+});
+
+test('with reduced motion nothing moves', needsChromium, async () => {
+  const animations = (page: Page) =>
+    page.evaluate(() => document.getAnimations().filter(({ playState }) => playState === 'running').length);
+  const moving = await openPage(server.url);
+  const still = await openPage(server.url, { reducedMotion: 'reduce' });
+  await Promise.all(
+    [moving, still].map(({ page }) => page.getByText('the bell rings').waitFor({ state: 'detached' })),
+  );
+  const rung = moving.page.waitForFunction(() => document.getAnimations().length > 0);
+  await post(`${server.url}/api/events`, { message: 'the bell rings' });
+  await rung;
+  await still.page.getByText('the bell rings').first().waitFor();
+  assert.equal(await animations(still.page), 0);
+  await still.page.evaluate(() => {
+    document.getElementById('state')!.dataset.state = 'connecting';
+  });
+  assert.equal(await animations(still.page), 0);
+});
+
+test('?present shows the first four regions, light, in 24 px', needsChromium, async () => {
+  const { page } = await openPage(`${server.url}/?present`, { colorScheme: 'dark' });
+  for (const name of ['Connection', 'Customers', 'Notifications', 'Positions'])
+    assert.ok(await region(page, name).isVisible(), name);
+  for (const name of ['Inspector', 'Fan-out', "Server's view", 'Failure lab'])
+    assert.equal(await region(page, name).isVisible(), false, name);
+  const { fontSize, color } = await page.evaluate(() => {
+    const style = getComputedStyle(document.body);
+    return { fontSize: style.fontSize, color: style.color };
+  });
+  assert.deepEqual({ fontSize, color }, { fontSize: '24px', color: 'rgb(20, 24, 27)' });
+  await assertAccessible(page, 'presenting');
+});

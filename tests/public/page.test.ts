@@ -1,0 +1,322 @@
+// The page as people use it, in a real browser: with the keyboard, in two tabs, through cuts and restarts.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { openDatabase } from '../../lib/store/sqlite.ts';
+import {
+  addCustomer,
+  button,
+  field,
+  inState,
+  lastEventId,
+  namesInTable,
+  needsChromium,
+  openPage,
+  region,
+  sentences,
+} from '../support/browser.ts';
+import { eventually, get, post, type Server, startServer } from '../support/helpers.ts';
+
+let server: Server;
+before(async () => {
+  server = await startServer();
+});
+after(() => server.stop());
+
+const at = (path: string) => server.url + path;
+const publish = (message: string) => post(at('/api/events'), { message });
+
+test(
+  'one adds, sees, edits and deletes a customer, is cut off and comes back, by keyboard alone',
+  needsChromium,
+  async () => {
+    const { page, faults } = await openPage(server.url);
+    const focused = () =>
+      page.evaluate(() => document.activeElement?.textContent || document.activeElement?.id || '');
+    const tabTo = async (name: string) => {
+      for (let stops = 0; stops < 60; stops += 1) {
+        await page.keyboard.press('Tab');
+        const found = await page.evaluate(() => {
+          const { activeElement: active } = document;
+          return active?.ariaLabel || active?.textContent?.trim() || active?.id;
+        });
+        if (found === name) return;
+      }
+      assert.fail(`Tab never came to ${name}`);
+    };
+
+    await tabTo('name');
+    await page.keyboard.type('Ada Lovelace');
+    await page.keyboard.press('Enter');
+    await page.getByRole('button', { name: 'Edit Ada Lovelace' }).waitFor();
+    assert.equal(await focused(), 'name', 'the form is ready for the next');
+
+    await tabTo('Edit Ada Lovelace');
+    await page.keyboard.press('Enter');
+    await page.keyboard.type('Ada King');
+    await page.keyboard.press('Enter');
+    await page.getByRole('button', { name: 'Edit Ada King' }).waitFor();
+    assert.equal(await focused(), 'Edit', 'the focus is back where the edit began');
+
+    await page.keyboard.press('Tab');
+    await page.keyboard.press('Enter');
+    await page.getByText('No customers yet').waitFor();
+    assert.equal(await focused(), 'name', 'the row is gone, the focus is not');
+
+    await tabTo('Notifications');
+    await page.keyboard.press('ArrowUp');
+    await page.keyboard.press('Enter');
+    await region(page, 'Inspector').getByText('customer.deleted').first().waitFor();
+
+    await tabTo('Cut the cable');
+    await page.keyboard.press('Enter');
+    await inState(page, 'waiting');
+    await publish('While the cable was cut');
+    await page.evaluate(() => document.body.focus());
+    await tabTo('Retry now');
+    await page.keyboard.press('Enter');
+    await page.getByText('1 change replayed, 0 lost, 0 repeated').waitFor();
+    assert.notEqual(
+      await page.evaluate(() => document.activeElement?.tagName),
+      'BODY',
+      'the focus is not lost',
+    );
+    assert.deepEqual(faults, []);
+  },
+);
+
+test('a name that looks like HTML is shown as that text', needsChromium, async () => {
+  const { page, faults } = await openPage(server.url);
+  const name = '<img src=x onerror=alert(1)>';
+  await addCustomer(page, name);
+  await page.getByText(`${name} was added`).first().waitFor();
+  assert.ok((await namesInTable(page)).includes(name));
+  await post(at('/api/events'), { type: 'order.shipped', data: { note: name } });
+  await page.locator('#log button').filter({ hasText: 'order.shipped' }).click();
+  assert.match((await region(page, 'Inspector').textContent()) ?? '', /onerror=alert/);
+  assert.deepEqual(faults, []);
+});
+
+test(
+  'of two tabs one is cut, the other writes; the first resumes, and both hold the same',
+  needsChromium,
+  async () => {
+    const [a, b] = await Promise.all([openPage(server.url), openPage(server.url)]);
+    await button(b.page, 'Cut the cable').click();
+    await inState(b.page, 'waiting');
+    for (const name of ['Grace Hopper', 'Barbara Liskov', 'Edsger Dijkstra']) {
+      await addCustomer(a.page, name);
+      await a.page.getByRole('button', { name: `Edit ${name}` }).waitFor();
+    }
+    assert.ok(!(await namesInTable(b.page)).includes('Grace Hopper'), 'b has not heard of it');
+    await button(b.page, 'Retry now').click();
+    await b.page.getByText('3 changes replayed, 0 lost, 0 repeated').waitFor();
+    assert.deepEqual(await namesInTable(b.page), await namesInTable(a.page));
+    assert.equal(await lastEventId(b.page), await lastEventId(a.page));
+    assert.match(
+      (await region(b.page, 'Positions').textContent()) ?? '',
+      /3 replayed after an absence\s+0 missing/,
+    );
+  },
+);
+
+test('without resuming, the same cut leaves holes, and the page counts them', needsChromium, async () => {
+  const { page } = await openPage(server.url);
+  await field(page, 'Resume after reconnect').uncheck();
+  await button(page, 'Cut the cable').click();
+  await inState(page, 'waiting');
+  await post(at('/api/customers'), { name: 'Nobody' });
+  await publish('heard by nobody');
+  await button(page, 'Retry now').click();
+  await page.getByText('0 changes replayed, 2 lost, 0 repeated').waitFor();
+  assert.match((await region(page, 'Positions').textContent()) ?? '', /2 missing/);
+  assert.equal(await page.locator('#strip .missing').count(), 2);
+  await page.getByText('2 changes never came: this table may be wrong.').waitFor();
+  assert.ok(!(await namesInTable(page)).includes('Nobody'));
+  await button(page, 'Load afresh').click();
+  await page.getByRole('button', { name: 'Edit Nobody' }).waitFor();
+  assert.equal(await button(page, 'Load afresh').isVisible(), false);
+});
+
+test(
+  'an answer of the server stands at its field, and each write shows its curl line',
+  needsChromium,
+  async () => {
+    const { page } = await openPage(server.url);
+    await addCustomer(page, '', 'no address');
+    await page.getByText('Name must not be empty.').waitFor();
+    await page.getByText('Email must look like name@example.com.').waitFor();
+    assert.equal(await field(page, 'Name').getAttribute('aria-invalid'), 'true');
+    assert.equal(await page.evaluate(() => document.activeElement?.id), 'name');
+    await addCustomer(page, "O'Hara");
+    await page.getByRole('button', { name: "Edit O'Hara" }).first().waitFor();
+    const line = await page.locator('#curl-line').textContent();
+    assert.equal(
+      line,
+      `curl ${new URL(server.url).host}/api/customers -H 'Content-Type: application/json' -d '{"name":"O'\\''Hara"}'`,
+    );
+    assert.equal(await field(page, 'Name').getAttribute('aria-invalid'), null);
+  },
+);
+
+test('the log stays at its end when rows turn out tall', needsChromium, async () => {
+  const { page } = await openPage(server.url);
+  const log = region(page, 'Notifications');
+  const endsWith = (text: string) => log.getByText(text).waitFor();
+  for (let number = 1; number <= 60; number += 1)
+    await post(at('/api/events'), { type: 'tall', data: [number, 'x'.repeat(4000)] });
+  await endsWith('tall: [60,');
+  await publish('after the tall ones');
+  await endsWith('after the tall ones');
+  await eventually(
+    () => log.evaluate((node) => node.scrollHeight - node.scrollTop - node.clientHeight),
+    (rest) => rest < 40,
+    'at the end',
+  );
+  assert.equal(await page.locator('#fresh').isVisible(), false);
+});
+
+test(
+  'the log follows its end until one scrolls up, and can be paused, filtered and cleared',
+  needsChromium,
+  async () => {
+    const { page } = await openPage(server.url);
+    const log = region(page, 'Notifications');
+    const isAtEnd = () => log.evaluate((node) => node.scrollHeight - node.scrollTop - node.clientHeight < 40);
+    for (let number = 1; number <= 30; number += 1) await publish(`number ${number}`);
+    await page.getByText('number 30', { exact: true }).waitFor();
+    assert.ok(await isAtEnd(), 'it follows');
+    await log.evaluate((node) => node.scrollTo(0, 0));
+    await eventually(isAtEnd, (answer) => !answer, 'scrolled up');
+    for (const number of [31, 32]) await publish(`number ${number}`);
+    await button(page, '2 new ↓').click();
+    await eventually(isAtEnd, (answer) => answer, 'at the end again');
+
+    await button(page, 'Pause').click();
+    await publish('while it was paused');
+    await page.getByText('Paused, 1 new').waitFor();
+    assert.ok(!(await sentences(page)).includes('while it was paused'));
+    await button(page, 'Pause').click();
+    await page.getByText('while it was paused').first().waitFor();
+
+    for (const data of [null, 7, 'text', [1, [2]], { name: 'no customer' }])
+      await post(at('/api/events'), { type: 'customer.odd', data });
+    await log.getByText('customer.odd: {"name":"no customer"}').waitFor();
+    await field(page, 'Type').selectOption('customer.odd');
+    assert.deepEqual(
+      await eventually(
+        () => sentences(page),
+        (found) => found.length === 5,
+        'only this type',
+      ),
+      ['null', '7', '"text"', '[1,[2]]', '{"name":"no customer"}'].map((data) => `customer.odd: ${data}`),
+    );
+    await button(page, 'Clear').click();
+    await page.getByText('Nothing yet.').waitFor();
+  },
+);
+
+test(
+  'killed and started again with the page open: it returns to live with nothing lost',
+  needsChromium,
+  async () => {
+    const first = await startServer();
+    const { page } = await openPage(first.url);
+    await addCustomer(page, 'Before');
+    await page.getByRole('button', { name: 'Edit Before' }).waitFor();
+    await first.kill9();
+    await inState(page, 'refused');
+    await region(page, 'Connection').getByText('The server refuses: not running').waitFor();
+    const db = openDatabase(first.databaseFile); // another program, while no server runs
+    db.exec("INSERT INTO customers (name) VALUES ('After')");
+    db.close();
+    const second = await startServer({ PORT: String(first.port), DATABASE_URL: first.databaseFile });
+    await button(page, 'Retry now')
+      .click({ timeout: 2000 })
+      .catch(() => {}); // it may be back by itself
+    await page.getByText('1 change replayed, 0 lost, 0 repeated').waitFor();
+    await inState(page, 'live');
+    assert.deepEqual(await namesInTable(page), ['After', 'Before']);
+    await second.stop();
+  },
+);
+
+test(
+  'where the server wants a token, the page asks for it and keeps it for the tab alone',
+  needsChromium,
+  async () => {
+    const locked = await startServer({ API_TOKEN: 'open-sesame' });
+    const { page, context } = await openPage(locked.url, { state: '' });
+    await field(page, 'API token').fill('wrong');
+    await button(page, 'Use this token').click();
+    await page.getByText('The server did not take that token.').waitFor();
+    await field(page, 'API token').fill('open-sesame');
+    await button(page, 'Use this token').click();
+    await inState(page, 'live');
+    await addCustomer(page, 'Ali Baba');
+    await page.getByRole('button', { name: 'Edit Ali Baba' }).waitFor();
+    assert.doesNotMatch((await page.locator('#curl-line').textContent()) ?? '', /open-sesame/);
+    assert.equal((await context.storageState()).origins.length, 0, 'nothing in localStorage');
+    await locked.stop();
+  },
+);
+
+test(
+  'in a browser the library tries at once when the network is back, and outlives listeners that throw',
+  needsChromium,
+  async () => {
+    const { page, faults } = await openPage(server.url);
+    await page.evaluate(async () => {
+      const library = '/changebell.js';
+      const { ChangeStream } = await import(library);
+      const stream = new ChangeStream('/ws');
+      for (const type of ['state', 'ready', 'message']) {
+        stream.addEventListener(type, () => {
+          throw new Error('a listener that throws');
+        });
+      }
+      Object.assign(globalThis, { stream });
+    });
+    const until = (field: string, value: string) =>
+      page.waitForFunction(
+        // biome-ignore lint/suspicious/noExplicitAny: the page's own global
+        ([name = '', wanted]) => (globalThis as any).stream[name] === wanted,
+        [field, value],
+      );
+    await until('state', 'live');
+    await page.evaluate(async () => {
+      // biome-ignore lint/suspicious/noExplicitAny: the page's own global
+      const { stream } = globalThis as any;
+      // By its event: the wait itself may be shorter than any poll.
+      const waiting = new Promise<void>((resolve) => {
+        stream.addEventListener('state', () => stream.state === 'waiting' && resolve());
+      });
+      stream.disconnect();
+      await waiting;
+      stream.retry(3_600_000); // in an hour
+      dispatchEvent(new Event('online'));
+    });
+    await until('state', 'live');
+    const { body } = await publish('to a listener that throws');
+    await until('lastEventId', body.id);
+    assert.ok(
+      faults.length >= 4 && faults.every((fault) => fault === 'Error: a listener that throws'),
+      faults.join(),
+    );
+  },
+);
+
+test('the page loads nothing from elsewhere, and is under 60 KB in all', needsChromium, async () => {
+  const { page, faults } = await openPage(server.url);
+  await button(page, 'Cut the cable').waitFor(); // the last region to be loaded
+  const own = await page.evaluate(() =>
+    performance.getEntriesByType('resource').map((entry) => new URL(entry.name).pathname),
+  );
+  const files = ['/', '/favicon.svg', ...own.filter((path) => !/^\/(api|healthz)/.test(path))];
+  const sizes = await Promise.all(
+    [...new Set(files)].map(async (path) => Buffer.byteLength((await get(at(path))).text)),
+  );
+  const total = sizes.reduce((sum, size) => sum + size, 0);
+  assert.ok(sizes.length > 15, `${files}`);
+  assert.ok(total < 60_000, `${total} bytes`);
+  assert.deepEqual(faults, []);
+});

@@ -1,0 +1,365 @@
+// WATCH: the tables of other programs. On both engines the same promises, asked with SQL that both understand;
+// then what each engine's own kinds of values become.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { isPostgresUrl, readConfig, StartError } from '../../lib/config.ts';
+import { openPostgresStore } from '../../lib/store/postgres-store.ts';
+import { openDatabase } from '../../lib/store/sqlite.ts';
+import { openSqliteStore } from '../../lib/store/sqlite-store.ts';
+import { describeWatched } from '../../lib/store/watch.ts';
+import { connect, get, post, skipWithout, startServer, temporaryFolder } from '../support/helpers.ts';
+import { type Cluster, INITDB, startCluster } from '../support/postgres-cluster.ts';
+
+type Program = { run: (sql: string) => Promise<unknown>; close: () => Promise<void> };
+
+/** `connect` makes the database if it isn't there; `fingerprint` changes with the schema. */
+type Connect = (name: string) => Promise<Program & { url: string; fingerprint: () => Promise<unknown> }>;
+
+/** What the program would say, and end with. */
+async function refusal(databaseUrl: string, watch: string): Promise<string> {
+  const config = readConfig({ DATABASE_URL: databaseUrl, WATCH: watch });
+  const opened = (async () =>
+    isPostgresUrl(databaseUrl) ? openPostgresStore(config) : openSqliteStore(config))();
+  const store = await opened.catch((error: Error) => error);
+  if (store instanceof StartError) return store.message;
+  assert.fail('message' in store ? store : 'it started');
+}
+
+function testWatch(open: Connect): void {
+  test('every change of a watched table is an event with the row, whoever makes it; no change is none', async () => {
+    const program = await open('shop');
+    await program.run('CREATE TABLE orders (id integer PRIMARY KEY, "group" text, paid boolean)');
+    const watching = await startServer({ DATABASE_URL: program.url, WATCH: ' orders ,,orders' });
+    const client = await connect(watching.wsUrl, { query: { types: 'orders.*' } });
+    await client.next();
+    for (const sql of [
+      'INSERT INTO orders (id, "group") VALUES (7, \'a "quoted" 🔔\'), (8, NULL)',
+      'UPDATE orders SET "group" = "group"',
+      'UPDATE orders SET "group" = \'b\' WHERE id = 7',
+      'DELETE FROM orders WHERE id = 7',
+    ])
+      await program.run(sql);
+    const heard = [];
+    for (const _ of [1, 2, 3, 4]) heard.push(await client.nextEvent());
+    const row = (id: number, group: string | null) => ({ id, group, paid: null });
+    assert.deepEqual(
+      heard.map(({ type, source, data }) => [type, source, data]),
+      [
+        ['orders.created', '/watch/orders/7', row(7, 'a "quoted" 🔔')],
+        ['orders.created', '/watch/orders/8', row(8, null)],
+        ['orders.updated', '/watch/orders/7', row(7, 'b')],
+        ['orders.deleted', '/watch/orders/7', row(7, 'b')],
+      ],
+    );
+    assert.equal((await post(`${watching.url}/api/customers`, { name: 'Ada' })).status, 201);
+    await client.close();
+    await watching.stop();
+
+    const watched = await program.fingerprint();
+    await (await startServer({ DATABASE_URL: program.url, WATCH: 'orders' })).stop();
+    assert.deepEqual(await program.fingerprint(), watched, 'the same WATCH changes nothing');
+    const unwatched = await startServer({ DATABASE_URL: program.url });
+    await program.run('DELETE FROM orders');
+    const { events } = (await get(`${unwatched.url}/api/events`)).body;
+    assert.equal(events.at(-1).type, 'customer.created', 'no longer watched: not announced');
+    await unwatched.stop();
+    await program.close();
+  });
+
+  test('odd names, keys of several columns and changes of the schema survive', async () => {
+    const program = await open('odd');
+    const odd = `"Odd ""näme's"" %41"`;
+    const watch = `Odd "näme's" %41`;
+    await program.run(
+      `CREATE TABLE ${odd} ("A b" text, "ü" integer, "select" text, PRIMARY KEY ("ü", "A b"))`,
+    );
+    const env = { DATABASE_URL: program.url, WATCH: watch };
+    let server = await startServer(env);
+    let client = await connect(server.wsUrl);
+    await client.next();
+    await program.run(`INSERT INTO ${odd} VALUES ('x/ y,ß', 7, '1')`);
+    const event = await client.nextEvent();
+    assert.deepEqual(
+      [event.type, event.source, event.data],
+      [
+        'odd__n_me_s___41.created',
+        "/watch/Odd%20%22n%C3%A4me's%22%20%2541/7,x%2F%20y%2C%C3%9F",
+        { 'A b': 'x/ y,ß', ü: 7, select: '1' },
+      ],
+    );
+    await program.run(`UPDATE ${odd} SET "A b" = '${'ß€🔔'.repeat(100)}'`);
+    const long = await client.nextEvent();
+    assert.ok(long.source.length <= 200 && long.source.length > 90, long.source);
+    assert.ok(
+      'ß€🔔'
+        .repeat(100)
+        .startsWith(decodeURIComponent(long.source.replace(/(%[0-9A-F]{2}){1,3}$/, '')).split('7,')[1]!),
+    );
+    await client.close();
+    await server.stop();
+
+    await program.run(`ALTER TABLE ${odd} ADD COLUMN more integer`);
+    await program.run(`ALTER TABLE ${odd} RENAME COLUMN "select" TO "renamed"`);
+    server = await startServer(env);
+    client = await connect(server.wsUrl);
+    await client.next();
+    await program.run(`UPDATE ${odd} SET "A b" = 'a', more = 5`);
+    assert.deepEqual((await client.nextEvent()).data, { 'A b': 'a', ü: 7, renamed: '1', more: 5 });
+    await client.close();
+    await server.stop();
+    await program.close();
+  });
+
+  test('a table that cannot be watched is one line that names it, and nothing is changed', async () => {
+    const program = await open('refused');
+    await program.run('CREATE TABLE keyless (a integer)');
+    await program.run('CREATE TABLE good (id integer PRIMARY KEY)');
+    await program.run('CREATE TABLE "a b" (id integer PRIMARY KEY)');
+    await program.run('CREATE TABLE "a_b" (id integer PRIMARY KEY)');
+    await program.run('CREATE VIEW seen AS SELECT * FROM good');
+    const before = await program.fingerprint();
+    const cases: [string, RegExp][] = [
+      ['good,missing', /WATCH names "missing".*no such table/],
+      ['good,keyless', /"keyless".*no primary key/],
+      ['seen', /"seen".*view|"seen".*not a table/],
+      ['a b,a_b', /"a b" and "a_b".*a_b\.created/],
+      ['changebell_events', /"changebell_events".*no table of an application/],
+    ];
+    await Promise.all(
+      cases.map(async ([watch, line]) => assert.match(await refusal(program.url, watch), line)),
+    );
+    assert.deepEqual(await program.fingerprint(), before);
+    await (await startServer({ DATABASE_URL: program.url })).stop();
+    assert.match(await refusal(program.url, 'customers'), /"customers".*announced anyway/);
+    await program.close();
+  });
+
+  test('a customers table of another program is watched, and /api/customers is off', async () => {
+    const program = await open('theirs');
+    await program.run('CREATE TABLE customers (id integer PRIMARY KEY, full_name text)');
+    assert.match(await refusal(program.url, ''), /"customers".*WATCH/);
+    const server = await startServer({ DATABASE_URL: program.url, WATCH: 'customers' });
+    const client = await connect(server.wsUrl);
+    await client.next();
+    await program.run("INSERT INTO customers VALUES (1, 'Grace Hopper')");
+    const { type, data } = await client.nextEvent();
+    assert.deepEqual([type, data], ['customers.created', { id: 1, full_name: 'Grace Hopper' }]);
+    for (const path of ['/api/customers', '/api/customers/1'])
+      assert.equal((await get(server.url + path)).status, 404);
+    assert.equal((await post(`${server.url}/api/customers`, { name: 'Ada' })).status, 404);
+    const { body } = await post(`${server.url}/api/events`, { message: 'still here' });
+    assert.deepEqual(await client.nextEvent(), body);
+    await client.close();
+    await server.stop();
+    await program.close();
+  });
+}
+
+test('every name of a table becomes a type of the right form', () => {
+  const types = Object.fromEntries(
+    describeWatched([
+      'orders',
+      'Übung',
+      '2024',
+      'stream',
+      'customer',
+      'Stream.x',
+      'x'.repeat(300),
+      '\ud800',
+    ]).map(({ table, type, source }) => {
+      assert.match(`${type}.created`, /^(?!stream\.|customer\.)[a-z][a-z0-9._-]{0,99}$/);
+      assert.match(source, /^\/watch\/[!-~]{1,120}$/);
+      return [table, type];
+    }),
+  );
+  assert.equal(types.orders, 'orders');
+  assert.equal(types.stream, 't_stream');
+  assert.equal(types['2024'], 't_2024');
+});
+
+describe('SQLite', () => {
+  const folder = temporaryFolder();
+  const fileOf = (name: string) => join(folder, `${name}.db`);
+  testWatch(async (name) => {
+    const db = openDatabase(fileOf(name), { timeout: 5000 });
+    return {
+      url: fileOf(name),
+      run: async (sql) => db.exec(sql),
+      fingerprint: async () => db.pragma('schema_version'),
+      close: async () => void db.close(),
+    };
+  });
+
+  test('every kind of value that SQLite holds survives, written by the sqlite3 shell as well', async () => {
+    const db = openDatabase(fileOf('kinds'));
+    db.exec(`CREATE TABLE kinds (k text COLLATE NOCASE PRIMARY KEY, v, double AS (v || v), once integer DEFAULT 5) WITHOUT ROWID;
+      CREATE TABLE wide (id integer PRIMARY KEY, ${Array.from({ length: 300 }, (_, i) => `c${i}`).join()})`);
+    const server = await startServer({ DATABASE_URL: fileOf('kinds'), WATCH: 'KINDS,wide' });
+    const client = await connect(server.wsUrl);
+    await client.next();
+    const values: [unknown, unknown][] = [
+      [null, null],
+      [0.1 + 0.2, 0.1 + 0.2],
+      [1e300, 1e300],
+      [5e-324, 5e-324],
+      [-0.5, -0.5],
+      [Number.POSITIVE_INFINITY, 'Infinity'],
+      [Number.NEGATIVE_INFINITY, '-Infinity'],
+      [9007199254740991n, 9007199254740991],
+      [-9007199254740992n, '-9007199254740992'],
+      [9223372036854775807n, '9223372036854775807'],
+      ['{"json":[1]}', '{"json":[1]}'],
+      ['\u0000\n\u2028🔔"\\', '\u0000\n\u2028🔔"\\'],
+      ...['', 'a', 'ab', 'abc', 'abcd', '\0\xff\x80'].map((text): [unknown, unknown] => {
+        const bytes = Buffer.from(text, 'latin1');
+        return [bytes, bytes.toString('base64')];
+      }),
+    ];
+    const insert = db.prepare('INSERT INTO kinds (k, v) VALUES (?, ?)');
+    for (const [i, [value]] of values.entries()) insert.run(`key ${i}`, value);
+    for (const [, expected] of values) assert.deepEqual((await client.nextEvent()).data.v, expected);
+    db.exec("UPDATE kinds SET k = 'KEY 3' WHERE k = 'key 3'");
+    const renamed = await client.nextEvent();
+    assert.deepEqual(
+      [renamed.type, renamed.source, renamed.data.k],
+      ['kinds.updated', '/watch/kinds/KEY%203', 'KEY 3'],
+    );
+    db.exec(`INSERT INTO kinds (k, v) VALUES (x'00ff', 'x')`);
+    const { source, data } = await client.nextEvent();
+    assert.deepEqual([source, data], ['/watch/kinds/00FF', { k: 'AP8=', v: 'x', double: 'xx', once: 5 }]);
+    db.exec('INSERT INTO wide (id, c299) VALUES (1, 2)');
+    assert.equal((await client.nextEvent()).data.c299, 2);
+    const nested = '['.repeat(5000) + ']'.repeat(5000);
+    db.prepare("UPDATE kinds SET v = ? WHERE k = 'key 1'").run(nested);
+    assert.equal((await client.nextEvent()).data.v, nested);
+    if (!skipWithout('/usr/bin/sqlite3', 'sqlite3')) {
+      execFileSync('sqlite3', [fileOf('kinds'), "UPDATE kinds SET v = x'616263' WHERE k = 'key 2'"]);
+      assert.equal((await client.nextEvent()).data.v, 'YWJj');
+    }
+    await client.close();
+    await server.stop();
+    db.close();
+  });
+});
+
+describe('PostgreSQL', { skip: skipWithout(INITDB, 'postgresql') }, () => {
+  let cluster: Cluster;
+  const urls = new Map<string, string>();
+  before(async () => {
+    cluster = await startCluster();
+  });
+  after(() => cluster?.stop());
+  const open = async (name: string) => {
+    const url = urls.get(name) ?? (await cluster.createDatabase(name));
+    urls.set(name, url);
+    return { url, client: await cluster.connect(name) };
+  };
+  testWatch(async (name) => {
+    const { url, client } = await open(name);
+    const schema = `SELECT oid::text FROM pg_trigger UNION ALL SELECT oid::text FROM pg_class
+        UNION ALL SELECT oid || ' ' || xmin FROM pg_proc WHERE oid >= 16384 ORDER BY 1`;
+    return {
+      url,
+      run: (sql) => client.query(sql),
+      fingerprint: async () => (await client.query(schema)).rows,
+      close: () => client.end(),
+    };
+  });
+
+  test('every kind of value that PostgreSQL holds survives, whatever the session of the writer is set to', async () => {
+    const { url, client: program } = await open('kinds');
+    await program.query(`CREATE SCHEMA sales; CREATE TABLE sales.kinds (id uuid PRIMARY KEY,
+      big bigint, exact numeric, float float8, yes boolean, bytes bytea, moment timestamptz, day date, span interval,
+      doc jsonb, raw json, list text[], sum bigint GENERATED ALWAYS AS (big) STORED)`);
+    const server = await startServer({ DATABASE_URL: url, WATCH: 'sales.kinds' });
+    const client = await connect(server.wsUrl);
+    await client.next();
+    await program.query(`SET TimeZone = 'Asia/Tokyo'; SET IntervalStyle = 'postgres_verbose'; SET DateStyle = 'German';
+      SET bytea_output = 'escape'; SET extra_float_digits = -5; SET search_path = pg_catalog; SET synchronous_commit = off`);
+    const id = '6f1c2b1e-0000-4000-8000-000000000001';
+    await program.query(`INSERT INTO sales.kinds VALUES ('${id}', 9007199254740993, 12345678901234567.5, 0.1::float8 + 0.2,
+      true, '\\x00ff10', '2026-01-01 10:00:00.123456+02', '2026-02-03', '1 day 2 hours', '{"a": [1, null]}', '{"a":1,"a":"\\ud83d\\udd14"}',
+      '{x,"y z"}')`);
+    const event = await client.nextEvent();
+    assert.deepEqual([event.type, event.source], ['sales.kinds.created', `/watch/sales.kinds/${id}`]);
+    const { moment, raw, ...rest } = event.data;
+    assert.equal(new Date(moment).toISOString(), '2026-01-01T08:00:00.123Z');
+    assert.deepEqual(raw, { a: '🔔' });
+    assert.deepEqual(rest, {
+      id,
+      big: '9007199254740993',
+      exact: '12345678901234567.5',
+      float: 0.1 + 0.2,
+      yes: true,
+      bytes: 'AP8Q',
+      day: '2026-02-03',
+      span: 'P1DT2H',
+      doc: { a: [1, null] },
+      list: ['x', 'y z'],
+      sum: '9007199254740993',
+    });
+    await program.query(`UPDATE sales.kinds SET big = 9007199254740991, exact = 'NaN', float = '-Infinity', moment = 'infinity',
+      raw = '${'['.repeat(3000)}${']'.repeat(3000)}'`);
+    const { big, exact, float, moment: never } = (await client.nextEvent()).data;
+    assert.deepEqual([big, exact, float, never], [9007199254740991, 'NaN', '-Infinity', 'infinity']);
+    // A column of type json holds what no function of PostgreSQL can take apart; the row is announced as it is.
+    await program.query(`UPDATE sales.kinds SET raw = '["\\u0000","\\ud800"]'`);
+    assert.deepEqual((await client.nextEvent()).data.raw, ['\u0000', '\ud800']);
+    await program.query('UPDATE sales.kinds SET exact = exact, raw = raw');
+    await program.query(`UPDATE sales.kinds SET exact = 1e-300, float = 1e300`);
+    assert.equal((await client.nextEvent()).data.float, 1e300);
+
+    // A column of text that only looks like that takes nothing from the others.
+    await program.query(`ALTER TABLE sales.kinds ADD COLUMN note text; UPDATE sales.kinds SET raw = 'null',
+      big = 9007199254740993, bytes = '\\x00', note = 'regex \\u0000 and \\\\ud800'`);
+    const odd = (await client.nextEvent()).data;
+    assert.deepEqual(
+      [odd.big, odd.bytes, odd.note],
+      ['9007199254740993', 'AA==', 'regex \\u0000 and \\\\ud800'],
+    );
+    await program.query('ALTER TABLE sales.kinds DROP COLUMN note');
+    // One that held bytes may come back as something else.
+    for (const [kind, value] of [
+      ['boolean', true],
+      ['text', '\\xabc'],
+      ['jsonb', { a: 1 }],
+    ] as const) {
+      await program.query(`ALTER TABLE sales.kinds DROP COLUMN bytes, ADD COLUMN bytes ${kind}`);
+      await program.query('UPDATE sales.kinds SET bytes = $1', [value]);
+      assert.deepEqual((await client.nextEvent()).data.bytes, value);
+    }
+
+    // A column may go, and come, while it is watched: the writes of the application go on.
+    await program.query(
+      'ALTER TABLE sales.kinds DROP COLUMN bytes; ALTER TABLE sales.kinds ADD COLUMN extra int',
+    );
+    await program.query(
+      'BEGIN; UPDATE sales.kinds SET extra = 1; ALTER TABLE sales.kinds ADD COLUMN later int; COMMIT',
+    );
+    const { bytes, extra } = (await client.nextEvent()).data;
+    assert.deepEqual([bytes, extra], [undefined, 1]);
+    await program.query('TRUNCATE sales.kinds');
+    const gone = await client.nextEvent();
+    assert.deepEqual([gone.type, gone.data.extra], ['sales.kinds.deleted', 1]);
+    await client.close();
+    await server.stop();
+    await program.end();
+  });
+
+  test('a writer without any right on our tables is announced too', async () => {
+    const { url, client: owner } = await open('rights');
+    await owner.query(`CREATE TABLE orders (id integer PRIMARY KEY); CREATE ROLE clerk LOGIN PASSWORD 'hunter2';
+      GRANT INSERT ON orders TO clerk`);
+    const server = await startServer({ DATABASE_URL: url, WATCH: 'orders' });
+    const stream = await connect(server.wsUrl);
+    await stream.next();
+    const clerk = await cluster.connect('rights', 'clerk');
+    await clerk.query('INSERT INTO orders VALUES (1)');
+    assert.equal((await stream.nextEvent()).source, '/watch/orders/1');
+    await assert.rejects(clerk.query('DELETE FROM changebell_events'), /permission denied/);
+    await Promise.all([clerk.end(), owner.end(), stream.close()]);
+    await server.stop();
+  });
+});
