@@ -1,7 +1,6 @@
 // What an event is: one committed fact in the log, a CloudEvent on the wire. Its id is
 // `<log>-<seq>`, which to a client is an opaque cursor, and to us the log's name and a position.
-import { pointerTo, textProblem } from './customer.ts';
-import { type FieldError, invalidFields, Problem } from './problem.ts';
+import { type FieldError, invalidFields, Problem, pointerTo, textProblem } from './problem.ts';
 
 /** An event as the log holds it. `data` is JSON text, stored as it goes over the wire. */
 export type StoredEvent = { seq: number; type: string; source: string; time: string; data: string };

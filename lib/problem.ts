@@ -39,3 +39,17 @@ export function invalidFields(errors: FieldError[]): Problem {
 export function unavailable(detail: string): Problem {
   return new Problem(503, detail, { headers: { 'Retry-After': '1' } });
 }
+
+/** What is wrong with a text of at most `most` code points; undefined if nothing is. */
+export function textProblem(text: string, most: number, forbidden = /\p{Cc}/u): string | undefined {
+  if (forbidden.test(text)) return 'must not hold control characters';
+  if (!text.isWellFormed()) return 'must not hold half of a surrogate pair';
+  // A text never has more code points than UTF-16 units, so most need no counting.
+  if (text.length > most && [...text].length > most) return `must be at most ${most} characters long`;
+  return undefined;
+}
+
+/** A field's name as a JSON Pointer in a URI fragment (RFC 6901 §3 and §6). */
+export function pointerTo(field: string): string {
+  return `#/${encodeURIComponent(field.toWellFormed().replaceAll('~', '~0').replaceAll('/', '~1'))}`;
+}

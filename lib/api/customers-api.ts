@@ -1,11 +1,14 @@
 // The handlers of `/api/customers`. Each parses, asks the store, and answers; none announces anything:
 // the event is written by the database with the row, and the hub reads it from the log.
-import { createHash } from 'node:crypto';
-import { etagOf, matchesWeakly, parseCustomer, parseCustomerPatch, parseEtagList } from '../customer.ts';
+
+import { parseCustomer, parseCustomerPatch } from '../customer.ts';
+import { etagOf, matchesWeakly, parseEtagList } from '../etag.ts';
 import { eventId } from '../event.ts';
-import { type Call, queryInteger, readJson, sendEmpty, sendJson } from '../http/http.ts';
+import { type Call, queryInteger, readJson } from '../http/request.ts';
+import { sendEmpty, sendJson } from '../http/response.ts';
 import { Problem } from '../problem.ts';
-import type { Idempotency, Store } from '../store/store.ts';
+import type { Store } from '../store/store.ts';
+import { readIdempotency } from './idempotency.ts';
 
 const MERGE_PATCH = ['application/json', 'application/merge-patch+json'];
 
@@ -66,14 +69,4 @@ export function createCustomersApi(store: Store) {
 function found(json: string | undefined, id: number): string {
   if (json === undefined) throw new Problem(404, `There is no customer ${id}.`);
   return json;
-}
-
-/** The key of a POST, with a hash that tells a repeat from another request. @throws {Problem} 400 */
-export function readIdempotency({ req, path }: Call, body: string): Idempotency | undefined {
-  const key = req.headers['idempotency-key'];
-  if (key === undefined) return undefined;
-  if (typeof key !== 'string' || !/^[\x21-\x7e]{1,255}$/.test(key)) {
-    throw new Problem(400, 'Idempotency-Key must be 1 to 255 visible ASCII characters.');
-  }
-  return { key, request: createHash('sha256').update(`${path}\n${body}`).digest('base64url') };
 }

@@ -2,11 +2,12 @@
 // over plain HTTP with the same ids and cursors that the streams use.
 
 import { eventId, parseCursor, parseNewEvent, parseTypes, type StoredEvent, toCloudEvent } from '../event.ts';
-import { type Call, queryInteger, queryValue, readJson, sendJson } from '../http/http.ts';
+import { type Call, queryInteger, queryValue, readJson } from '../http/request.ts';
+import { sendJson } from '../http/response.ts';
 import { Problem } from '../problem.ts';
 import type { Store } from '../store/store.ts';
 import type { Hub, Start } from '../stream/hub.ts';
-import { readIdempotency } from './customers-api.ts';
+import { readIdempotency } from './idempotency.ts';
 
 const MAX_READ_EVENTS = 10_000; // how far one request looks for events that `types` lets through
 const MAX_ANSWER_BYTES = 1024 * 1024;

@@ -2,7 +2,8 @@
 // lab's table of the open streams.
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { eventId } from '../event.ts';
-import { type Call, sendJson } from '../http/http.ts';
+import type { Call } from '../http/request.ts';
+import { sendJson } from '../http/response.ts';
 import type { Store } from '../store/store.ts';
 import type { Hub } from '../stream/hub.ts';
 

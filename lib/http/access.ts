@@ -4,7 +4,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Config, isLoopback } from '../config.ts';
 import { Problem } from '../problem.ts';
-import { queryValue } from './http.ts';
+import { queryValue } from './request.ts';
 
 const EXPOSED = 'ETag, Location, Idempotency-Replayed, Retry-After';
 const ASKED = 'Authorization, Content-Type, If-Match, If-None-Match, Idempotency-Key, Last-Event-ID';

@@ -5,7 +5,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Problem } from '../problem.ts';
-import { sendProblem } from './http.ts';
+import { sendProblem } from './response.ts';
 
 const PATIENCE_MS = 3000; // how long an upgrade waits for the answers before it
 

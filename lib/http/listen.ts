@@ -4,7 +4,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type Config, StartError } from '../config.ts';
 import { unavailable } from '../problem.ts';
-import { sendProblem } from './http.ts';
+import { sendProblem } from './response.ts';
 
 /** A server that listens, and answers 503 until the app takes over. @throws {StartError} if it can't */
 export function listen({ port, host }: Config): Promise<Server> {

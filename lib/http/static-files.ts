@@ -4,9 +4,10 @@ import { createHash } from 'node:crypto';
 import { readFile, realpath, stat } from 'node:fs/promises';
 import { extname, join, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { matchesWeakly, parseEtagList } from '../customer.ts';
+import { matchesWeakly, parseEtagList } from '../etag.ts';
 import { Problem } from '../problem.ts';
-import { type Call, sendEmpty } from './http.ts';
+import type { Call } from './request.ts';
+import { sendEmpty } from './response.ts';
 
 const ROOT = fileURLToPath(new URL('../../public', import.meta.url));
 const TYPES: Record<string, string> = {

@@ -2,7 +2,7 @@
 // round trip, one transaction. Every read is one statement, so that what it sees is of one moment. Losing the
 // connection loses nothing: a write is told so, and the readers read on from the log.
 import type { Config } from '../config.ts';
-import type { EtagList } from '../customer.ts';
+import type { EtagList } from '../etag.ts';
 import { onOneLine, type StoredEvent, toCloudEvent } from '../event.ts';
 import { type Problem, unavailable } from '../problem.ts';
 import { createGroupCommit, type Write } from './group-commit.ts';

@@ -4,7 +4,8 @@
 import { statSync } from 'node:fs';
 import type Database from 'better-sqlite3';
 import type { Config } from '../config.ts';
-import { type CustomerFields, type EtagList, etagOf, matchesStrongly } from '../customer.ts';
+import type { CustomerFields } from '../customer.ts';
+import { type EtagList, etagOf, matchesStrongly } from '../etag.ts';
 import { type NewEvent, onOneLine, type StoredEvent, toCloudEvent } from '../event.ts';
 import { unavailable } from '../problem.ts';
 import { createGroupCommit, type Write } from './group-commit.ts';

@@ -1,7 +1,8 @@
 // What a store promises, in words; `sqlite-store.ts` and `postgres-store.ts` keep it. A store holds the customers and the
 // event log. Every write and its event commit in one transaction: triggers in the database write the
 // event, so no code of ours can forget it.
-import type { CustomerFields, EtagList } from '../customer.ts';
+import type { CustomerFields } from '../customer.ts';
+import type { EtagList } from '../etag.ts';
 import type { NewEvent, StoredEvent } from '../event.ts';
 import { Problem } from '../problem.ts';
 

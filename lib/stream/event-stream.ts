@@ -3,7 +3,7 @@
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { parseCursor, parseTypes, type TypeFilter } from '../event.ts';
-import { type Call, queryValue } from '../http/http.ts';
+import { type Call, queryValue } from '../http/request.ts';
 import { Problem } from '../problem.ts';
 import { EVENT_STREAM } from './frames.ts';
 import type { Hub, Stream } from './hub.ts';

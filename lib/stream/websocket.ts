@@ -5,7 +5,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { parseCursor, parseTypes, type TypeFilter } from '../event.ts';
-import { queryValue } from '../http/http.ts';
+import { queryValue } from '../http/request.ts';
 import { Problem } from '../problem.ts';
 import { queuedBytes, tooManyClients } from './event-stream.ts';
 import { WEBSOCKET } from './frames.ts';

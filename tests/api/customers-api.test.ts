@@ -176,7 +176,7 @@ test('a malformed If-Match is a 400', async () => {
 });
 
 test('reading a long If-Match takes time in proportion to its length', async () => {
-  const { parseEtagList } = await import('../../lib/customer.ts');
+  const { parseEtagList } = await import('../../lib/etag.ts');
   const milliseconds = (commas: number) => {
     const startedAt = performance.now();
     assert.throws(() => parseEtagList(`"a"${','.repeat(commas)}x`, 'If-Match'), /entity tags/);

@@ -2,7 +2,7 @@
 // program on the same database; its SQL is such as all of them understand.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { etagOf } from '../../lib/customer.ts';
+import { etagOf } from '../../lib/etag.ts';
 import { type NewEvent, toCloudEvent } from '../../lib/event.ts';
 import { Problem } from '../../lib/problem.ts';
 import type { Store } from '../../lib/store/store.ts';

@@ -1,4 +1,5 @@
-// JSON over `node:http` by hand: a bounded body in, JSON or a problem document out.
+// What a request says: its path, its query, and a bounded body of JSON. Whatever is wrong with one of them
+// is a Problem that names it; nothing is guessed.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Problem } from '../problem.ts';
 
@@ -12,8 +13,7 @@ export type Call = {
   id: number;
 };
 
-const MAX_BODY_BYTES = 64 * 1024;
-const LINGER_MS = 500;
+export const MAX_BODY_BYTES = 64 * 1024;
 const NO_QUERY = new URLSearchParams();
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
@@ -89,55 +89,6 @@ function readBody(req: IncomingMessage, res: ServerResponse): Promise<Buffer> {
 
 function tooLarge(): Problem {
   return new Problem(413, `The body is larger than ${MAX_BODY_BYTES} bytes.`);
-}
-
-/** Answers with a JSON text. */
-export function sendJson(
-  res: ServerResponse,
-  status: number,
-  json: string,
-  headers: Record<string, string> = {},
-): void {
-  res.writeHead(status, {
-    'Content-Type': 'application/json; charset=utf-8',
-    'Content-Length': Buffer.byteLength(json),
-    'X-Content-Type-Options': 'nosniff',
-    ...headers,
-  });
-  res.end(json);
-}
-
-/** Answers without content. */
-export function sendEmpty(res: ServerResponse, status: number, headers: Record<string, string> = {}): void {
-  res.writeHead(status, { 'X-Content-Type-Options': 'nosniff', ...headers });
-  res.end();
-}
-
-/** Answers with the problem document; what isn't a Problem is logged, and shown as a bare 500. */
-export function sendProblem(req: IncomingMessage, res: ServerResponse, error: unknown): void {
-  if (res.headersSent || res.destroyed || !req.socket.writable) return void res.destroy();
-  if (!(error instanceof Problem)) console.error(error);
-  const problem = error instanceof Problem ? error : new Problem(500, 'Something went wrong on the server.');
-  const body = JSON.stringify(problem);
-  // A body that is too long to be read would stand before the next request: this connection ends here.
-  const hasUnreadBody =
-    !req.complete &&
-    !(Number(req.headers['content-length'] ?? 0) <= MAX_BODY_BYTES && !req.headers['transfer-encoding']);
-  const mustClose = hasUnreadBody || problem.status === 408;
-  res.writeHead(problem.status, {
-    'Content-Type': 'application/problem+json; charset=utf-8',
-    'Content-Length': Buffer.byteLength(body),
-    'X-Content-Type-Options': 'nosniff',
-    ...(mustClose ? { Connection: 'close' } : {}),
-    ...problem.headers,
-  });
-  if (!hasUnreadBody) return void res.end(body);
-  // Closing at once would reset the connection, and the reset eats the answer: swallow for a moment.
-  if (req.method !== 'HEAD') res.write(body);
-  req.resume();
-  const end = () => res.end();
-  req.once('end', end);
-  setTimeout(end, LINGER_MS).unref();
 }
 
 /** A whole number in the query. @throws {Problem} 400 */

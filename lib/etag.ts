@@ -1,0 +1,32 @@
+// Entity tags (RFC 9110 §8.8.3): how a caller says which state of a thing it has seen. They are judged in two
+// places, by HTTP for reads, and inside the transaction for writes.
+import { createHash } from 'node:crypto';
+import { Problem } from './problem.ts';
+
+/** The entity tag of a JSON text. A hash, since two updates in one millisecond share their `updatedAt`. */
+export function etagOf(json: string): string {
+  return `"${createHash('sha256').update(json).digest('hex').slice(0, 32)}"`; // SQL in the schema of PostgreSQL agrees
+}
+
+/** Entity tags from `If-Match` or `If-None-Match`; `*` stands for any (RFC 9110 §13.1). */
+export type EtagList = '*' | string[];
+
+/** @throws {Problem} 400 if it is neither `*` nor a list of entity tags (RFC 9110 §8.8.3) */
+export function parseEtagList(header: string | undefined, field: string): EtagList | undefined {
+  if (header === undefined) return undefined;
+  if (header.trim() === '*') return '*';
+  const tags = header.match(/(W\/)?"[\x21\x23-\x7e\x80-\xff]*"/g) ?? [];
+  const isList = /^[\s,]*(?:W\/)?"[^"\s]*"(?:\s*,[\s,]*(?:W\/)?"[^"\s]*")*[\s,]*$/.test(header);
+  if (!isList) throw new Problem(400, `${field} must be * or entity tags in double quotes, such as "abc".`);
+  return tags;
+}
+
+/** `If-Match` compares strongly: a weak tag never matches (RFC 9110 §13.1.1). */
+export function matchesStrongly(list: EtagList, etag: string): boolean {
+  return list === '*' || list.includes(etag);
+}
+
+/** `If-None-Match` compares weakly (RFC 9110 §13.1.2). */
+export function matchesWeakly(list: EtagList, etag: string): boolean {
+  return list === '*' || list.some((tag) => tag.replace(/^W\//, '') === etag);
+}

@@ -1,0 +1,82 @@
+// The house has rooms, and imports point down only: whoever reads a file needs the rooms below it, never
+// those above. Types count too: a type from above is as much to read as a value.
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, posix } from 'node:path';
+import { test } from 'node:test';
+import { ROOT } from '../support/helpers.ts';
+
+/** What each room may import, beside itself. A file of `lib/` itself is a room of its own. */
+const BELOW: Record<string, string[]> = {
+  'lib/problem.ts': [],
+  'lib/config.ts': [],
+  'lib/customer.ts': ['lib/problem.ts'],
+  'lib/event.ts': ['lib/problem.ts'],
+  'lib/etag.ts': ['lib/problem.ts'],
+  'lib/http': ['lib/problem.ts', 'lib/config.ts', 'lib/etag.ts'],
+  'lib/store': ['lib/problem.ts', 'lib/config.ts', 'lib/customer.ts', 'lib/etag.ts', 'lib/event.ts'],
+  'lib/stream': ['lib/store', 'lib/http', 'lib/problem.ts', 'lib/config.ts', 'lib/event.ts'],
+  'lib/api': [
+    'lib/stream',
+    'lib/store',
+    'lib/http',
+    'lib/problem.ts',
+    'lib/config.ts',
+    'lib/customer.ts',
+    'lib/etag.ts',
+    'lib/event.ts',
+  ],
+};
+const everything = Object.keys(BELOW);
+BELOW['lib/app.ts'] = everything;
+BELOW['server.ts'] = [...everything, 'lib/app.ts'];
+
+const files = [
+  'server.ts',
+  ...readdirSync(join(ROOT, 'lib'), { recursive: true, encoding: 'utf8' })
+    .map((file) => posix.join('lib', file.replaceAll('\\', '/')))
+    .filter((file) => file.endsWith('.ts')),
+];
+const roomOf = (file: string) =>
+  dirname(file) === 'lib' ? file : file === 'server.ts' ? file : dirname(file);
+
+/** Every relative file that this one names in an import: static, dynamic, of types, or re-exported. */
+function importsOf(file: string): string[] {
+  const text = readFileSync(join(ROOT, file), 'utf8');
+  const specifiers = text.matchAll(/\b(?:from|import)\s*\(?\s*['"](\.{1,2}\/[^'"]+)['"]/g);
+  return [...specifiers].map(([, specifier]) => posix.join(dirname(file), specifier!));
+}
+
+test('every file of lib/ stands in a room that the rules know', () => {
+  assert.ok(files.length > 20, `only ${files.length} files were seen: is lib/ read at all?`);
+  assert.deepEqual(
+    files.filter((file) => !(roomOf(file) in BELOW)),
+    [],
+  );
+});
+
+test('imports point down only', () => {
+  const seen = files.flatMap((file) => importsOf(file).map((target) => ({ file, target })));
+  assert.ok(seen.length > 100, `only ${seen.length} imports were seen: does the pattern still find them?`);
+  const upward = seen.filter(
+    ({ file, target }) => roomOf(file) !== roomOf(target) && !BELOW[roomOf(file)]!.includes(roomOf(target)),
+  );
+  assert.deepEqual(
+    upward.map(({ file, target }) => `${file} imports ${target}`),
+    [],
+  );
+});
+
+test('no file needs, over whatever way, what needs it', () => {
+  const reaches = (from: string, to: string, seen = new Set<string>()): boolean =>
+    importsOf(from).some((file) => {
+      if (file === to) return true;
+      if (seen.has(file) || !files.includes(file)) return false;
+      seen.add(file);
+      return reaches(file, to, seen);
+    });
+  assert.deepEqual(
+    files.filter((file) => reaches(file, file)),
+    [],
+  );
+});
