@@ -6,7 +6,7 @@ import { execFileSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
 import { surviveCrashes } from '../support/chaos.ts';
 import { post, ROOT, range, startServer } from '../support/helpers.ts';
-import { handlesOf, herd, MEGABYTE, memoryOf, wave } from '../support/load.ts';
+import { handlesOf, herd, MEGABYTE, memoryOf, wave } from '../support/many-clients.ts';
 
 const { values } = parseArgs({
   options: { minutes: { type: 'string', default: '30' }, seed: { type: 'string' } },

@@ -57,7 +57,7 @@ function startWriters(servers: () => Server[], count = 6) {
 /** What this client heard is the log from its start to the end, each event once, and holds all that was made. */
 async function assertWhole(client: Client, server: Server, made: string[], from: number): Promise<void> {
   const { body: last } = await post(`${server.url}/api/events`, { message: 'the end' });
-  await client.until((frame) => frame.id === last.id && !isOwn(frame));
+  await client.event(last.id);
   const events = client.events();
   assert.deepEqual(seqsOf(events), range(from + 1, seqOf(last.id)), 'no gap, no repeat, in order');
   const heard = new Map<string, number>();
@@ -291,7 +291,7 @@ describe('PostgreSQL', { skip: skipWithout(INITDB, 'postgresql') }, () => {
     }
     await assertWhole(socket.client, one(), writers.made, socket.from);
     const newest = socket.client.frames.at(-1)!.id;
-    await stream.until((frame) => frame.id === newest && !isOwn(frame));
+    await stream.event(newest);
     assert.deepEqual(seqsOf(stream.events()), range(from + 1, seqOf(newest)));
     stream.close();
     await socket.client.close();
@@ -408,7 +408,7 @@ describe('PostgreSQL', { skip: skipWithout(INITDB, 'postgresql') }, () => {
     await Promise.all(
       cases.map(async ([DATABASE_URL, pattern]) => {
         const { output, exited } = launch({ PORT: '0', DATABASE_URL });
-        assert.equal((await within(exited, 'exit')).code, 1);
+        assert.equal((await within(exited, 'the program to end', 5000)).code, 1);
         assert.match(output.stderr, /^[^\n]+\n$/, 'one line');
         assert.match(output.stderr, pattern);
         assert.doesNotMatch(output.stderr + output.stdout, /hunter2/);

@@ -2,10 +2,13 @@
 // many, and one failure would make the rest fail.
 import { afterEach, beforeEach } from 'node:test';
 
+/** Benchmarks and the soak use these files too, and have no hooks. */
+export const isTest = process.argv[1]?.endsWith('.test.ts') === true;
+
 const open: (() => unknown)[] = [];
 let isInTest = false;
 
-if (process.env.NODE_TEST_CONTEXT) {
+if (isTest) {
   beforeEach(() => {
     isInTest = true;
   });

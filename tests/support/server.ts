@@ -1,13 +1,15 @@
 // The program as a user starts it: in a process of its own, on a free port, with a database of its own. The tests
 // of a file share one where they can, since a start takes longer than most tests.
+import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, beforeEach } from 'node:test';
+import { after, beforeEach } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { failureAt, within } from './patience.ts';
+import { isTest } from './cleanup.ts';
+import { within } from './patience.ts';
 import { needsTsx } from './typescript.ts';
 
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -16,12 +18,18 @@ const STOP_MS = 5000; // what the program itself promises
 
 const folders = new Set<string>();
 const running = new Set<ChildProcess>();
+const shared: (() => Promise<void>)[] = []; // how to stop those that the tests of this file share
 
 // A test that failed may have left its server behind, and with its pipes this process would not end.
 const killLeftOvers = () => {
   for (const child of running) child.kill('SIGKILL');
 };
-if (process.env.NODE_TEST_CONTEXT) after(killLeftOvers); // benchmarks use this file too, and are no tests
+if (isTest) {
+  after(async () => {
+    for (const stop of shared) await stop();
+    killLeftOvers();
+  });
+}
 process.once('exit', () => {
   killLeftOvers();
   for (const folder of folders) rmSync(folder, { recursive: true, force: true });
@@ -131,18 +139,19 @@ async function readUrl(
 }
 
 /**
- * A server for all tests of a file, or of the `describe` that this is called in. Should a test have ended it, the
- * next one gets a new one: one failure doesn't make the rest fail.
- * @returns what {@link startServer} returns, once the tests run
+ * A server for all tests of a file, stopped after the last. Should a test have ended it, the next one finds it
+ * started again, on the same port and database: one failure doesn't make the rest fail.
  */
-export function shareServer(env: Record<string, string> = {}): Server {
-  const shared = {} as Server;
-  const start = async () => void Object.assign(shared, await startServer(env));
-  before(start);
-  beforeEach(() => (shared.process.exitCode ?? shared.process.signalCode) !== null && start());
-  after(async () => {
-    const { code } = await shared.stop();
-    if (code !== 0) throw failureAt({}, `the shared server ended with ${code}: ${shared.output.stderr}`);
+export async function shareServer(env: Record<string, string> = {}): Promise<Server> {
+  const server = await startServer(env);
+  const again = { ...env, PORT: String(server.port), DATABASE_URL: server.databaseFile };
+  beforeEach(async () => {
+    const { exitCode, signalCode } = server.process;
+    if (exitCode !== null || signalCode !== null) Object.assign(server, await startServer(again));
   });
-  return shared;
+  shared.push(async () => {
+    const { code } = await server.stop();
+    assert.equal(code, 0, `the shared server ended badly: ${server.output.stderr}`);
+  });
+  return server;
 }

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { connect, get, post, range, seqOf, seqsOf, startServer } from '../support/helpers.ts';
-import { handlesOf, herd, insertEvents, MEGABYTE, memoryOf, wave } from '../support/load.ts';
+import { handlesOf, herd, insertEvents, MEGABYTE, memoryOf, wave } from '../support/many-clients.ts';
 import { eventStream, handshake, openRaw } from '../support/raw-websocket.ts';
 
 const skip = process.platform === 'linux' ? false : 'memory and handles are read from /proc';
