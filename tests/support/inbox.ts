@@ -81,13 +81,16 @@ export function createInbox(isFiltered: boolean) {
         typeof what === 'number' ? what : takes,
         placeOf(inbox.until),
       ),
-    /** Takes frames up to the stored event with this id; fails at once where its position was passed. */
+    /** Takes frames up to the stored event with this id; fails at once where the stream stands at or beyond it. */
     event(id: string, takes = 0): Promise<Frame> {
       const place = placeOf(inbox.event);
+      const isPassed = (at: number | undefined) => !isFiltered && at !== undefined && at >= seqOf(id);
+      const fail = () => failureAt(place, `event ${id} will not come: the stream is past it; ${instead()}`);
+      if (taken === frames.length && isPassed(position)) return Promise.reject(fail());
       const isWanted = (frame: Frame) => {
         if (frame.id === id && !isOwn(frame)) return true;
-        if (isFiltered || frame.type === 'stream.reset' || seqOf(frame.id) < seqOf(id)) return false;
-        throw failureAt(place, `event ${id} was passed: ${frame.type} ${frame.id} came; ${instead()}`);
+        if (isPassed(seqOf(frame.id))) throw fail();
+        return false;
       };
       return wait(isWanted, `event ${id}`, takes, place);
     },

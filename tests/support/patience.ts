@@ -1,7 +1,11 @@
 // Waiting, with an end to it. A wait that ends in vain says at which line of the test it stood, for what it
 // waited, in words, and what came instead: so that a broken line is found in seconds, and by its sentence.
 import assert from 'node:assert/strict';
+import { relative } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+
+export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
 /**
  * How long a test waits for what should come at once. PATIENCE_SECONDS gives a slow machine more; what takes
@@ -22,10 +26,17 @@ export function placeOf(helper: (...args: never[]) => unknown): Place {
 /** An AssertionError that names the line of the test before anything else. */
 export function failureAt(place: Place, message: string): assert.AssertionError {
   const calls = (place.stack ?? '').split('\n').slice(1);
-  const lineOfTest = calls.join('\n').match(/tests[\\/][\w.\\/-]+\.test\.ts:\d+/)?.[0] ?? 'somewhere';
-  const error = new assert.AssertionError({ message: `${lineOfTest.replaceAll('\\', '/')}: ${message}` });
+  const error = new assert.AssertionError({ message: `${lineOfTest(calls)}: ${message}` });
   error.stack = [`AssertionError: ${error.message}`, ...calls].join('\n');
   return error;
+}
+
+/** `tests/stream/hub.test.ts:42`, of the innermost call in a test file. */
+function lineOfTest(calls: string[]): string {
+  const [, file, line] = /([^\s()]+\.test\.ts):(\d+)/.exec(calls.join('\n')) ?? [];
+  if (!file) return calls[0]?.trim() ?? 'somewhere';
+  const path = file.startsWith('file:') ? fileURLToPath(file) : file;
+  return `${relative(ROOT, path).replaceAll('\\', '/')}:${line}`;
 }
 
 export type Wait = {

@@ -7,12 +7,10 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, beforeEach } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { isTest } from './cleanup.ts';
-import { within } from './patience.ts';
+import { ROOT, within } from './patience.ts';
 import { needsTsx } from './typescript.ts';
 
-export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const START_MS = 5000; // what a start may take on a machine that is busy with other things
 const STOP_MS = 5000; // what the program itself promises
 
