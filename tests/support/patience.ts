@@ -4,14 +4,16 @@ import assert from 'node:assert/strict';
 import { relative } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { isTest } from './cleanup.ts';
 
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
 /**
  * How long a test waits for what should come at once. PATIENCE_SECONDS gives a slow machine more; what takes
- * long by its nature (three heartbeats, a lock's two seconds) says so beside it, and gets this in addition.
+ * long by its nature (three heartbeats, a lock's two seconds) says so beside it, and gets this in addition. The
+ * soak and the benchmarks load the machine on purpose.
  */
-export const PATIENCE_MS = 1000 * Number(process.env.PATIENCE_SECONDS || 3);
+export const PATIENCE_MS = 1000 * Number(process.env.PATIENCE_SECONDS || (isTest ? 3 : 30));
 
 /** A place in a test, to be named should a wait that began there end in vain. Cheap: it is put into words only then. */
 export type Place = { readonly stack?: string };
