@@ -7,7 +7,8 @@ import { type EtagList, etagOf } from '../../lib/etag.ts';
 import { type Cursor, eventId, toCloudEvent } from '../../lib/event.ts';
 import type { NewEvent } from '../../lib/new-event.ts';
 import { Problem } from '../../lib/problem.ts';
-import type { Idempotency, Store } from '../../lib/store/store.ts';
+import type { Idempotency } from '../../lib/idempotency.ts';
+import type { Store } from '../../lib/store/store.ts';
 import { range, within } from '../support/helpers.ts';
 
 /** How the suite gets at a kind of store. */
