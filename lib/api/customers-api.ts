@@ -10,7 +10,8 @@ import { Problem } from '../problem.ts';
 import type { Store } from '../store/store.ts';
 import { readIdempotency } from './idempotency.ts';
 
-const MERGE_PATCH = ['application/json', 'application/merge-patch+json'];
+/** What a PATCH may be (RFC 7396). */
+export const MERGE_PATCH = ['application/json', 'application/merge-patch+json'];
 
 export function createCustomersApi(store: Store) {
   return {
@@ -38,7 +39,7 @@ export function createCustomersApi(store: Store) {
     async read({ req, res, id }: Call): Promise<void> {
       const noneMatch = parseEtagList(req.headers['if-none-match'], 'If-None-Match');
       const json = found(await store.getCustomer(id), id);
-      const headers = { ETag: etagOf(json), 'Cache-Control': 'no-cache' };
+      const headers = { ETag: etagOf(json), 'Cache-Control': 'private, no-cache' };
       if (noneMatch && matchesWeakly(noneMatch, headers.ETag)) sendEmpty(res, 304, headers);
       else sendJson(res, 200, json, headers);
     },
@@ -52,7 +53,7 @@ export function createCustomersApi(store: Store) {
 
     async patch(call: Call): Promise<void> {
       const ifMatch = parseEtagList(call.req.headers['if-match'], 'If-Match');
-      const fields = parseCustomerPatch((await readJson(call, MERGE_PATCH)).value);
+      const fields = parseCustomerPatch((await readJson(call, { mediaTypes: MERGE_PATCH })).value);
       const json = found(await store.updateCustomer(call.id, fields, ifMatch), call.id);
       sendJson(call.res, 200, json, { ETag: etagOf(json) });
     },
