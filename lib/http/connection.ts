@@ -99,6 +99,13 @@ export class Connection implements Account {
     this.unsent += bytes;
   }
 
+  /** What was read ahead of a stream will never be answered; and while it is held, nobody sees the client leave. */
+  forgetBehindStream(): void {
+    if (this.held.length === 0 || !this.isStreaming()) return;
+    this.drop();
+    Readable.prototype.push.call(this.socket, NOTHING); // the socket goes on reading
+  }
+
   /** How long its answer has waited without a byte being taken, in milliseconds. To be asked again and again. */
   waited(now: number): number {
     const { answer, socket } = this;
@@ -130,6 +137,7 @@ export class Connection implements Account {
   /** What the socket has read. False keeps it from reading more. */
   private receive(chunk: Buffer | null): boolean {
     if (chunk === null) return this.receiveEnd();
+    if (this.isStreaming()) return true; // nothing is answered behind a stream: it is read so that its end is seen
     const mustWait = this.held.length > 0 || this.isBusy();
     this.hold(this.held, chunk);
     if (!mustWait) return this.feed();
@@ -153,12 +161,15 @@ export class Connection implements Account {
   /** `node:http` cuts off an answer in work when the client sends no more, so it hears of that a little later. */
   private receiveEnd(): boolean {
     this.hasEnded = true;
-    const isStream = this.answer?.headersSent === true && !this.answer.writableEnded;
-    if (isStream) this.drop(); // nothing is answered behind a stream
-    if (isStream) this.passEnd();
+    if (this.isStreaming()) this.passEnd();
     else if (this.isBusy()) setTimeout(() => this.passEnd(), END_PATIENCE_MS).unref();
     else this.feed();
     return false;
+  }
+
+  /** The answer in work has begun and will not end by itself. */
+  private isStreaming(): boolean {
+    return this.answer?.headersSent === true && !this.answer.writableEnded;
   }
 
   private passEnd(): void {

@@ -146,10 +146,11 @@ export class Connections {
     return this.idle.pop();
   }
 
-  /** Cuts answers that nobody takes. */
+  /** Once a second: cuts answers that nobody takes. */
   private sweep(): void {
     const now = performance.now();
     for (const connection of this.all.values()) {
+      connection.forgetBehindStream();
       if (connection.waited(now) < UNREAD_MS) continue;
       this.refusals.add('unread', connection.answer?.req);
       connection.socket.destroy();
