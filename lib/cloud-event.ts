@@ -2,7 +2,14 @@
 // and extension attributes; its id becomes ours, and its own stands in the extension attribute `originid`. Its source
 // and id together are its key, so that a sender who repeats it stores it once.
 import { hashOf, keyOfEvent } from './idempotency.ts';
-import { dataProblem, type IsReserved, type NewEvent, type ParseOne, sourceProblem, typeProblem } from './new-event.ts';
+import {
+  dataProblem,
+  type IsReserved,
+  type NewEvent,
+  type ParseOne,
+  sourceProblem,
+  typeProblem,
+} from './new-event.ts';
 import { type FieldError, pointerTo, textProblem } from './problem.ts';
 
 const MAX_TEXT = 1024; // of an attribute
@@ -31,7 +38,12 @@ export function cloudEventParser(isReserved: IsReserved): ParseOne {
 type Attributes = Record<string, unknown>;
 type Check = (value: unknown) => string | undefined;
 
-function checkRequired(attributes: Attributes, isReserved: IsReserved, at: string, errors: FieldError[]): void {
+function checkRequired(
+  attributes: Attributes,
+  isReserved: IsReserved,
+  at: string,
+  errors: FieldError[],
+): void {
   const required: Record<string, Check> = {
     specversion: (value) => (value === '1.0' ? undefined : 'must be "1.0"'),
     id: shortText,
@@ -48,11 +60,15 @@ function checkOthers(attributes: Attributes, at: string, errors: FieldError[]): 
   const { specversion, id, source, type, ...others } = attributes;
   for (const [name, value] of Object.entries(others)) {
     const check = Object.hasOwn(OPTIONAL, name) ? OPTIONAL[name]! : extensionProblem;
-    const detail = NAME.test(name) || name === 'data_base64' ? check(value) : 'must have a name of a-z and 0-9';
+    const detail =
+      NAME.test(name) || name === 'data_base64' ? check(value) : 'must have a name of a-z and 0-9';
     if (detail) errors.push({ pointer: pointerTo(name, at), detail });
   }
   if (Object.keys(others).length > MAX_EXTENSIONS)
-    errors.push({ pointer: at, detail: `must have at most ${MAX_EXTENSIONS} attributes beside the required ones` });
+    errors.push({
+      pointer: at,
+      detail: `must have at most ${MAX_EXTENSIONS} attributes beside the required ones`,
+    });
 }
 
 const OPTIONAL: Record<string, Check> = {
@@ -86,6 +102,6 @@ function toNewEvent(attributes: Attributes, data: unknown): NewEvent {
   // The sender's time comes first: `toCloudEvent` looks for it there, since it stands in for our own.
   const extensions = JSON.stringify({ ...(time === undefined ? {} : { time }), ...others, originid: id });
   const event = { type: type!, source: source!, data: JSON.stringify(data), extensions };
-  const request = hashOf(event.type, event.data, extensions);
+  const request = hashOf(event.type, event.data); // a repeat may carry another traceparent
   return { ...event, idempotency: { key: keyOfEvent(event.source, id!), request } };
 }

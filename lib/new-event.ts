@@ -48,10 +48,16 @@ export function parseEvents(body: unknown, parseOne: ParseOne): NewEvent[] {
 
 /** `{type?, source?, data?}`, or `{message}`, which is short for type `notification` and data `{message}`. */
 export function newEventParser(isReserved: IsReserved): ParseOne {
-  const checks = { type: (value: unknown) => typeProblem(value, isReserved), source: sourceProblem, data: dataProblem };
+  const checks = {
+    type: (value: unknown) => typeProblem(value, isReserved),
+    source: sourceProblem,
+    data: dataProblem,
+  };
   return (item, at, errors) => {
     const isMessage = Object.hasOwn(item, 'message');
-    const known: Record<string, (value: unknown) => string | undefined> = isMessage ? { message: messageProblem } : checks;
+    const known: Record<string, (value: unknown) => string | undefined> = isMessage
+      ? { message: messageProblem }
+      : checks;
     const before = errors.length;
     const unknownField = isMessage ? 'must not stand beside message' : 'is not a field of an event';
     for (const [field, value] of Object.entries(item)) {
@@ -59,7 +65,12 @@ export function newEventParser(isReserved: IsReserved): ParseOne {
       if (detail) errors.push({ pointer: pointerTo(field, at), detail });
     }
     if (errors.length > before) return undefined;
-    const { type = 'notification', source = '/api/events', data = null, message } = item as Record<string, string>;
+    const {
+      type = 'notification',
+      source = '/api/events',
+      data = null,
+      message,
+    } = item as Record<string, string>;
     return { type, source, data: JSON.stringify(isMessage ? { message } : data), extensions: null };
   };
 }

@@ -34,7 +34,9 @@ const MAX_TOLD = 10;
 
 /** 422 with every bad field, so that nobody has to mend a form one error at a time. */
 export function invalidFields(errors: FieldError[]): Problem {
-  const told = errors.slice(0, MAX_TOLD).map(({ pointer, detail }) => `${pointer.slice(2) || 'body'} ${detail}`);
+  const told = errors
+    .slice(0, MAX_TOLD)
+    .map(({ pointer, detail }) => `${pointer.slice(2) || 'body'} ${detail}`);
   const more = errors.length > MAX_TOLD ? `; and ${errors.length - MAX_TOLD} more` : '';
   return new Problem(422, told.join('; ') + more, { errors: errors.slice(0, MAX_ERRORS) });
 }

@@ -28,7 +28,12 @@ export function createPublishApi(store: Store, watch: Iterable<string>) {
       if (type === STRUCTURED || type === BATCH) {
         const body = await readJson(call, { mediaTypes: [type], maxBytes: MAX_BYTES });
         checkShape(body.value, type === BATCH);
-        return save(call, parseEvents(body.value, parseCloudEvent), type === BATCH, readIdempotency(call, body.text));
+        return save(
+          call,
+          parseEvents(body.value, parseCloudEvent),
+          type === BATCH,
+          readIdempotency(call, body.text),
+        );
       }
       const attributes = binaryAttributes(call);
       if (attributes) return publishBinary(call, attributes);
@@ -59,7 +64,9 @@ export function createPublishApi(store: Store, watch: Iterable<string>) {
 /** `customer.created` and its like, and the same of every watched table: a row must have changed for one of these. */
 function reservedTypes(watch: Iterable<string>): IsReserved {
   const tables = ['customer', ...describeWatched(watch).map(({ type }) => type)];
-  const types = new Set(tables.flatMap((table) => ['created', 'updated', 'deleted'].map((change) => `${table}.${change}`)));
+  const types = new Set(
+    tables.flatMap((table) => ['created', 'updated', 'deleted'].map((change) => `${table}.${change}`)),
+  );
   return (type) => types.has(type);
 }
 
@@ -69,7 +76,9 @@ function mediaTypeOf({ req }: Call): string {
 
 function checkShape(value: unknown, isBatch: boolean): void {
   if (Array.isArray(value) === isBatch) return;
-  const shape = isBatch ? `${BATCH} must be a list of CloudEvents` : `${STRUCTURED} must be one CloudEvent, not a list`;
+  const shape = isBatch
+    ? `${BATCH} must be a list of CloudEvents`
+    : `${STRUCTURED} must be one CloudEvent, not a list`;
   throw new Problem(422, `${shape}.`, { errors: [{ pointer: '#', detail: shape }] });
 }
 
@@ -95,5 +104,8 @@ async function readBinaryBody(call: Call): Promise<JsonBody | undefined> {
   const isEmpty = headers['transfer-encoding'] === undefined && Number(headers['content-length'] ?? 0) === 0;
   if (isEmpty) return undefined;
   const type = mediaTypeOf(call);
-  return readJson(call, { mediaTypes: [type.endsWith('+json') ? type : 'application/json'], maxBytes: MAX_BYTES });
+  return readJson(call, {
+    mediaTypes: [type.endsWith('+json') ? type : 'application/json'],
+    maxBytes: MAX_BYTES,
+  });
 }

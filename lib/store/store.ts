@@ -102,7 +102,11 @@ export function toAnswer(outcome: Outcome, order: Order): Answer {
 
 function keyTaken(place: number | undefined): Problem {
   if (place === undefined)
-    return new Problem(422, 'This Idempotency-Key was used for another request: give each request its own key.');
-  const detail = 'has the source and id of an event that was published with other content: give it an id of its own';
+    return new Problem(
+      422,
+      'This Idempotency-Key was used for another request: give each request its own key.',
+    );
+  const detail =
+    'has the source and id of an event that was published with other content: give it an id of its own';
   return invalidFields([{ pointer: `#/${place}`, detail }]);
 }
