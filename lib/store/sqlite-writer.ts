@@ -130,18 +130,15 @@ export class SqliteWriter {
   }
 
   private publish(events: NewEvent[], isList: boolean): Outcome {
-    const stored: string[] = [];
-    let replays = 0;
+    const outcomes: Done[] = [];
     for (const [place, event] of events.entries()) {
       const outcome = this.once(event.idempotency, () => this.insert(event));
       if (outcome.is === 'key taken') return { is: 'key taken', place };
       if (!('json' in outcome)) return outcome;
-      stored.push(outcome.json);
-      if (outcome.is === 'replayed') replays += 1;
+      outcomes.push(outcome);
     }
-    const { lastEventId } = this.done('');
-    const json = isList ? `[${stored.join()}]` : stored[0]!;
-    return { is: replays === events.length ? 'replayed' : 'done', json, lastEventId };
+    const json = isList ? `[${outcomes.map((outcome) => outcome.json).join()}]` : outcomes[0]!.json;
+    return { ...(outcomes.findLast(({ is }) => is === 'done') ?? outcomes.at(-1)!), json };
   }
 
   private insert({ type, source, data, extensions }: NewEvent): Done {
