@@ -4,7 +4,8 @@
 import { spawn } from 'node:child_process';
 import { needsTsx } from '../support/typescript.ts';
 import { Copy } from './copy.ts';
-import { MUTATIONS, type Mutation } from './mutations.ts';
+import type { Mutation } from './mutation.ts';
+import { MUTATIONS } from './mutations.ts';
 
 const LIMIT_MS = 10_000;
 const AT_ONCE = 2;
