@@ -2,9 +2,9 @@
 // one stored. For browsers and Node, without dependencies. `ChangeStream` is the stream, in the manner of
 // EventSource; `LiveTable` is a copy of a table that stays right. To be read after this: `changebell/`.
 
-/** @typedef {import('./changebell/types.d.ts').ChangeEvent} ChangeEvent */
-/** @typedef {import('./changebell/types.d.ts').State} State */
-/** @typedef {import('./changebell/types.d.ts').Options} Options */
+/** @typedef {import('./changebell/types.js').ChangeEvent} ChangeEvent */
+/** @typedef {import('./changebell/types.js').State} State */
+/** @typedef {import('./changebell/types.js').Options} Options */
 
 export { ChangeStream } from './changebell/change-stream.js';
 export { LiveTable } from './changebell/live-table.js';

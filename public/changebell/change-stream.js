@@ -12,10 +12,10 @@ const MAX_HELD = 8_000_000; // characters that wait for their turn; with more, t
  * A stream of changes that survives its connections. Dispatches `message` once for each event; `ready`, `reset`,
  * `heartbeat` and `expired`, with what the server said in `detail`; and `state`. A listener may be async. Or:
  * `for await (const event of stream)`, where an event is done when the loop asks for the next.
- * @extends {WaitingTarget<import('./types.d.ts').StreamEvents>}
+ * @extends {WaitingTarget<import('./types.js').StreamEvents>}
  */
 export class ChangeStream extends WaitingTarget {
-  state = /** @type {import('./types.d.ts').State} */ ('connecting');
+  state = /** @type {import('./types.js').State} */ ('connecting');
   repeats = 0; // events that came again, and were dropped
 
   #url;
@@ -35,7 +35,7 @@ export class ChangeStream extends WaitingTarget {
   #unheard = /** @type {string | undefined} */ (undefined); // where the events began that nobody listened to
   #waiters = /** @type {Waiter[]} */ ([]);
 
-  /** @param {string | URL} url `ws://host/ws` or `http://host/api/events` @param {import('./types.d.ts').Options} options */
+  /** @param {string | URL} url `ws://host/ws` or `http://host/api/events` @param {import('./types.js').Options} options */
   constructor(url, options = {}) {
     super();
     this.#url = new URL(url, globalThis.location?.href);
@@ -95,7 +95,7 @@ export class ChangeStream extends WaitingTarget {
     return this.#link.lastHeardAt;
   }
 
-  /** A fresh one, or a function that gets one; ends a refusal. @param {import('./types.d.ts').Token} token */
+  /** A fresh one, or a function that gets one; ends a refusal. @param {import('./types.js').Token} token */
   set token(token) {
     this.#options.token = token;
     this.#link.renewToken();
@@ -152,7 +152,7 @@ export class ChangeStream extends WaitingTarget {
 
   // --- a connection begins
 
-  /** With the snapshot first, where there is nothing to go on from. @param {import('./link.js').Attempt} attempt */
+  /** With the snapshot first, where there is nothing to go on from. @param {import('./types.js').Attempt} attempt */
   async #address(attempt) {
     const { load, types, sources, conflate, from } = this.#options;
     const isFirst = this.#received === undefined;
@@ -172,7 +172,7 @@ export class ChangeStream extends WaitingTarget {
     return isNew;
   }
 
-  /** @param {import('./types.d.ts').Load} load @param {import('./link.js').Attempt} attempt */
+  /** @param {import('./types.js').Load} load @param {import('./types.js').Attempt} attempt */
   async #load(load, attempt) {
     const waiting = [...this.#waiters]; // these positions were written before the snapshot is read
     const id = await load(attempt);
@@ -204,7 +204,7 @@ export class ChangeStream extends WaitingTarget {
     this.#link.leave();
   }
 
-  /** What was asked for comes: nothing up to there is new. @param {import('./types.d.ts').ChangeEvent} ready @param {number} seq */
+  /** What was asked for comes: nothing up to there is new. @param {import('./types.js').ChangeEvent} ready @param {number} seq */
   #begin(ready, seq) {
     const { behind = 0, heartbeatSeconds } = ready.data;
     if (heartbeatSeconds) this.#link.expectHeartbeats(heartbeatSeconds);
@@ -269,7 +269,7 @@ export class ChangeStream extends WaitingTarget {
     this.#work();
   }
 
-  /** What came meanwhile waits in the inbox. @param {import('./types.d.ts').Load} load @param {Frame} reset */
+  /** What came meanwhile waits in the inbox. @param {import('./types.js').Load} load @param {Frame} reset */
   async #reload(load, reset) {
     if (reset !== this.#current || this.state === 'closed') return;
     const loading = new AbortController();
@@ -325,7 +325,7 @@ export class ChangeStream extends WaitingTarget {
   }
 }
 
-/** A frame must be a CloudEvent with an id. @param {string} text @returns {import('./types.d.ts').ChangeEvent | undefined} */
+/** A frame must be a CloudEvent with an id. @param {string} text @returns {import('./types.js').ChangeEvent | undefined} */
 function parse(text) {
   try {
     const event = JSON.parse(text);
@@ -338,5 +338,5 @@ function parse(text) {
 /** The position in an id. @param {string | undefined} id */
 const seqOf = (id) => Number(/-(\d+)$/.exec(id ?? '')?.[1] ?? Number.NaN);
 
-/** @typedef {{ event: import('./types.d.ts').ChangeEvent, text: string, id: string }} Frame `id`: where the stream stands when it is done */
+/** @typedef {{ event: import('./types.js').ChangeEvent, text: string, id: string }} Frame `id`: where the stream stands when it is done */
 /** @typedef {{ id: string, resolve: () => void, reject: (error: Error) => void }} Waiter */

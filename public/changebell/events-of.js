@@ -1,6 +1,6 @@
 // A stream as an async iterable, made of nothing but a listener whose work is the body of the loop.
 
-/** @typedef {import('./types.d.ts').ChangeEvent} ChangeEvent */
+/** @typedef {import('./types.js').ChangeEvent} ChangeEvent */
 
 /**
  * @param {import('./change-stream.js').ChangeStream} stream
@@ -11,7 +11,7 @@ export async function* eventsOf(stream, begin) {
   let next = /** @type {{ event: ChangeEvent, done: () => void } | undefined} */ (undefined);
   let wake = () => {};
   const end = new AbortController();
-  /** The work of this listener is over when the loop calls `done`. @param {import('./types.d.ts').Message} message */
+  /** The work of this listener is over when the loop calls `done`. @param {import('./types.js').Message} message */
   const listener = ({ data: event }) => ({
     // biome-ignore lint/suspicious/noThenProperty: a promise would tell of the end one turn too late.
     then(/** @type {() => void} */ done) {

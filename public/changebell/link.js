@@ -9,7 +9,7 @@ const LATE_MS = 1000; // a timer that is later than this was held up, and so was
 
 /** @typedef {import('./wire.js').Wire} Wire */
 /** @typedef {import('./wire.js').Refusal} Refusal */
-/** @typedef {{ token: string | undefined, signal: AbortSignal }} Attempt */
+/** @typedef {import('./types.js').Attempt} Attempt */
 /**
  * Whose link it is. `address` may take its time; `mayGoWithoutCursor` is asked when the server calls the
  * question malformed; `change` tells of a new `state`.
@@ -37,7 +37,7 @@ export class Link {
   #silenceTimer = /** @type {Timer} */ (undefined);
   #end = new AbortController();
 
-  /** @param {Pick<import('./types.d.ts').Options, 'token' | 'heartbeatSeconds' | 'WebSocket'>} options @param {Owner} owner */
+  /** @param {Pick<import('./types.js').Options, 'token' | 'heartbeatSeconds' | 'WebSocket'>} options @param {Owner} owner */
   constructor(options, owner) {
     this.#options = options;
     this.#owner = owner;

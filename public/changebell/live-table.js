@@ -6,8 +6,8 @@ import { authorization, refusalOf } from './wire.js';
 
 const PAGE_PATIENCE_MS = 30_000; // over a dead network an answer never comes
 
-/** @typedef {import('./types.d.ts').ChangeEvent} ChangeEvent */
-/** @typedef {import('./link.js').Attempt} Attempt */
+/** @typedef {import('./types.js').ChangeEvent} ChangeEvent */
+/** @typedef {import('./types.js').Attempt} Attempt */
 /**
  * @template Row
  * @typedef {Event & { key: string, row: Row | undefined, before: Row | undefined }} Change `row` is undefined where it was deleted, `before` where it was created
@@ -15,7 +15,7 @@ const PAGE_PATIENCE_MS = 30_000; // over a dead network an answer never comes
 /**
  * @template Row
  * @typedef {object} TableOptions
- * @property {import('./types.d.ts').Token} [token]
+ * @property {import('./types.js').Token} [token]
  * @property {(row: Row) => string} [key] how a row is named in the source of its events, where the server doesn't say and it isn't `id`
  * @property {string | URL} [stream] where the stream is; `/ws` of the same server
  * @property {any} [WebSocket] as for a ChangeStream

@@ -1,5 +1,4 @@
 // The shapes that a user of the library meets.
-import type { Waits } from './waiting-target.js';
 
 /** A CloudEvent 1.0, with whatever extension attributes its publisher gave it. */
 export type ChangeEvent = {
@@ -18,8 +17,11 @@ export type State = 'connecting' | 'catching-up' | 'live' | 'waiting' | 'refused
 /** A function is asked at the start, and again when its token has expired or was refused. */
 export type Token = string | undefined | (() => string | Promise<string>);
 
+/** `signal`: it is no longer wanted; `token`: that of the stream. */
+export type Attempt = { signal: AbortSignal; token: string | undefined };
+
 /** Loads a snapshot, and returns the `lastEventId` that came with it. */
-export type Load = (context: { signal: AbortSignal; token: string | undefined }) => Promise<string>;
+export type Load = (attempt: Attempt) => Promise<string>;
 
 export type Options = {
   /** Where to go on. Without it, after the newest event. */
@@ -42,8 +44,18 @@ export type Options = {
   WebSocket?: any;
 };
 
+/** The event is not done before this work is over. */
+export type Waits = { waitUntil: (work: PromiseLike<unknown>) => void };
+
+export type Listener<E> = ((event: E) => unknown) | { handleEvent: (event: E) => unknown } | null;
+
+export type ListenerOptions =
+  | boolean
+  | { capture?: boolean; once?: boolean; passive?: boolean; signal?: AbortSignal };
+
 /** `data`: the event; `text`: the same as it came. */
-export type Message = MessageEvent<ChangeEvent> & Waits & { text: string };
+export type Message = Omit<MessageEvent, 'data' | 'lastEventId'> &
+  Waits & { data: ChangeEvent; lastEventId: string; text: string };
 
 /** A frame of the server's own. */
 export type Told<Detail> = CustomEvent<Detail & { lastEventId: string }> & Waits & { text: string };

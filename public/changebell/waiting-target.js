@@ -1,12 +1,7 @@
 // An EventTarget that waits for its listeners. The platform throws away what a listener returns; here a promise
 // is work that is still going on, and the event is done only when all of its work is.
 
-/** @typedef {{ waitUntil: (work: PromiseLike<unknown>) => void }} Waits the event is not done before this work is over */
-
-/**
- * @template E
- * @typedef {((event: E) => unknown) | { handleEvent: (event: E) => unknown } | null} Listener
- */
+/** @typedef {import('./types.js').Waits} Waits */
 
 /** @template {Record<string, any>} Events the events, by type */
 export class WaitingTarget extends EventTarget {
@@ -19,8 +14,8 @@ export class WaitingTarget extends EventTarget {
    * @override
    * @template {string} Type
    * @param {Type} type
-   * @param {Listener<Type extends keyof Events ? Events[Type] : any>} listener
-   * @param {boolean | AddEventListenerOptions} [options]
+   * @param {import('./types.js').Listener<Type extends keyof Events ? Events[Type] : any>} listener
+   * @param {import('./types.js').ListenerOptions} [options]
    */
   addEventListener(type, listener, options) {
     this.#types.add(type);
@@ -30,8 +25,8 @@ export class WaitingTarget extends EventTarget {
   /**
    * @override
    * @param {string} type
-   * @param {Listener<any>} listener
-   * @param {boolean | EventListenerOptions} [options]
+   * @param {import('./types.js').Listener<any>} listener
+   * @param {import('./types.js').ListenerOptions} [options]
    */
   removeEventListener(type, listener, options) {
     super.removeEventListener(type, listener && this.#wrap(listener), options);
