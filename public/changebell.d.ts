@@ -67,6 +67,19 @@ export type StreamEvents = {
   state: Event;
 };
 
+/** What is shown of a connection. */
+export type LinkLike = {
+  readonly nextTryAt: number | null;
+  readonly tries: number;
+  readonly lost: (Error & { status?: number; detail?: string }) | undefined;
+  readonly isUnheard: boolean;
+  readonly lastHeardAt: number;
+  setToken: (token: Token) => void;
+  retry: (afterMs: number) => void;
+  disconnect: () => void;
+  send: (text: string) => void;
+};
+
 /** @template {Record<string, any>} Events the events, by type */
 declare class WaitingTarget<Events extends Record<string, any>> extends EventTarget {
     #private;
@@ -99,20 +112,13 @@ declare class WaitingTarget<Events extends Record<string, any>> extends EventTar
 }
 
 /**
- * A stream of changes that survives its connections. Dispatches `message` once for each event; `ready`, `reset`,
- * `heartbeat` and `expired`, with what the server said in `detail`; and `state`. A listener may be async. Or:
- * `for await (const event of stream)`, where an event is done when the loop asks for the next.
- * @extends {WaitingTarget<StreamEvents>}
+ * @template {Record<string, any>} Events
+ * @extends {WaitingTarget<Events>}
  */
-export declare class ChangeStream extends WaitingTarget<StreamEvents> {
+declare class LinkedTarget<Events extends Record<string, any>> extends WaitingTarget<Events> {
     #private;
-    state: State;
-    repeats: number;
-    /** @param {string | URL} url `ws://host/ws` or `http://host/api/events` @param {Options} options */
-    constructor(url: string | URL, options?: Options);
-    /** Of the last event that was processed: to store, and to go on from. If you set it, the next connection goes on there. */
-    get lastEventId(): string | undefined;
-    set lastEventId(id: string | undefined);
+    /** @param {LinkLike} link */
+    constructor(link: LinkLike);
     /** When the next try is due, in milliseconds since 1970, while it is `waiting`; else null. */
     get nextTryAt(): number | null;
     /** Connections in a row that were lost before they had been live for 10 s. */
@@ -135,6 +141,23 @@ export declare class ChangeStream extends WaitingTarget<StreamEvents> {
     disconnect(): void;
     /** Over a WebSocket that is open. @param {string} text */
     send(text: string): void;
+}
+
+/**
+ * A stream of changes that survives its connections. Dispatches `message` once for each event; `ready`, `reset`,
+ * `heartbeat` and `expired`, with what the server said in `detail`; and `state`. A listener may be async. Or:
+ * `for await (const event of stream)`, where an event is done when the loop asks for the next.
+ * @extends {LinkedTarget<StreamEvents>}
+ */
+export declare class ChangeStream extends LinkedTarget<StreamEvents> {
+    #private;
+    state: State;
+    repeats: number;
+    /** @param {string | URL} url `ws://host/ws` or `http://host/api/events` @param {Options} options */
+    constructor(url: string | URL, options?: Options);
+    /** Of the last event that was processed: to store, and to go on from. If you set it, the next connection goes on there. */
+    get lastEventId(): string | undefined;
+    set lastEventId(id: string | undefined);
     /** Ends the stream for good. What is in work may still be finished, and then counts. */
     close(): void;
     /**
@@ -147,16 +170,7 @@ export declare class ChangeStream extends WaitingTarget<StreamEvents> {
     /** To leave the loop closes the stream. What came before it began, and nobody listened to, comes again. */
     [Symbol.asyncIterator](): AsyncGenerator<ChangeEvent, void, undefined>;
 }
-type Frame = {
-    event: ChangeEvent;
-    text: string;
-    id: string;
-};
-type Waiter = {
-    id: string;
-    resolve: () => void;
-    reject: (error: Error) => void;
-};
+type Frame = import('./inbox.js').Frame;
 
 type Change<Row> = Event & {
     key: string;

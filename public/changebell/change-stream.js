@@ -3,18 +3,18 @@
 // and where the server can't, a fresh snapshot is loaded first, and what came meanwhile follows it.
 
 import { eventsOf } from './events-of.js';
+import { Inbox } from './inbox.js';
 import { Link } from './link.js';
-import { WaitingTarget } from './waiting-target.js';
-
-const MAX_HELD = 8_000_000; // characters that wait for their turn; with more, the rest is left in the log for a while
+import { LinkedTarget } from './linked-target.js';
+import { seqOf, Waiters } from './waiters.js';
 
 /**
  * A stream of changes that survives its connections. Dispatches `message` once for each event; `ready`, `reset`,
  * `heartbeat` and `expired`, with what the server said in `detail`; and `state`. A listener may be async. Or:
  * `for await (const event of stream)`, where an event is done when the loop asks for the next.
- * @extends {WaitingTarget<import('./types.js').StreamEvents>}
+ * @extends {LinkedTarget<import('./types.js').StreamEvents>}
  */
-export class ChangeStream extends WaitingTarget {
+export class ChangeStream extends LinkedTarget {
   state = /** @type {import('./types.js').State} */ ('connecting');
   repeats = 0; // events that came again, and were dropped
 
@@ -25,28 +25,26 @@ export class ChangeStream extends WaitingTarget {
   #received = /** @type {string | undefined} */ (undefined); // of what has come: the next connection goes on there
   #storedSeq = 0; // of the newest event on this connection: the server's own frames may carry the same id
   #caughtUpAt = 0; // the seq at which we are live
-  #inbox = /** @type {Frame[]} */ ([]); // waits for its turn
-  #heldLength = 0; // of the inbox, in characters
-  #current = /** @type {Frame | undefined} */ (undefined); // in work; what is done with any other is stale
-  #isWorking = false;
+  #inbox = new Inbox((frame) => this.#process(frame));
   #isPaused = false; // the inbox was full, and we have let go of the connection until it is empty
   #loading = /** @type {AbortController | undefined} */ (undefined); // a snapshot, after a reset
   #isDoubted = false; // our cursor was perhaps never an id: we ask without it
   #unheard = /** @type {string | undefined} */ (undefined); // where the events began that nobody listened to
-  #waiters = /** @type {Waiter[]} */ ([]);
+  #waiters = new Waiters();
 
   /** @param {string | URL} url `ws://host/ws` or `http://host/api/events` @param {import('./types.js').Options} options */
   constructor(url, options = {}) {
-    super();
-    this.#url = new URL(url, globalThis.location?.href);
-    this.#options = { ...options };
-    this.lastEventId = options.lastEventId;
-    this.#link = new Link(this.#options, {
+    const link = new Link(options, {
       address: (attempt) => this.#address(attempt),
       hear: (text) => this.#hear(text),
       mayGoWithoutCursor: () => this.#doubtCursor(),
       change: () => this.#showState(),
     });
+    super(link);
+    this.#link = link;
+    this.#url = new URL(url, globalThis.location?.href);
+    this.#options = options;
+    this.lastEventId = options.lastEventId;
     this.#link.connect();
   }
 
@@ -60,69 +58,12 @@ export class ChangeStream extends WaitingTarget {
     this.#forget();
   }
 
-  /** When the next try is due, in milliseconds since 1970, while it is `waiting`; else null. */
-  get nextTryAt() {
-    return this.#link.nextTryAt;
-  }
-
-  /** Connections in a row that were lost before they had been live for 10 s. */
-  get tries() {
-    return this.#link.tries;
-  }
-
-  /** Why the last connection ended, in words. */
-  get closeReason() {
-    return this.#link.lost?.message ?? '';
-  }
-
-  /** Of the server's answer, where it refused the last connection. */
-  get status() {
-    return this.#link.lost?.status;
-  }
-
-  /** What the server said when it refused. */
-  get detail() {
-    return this.#link.lost?.detail;
-  }
-
-  /** Did the last connection end before its first frame? */
-  get isRefused() {
-    return this.#link.isUnheard;
-  }
-
-  /** When the last frame came, in milliseconds since 1970. */
-  get lastHeardAt() {
-    return this.#link.lastHeardAt;
-  }
-
-  /** A fresh one, or a function that gets one; ends a refusal. @param {import('./types.js').Token} token */
-  set token(token) {
-    this.#options.token = token;
-    this.#link.renewToken();
-    if (this.state === 'refused') this.retry();
-  }
-
-  /** When it is waiting or refused: tries now, or after so many milliseconds instead of those it chose. */
-  retry(afterMs = 0) {
-    this.#link.retry(afterMs);
-  }
-
-  /** Says goodbye to this connection; the stream goes on with the next. */
-  disconnect() {
-    this.#link.disconnect();
-  }
-
-  /** Over a WebSocket that is open. @param {string} text */
-  send(text) {
-    this.#link.send(text);
-  }
-
   /** Ends the stream for good. What is in work may still be finished, and then counts. */
   close() {
-    [this.#inbox, this.#heldLength] = [[], 0];
+    this.#inbox.empty();
     this.#loading?.abort();
     this.#link.close();
-    for (const { reject } of this.#waiters.splice(0)) reject(new Error('the stream was closed'));
+    this.#waiters.rejectAll();
   }
 
   /**
@@ -132,12 +73,8 @@ export class ChangeStream extends WaitingTarget {
    * @returns {Promise<void>}
    */
   reached(id) {
-    const passed = new Promise((/** @type {(value: void) => void} */ resolve, reject) => {
-      if (Number.isNaN(seqOf(id))) return reject(new TypeError(`reached() wants an id, not ${id}`));
-      if (this.state === 'closed') return reject(new Error('the stream was closed'));
-      this.#waiters.push({ id, resolve, reject });
-    });
-    passed.catch(() => {}); // who doesn't wait for it any more need not be told
+    const passed = this.#waiters.add(id);
+    if (this.state === 'closed') this.#waiters.rejectAll();
     this.#answerWaiters();
     return passed;
   }
@@ -174,11 +111,11 @@ export class ChangeStream extends WaitingTarget {
 
   /** @param {import('./types.js').Load} load @param {import('./types.js').Attempt} attempt */
   async #load(load, attempt) {
-    const waiting = [...this.#waiters]; // these positions were written before the snapshot is read
+    const waiting = this.#waiters.all(); // these positions were written before the snapshot is read
     const id = await load(attempt);
     attempt.signal.throwIfAborted();
     if (typeof id !== 'string') throw new TypeError('load() must return the lastEventId of its snapshot');
-    this.#answerWaiters(waiting);
+    this.#waiters.resolve(waiting);
     return id;
   }
 
@@ -196,10 +133,8 @@ export class ChangeStream extends WaitingTarget {
     if (event.type === 'stream.reset') this.#beginAnew(seq);
     this.#received = event.id;
     this.#inbox.push({ event, text, id: event.id });
-    this.#heldLength += text.length;
-    this.#work();
     if (event.type === 'stream.expired') this.#link.expireToken();
-    if (this.#heldLength <= MAX_HELD) return;
+    if (!this.#inbox.isFull()) return;
     this.#isPaused = true;
     this.#link.leave();
   }
@@ -226,26 +161,14 @@ export class ChangeStream extends WaitingTarget {
   /** What waits, what is in work, and what is being loaded. */
   #forget() {
     this.#loading?.abort();
-    [this.#inbox, this.#heldLength, this.#current, this.#loading] = [[], 0, undefined, undefined];
+    this.#loading = undefined;
+    this.#inbox.clear();
   }
 
   // --- the work, one frame after another
 
-  #work() {
-    if (this.#isWorking) return;
-    this.#isWorking = true;
-    while (!this.#current && this.#inbox.length > 0)
-      this.#process(/** @type {Frame} */ (this.#inbox.shift()));
-    this.#isWorking = false;
-    if (!this.#isPaused || this.#current) return;
-    this.#isPaused = false;
-    if (this.#link.state === 'open') this.#link.connect();
-  }
-
   /** @param {Frame} frame */
   #process(frame) {
-    this.#current = frame;
-    this.#heldLength -= frame.text.length;
     const { event, text, id } = frame;
     const name = /^stream\.(.*)/.exec(event.type)?.[1];
     if (name === 'reset') this.#unheard = undefined;
@@ -260,18 +183,22 @@ export class ChangeStream extends WaitingTarget {
 
   /** @param {Frame} frame */
   #finish(frame) {
-    if (frame !== this.#current) return; // the stream goes on from elsewhere
-    this.#current = undefined;
+    if (frame !== this.#inbox.current) return; // the stream goes on from elsewhere
+    this.#inbox.current = undefined;
     this.#lastEventId = frame.id;
     if (this.state === 'closed') return;
     this.#showState();
-    this.#answerWaiters(frame.event.type === 'stream.reset' ? [...this.#waiters] : []);
-    this.#work();
+    if (frame.event.type === 'stream.reset') this.#waiters.resolve(this.#waiters.all());
+    this.#answerWaiters();
+    this.#inbox.work();
+    if (!this.#isPaused || !this.#inbox.isIdle()) return;
+    this.#isPaused = false;
+    if (this.#link.state === 'open') this.#link.connect();
   }
 
   /** What came meanwhile waits in the inbox. @param {import('./types.js').Load} load @param {Frame} reset */
   async #reload(load, reset) {
-    if (reset !== this.#current || this.state === 'closed') return;
+    if (reset !== this.#inbox.current || this.state === 'closed') return;
     const loading = new AbortController();
     this.#loading = loading;
     this.#showState();
@@ -288,11 +215,8 @@ export class ChangeStream extends WaitingTarget {
 
   /** The snapshot holds everything up to this id. If that isn't here, the server shall find it in its log. @param {string} id @param {Frame} reset */
   #skipTo(id, reset) {
-    const index = [reset, ...this.#inbox].findLastIndex((frame) => frame.id === id);
-    if (index < 0) return this.#goOnFrom(id);
-    for (const { text } of this.#inbox.splice(0, index)) this.#heldLength -= text.length;
-    reset.id = id;
-    this.#finish(reset);
+    if (this.#inbox.skipTo(id)) this.#finish(reset);
+    else this.#goOnFrom(id);
   }
 
   /** @param {string} id */
@@ -304,14 +228,10 @@ export class ChangeStream extends WaitingTarget {
 
   // --- what others want to know
 
-  /** Seqs are compared only while the server goes on with our own history. @param {Waiter[]} passed */
-  #answerWaiters(passed = []) {
+  /** Seqs are compared only while the server goes on with our own history. */
+  #answerWaiters() {
     const isOpen = this.state === 'live' || this.state === 'catching-up';
-    const seq = isOpen && !this.#loading ? seqOf(this.#lastEventId) : -1;
-    const isPassed = (/** @type {Waiter} */ waiter) => passed.includes(waiter) || seqOf(waiter.id) <= seq;
-    const done = this.#waiters.filter(isPassed);
-    this.#waiters = this.#waiters.filter((waiter) => !done.includes(waiter));
-    for (const { resolve } of done) resolve();
+    if (isOpen && !this.#loading) this.#waiters.pass(seqOf(this.#lastEventId));
   }
 
   #showState() {
@@ -335,8 +255,4 @@ function parse(text) {
   }
 }
 
-/** The position in an id. @param {string | undefined} id */
-const seqOf = (id) => Number(/-(\d+)$/.exec(id ?? '')?.[1] ?? Number.NaN);
-
-/** @typedef {{ event: import('./types.js').ChangeEvent, text: string, id: string }} Frame `id`: where the stream stands when it is done */
-/** @typedef {{ id: string, resolve: () => void, reject: (error: Error) => void }} Waiter */
+/** @typedef {import('./inbox.js').Frame} Frame */

@@ -39,7 +39,7 @@ export class Link {
 
   /** @param {Pick<import('./types.js').Options, 'token' | 'heartbeatSeconds' | 'WebSocket'>} options @param {Owner} owner */
   constructor(options, owner) {
-    this.#options = options;
+    this.#options = { ...options };
     this.#owner = owner;
     this.heartbeatSeconds = options.heartbeatSeconds ?? 15;
     const { signal } = this.#end;
@@ -61,8 +61,9 @@ export class Link {
   /** @param {AbortSignal} signal */
   async #open(signal) {
     const { token, WebSocket = globalThis.WebSocket } = this.#options;
-    this.#token ??= typeof token === 'function' ? await token() : token;
+    const said = this.#token ?? (typeof token === 'function' ? await token() : token);
     signal.throwIfAborted();
+    this.#token = said;
     const url = await this.#owner.address({ token: this.#token, signal });
     signal.throwIfAborted();
     const isSocket = WebSocket && /^ws|\/ws$/.test(url.protocol + url.pathname);
@@ -114,6 +115,13 @@ export class Link {
     return this.#token;
   }
 
+  /** A fresh one, or a function that gets one; ends a refusal. @param {import('./types.js').Token} token */
+  setToken(token) {
+    this.#options.token = token;
+    this.renewToken();
+    if (this.state === 'refused') this.connect();
+  }
+
   /** The next connection asks for a fresh one. */
   renewToken() {
     this.#token = undefined;
@@ -139,6 +147,7 @@ export class Link {
 
   /** @param {any} why it ended, or could not begin: an Error, perhaps with what the server answered */
   fail(why) {
+    if (this.state === 'closed') return;
     this.leave();
     if (performance.now() - this.#liveAt >= STEADY_MS) this.tries = 0;
     this.#liveAt = Number.POSITIVE_INFINITY;

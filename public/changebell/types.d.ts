@@ -68,3 +68,16 @@ export type StreamEvents = {
   expired: Told<object>;
   state: Event;
 };
+
+/** What is shown of a connection. */
+export type LinkLike = {
+  readonly nextTryAt: number | null;
+  readonly tries: number;
+  readonly lost: (Error & { status?: number; detail?: string }) | undefined;
+  readonly isUnheard: boolean;
+  readonly lastHeardAt: number;
+  setToken: (token: Token) => void;
+  retry: (afterMs: number) => void;
+  disconnect: () => void;
+  send: (text: string) => void;
+};

@@ -19,9 +19,9 @@ export function compile(folder: string, ...options: string[]): void {
 export function makeDeclarations(): string {
   const folder = temporaryFolder();
   compile(ROOT, '-p', 'tests/public/library.tsconfig.json', '--outDir', folder);
-  const made = ['waiting-target', 'change-stream', 'live-table'].map((name) =>
+  const made = ['waiting-target', 'linked-target', 'change-stream', 'live-table'].map((name) =>
     readFileSync(join(folder, `changebell/${name}.d.ts`), 'utf8').replace(
-      /^export declare class WaitingTarget|^export (?=type)/gm,
+      /^export declare class (?:Waiting|Linked)Target|^export (?=type)/gm,
       (text) => text.replace('export ', ''),
     ),
   );
