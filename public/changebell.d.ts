@@ -170,7 +170,6 @@ export declare class ChangeStream extends LinkedTarget<StreamEvents> {
     /** To leave the loop closes the stream. What came before it began, and nobody listened to, comes again. */
     [Symbol.asyncIterator](): AsyncGenerator<ChangeEvent, void, undefined>;
 }
-type Frame = import('./inbox.js').Frame;
 
 type Change<Row> = Event & {
     key: string;

@@ -167,7 +167,7 @@ export class ChangeStream extends LinkedTarget {
 
   // --- the work, one frame after another
 
-  /** @param {Frame} frame */
+  /** @param {import('./inbox.js').Frame} frame */
   #process(frame) {
     const { event, text, id } = frame;
     const name = /^stream\.(.*)/.exec(event.type)?.[1];
@@ -181,7 +181,7 @@ export class ChangeStream extends LinkedTarget {
     this.dispatchAndWait(Object.assign(told, { text }), done);
   }
 
-  /** @param {Frame} frame */
+  /** @param {import('./inbox.js').Frame} frame */
   #finish(frame) {
     if (frame !== this.#inbox.current) return; // the stream goes on from elsewhere
     this.#inbox.current = undefined;
@@ -196,7 +196,7 @@ export class ChangeStream extends LinkedTarget {
     if (this.#link.state === 'open') this.#link.connect();
   }
 
-  /** What came meanwhile waits in the inbox. @param {import('./types.js').Load} load @param {Frame} reset */
+  /** What came meanwhile waits in the inbox. @param {import('./types.js').Load} load @param {import('./inbox.js').Frame} reset */
   async #reload(load, reset) {
     if (reset !== this.#inbox.current || this.state === 'closed') return;
     const loading = new AbortController();
@@ -213,7 +213,7 @@ export class ChangeStream extends LinkedTarget {
     }
   }
 
-  /** The snapshot holds everything up to this id. If that isn't here, the server shall find it in its log. @param {string} id @param {Frame} reset */
+  /** The snapshot holds everything up to this id. If that isn't here, the server shall find it in its log. @param {string} id @param {import('./inbox.js').Frame} reset */
   #skipTo(id, reset) {
     if (this.#inbox.skipTo(id)) this.#finish(reset);
     else this.#goOnFrom(id);
@@ -254,5 +254,3 @@ function parse(text) {
     return undefined;
   }
 }
-
-/** @typedef {import('./inbox.js').Frame} Frame */
