@@ -13,7 +13,7 @@ try {
   const server = await listen(config); // the port first: if it is taken, the database stays untouched
   const isPostgres = isPostgresUrl(config.databaseUrl);
   const store = isPostgres ? await openPostgresStore(config) : openSqliteStore(config);
-  const app = startApp(server, store, config);
+  const app = await startApp(server, store, config);
   const urls = describeUrls(server, config);
 
   console.log(`Changebell is running.

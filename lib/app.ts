@@ -15,7 +15,7 @@ import { findStaticFile, sendStaticFile } from './http/static-files.ts';
 import { Problem } from './problem.ts';
 import type { Store } from './store/store.ts';
 import { openEventStream, wantsEventStream } from './stream/event-stream.ts';
-import { createHub } from './stream/hub.ts';
+import { Hub } from './stream/hub.ts';
 import { createWebSockets } from './stream/websocket.ts';
 
 const DRAIN_MS = 3000; // requests in flight may take so long; then the streams get CLOSE_MS, all within 5 s
@@ -25,12 +25,16 @@ type Handler = (call: Call) => void | Promise<void>;
 type Route = { path: RegExp; methods: Record<string, Handler> };
 
 /** Answers on a server that listens already. @returns a function that drains and closes it all */
-export function startApp(server: Server, store: Store, config: Config): { close: () => Promise<void> } {
-  const hub = createHub(store, config);
+export async function startApp(
+  server: Server,
+  store: Store,
+  config: Config,
+): Promise<{ close: () => Promise<void> }> {
+  const hub = await Hub.open(store, config);
   const access = createAccess(config);
   const connections = createConnections(server);
   const customers = createCustomersApi(store);
-  const events = createEventsApi(store, hub);
+  const events = createEventsApi(store);
   const webSockets = createWebSockets(hub, config);
   const health = createHealth(store, hub, { ...config, isDraining: () => isDraining });
   let isDraining = false;

@@ -5,6 +5,7 @@ import { eventId } from '../event.ts';
 import type { Call } from '../http/request.ts';
 import { sendJson } from '../http/response.ts';
 import type { Store } from '../store/store.ts';
+import type { Client } from '../stream/client.ts';
 import type { Hub } from '../stream/hub.ts';
 
 type State = { isDraining: () => boolean; isLabOn: boolean; heartbeatMs: number };
@@ -18,18 +19,22 @@ export function createHealth(store: Store, hub: Hub, { isDraining, isLabOn, hear
       // A client needs it to tell silence from quiet; see `heartbeatSeconds` in public/changebell.js.
       const headers = { 'Cache-Control': 'no-store', 'Heartbeat-Seconds': String(heartbeatMs / 1000) };
       if (isDraining()) return sendJson(res, 503, '{"status":"draining"}', headers);
-      const lastEventId = eventId(store.log, hub.head());
       const lab = isLabOn ? { lab: true } : {};
       sendJson(
         res,
         200,
-        JSON.stringify({ status: 'ok', clients: hub.clients.size, lastEventId, ...lab }),
+        JSON.stringify({ status: 'ok', clients: hub.clients.size, lastEventId: hub.lastEventId, ...lab }),
         headers,
       );
     },
 
     clients({ res }: Call): void {
-      sendJson(res, 200, JSON.stringify({ clients: hub.list() }), { 'Cache-Control': 'no-store' });
+      sendJson(
+        res,
+        200,
+        JSON.stringify({ clients: [...hub.clients].map((client) => describe(client, hub)) }),
+        { 'Cache-Control': 'no-store' },
+      );
     },
 
     /** Prometheus text exposition format, version 0.0.4. */
@@ -45,12 +50,12 @@ export function createHealth(store: Store, hub: Hub, { isDraining, isLabOn, hear
           'Streams that are not pushed to until their socket drains.',
           lagging,
         ),
-        metric('events_total', 'counter', 'Events announced since the start.', hub.counters().events),
+        metric('events_total', 'counter', 'Events announced since the start.', hub.counters.events),
         metric(
           'deliveries_total',
           'counter',
           'Events handed to a client, over all clients.',
-          hub.counters().deliveries,
+          hub.counters.deliveries,
         ),
         metric('commits_total', 'counter', 'Transactions committed by this server.', store.commits()),
         metric(
@@ -76,4 +81,16 @@ export function createHealth(store: Store, hub: Hub, { isDraining, isLabOn, hear
 
 function metric(name: string, type: string, help: string, value: number): string {
   return `# HELP changebell_${name} ${help}\n# TYPE changebell_${name} ${type}\nchangebell_${name} ${value}\n`;
+}
+
+/** The lab's view of a stream. */
+function describe(client: Client, hub: Hub): object {
+  return {
+    client: client.name,
+    transport: client.stream.transport.name,
+    lastEventId: eventId(client.cursor),
+    behind: hub.distance(client),
+    bufferedBytes: client.stream.out.writableLength,
+    connectedAt: client.connectedAt.toISOString(),
+  };
 }

@@ -1,16 +1,11 @@
 // Plain HTTP on the event log: any program publishes with a POST, and reads what it missed with a GET
 // and a cursor. The same ids as on the streams, and the same answers to a cursor that is no good.
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { connect, get, post, type Server, seqOf, seqsOf, startServer } from '../support/helpers.ts';
+import { test } from 'node:test';
+import { connect, get, post, seqOf, seqsOf, shareServer, startServer } from '../support/helpers.ts';
 
-let server: Server;
-let events: string;
-before(async () => {
-  server = await startServer();
-  events = `${server.url}/api/events`;
-});
-after(() => server.stop());
+const server = await shareServer();
+const events = `${server.url}/api/events`;
 
 const publish = async (body: unknown) => {
   const answer = await post(events, body);

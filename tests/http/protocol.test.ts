@@ -35,7 +35,9 @@ test('a refused upgrade behind a refused expectation, or behind a stream, is no 
   const refused = `GET /ws HTTP/1.1\r\nHost: evil.example\r\n${UPGRADE}\r\n`;
   const expecting = `GET /x HTTP/1.1\r\n${HOST}Expect: a-miracle\r\n\r\n`;
   const stream = `GET /api/events HTTP/1.1\r\n${HOST}Accept: text/event-stream\r\n\r\n`;
-  const texts = await Promise.all([expecting, stream].map((first) => raw(server.port, first + refused)));
+  const texts = await Promise.all(
+    [expecting, stream].map((first) => raw(server.port, first + refused, 5000)),
+  );
   assert.deepEqual(texts.map(statuses), [[417, 421], [200]]);
   assert.equal((await get(`${server.url}/healthz`)).status, 200);
 });

@@ -12,10 +12,19 @@ const BELOW: Record<string, string[]> = {
   'lib/config.ts': [],
   'lib/customer.ts': ['lib/problem.ts'],
   'lib/event.ts': ['lib/problem.ts'],
+  'lib/filter.ts': ['lib/problem.ts', 'lib/event.ts'],
+  'lib/new-event.ts': ['lib/problem.ts'],
   'lib/etag.ts': ['lib/problem.ts'],
   'lib/http': ['lib/problem.ts', 'lib/config.ts', 'lib/etag.ts'],
-  'lib/store': ['lib/problem.ts', 'lib/config.ts', 'lib/customer.ts', 'lib/etag.ts', 'lib/event.ts'],
-  'lib/stream': ['lib/store', 'lib/http', 'lib/problem.ts', 'lib/config.ts', 'lib/event.ts'],
+  'lib/store': [
+    'lib/problem.ts',
+    'lib/config.ts',
+    'lib/customer.ts',
+    'lib/etag.ts',
+    'lib/event.ts',
+    'lib/new-event.ts',
+  ],
+  'lib/stream': ['lib/store', 'lib/http', 'lib/problem.ts', 'lib/config.ts', 'lib/event.ts', 'lib/filter.ts'],
   'lib/api': [
     'lib/stream',
     'lib/store',
@@ -25,6 +34,8 @@ const BELOW: Record<string, string[]> = {
     'lib/customer.ts',
     'lib/etag.ts',
     'lib/event.ts',
+    'lib/filter.ts',
+    'lib/new-event.ts',
   ],
 };
 const everything = Object.keys(BELOW);

@@ -166,7 +166,7 @@ test('whatever happens to a client, what it is told is the log from its cursor o
         const { id } = last.findLast((event) => lets(filter, event))!;
         await segments.at(-1)!.stream.until((frame) => seqOf(frame.id) >= seqOf(id));
       };
-      await recorder.until((frame) => frame.id === last[1]!.id);
+      await recorder.event(last[1]!.id);
       await Promise.all(lives.map(told));
       const model = recorder.events();
       for (const { segments } of lives) for (const segment of segments) check(segment, model);

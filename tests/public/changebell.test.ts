@@ -171,7 +171,7 @@ test('a connection that has gone silent is given up, and resumed elsewhere', asy
   await inState('live');
   stream.send('{"lab":"mute","seconds":60}');
   await publish('into the silence');
-  await eventually(() => states.includes('waiting'), Boolean, 'it was given up'); // it may be back by now
+  await eventually(() => states.includes('waiting'), Boolean, 'it was given up', 5000); // it may be back by now
   assert.match(stream.closeReason, /^no heartbeat for 4 s/);
   await heard('into the silence');
   assert.equal(messages.length, 1);

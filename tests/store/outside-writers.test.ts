@@ -37,7 +37,7 @@ test('an update is one event, also of a writer that has set recursive_triggers',
   );
   db.pragma('recursive_triggers = OFF');
   const { body: last } = await post(`${server.url}/api/events`, { type: 'last' });
-  await client.until((frame) => frame.id === last.id);
+  await client.event(last.id);
   assert.deepEqual(
     client.events().map(({ type }) => type),
     ['customer.created', 'customer.updated', 'last'],
