@@ -1,8 +1,6 @@
 // The lessons: which lines are taken out of which file, and what a learner is told who asks for help. What must
 // come true again stands in `checks/`, the text in `1.md` to `8.md`.
-
-/** `find` stands in the file exactly once; `put` takes its place. Both end with a line break. */
-export type Edit = { file: string; find: string; put: string };
+import type { Edit } from '../mutate/copy.ts';
 
 /** A lesson; the third hint is nearly the solution. */
 export type Lesson = {
@@ -62,24 +60,24 @@ export const LESSONS: Lesson[] = [
     edits: [
       {
         file: HUB,
-        find: '    clients.add(client);\n',
+        find: '    this.clients.add(client);\n',
         put: '    // LESSON 3, 1 of 3: a client has come.\n',
       },
       {
         file: HUB,
-        find: '    if (clients.delete(client)) heartbeats.announceCount();\n',
-        put: '    // LESSON 3, 2 of 3: a client has gone.\n    heartbeats.announceCount();\n',
+        find: '    if (this.clients.delete(client)) this.heartbeats.announceCount();\n',
+        put: '    // LESSON 3, 2 of 3: a client has gone.\n    this.heartbeats.announceCount();\n',
       },
       {
         file: HUB,
-        find: '    head = seq;\n    for (const client of clients) enqueue(client);\n',
-        put: '    head = seq;\n    // LESSON 3, 3 of 3: the log has grown. Whom does that concern?\n',
+        find: '    for (const client of this.clients) this.enqueue(client, client.cursor.seq === old.seq);\n',
+        put: '    // LESSON 3, 3 of 3: the log has grown. Whom does that concern?\n',
       },
     ],
     hints: [
       'There is a Set called `clients`. Who puts anything into it, and who takes anything out?',
-      'enqueue(client) says that this client may be owed something. When the log has grown, of whom is that true?',
-      '1: clients.add(client);  2: clients.delete(client);  3: for (const client of clients) enqueue(client);',
+      'this.enqueue(client) says that this client may be owed something. When the log has grown, of whom is that true?',
+      '1: this.clients.add(client);  2: this.clients.delete(client);  3: for (const client of this.clients) this.enqueue(client);',
     ],
   },
   {
@@ -88,7 +86,7 @@ export const LESSONS: Lesson[] = [
     minutes: 11,
     edits: [
       {
-        file: 'lib/store/sqlite-schema.sql',
+        file: 'lib/store/sqlite-customers.sql',
         find:
           '  INSERT INTO changebell_events (type, source, data)\n' +
           "  SELECT 'customer.created', '/api/customers/' || id, json FROM changebell_customers WHERE id = NEW.id;\n",
@@ -108,20 +106,22 @@ export const LESSONS: Lesson[] = [
     edits: [
       {
         file: HUB,
+        find: '    return { cursor, behind: head.seq - cursor.seq };\n',
+        put: '    // LESSON 5, 1 of 2: it was away. Where does it go on, and how far behind is it?\n    return { cursor: head, behind: 0 };\n',
+      },
+      {
+        file: 'lib/event.ts',
         find:
-          "    if (cursor.log !== store.log) return { seq: head, behind: 0, reset: 'unknown-log' };\n" +
-          "    if (cursor.seq > head) return { seq: head, behind: 0, reset: 'ahead' };\n" +
-          "    if (cursor.seq < pruned) return { seq: head, behind: 0, reset: 'expired' };\n" +
-          '    return { seq: cursor.seq, behind: head - cursor.seq };\n',
-        put:
-          '    // LESSON 5: it was away. Where does it go on, and when can it not? (pruned: up to there nothing is kept)\n' +
-          '    return { seq: head, behind: pruned - pruned };\n',
+          "  if (seq < pruned.seq) return 'expired';\n" +
+          "  if (seq > head.seq) return 'ahead';\n" +
+          "  return stamp === stampThere ? undefined : 'unknown-log';\n",
+        put: '  // LESSON 5, 2 of 2: three cursors are no good. Which, and in which order?\n  return undefined;\n',
       },
     ],
     hints: [
-      'It has seen everything up to cursor.seq. So from where does it go on, and how far behind is it?',
-      'Three cursors are no good: of another log, beyond the head, older than what is kept. Ask in this order.',
-      "if (cursor.log !== store.log) return { seq: head, behind: 0, reset: 'unknown-log' };  then 'ahead', then 'expired', then the good case.",
+      'It has seen everything up to its cursor. So from where does it go on, and how many came since?',
+      'Too old: seq is less than pruned.seq. Not yet: greater than head.seq. And what does it mean if two stamps differ?',
+      "1: return { cursor, behind: head.seq - cursor.seq };  2: if (seq < pruned.seq) return 'expired';  then 'ahead', then the stamps",
     ],
   },
   {
@@ -130,23 +130,20 @@ export const LESSONS: Lesson[] = [
     minutes: 11,
     edits: [
       {
-        file: HUB,
-        find: '    if (out.writableLength > HIGH_WATER_BYTES) waitForDrain(client);\n',
+        file: 'lib/stream/client.ts',
+        find: '    if (out.writableLength > HIGH_WATER_BYTES) this.waitForDrain();\n',
         put: '    // LESSON 6, 1 of 2: is there too much that it has not read?\n',
       },
       {
-        file: HUB,
-        find:
-          '      client.isLagging = false;\n' +
-          '      heartbeats.drained(client);\n' +
-          '      if (clients.has(client)) enqueue(client);\n',
-        put: '      // LESSON 6, 2 of 2: now it has read everything.\n      heartbeats.drained(client);\n',
+        file: 'lib/stream/client.ts',
+        find: '      this.isFull = false;\n      this.liveness.drained();\n      this.onRoom(this);\n',
+        put: '      // LESSON 6, 2 of 2: now it has read everything.\n      this.liveness.drained();\n',
       },
     ],
     hints: [
       'A stream knows how many bytes it still holds: out.writableLength. From how many on should we wait?',
-      'waitForDrain marks the client as lagging, and serve leaves those alone. Who takes the mark away, and what then?',
-      '1: if (out.writableLength > HIGH_WATER_BYTES) waitForDrain(client);  2: client.isLagging = false; and enqueue it if it is still in the Set',
+      'waitForDrain sets isFull, and whoever is full is not served. Who takes that back, and who must hear of it?',
+      '1: if (out.writableLength > HIGH_WATER_BYTES) this.waitForDrain();  2: this.isFull = false; and this.onRoom(this);',
     ],
   },
   {
@@ -182,14 +179,14 @@ export const LESSONS: Lesson[] = [
     edits: [
       {
         file: 'lib/store/sqlite-store.ts',
-        find: '      if (version !== seenVersion) wake();\n',
+        find: '      if (version !== this.seenVersion) this.shared.wake();\n',
         put: '      // LESSON 8: has another program committed? Then somebody must hear of it.\n',
       },
     ],
     hints: [
       'PRAGMA data_version changes when another connection has committed. Who compares it with what it was?',
-      '`seenVersion` is what it was 100 ms ago, and wake() tells the hub to look at the log.',
-      'if (version !== seenVersion) wake();',
+      '`this.seenVersion` is what it was 100 ms ago, and this.shared.wake() tells the hub to look at the log.',
+      'if (version !== this.seenVersion) this.shared.wake();',
     ],
   },
 ];

@@ -1,5 +1,5 @@
 // The little Markdown that the lessons' texts are written in, for a terminal and for a page: headings, paragraphs,
-// lists, code, **bold**, *stressed*, `code` and [links](to). What is not in here is not used there: `parse` throws.
+// lists, code, **bold**, _stressed_, `code` and [links](to). What is not in here is not used there: `parse` throws.
 
 /** A piece of a text, from top to bottom. */
 export type Block =
@@ -32,7 +32,7 @@ function parseBlock(part: string): Block {
   return { kind: 'paragraph', text: part.replaceAll('\n', ' ') };
 }
 
-const INLINE = /`([^`]+)`|\*\*([^*]+)\*\*|\*([^*]+)\*|\[([^\]]+)\]\(([^)]+)\)/g;
+const INLINE = /`([^`]+)`|\*\*([^*]+)\*\*|\b_([^_]+)_\b|\[([^\]]+)\]\(([^)]+)\)/g;
 const WIDTH = 88;
 
 /** For a terminal; with colours and weights where it can show them. */

@@ -50,11 +50,12 @@ export class Page {
     return this.frames.filter(({ type }) => !type.startsWith('stream.')).map(({ id }) => id);
   }
 
-  /** Resolves as soon as it is true, which is looked at with each frame, or when patience is at its end. */
+  /** Resolves as soon as it is true, which is looked at with each frame, or when none has come for too long. */
   until(isTrue: () => boolean): Promise<boolean> {
     return new Promise((resolve) => {
       const timer = setTimeout(() => resolve(isTrue()), this.patienceMs);
       this.wake = () => {
+        timer.refresh();
         if (!isTrue()) return;
         clearTimeout(timer);
         resolve(true);
