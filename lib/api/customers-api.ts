@@ -3,13 +3,14 @@
 import { parseCustomer, parseCustomerPatch } from '../customer.ts';
 import { etagOf, matchesWeakly, parseEtagList } from '../etag.ts';
 import { eventId } from '../event.ts';
-import { type Call, queryInteger, readJson } from '../http/request.ts';
+import { type Call, parsePreconditions, queryInteger, readJson } from '../http/request.ts';
 import { sendEmpty, sendJson } from '../http/response.ts';
 import { Problem } from '../problem.ts';
-import type { Answer, Preconditions, Store } from '../store/store.ts';
+import type { Answer, Store } from '../store/store.ts';
 import { readIdempotency } from './idempotency.ts';
 
-const MERGE_PATCH = ['application/json', 'application/merge-patch+json'];
+/** What a PATCH may be (RFC 7396). */
+export const MERGE_PATCH = ['application/json', 'application/merge-patch+json'];
 
 export function createCustomersApi(store: Store) {
   return {
@@ -38,25 +39,25 @@ export function createCustomersApi(store: Store) {
       const noneMatch = parseEtagList(req.headers['if-none-match'], 'If-None-Match');
       const json = await store.getCustomer(id);
       if (json === undefined) throw new Problem(404, `There is no customer ${id}.`);
-      const headers = { ETag: etagOf(json), 'Cache-Control': 'no-cache' };
+      const headers = { ETag: etagOf(json), 'Cache-Control': 'private, no-cache' };
       if (noneMatch && matchesWeakly(noneMatch, headers.ETag)) sendEmpty(res, 304, headers);
       else sendJson(res, 200, json, headers);
     },
 
     async replace(call: Call): Promise<void> {
-      const preconditions = readPreconditions(call);
+      const preconditions = parsePreconditions(call.req);
       const fields = parseCustomer((await readJson(call)).value);
       sendCustomer(call, await store.write({ op: 'update', id: call.id, fields, preconditions }));
     },
 
     async patch(call: Call): Promise<void> {
-      const preconditions = readPreconditions(call);
-      const fields = parseCustomerPatch((await readJson(call, MERGE_PATCH)).value);
+      const preconditions = parsePreconditions(call.req);
+      const fields = parseCustomerPatch((await readJson(call, { mediaTypes: MERGE_PATCH })).value);
       sendCustomer(call, await store.write({ op: 'update', id: call.id, fields, preconditions }));
     },
 
     async remove(call: Call): Promise<void> {
-      const preconditions = readPreconditions(call);
+      const preconditions = parsePreconditions(call.req);
       const answer = await store.write({ op: 'delete', id: call.id, preconditions });
       sendEmpty(call.res, 204, headersOf(answer));
     },
@@ -70,11 +71,4 @@ function sendCustomer({ res }: Call, answer: Answer): void {
 /** What every answer to a write says: from where a stream sees it, and whether it was made by an earlier request. */
 export function headersOf({ lastEventId, isReplay }: Answer): Record<string, string> {
   return { 'Last-Event-ID': lastEventId, ...(isReplay ? { 'Idempotency-Replayed': 'true' } : {}) };
-}
-
-function readPreconditions({ req }: Call): Preconditions {
-  return {
-    ifMatch: parseEtagList(req.headers['if-match'], 'If-Match'),
-    ifNoneMatch: parseEtagList(req.headers['if-none-match'], 'If-None-Match'),
-  };
 }

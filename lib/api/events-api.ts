@@ -1,5 +1,4 @@
-// The handlers of `/api/events`: publish, so that any program can notify the clients, and catch up over plain HTTP
-// with the same ids and cursors that the streams use.
+// `GET /api/events`: catching up over plain HTTP, with the same ids and cursors that the streams use.
 import {
   type Cursor,
   eventId,
@@ -9,13 +8,10 @@ import {
   toCloudEvent,
 } from '../event.ts';
 import { type Filter, parseFilter } from '../filter.ts';
-import { type Call, queryInteger, queryValue, readJson } from '../http/request.ts';
+import { type Call, queryInteger, queryValue } from '../http/request.ts';
 import { sendJson } from '../http/response.ts';
-import { parseNewEvent } from '../new-event.ts';
 import { Problem } from '../problem.ts';
 import type { Store } from '../store/store.ts';
-import { headersOf } from './customers-api.ts';
-import { readIdempotency } from './idempotency.ts';
 
 const MAX_READ_EVENTS = 10_000; // how far one request looks for events that its filter lets through
 const MAX_ANSWER_BYTES = 1024 * 1024;
@@ -26,14 +22,6 @@ type Page = { events: StoredEvent[]; end: Cursor; more: boolean };
 
 export function createEventsApi(store: Store) {
   return {
-    async publish(call: Call): Promise<void> {
-      const body = await readJson(call);
-      const idempotency = readIdempotency(call, body.text);
-      const events = [parseNewEvent(body.value)];
-      const answer = await store.write({ op: 'publish', events, isList: false, idempotency });
-      sendJson(call.res, 201, answer.json, headersOf(answer));
-    },
-
     async catchUp({ res, query }: Call): Promise<void> {
       const cursor = parseCursor(queryValue(query, 'lastEventId'));
       const limit = queryInteger(query, 'limit', 100, 1, 1000);

@@ -4,6 +4,7 @@ import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { parseCursor } from '../event.ts';
 import { type Filter, parseFilter } from '../filter.ts';
+import { queuedBytes } from '../http/connection.ts';
 import { type Call, queryValue } from '../http/request.ts';
 import { Problem } from '../problem.ts';
 import type { Stream } from './client.ts';
@@ -66,11 +67,6 @@ class EventStream implements Stream {
   destroy(): void {
     this.out.destroy();
   }
-}
-
-/** What is left of a write that the kernel took in part: only the handle tells, and Node's own timeouts ask it too. */
-export function queuedBytes(socket: Socket): number {
-  return (socket as { _handle?: { writeQueueSize?: number } })._handle?.writeQueueSize ?? 0;
 }
 
 /** 503 for one stream too many. */

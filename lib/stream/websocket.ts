@@ -6,10 +6,11 @@ import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { parseCursor } from '../event.ts';
 import { type Filter, parseFilter } from '../filter.ts';
+import { queuedBytes } from '../http/connection.ts';
 import { queryValue } from '../http/request.ts';
 import { Problem } from '../problem.ts';
 import type { Client, Stream } from './client.ts';
-import { queuedBytes, tooManyClients } from './event-stream.ts';
+import { tooManyClients } from './event-stream.ts';
 import { WEBSOCKET } from './frames.ts';
 import type { Hub } from './hub.ts';
 
@@ -49,7 +50,7 @@ export function createWebSockets(hub: Hub, { isLabOn }: { isLabOn: boolean }) {
   /** ws tells of a bad handshake by an event, before `handleUpgrade` returns. @throws {Problem} 400, 426 */
   function shakeHands(req: IncomingMessage, socket: Duplex, head: Buffer): WebSocket {
     if (req.headers['sec-websocket-version'] !== '13') {
-      const headers = { 'Sec-WebSocket-Version': '13', Upgrade: 'websocket' }; // RFC 6455 §4.4
+      const headers = { 'Sec-WebSocket-Version': '13', Upgrade: 'websocket', Connection: 'Upgrade, close' }; // RFC 6455 §4.4, RFC 9110 §7.8
       throw new Problem(426, 'Only version 13 of WebSocket is spoken here.', { headers });
     }
     let accepted: WebSocket | undefined;
