@@ -22,10 +22,10 @@ export const LESSONS: Lesson[] = [
       {
         file: 'lib/app.ts',
         // biome-ignore lint/suspicious/noTemplateCurlyInString: it is a piece of source.
-        find: '    throw new Problem(405, `${path} takes ${allowed}.`, { headers: { Allow: allowed } });\n',
+        find: '      throw new Problem(405, `${path} takes ${allowed}.`, { headers: { Allow: allowed } });\n',
         put:
-          '    // LESSON 1: the path is known, the method is not. Say so, and say which methods there are.\n' +
-          "    throw new Problem(404, 'There is nothing here.');\n",
+          '      // LESSON 1: the path is known, the method is not. Say so, and say which methods there are.\n' +
+          "      throw new Problem(404, 'There is nothing here.');\n",
       },
     ],
     hints: [
@@ -153,10 +153,10 @@ export const LESSONS: Lesson[] = [
     edits: [
       {
         file: 'lib/http/access.ts',
-        find: '      if (!hosts.has(name)) {\n',
+        find: "    if (this.hosts.has(host.replace(/:\\d*$/, '').toLowerCase())) return;\n",
         put:
-          '      // LESSON 7, 1 of 2: who else gets in?\n' +
-          '      if (![...hosts].some((own) => name.startsWith(own))) {\n',
+          '    // LESSON 7, 1 of 2: who else gets in?\n' +
+          '    if ([...this.hosts].some((own) => host.toLowerCase().startsWith(own))) return;\n',
       },
       {
         file: 'lib/http/access.ts',
@@ -168,8 +168,8 @@ export const LESSONS: Lesson[] = [
     ],
     hints: [
       'Which names begin with "localhost"? Anyone can register a domain, and put in front of it what they like.',
-      'A name is ours if it is equal to one of ours. `hosts` is a Set, and a Set can answer that.',
-      '1: if (!hosts.has(name)) {  2: return URL.canParse(own) && new URL(own).host === originHost;',
+      'A name is ours if it is equal to one of ours, without the port. this.hosts is a Set, and a Set can answer that.',
+      "1: if (this.hosts.has(host.replace(/:\\d*$/, '').toLowerCase())) return;  2: … new URL(own).host === originHost",
     ],
   },
   {

@@ -62,7 +62,7 @@ export class Program {
       }
       await delay(5);
     }
-    program.patienceMs = Math.max(patienceMs, START_TIMES * (performance.now() - startedAt));
+    program.patienceMs = Math.ceil(Math.max(patienceMs, START_TIMES * (performance.now() - startedAt)));
     return program;
   }
 
