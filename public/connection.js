@@ -53,7 +53,7 @@ export function listen({ onEntry, onBar, onSnapshotNeeded }) {
       ledger.reach(seqOf(lastEventId));
     },
     state() {
-      if (stream.state === 'waiting') leave();
+      if (stream.state === 'waiting' || stream.state === 'refused') leave();
       if (stream.state === 'live' && outage) onBar(...verdict(outage));
     },
   });
@@ -111,6 +111,7 @@ export function view() {
   }
   if (state === 'catching-up')
     return [state, `Catching up: ${count(seq - replay.from)} of ${count(replay.behind)}`, ''];
+  if (state === 'refused') return [state, 'Refused', stream.detail ?? REFUSES];
   if (state !== 'waiting') return [state, `Connecting…${tries ? `, try ${tries + 1}` : ''}`, ''];
   if (isRefused) return ['refused', 'Refused', `${REFUSES} ${tryIn}`];
   if (wasSilent()) return ['silent', 'Silent', `${silence} ${tryIn}`];
