@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { after, beforeEach } from 'node:test';
 import { isTest } from './cleanup.ts';
 import { ROOT, within } from './patience.ts';
-import { needsTsx } from './typescript.ts';
+import { stripTypes } from './typescript.ts';
 
 const START_MS = 5000; // what a start may take on a machine that is busy with other things
 const STOP_MS = 5000; // what the program itself promises
@@ -55,7 +55,7 @@ export function temporaryFolder(): string {
 
 /** Starts the program with these variables and no others of ours; it has not necessarily come up yet. */
 export function launch(env: Record<string, string> = {}) {
-  const child = spawn(process.execPath, [...needsTsx, 'server.ts'], {
+  const child = spawn(process.execPath, [...stripTypes, 'server.ts'], {
     cwd: ROOT,
     env: { ...ambient(), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
