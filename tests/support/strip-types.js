@@ -26,7 +26,7 @@ function stripped(file) {
   try {
     return readFileSync(kept, 'utf8');
   } catch {
-    const code = strip(source, basename(file));
+    const code = strip(source, file);
     mkdirSync(CACHE, { recursive: true });
     writeFileSync(`${kept}.${process.pid}`, code);
     renameSync(`${kept}.${process.pid}`, kept); // whole, or not at all: others read it meanwhile
@@ -34,11 +34,22 @@ function stripped(file) {
   }
 }
 
-/** With a map, so that errors name lines of the source. @param {string} source @param {string} name */
-function strip(source, name) {
+/**
+ * With a map, so that errors name lines of the source. The map knows a file by its name alone, since copies of one
+ * file share what is kept; a file that is no TypeScript is named by its whole path.
+ * @param {string} source
+ * @param {string} file
+ */
+function strip(source, file) {
   const { transformSync } = createRequire(import.meta.url)('esbuild');
-  return transformSync(source, { loader: 'ts', sourcemap: 'inline', sourcefile: name, target: 'node20' })
-    .code;
+  const { code, map } = transformSync(source, {
+    loader: 'ts',
+    sourcemap: 'external',
+    sourcefile: file,
+    target: 'node20',
+  });
+  const named = JSON.stringify({ ...JSON.parse(map), sources: [basename(file)] });
+  return `${code}//# sourceMappingURL=data:application/json;base64,${Buffer.from(named).toString('base64')}\n`;
 }
 
 // This file is loaded twice: by --import, to register it, and then by Node as the hook, in a thread of its own.
