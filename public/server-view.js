@@ -1,16 +1,18 @@
 // What the server says of its open streams: where each stands, and how many bytes wait for it.
 import { api } from './api.js';
-import { server } from './connection.js';
+import { connection } from './connection.js';
 import { count, element, make, seqOf } from './dom.js';
 import { nameOf } from './fan-out.js';
+import { loop } from './loop.js';
 import { timeOf } from './sentences.js';
+import { server } from './server.js';
 
 const POLL_MS = 1000;
 const MAX_ROWS = 40; // of perhaps thousands
 
 async function poll() {
-  if (server.isLabOn && !document.hidden) await refresh().catch(() => {}); // the status bar tells
-  element('no-server-view').hidden = server.isLabOn;
+  if (server.isLabOn && !document.hidden) await refresh().catch(() => {}); // the stage tells
+  element('server-view').hidden = !server.isLabOn;
   setTimeout(poll, POLL_MS);
 }
 
@@ -23,7 +25,11 @@ async function refresh() {
 
 /** @param {ServerStream} stream */
 function clientRow({ client, transport, lastEventId, behind, bufferedBytes, connectedAt }) {
-  const name = client === server.ownName ? 'this page' : (nameOf(client) ?? client);
+  const ours = new Map([
+    [connection.name, 'this page'],
+    [loop.name, 'the loop'],
+  ]);
+  const name = ours.get(client) ?? nameOf(client) ?? client;
   const numbers = [seqOf(lastEventId), behind, bufferedBytes].map((number) => count(number));
   const cells = [transport, ...numbers, timeOf(connectedAt)].map((text) => make('td', {}, text));
   const className = behind + bufferedBytes > 0 ? 'lagging' : '';

@@ -1,0 +1,149 @@
+// *Show me*: the story of a lost change in twelve seconds, on real connections and with real writes. Nothing
+// in it is staged: each sentence waits until what it says has happened.
+import { api } from './api.js';
+import { cable } from './cable.js';
+import { connection } from './connection.js';
+import { customers } from './customers.js';
+import { count, paintSoon } from './dom.js';
+import { loop } from './loop.js';
+import { recall, remember } from './memory.js';
+
+const BEAT_MS = 200;
+const PATIENCE_MS = 15_000;
+const PEOPLE = [
+  'Ada Lovelace',
+  'Grace Hopper',
+  'Edsger Dijkstra',
+  'Barbara Liskov',
+  'Alan Turing',
+  'Joan Clarke',
+];
+const HELLO = 'Two clients of one server. Whose cable may be cut without harm? Press “Show me”.';
+
+let added = /** @type {number[]} */ (recall('added') ?? []); // customers that *Tidy up* takes away again
+let running = /** @type {AbortController | undefined} */ (undefined);
+let step = 0;
+let caption = HELLO;
+let isBusy = false;
+
+export const captionText = () => caption;
+export const stepsDone = () => step;
+export const isRunning = () => running !== undefined || isBusy;
+export const hasAdded = () => added.length > 0;
+
+/** @param {string} text @param {number} [number] of the step */
+function tell(text, number = 0) {
+  [caption, step] = [text, number];
+  paintSoon();
+}
+
+/** @param {string} name @returns {Promise<number>} its id */
+async function addPerson(name) {
+  const response = await api('/api/customers', 'POST', { name });
+  const answer = await response.json();
+  if (!response.ok) throw new Error(answer.detail);
+  added.push(answer.id);
+  remember('added', added);
+  return answer.id;
+}
+
+/** Waits at least so long, and until this holds. @param {number} ms @param {() => boolean} holds */
+async function pause(ms, holds = () => true) {
+  const began = Date.now();
+  while (Date.now() - began < ms || !holds()) {
+    if (running?.signal.aborted) throw new DOMException('', 'AbortError');
+    if (Date.now() - began > PATIENCE_MS) throw new Error('The server does not answer as it should.');
+    await new Promise((resolve) => setTimeout(resolve, BEAT_MS));
+  }
+}
+
+const areLive = () => connection.state === 'live' && loop.state === 'live' && loop.isFilled;
+const areEven = () => areLive() && connection.ledger.head === loop.ledger.head;
+
+async function play() {
+  tell('Both are connected.', 1);
+  if (cable.isOut) cable.bringBack();
+  loop.startAfresh();
+  await pause(800, areLive);
+  tell('Ada Lovelace is added. Both hear of it at once.', 1);
+  const ada = await addPerson('Ada Lovelace');
+  await pause(2000, areEven);
+
+  tell('Both cables are cut. Neither hears anything now.', 2);
+  const left = connection.ledger.note();
+  const right = loop.ledger.note();
+  cable.cut();
+  cable.stayOut(false);
+  await pause(1800);
+
+  tell('Meanwhile three changes are saved: Grace joins…', 3);
+  await addPerson('Grace Hopper');
+  await pause(1000);
+  tell('Meanwhile three changes are saved: Grace joins, Ada is renamed…', 3);
+  await api(`/api/customers/${ada}`, 'PATCH', { name: 'Ada King' });
+  await pause(1000);
+  tell('Meanwhile three changes are saved: Grace joins, Ada is renamed, Edsger joins.', 3);
+  await addPerson('Edsger Dijkstra');
+  await pause(2000);
+
+  tell('Both come back. The left one names the last event that it saw; the right one only listens.', 4);
+  cable.bringBack();
+  await pause(3400, areEven);
+  tell(verdict(left(), right()), 5);
+}
+
+/** @param {{ replayed: number, lost: number }} left @param {{ lost: number }} right */
+function verdict(left, right) {
+  const { replayed, lost } = left;
+  const silence = right.lost > 0 ? ', and nobody told it' : '';
+  return `Left: ${count(replayed, 'change')} replayed, ${count(lost)} lost. Right: ${count(right.lost, 'change')} lost${silence}.`;
+}
+
+/** Plays it, or stops it: then both clients come back. */
+export async function showMe() {
+  if (running) return running.abort();
+  if (isBusy) return;
+  running = new AbortController();
+  await play().catch((error) => tell(error.name === 'AbortError' ? HELLO : `It stopped: ${error.message}`));
+  if (cable.isOut) cable.bringBack();
+  running = undefined;
+  paintSoon();
+}
+
+/** Of those who are not there yet, so that names don't repeat until all are. */
+export async function addSomeone() {
+  const names = new Set([...customers.roster.rows.values()].map(({ name }) => name));
+  const name = PEOPLE.find((person) => !names.has(person)) ?? `Customer ${added.length + 1}`;
+  const where =
+    connection.state === 'live'
+      ? 'Who is connected hears of it.'
+      : 'It is saved; who is cut off does not know.';
+  await whileBusy(async () => {
+    await addPerson(name);
+    tell(`${name} is added. ${where}`);
+  });
+}
+
+/** What the stage added goes; the loop begins anew, since it can't know that its list was wrong. */
+export async function tidyUp() {
+  await whileBusy(async () => {
+    for (const id of [...added]) {
+      const { status } = await api(`/api/customers/${id}`, 'DELETE');
+      if (status === 204 || status === 404) added = added.filter((other) => other !== id);
+      remember('added', added);
+    }
+    if (cable.isOut) cable.bringBack();
+    await pause(0, areEven);
+    loop.startAfresh();
+    tell(HELLO);
+  });
+}
+
+/** One at a time. @param {() => Promise<void>} work */
+async function whileBusy(work) {
+  if (isBusy || running) return;
+  isBusy = true;
+  await work().catch((error) => tell(error.message));
+  isBusy = false;
+  paintSoon();
+}
