@@ -6,7 +6,7 @@ import * as story from './story.js';
 
 const canCut = () => connection.isOpen() && !cable.isOut && !story.isRunning();
 const canBringBack = () => cable.isOut && !story.isRunning();
-const cut = () => canCut() && cable.cut();
+const cut = () => canCut() && story.cutBoth();
 const bringBack = () => canBringBack() && cable.bringBack();
 
 element('show-me').onclick = story.showMe;

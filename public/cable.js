@@ -11,6 +11,7 @@ const ASK_MS = 500;
 export const cable = {
   isOut: false,
   backAt: 0, // when it comes back by itself; 0: it does not
+  onBack: () => {},
 
   cut() {
     connection.cut();
@@ -35,6 +36,7 @@ export const cable = {
     [this.isOut, this.backAt] = [false, 0];
     connection.bringBack();
     loop.bringBack();
+    this.onBack();
     paintSoon();
   },
 };

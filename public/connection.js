@@ -26,7 +26,6 @@ class Connection {
   #stream = /** @type {ChangeStream | undefined} */ (undefined);
   #page = /** @type {Listeners | undefined} */ (undefined);
   #outage = /** @type {Outage | undefined} */ (undefined);
-  #isKnown = false; // has the server ever told where we stand?
   #wantsAway = false;
   #previousAt = 0;
 
@@ -131,8 +130,7 @@ class Connection {
     this.#heard(lastEventId);
     this.name = client;
     this.replay = { from: seqOf(lastEventId), behind };
-    if (this.#isKnown) return this.ledger.reach(this.replay.from);
-    this.#isKnown = true;
+    if (this.ledger.isStarted) return this.ledger.reach(this.replay.from);
     this.ledger.restart(this.replay.from);
     this.#page?.onSnapshotNeeded();
   }
@@ -142,7 +140,7 @@ class Connection {
     const why = `The log moved on without us (${reason}): customers were loaded afresh`;
     this.reset = { why, until: Date.now() + RESET_SHOWN_MS };
     this.replay = { from: seqOf(lastEventId), behind: 0 };
-    [this.#outage, this.#isKnown] = [undefined, true];
+    this.#outage = undefined;
     server.head = this.replay.from; // of another history, perhaps
     this.#heard(lastEventId);
     this.ledger.restart(this.replay.from);
@@ -179,7 +177,7 @@ class Connection {
     this.tries += 1;
     this.closeReason = this.#stream?.closeReason ?? '';
     const since = this.wasSilent() ? this.heardAt : Date.now();
-    if (this.#isKnown) this.#outage ??= { since, told: this.ledger.note() };
+    if (this.ledger.isStarted) this.#outage ??= { since, told: this.ledger.note() };
     if (this.#wantsAway) return this.#hold();
     if (!this.isResuming) {
       this.#hold();

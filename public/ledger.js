@@ -4,6 +4,7 @@
 export const WINDOW = 60;
 
 export class Ledger {
+  isStarted = false; // has the client ever been told where it stands?
   start = 0; // what lies before is not ours to judge
   head = 0; // where the client stands
   live = 0;
@@ -14,7 +15,7 @@ export class Ledger {
   /** At the first frame, or where the log moved on without us. @param {number} seq */
   restart(seq) {
     this.#fates.clear();
-    Object.assign(this, { start: seq, head: seq, live: 0, replayed: 0 });
+    Object.assign(this, { isStarted: true, start: seq, head: seq, live: 0, replayed: 0 });
   }
 
   /** The client stands here: what did not come by now is missing. @param {number} seq */
@@ -36,8 +37,13 @@ export class Ledger {
 
   /** @param {number} seq @returns {Fate} */
   fateOf(seq) {
-    if (seq > this.head) return 'pending';
-    return seq <= this.start ? 'before' : (this.#fates.get(seq) ?? 'missing');
+    if (seq > this.head && this.isStarted) return 'pending';
+    return seq <= this.start || !this.isStarted ? 'before' : (this.#fates.get(seq) ?? 'missing');
+  }
+
+  /** How many changes are saved that the client has not heard of yet. @param {number} serverHead */
+  behind(serverHead) {
+    return this.isStarted ? Math.max(0, serverHead - this.head) : 0;
   }
 
   /** Returns a function that tells what happened since. */

@@ -9,6 +9,7 @@ import { Roster } from './roster.js';
 import { noteHead, server } from './server.js';
 
 const AGAIN_MS = 1000;
+const SOON_MS = 50;
 
 class Loop {
   ledger = new Ledger();
@@ -19,11 +20,13 @@ class Loop {
   isHeld = false; // its cable is cut, until it is brought back
   isFilled = false; // does it have its first list of customers?
   #socket = /** @type {WebSocket | undefined} */ (undefined);
-  #isNew = true;
+  #timer = /** @type {ReturnType<typeof setTimeout> | undefined} */ (undefined);
 
   /** What everyone writes. */
   connect() {
-    if (this.isHeld || !connection.isOpen()) return this.#again(); // the page comes first where places are few
+    clearTimeout(this.#timer);
+    if (this.isHeld) return;
+    if (!connection.isOpen()) return this.#again(SOON_MS); // the page comes first where places are few
     const url = new URL('/ws', location.href);
     if (auth.token) url.searchParams.set('access_token', auth.token);
     const socket = new WebSocket(url, 'cloudevents.json');
@@ -35,11 +38,13 @@ class Loop {
 
   #closed() {
     this.#become('waiting');
-    if (!this.isHeld) this.#again();
+    if (!this.isHeld) this.#again(AGAIN_MS);
   }
 
-  #again() {
-    setTimeout(() => this.#socket?.readyState !== WebSocket.OPEN && !this.isHeld && this.connect(), AGAIN_MS);
+  /** @param {number} ms */
+  #again(ms) {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.connect(), ms);
   }
 
   /** @param {ChangeEvent} event */
@@ -58,9 +63,8 @@ class Loop {
   /** The server's own frames say where it stands. @param {ChangeEvent} frame @param {number} seq */
   #stand({ type, data }, seq) {
     if (type === 'stream.ready') this.name = data.client;
-    if (this.#isNew || seq < this.ledger.head) this.ledger.restart(seq);
+    if (!this.ledger.isStarted || seq < this.ledger.head) this.ledger.restart(seq);
     else this.ledger.reach(seq);
-    this.#isNew = false;
   }
 
   /** @param {string} state */

@@ -73,7 +73,7 @@ async function play() {
   const left = connection.ledger.note();
   const right = loop.ledger.note();
   cable.cut();
-  cable.stayOut(false);
+  cable.stayOut(false); // the story brings them back itself
   await pause(1800);
 
   tell('Meanwhile three changes are saved: Grace joins…', 3);
@@ -92,9 +92,31 @@ async function play() {
   tell(verdict(left(), right()), 5);
 }
 
+let told = () => ''; // what became of the outage that someone made by hand
+
+/** The same by hand: what happens meanwhile is up to whoever looks. */
+export function cutBoth() {
+  const [left, right] = [connection.ledger.note(), loop.ledger.note()];
+  told = () => verdict(left(), right());
+  cable.cut();
+  tell('Both cables are cut. Add a customer now: it is saved, and neither of them knows.');
+}
+
+cable.onBack = async () => {
+  const sayIt = told;
+  told = () => '';
+  if (running || sayIt() === '') return;
+  tell('Both come back…');
+  await pause(0, areEven).then(
+    () => cable.isOut || tell(sayIt()),
+    () => tell(HELLO),
+  );
+};
+
 /** @param {{ replayed: number, lost: number }} left @param {{ lost: number }} right */
 function verdict(left, right) {
   const { replayed, lost } = left;
+  if (replayed + lost + right.lost === 0) return 'Nothing was saved meanwhile, so there was nothing to miss.';
   const silence = right.lost > 0 ? ', and nobody told it' : '';
   return `Left: ${count(replayed, 'change')} replayed, ${count(lost)} lost. Right: ${count(right.lost, 'change')} lost${silence}.`;
 }

@@ -9,19 +9,16 @@ import { server } from './server.js';
 
 const seconds = (/** @type {number} */ ms) => Math.ceil(Math.max(0, ms) / 1000);
 
-/** How many changes are saved that this client has not heard of. @param {{ head: number }} ledger */
-const behind = (ledger) => Math.max(0, server.head - ledger.head);
-
 /** @param {{ head: number }} ledger @param {number} lost @returns {View} */
 function live({ head }, lost, why = '') {
   const loss = lost > 0 ? `, ${count(lost, 'change')} lost` : '';
   return { state: 'live', word: `Live at ${count(head)}${loss}`, why, isLossy: lost > 0 };
 }
 
-/** @param {{ head: number }} ledger @param {string} why @returns {View} */
+/** @param {import('./ledger.js').Ledger} ledger @param {string} why @returns {View} */
 function away(ledger, why) {
-  const missed = behind(ledger);
-  const soFar = missed > 0 ? `, ${count(missed, 'change')} missed so far` : ', nothing missed yet';
+  const missed = ledger.behind(server.head);
+  const soFar = missed > 0 ? `, ${count(missed, 'change')} missed so far` : '';
   const back = cable.backAt > 0 ? ` Back in ${seconds(cable.backAt - Date.now())} s.` : '';
   return { state: 'waiting', word: `Cut off${soFar}`, why: why + back, isLossy: false };
 }

@@ -77,6 +77,9 @@ export async function addCustomer(page: Page, name: string, email = ''): Promise
 /** Names in the table, newest first. */
 export const namesInTable = (page: Page) => page.locator('#customers tr td:nth-of-type(1)').allTextContents();
 
+/** The line in the log that says how an outage went. */
+export const verdict = (page: Page, words: string) => page.locator('#log .bar').getByText(words).first();
+
 /** Sentences in the log, oldest first. */
 export const sentences = (page: Page) => page.locator('#log button span').allTextContents();
 
