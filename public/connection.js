@@ -130,6 +130,7 @@ class Connection {
     this.#heard(lastEventId);
     this.name = client;
     this.replay = { from: seqOf(lastEventId), behind };
+    this.mutedUntil = 0; // that was another connection
     if (this.ledger.isStarted) return this.ledger.reach(this.replay.from);
     this.ledger.restart(this.replay.from);
     this.#page?.onSnapshotNeeded();

@@ -31,10 +31,17 @@ const open: BrowserContext[] = [];
 afterEach(() => Promise.all(open.splice(0).map((context) => context.close())));
 after(async () => (await browser)?.close());
 
+type PageOptions = BrowserContextOptions & {
+  /** What it waits for; '' for nothing. */
+  state?: string;
+  /** Is done to the page before it goes to the URL. */
+  prepare?: (page: Page) => Promise<unknown>;
+};
+
 /** A page in a tab of its own profile, live unless `state` says otherwise. */
-export async function openPage(url: string, options: BrowserContextOptions & { state?: string } = {}) {
+export async function openPage(url: string, options: PageOptions = {}) {
   browser ??= chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
-  const { state = 'live', ...contextOptions } = options;
+  const { state = 'live', prepare, ...contextOptions } = options;
   const context = await (await browser).newContext({
     viewport: { width: 1280, height: 800 },
     ...contextOptions,
@@ -52,6 +59,7 @@ export async function openPage(url: string, options: BrowserContextOptions & { s
     if (new URL(request.url()).origin !== origin) faults.push(`a request to ${request.url()}`);
   });
   page.on('dialog', (dialog) => faults.push(`a dialog: ${dialog.message()}`));
+  await prepare?.(page);
   await page.goto(url);
   if (state !== '') await inState(page, state);
   return { page, context, faults };
