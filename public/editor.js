@@ -1,5 +1,5 @@
 // What people write: a new customer, an edit, a deletion, and the undoing of it. Each is a plain request, and
-// shows the `curl` line that does the same. The server's errors stand at their field.
+// shows the `curl` line that does the same. The server's errors stand at their field. Fetched when first needed.
 import { api, curlLine } from './api.js';
 import { connection } from './connection.js';
 import { button, element, make, setText, show } from './dom.js';
@@ -8,7 +8,7 @@ const NO_ANSWER = 'No answer came: the server may have saved it, or not. The tab
 const undo = element('undo');
 
 /** @param {string} text @param {(() => void) | null} [onUndo] */
-export function say(text, onUndo = null) {
+function say(text, onUndo = null) {
   show('said', text);
   undo.hidden = onUndo === null;
   undo.onclick = onUndo;
@@ -49,15 +49,14 @@ function showErrors(form, errors) {
   }
 }
 
-const form = element('add');
-form.onsubmit = async (/** @type {SubmitEvent} */ submit) => {
-  submit.preventDefault();
+export async function addCustomer() {
+  const form = element('add');
   const saved = await write('/api/customers', 'POST', fieldsOf(form), form);
   if (!saved) return;
   say(`Saved as customer ${saved.id}.${whenHeard()}`);
   form.reset();
   element('name').focus();
-};
+}
 
 /** @param {any} row */
 export async function removeCustomer(row) {

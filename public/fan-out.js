@@ -1,18 +1,18 @@
 // Up to four more clients beside those of the stage: each a real connection, in a Worker of its own. What
-// one of them suffers, the others never notice.
+// one of them suffers, the others never notice. Fetched when the first is wanted.
 import { auth } from './api.js';
 import { button, count, element, make, onPaint, paintSoon, seqOf, setMark, setText, show } from './dom.js';
 import { SEATS, takeSeat } from './seats.js';
 import { server } from './server.js';
+import { names } from './server-view.js';
 
 const NAMES = ['A', 'B', 'C', 'D'];
 const WORDS = new Map(Object.entries({ live: 'Live', 'catching-up': 'Catching up', closed: 'Cut' }));
 
 const lanes = /** @type {Lane[]} */ ([]);
-export const isFull = () => lanes.length >= NAMES.length;
 
 /** @param {string} wanted the transport */
-async function add(wanted, isSlow = false) {
+export async function add(wanted, isSlow = false) {
   const name = NAMES.find((letter) => lanes.every((lane) => lane.name !== letter));
   if (!name) return;
   const worker = new Worker('/client.js', { type: 'module' });
@@ -24,6 +24,7 @@ async function add(wanted, isSlow = false) {
   element('lanes').append(lane.row);
   worker.onmessage = ({ data }) => {
     lane.report = data;
+    if (data.client) names.set(data.client, name);
     paintSoon();
   };
   const { href } = new URL(lane.transport === 'WebSocket' ? '/ws' : '/api/events', location.href);
@@ -90,13 +91,7 @@ function paintLane({ name, report: { state, lastEventId }, isSlow, row }) {
 
 function paint() {
   lanes.forEach(paintLane);
-  element('add-client').disabled = isFull();
+  element('add-client').disabled = lanes.length >= NAMES.length;
 }
 
-element('add-client').onclick = () => add(element('transport').value);
 onPaint(paint);
-
-export const addSlowReader = () => add('WebSocket', true);
-
-/** Which of our own clients the server means. @param {string} client */
-export const nameOf = (client) => lanes.find((lane) => lane.report.client === client)?.name;

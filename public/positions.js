@@ -6,21 +6,29 @@ import { WINDOW } from './ledger.js';
 import { loop } from './loop.js';
 import { server } from './server.js';
 
+const WORDS = { live: 'came live', replayed: 'replayed', missing: 'missing' };
 const clients = [
-  { prefix: '', ledger: connection.ledger, cells: makeCells('strip') },
-  { prefix: 'loop-', ledger: loop.ledger, cells: makeCells('loop-strip') },
+  { ledger: connection.ledger, ...makeRow('') },
+  { ledger: loop.ledger, ...makeRow('loop-') },
 ];
 
-/** @param {string} id */
-function makeCells(id) {
+/** @param {string} prefix of the ids of this client's parts */
+function makeRow(prefix) {
   const cells = Array.from({ length: WINDOW }, () => make('i', { className: 'cell none' }));
-  element(id).append(...cells);
-  return cells;
+  const legend = Object.entries(WORDS).map(([fate, words]) => {
+    const number = make('b', { id: `${prefix}${fate}-count` });
+    return make('span', {}, make('i', { className: `cell ${fate}` }), number, ` ${words}`);
+  });
+  element(`${prefix}positions`).append(
+    make('div', { id: `${prefix}strip`, className: 'strip', ariaHidden: 'true' }, ...cells),
+    make('p', { className: 'legend' }, ...legend.flatMap((item) => [item, ' '])),
+  );
+  return { prefix, cells, missingLegend: legend.at(-1) };
 }
 
 onPaint(() => {
   const last = Math.max(server.head, WINDOW);
-  for (const { prefix, ledger, cells } of clients) {
+  for (const { prefix, ledger, cells, missingLegend } of clients) {
     for (const [index, cell] of cells.entries()) {
       const seq = last - WINDOW + 1 + index;
       const name = `cell ${seq > server.head ? 'none' : ledger.fateOf(seq)}`;
@@ -29,6 +37,6 @@ onPaint(() => {
     const missing = ledger.missing();
     for (const [name, number] of Object.entries({ live: ledger.live, replayed: ledger.replayed, missing }))
       show(`${prefix}${name}-count`, count(number));
-    element(`${prefix}missing-legend`).classList.toggle('loss', missing > 0);
+    missingLegend.classList.toggle('loss', missing > 0);
   }
 });

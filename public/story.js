@@ -1,5 +1,4 @@
-// *Show me*: the story of a lost change in twelve seconds, on real connections and with real writes. Nothing
-// in it is staged: each sentence waits until what it says has happened.
+// What is told above the two clients while one tries things out: by hand, or by *Show me*.
 import { api } from './api.js';
 import { cable } from './cable.js';
 import { connection } from './connection.js';
@@ -32,13 +31,13 @@ export const isRunning = () => running !== undefined || isBusy;
 export const hasAdded = () => added.length > 0;
 
 /** @param {string} text @param {number} [number] of the step */
-function tell(text, number = 0) {
+export function tell(text, number = 0) {
   [caption, step] = [text, number];
   paintSoon();
 }
 
 /** @param {string} name @returns {Promise<number>} its id */
-async function addPerson(name) {
+export async function addPerson(name) {
   const response = await api('/api/customers', 'POST', { name });
   const answer = await response.json();
   if (!response.ok) throw new Error(answer.detail);
@@ -48,7 +47,7 @@ async function addPerson(name) {
 }
 
 /** Waits at least so long, and until this holds. @param {number} ms @param {() => boolean} holds */
-async function pause(ms, holds = () => true) {
+export async function pause(ms, holds = () => true) {
   const began = Date.now();
   while (Date.now() - began < ms || !holds()) {
     if (running?.signal.aborted) throw new DOMException('', 'AbortError');
@@ -57,40 +56,8 @@ async function pause(ms, holds = () => true) {
   }
 }
 
-const areLive = () => connection.state === 'live' && loop.state === 'live' && loop.isFilled;
-const areEven = () => areLive() && connection.ledger.head === loop.ledger.head;
-
-async function play() {
-  tell('Both are connected.', 1);
-  if (cable.isOut) cable.bringBack();
-  loop.startAfresh();
-  await pause(800, areLive);
-  tell('Ada Lovelace is added. Both hear of it at once.', 1);
-  const ada = await addPerson('Ada Lovelace');
-  await pause(2000, areEven);
-
-  tell('Both cables are cut. Neither hears anything now.', 2);
-  const left = connection.ledger.note();
-  const right = loop.ledger.note();
-  cable.cut();
-  cable.stayOut(false); // the story brings them back itself
-  await pause(1800);
-
-  tell('Meanwhile three changes are saved: Grace joins…', 3);
-  await addPerson('Grace Hopper');
-  await pause(1000);
-  tell('Meanwhile three changes are saved: Grace joins, Ada is renamed…', 3);
-  await api(`/api/customers/${ada}`, 'PATCH', { name: 'Ada King' });
-  await pause(1000);
-  tell('Meanwhile three changes are saved: Grace joins, Ada is renamed, Edsger joins.', 3);
-  await addPerson('Edsger Dijkstra');
-  await pause(2000);
-
-  tell('Both come back. The left one names the last event that it saw; the right one only listens.', 4);
-  cable.bringBack();
-  await pause(3400, areEven);
-  tell(verdict(left(), right()), 5);
-}
+export const areLive = () => connection.state === 'live' && loop.state === 'live' && loop.isFilled;
+export const areEven = () => areLive() && connection.ledger.head === loop.ledger.head;
 
 let told = () => ''; // what became of the outage that someone made by hand
 
@@ -114,7 +81,7 @@ cable.onBack = async () => {
 };
 
 /** @param {{ replayed: number, lost: number }} left @param {{ lost: number }} right */
-function verdict(left, right) {
+export function verdict(left, right) {
   const { replayed, lost } = left;
   if (replayed + lost + right.lost === 0) return 'Nothing was saved meanwhile, so there was nothing to miss.';
   const silence = right.lost > 0 ? ', and nobody told it' : '';
@@ -126,7 +93,9 @@ export async function showMe() {
   if (running) return running.abort();
   if (isBusy) return;
   running = new AbortController();
-  await play().catch((error) => tell(error.name === 'AbortError' ? HELLO : `It stopped: ${error.message}`));
+  await import('./show-me.js')
+    .then(({ play }) => play())
+    .catch((error) => tell(error.name === 'AbortError' ? HELLO : `It stopped: ${error.message}`));
   if (cable.isOut) cable.bringBack();
   running = undefined;
   paintSoon();

@@ -10,18 +10,8 @@ import {
   chromium,
   type Page,
 } from 'playwright-core';
+import { CHROMIUM, FLAGS } from './chromium.ts';
 import { skipWithout, within } from './helpers.ts';
-
-const CHROMIUM = '/usr/bin/chromium';
-const FLAGS = [
-  '--no-sandbox',
-  '--headless',
-  '--disable-gpu',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-  '--no-first-run',
-];
 
 /** For `test(…, needsChromium, …)`. */
 export const needsChromium = { skip: skipWithout(CHROMIUM, 'chromium') };
