@@ -46,9 +46,13 @@ export class Ledger {
     return this.isStarted ? Math.max(0, serverHead - this.head) : 0;
   }
 
-  /** Returns a function that tells what happened since. */
+  /** Returns a function that tells what happened since; `isReset`: the log moved on, and nothing can be counted. */
   note() {
-    const [replayed, missing] = [this.replayed, this.missing()];
-    return () => ({ replayed: this.replayed - replayed, lost: this.missing() - missing });
+    const [start, replayed, missing] = [this.start, this.replayed, this.missing()];
+    return () => ({
+      replayed: this.replayed - replayed,
+      lost: this.missing() - missing,
+      isReset: this.start !== start,
+    });
   }
 }

@@ -23,7 +23,10 @@ type LogItem = { entry?: Entry; bar?: string; isLoss?: boolean; row?: HTMLElemen
 type Customer = { id: number; name: string; email: string | null };
 
 /** Since when the page was away, and what had come of the log by then. */
-type Outage = { since: number; told: () => { replayed: number; lost: number } };
+type Outage = { since: number; told: () => Told };
+
+/** What came of an outage; `isReset`: the log had moved on, and nothing can be counted. */
+type Told = { replayed: number; lost: number; isReset: boolean };
 
 /** A client's state in words. `isLossy`: it is connected, and something never came. */
 type View = { state: string; word: string; why: string; isLossy: boolean };

@@ -4,7 +4,7 @@ import { api, authorization } from './api.js';
 
 const NOT_THERE = {
   word: 'Nobody answers',
-  why: `Is the server running? Nothing answers at ${location.host}.`,
+  why: `Nothing runs at ${location.host}.`,
 };
 
 /** @returns {Promise<{ word: string, why: string } | undefined>} undefined if it would be let in now */
@@ -16,7 +16,7 @@ export async function askWhy() {
     const end = new AbortController();
     const headers = { Accept: 'text/event-stream', ...authorization() };
     const stream = await fetch('/api/events', { headers, signal: end.signal });
-    if (stream.status === 401) void api('/api/events?limit=1').catch(() => {}); // brings up the form
+    if (stream.status === 401) await api('/api/events?limit=1'); // brings up the form
     const answer = stream.ok ? undefined : await refusal(stream);
     end.abort(); // it was let in: this was only to ask
     return answer;
@@ -27,6 +27,7 @@ export async function askWhy() {
 
 /** @param {Response} response */
 async function refusal(response) {
+  if (response.status === 401) return { word: 'Refused', why: 'The server wants its token.' };
   const { detail } = await response.json().catch(() => ({ detail: `It answers ${response.status}.` }));
   return { word: 'Refused', why: detail };
 }

@@ -26,6 +26,7 @@ function paintPage() {
   const view = pageView();
   paintState('state', view, connection.lastEventId);
   show('why', view.why);
+  show('lab-state', view.word); // the stage may be out of sight there
   show('last-event-id', connection.lastEventId || '–');
   const retry = element('retry');
   const isUseless = connection.state !== 'waiting';

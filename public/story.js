@@ -80,12 +80,14 @@ cable.onBack = async () => {
   );
 };
 
-/** @param {{ replayed: number, lost: number }} left @param {{ lost: number }} right */
+/** @param {Told} left @param {Told} right */
 export function verdict(left, right) {
-  const { replayed, lost } = left;
-  if (replayed + lost + right.lost === 0) return 'Nothing was saved meanwhile, so there was nothing to miss.';
-  const silence = right.lost > 0 ? ', and nobody told it' : '';
-  return `Left: ${count(replayed, 'change')} replayed, ${count(lost)} lost. Right: ${count(right.lost, 'change')} lost${silence}.`;
+  if (left.replayed === 0 && left.lost === 0 && right.lost === 0 && !left.isReset)
+    return 'Nothing was saved meanwhile, so there was nothing to miss.';
+  const page = left.isReset
+    ? 'was told that it was away for too long, and loaded everything afresh'
+    : `${count(left.replayed, 'change')} replayed, ${count(left.lost)} lost`;
+  return `Left: ${page}. Right: ${count(right.lost, 'change')} lost${right.lost > 0 ? ', and nobody told it' : ''}.`;
 }
 
 /** Plays it, or stops it: then both clients come back. */

@@ -65,5 +65,5 @@ export function loopView() {
   const { ledger, state, isHeld } = loop;
   if (isHeld) return away(ledger, LISTENS);
   if (state === 'live') return live(ledger, ledger.missing(), LISTENS);
-  return { state: 'connecting', word: 'Connecting…', why: LISTENS, isLossy: false };
+  return { state, word: state === 'waiting' ? 'Waiting' : 'Connecting…', why: LISTENS, isLossy: false };
 }
