@@ -1,5 +1,5 @@
 // What people write: a new customer, an edit, a deletion, and the undoing of it. Each is a plain request, and
-// shows the `curl` line that does the same. The server's errors stand at their field. Fetched when first needed.
+// shows the `curl` line that does the same. The server's errors stand at their field.
 import { api, curlLine } from './api.js';
 import { connection } from './connection.js';
 import { button, element, make, setText, show } from './dom.js';
@@ -49,14 +49,15 @@ function showErrors(form, errors) {
   }
 }
 
-export async function addCustomer() {
-  const form = element('add');
+const form = element('add');
+form.onsubmit = async (/** @type {SubmitEvent} */ submit) => {
+  submit.preventDefault();
   const saved = await write('/api/customers', 'POST', fieldsOf(form), form);
   if (!saved) return;
   say(`Saved as customer ${saved.id}.${whenHeard()}`);
   form.reset();
   element('name').focus();
-}
+};
 
 /** @param {any} row */
 export async function removeCustomer(row) {

@@ -1,10 +1,9 @@
 // The rows of the customers' table: each stays where it is, so that a flood moves no focus, and a row that
 // someone edits is left alone.
 import { button, element, make, setText } from './dom.js';
+import { editCustomer, removeCustomer } from './editor.js';
 
 const body = element('customers');
-const editor = () => import('./editor.js'); // to write one needs the server, and so may ask it for this too
-element('add').onsubmit = async () => (await editor()).addCustomer();
 
 /**
  * @param {Map<number, Customer>} customers
@@ -31,9 +30,9 @@ function removeRow(row) {
 
 /** @param {number} id @param {() => void} onEdited */
 function customerRow(id, onEdited) {
-  const edit = button('Edit', async () => (await editor()).editCustomer(row, onEdited));
+  const edit = button('Edit', () => editCustomer(row, onEdited));
   const actions = make('td', { className: 'actions' }, edit);
-  actions.append(button('Delete', async () => (await editor()).removeCustomer(row)));
+  actions.append(button('Delete', () => removeCustomer(row)));
   const row = make('tr', {}, make('th', { scope: 'row' }, `${id}`), make('td', {}), make('td', {}), actions);
   row.dataset.id = id;
   return row;
