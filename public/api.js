@@ -20,9 +20,10 @@ export async function api(path, method = 'GET', body = /** @type {unknown} */ (u
 }
 
 /** The header that carries the token, if there is one. @returns {Record<string, string>} */
-export const authorization = () => (auth.token ? { Authorization: `Bearer ${auth.token}` } : {});
+const authorization = () => (auth.token ? { Authorization: `Bearer ${auth.token}` } : {});
 
-function askForToken() {
+/** Whoever was refused for the want of it may ask. */
+export function askForToken() {
   const form = element('token');
   if (auth.token) show('token-why', 'The server did not take that token.');
   if (!form.hidden) return;

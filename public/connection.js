@@ -1,10 +1,9 @@
 // The page's own client: the one place that knows `changebell.js`. It says its state as people see it,
 // stays away when the lab cuts its cable, and gives a verdict after each outage.
-import { auth } from './api.js';
+import { askForToken, auth } from './api.js';
 import { ChangeStream } from './changebell.js';
 import { count, paintSoon, seqOf } from './dom.js';
 import { Ledger } from './ledger.js';
-import { askWhy } from './refusal.js';
 import { learn, noteHead, server } from './server.js';
 
 const RESET_SHOWN_MS = 5000;
@@ -168,7 +167,7 @@ class Connection {
   }
 
   #changed() {
-    if (this.state === 'waiting') this.#left();
+    if (this.state === 'waiting' || this.state === 'refused') this.#left();
     if (this.state !== 'live') return;
     this.tries = 0;
     if (this.#outage) this.#page?.onBar(...this.#verdict(this.#outage));
@@ -184,15 +183,14 @@ class Connection {
       this.#hold();
       setTimeout(() => this.bringBack(), AGAIN_MS);
     }
-    void this.#ask();
+    this.refusal = this.#stream?.isRefused ? this.#whyRefused(this.#stream) : undefined;
   }
 
-  /** Only where it was not even let in. */
-  async #ask() {
-    if (!this.#stream?.isRefused) return;
-    const refusal = await askWhy();
-    if (!this.isOpen()) this.refusal = refusal;
-    paintSoon();
+  /** It was not even let in. @param {ChangeStream} stream */
+  #whyRefused({ status, detail }) {
+    if (status === undefined) return { word: 'Nobody answers', why: `Nothing runs at ${location.host}.` };
+    if (status === 401) askForToken();
+    return { word: 'Refused', why: status === 401 ? 'The server wants its token.' : (detail ?? '') };
   }
 
   wasSilent() {

@@ -29,7 +29,7 @@ function paintPage() {
   show('lab-state', view.word); // the stage may be out of sight there
   show('last-event-id', connection.lastEventId || '–');
   const retry = element('retry');
-  const isUseless = connection.state !== 'waiting';
+  const isUseless = connection.state !== 'waiting' && connection.state !== 'refused';
   if (isUseless && document.activeElement === retry) element('connection').focus();
   retry.hidden = isUseless;
 }

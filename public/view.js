@@ -50,7 +50,8 @@ export function pageView() {
     const { tries } = connection;
     return say('connecting', `Connecting…${tries ? `, try ${tries + 1}` : ''}`, connection.name && RESUMES);
   }
-  const next = `Next try in ${seconds((connection.nextTryAt ?? now) - now)} s.`;
+  const isFinal = state === 'refused'; // the same question would get the same answer
+  const next = isFinal ? '' : `Next try in ${seconds((connection.nextTryAt ?? now) - now)} s.`;
   if (refusal) return say('refused', refusal.word, `${refusal.why} ${next}`);
   if (connection.wasSilent()) return say('silent', 'Silent', `${silence} ${next}`);
   return say('waiting', 'Waiting', `${connection.closeReason}. ${next}`);

@@ -2,11 +2,14 @@
 // connection instead of chunked encoding, so that the same bytes can go to every client.
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { parseCursor, parseTypes, type TypeFilter } from '../event.ts';
+import { parseCursor } from '../event.ts';
+import { type Filter, parseFilter } from '../filter.ts';
+import { queuedBytes } from '../http/connection.ts';
 import { type Call, queryValue } from '../http/request.ts';
 import { Problem } from '../problem.ts';
+import type { Stream } from './client.ts';
 import { EVENT_STREAM } from './frames.ts';
-import type { Hub, Stream } from './hub.ts';
+import type { Hub } from './hub.ts';
 
 /** Does the caller ask for a stream rather than a page? */
 export function wantsEventStream({ req }: Pick<Call, 'req'>): boolean {
@@ -17,9 +20,9 @@ export function wantsEventStream({ req }: Pick<Call, 'req'>): boolean {
 export async function openEventStream({ req, res, query }: Call, hub: Hub): Promise<void> {
   const header = req.headers['last-event-id'] as string | undefined; // wins: a browser's own resume
   const cursor = parseCursor(header || queryValue(query, 'lastEventId'));
-  const types = parseTypes(queryValue(query, 'types'));
+  const filter = parseFilter(queryValue(query, 'types'), queryValue(query, 'sources'));
   const start = await hub.locate(cursor);
-  if (hub.isFull()) throw tooManyClients();
+  if (hub.isFull) throw tooManyClients();
   if (res.destroyed) return;
   res.shouldKeepAlive = false;
   res.useChunkedEncodingByDefault = false;
@@ -32,7 +35,7 @@ export async function openEventStream({ req, res, query }: Call, hub: Hub): Prom
   if (req.method === 'HEAD') return void res.end();
   res.write('retry: 2000\n\n');
   req.socket.setKeepAlive(true, 15_000); // no pings here: the kernel finds dead connections
-  const client = hub.add(new EventStream(res, req.socket, types), start);
+  const client = hub.add(new EventStream(res, req.socket, filter), start);
   res.on('close', () => hub.remove(client));
   res.on('error', () => hub.remove(client));
 }
@@ -41,12 +44,12 @@ class EventStream implements Stream {
   readonly transport = EVENT_STREAM;
   readonly out: ServerResponse;
   readonly socket: Socket;
-  readonly types: TypeFilter;
+  readonly filter: Filter;
 
-  constructor(out: ServerResponse, socket: Socket, types: TypeFilter) {
+  constructor(out: ServerResponse, socket: Socket, filter: Filter) {
     this.out = out;
     this.socket = socket;
-    this.types = types;
+    this.filter = filter;
   }
 
   isOpen(): boolean {
@@ -64,11 +67,6 @@ class EventStream implements Stream {
   destroy(): void {
     this.out.destroy();
   }
-}
-
-/** What is left of a write that the kernel took in part: only the handle tells, and Node's own timeouts ask it too. */
-export function queuedBytes(socket: Socket): number {
-  return (socket as { _handle?: { writeQueueSize?: number } })._handle?.writeQueueSize ?? 0;
 }
 
 /** 503 for one stream too many. */

@@ -4,12 +4,15 @@ import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
-import { parseCursor, parseTypes, type TypeFilter } from '../event.ts';
+import { parseCursor } from '../event.ts';
+import { type Filter, parseFilter } from '../filter.ts';
+import { queuedBytes } from '../http/connection.ts';
 import { queryValue } from '../http/request.ts';
 import { Problem } from '../problem.ts';
-import { queuedBytes, tooManyClients } from './event-stream.ts';
+import type { Client, Stream } from './client.ts';
+import { tooManyClients } from './event-stream.ts';
 import { WEBSOCKET } from './frames.ts';
-import type { Client, Hub, Stream } from './hub.ts';
+import type { Hub } from './hub.ts';
 
 const MAX_MESSAGE_BYTES = 4096;
 const MAX_MESSAGES = 50;
@@ -35,19 +38,19 @@ export function createWebSockets(hub: Hub, { isLabOn }: { isLabOn: boolean }) {
   /** Upgrades and joins. @throws {Problem} 400 bad cursor or handshake, 503 full: all before the upgrade */
   async function accept({ req, socket, head, query }: Handshake): Promise<void> {
     const cursor = parseCursor(queryValue(query, 'lastEventId'));
-    const types = parseTypes(queryValue(query, 'types'));
+    const filter = parseFilter(queryValue(query, 'types'), queryValue(query, 'sources'));
     const start = await hub.locate(cursor);
-    if (hub.isFull()) throw tooManyClients();
+    if (hub.isFull) throw tooManyClients();
     if (socket.destroyed) return;
     const ws = shakeHands(req, socket, head);
-    const client = hub.add(new WebSocketStream(ws, socket as Socket, types), start);
+    const client = hub.add(new WebSocketStream(ws, socket as Socket, filter), start);
     listen(ws, client);
   }
 
   /** ws tells of a bad handshake by an event, before `handleUpgrade` returns. @throws {Problem} 400, 426 */
   function shakeHands(req: IncomingMessage, socket: Duplex, head: Buffer): WebSocket {
     if (req.headers['sec-websocket-version'] !== '13') {
-      const headers = { 'Sec-WebSocket-Version': '13', Upgrade: 'websocket' }; // RFC 6455 §4.4
+      const headers = { 'Sec-WebSocket-Version': '13', Upgrade: 'websocket', Connection: 'Upgrade, close' }; // RFC 6455 §4.4, RFC 9110 §7.8
       throw new Problem(426, 'Only version 13 of WebSocket is spoken here.', { headers });
     }
     let accepted: WebSocket | undefined;
@@ -73,15 +76,15 @@ export function createWebSockets(hub: Hub, { isLabOn }: { isLabOn: boolean }) {
       const isFlood = now - heardAt.shift()! < MESSAGE_WINDOW_MS;
       if (isFlood) ws.close(1008, `At most ${MAX_MESSAGES} messages in 10 s.`);
     };
-    ws.on('pong', (data) => hub.heard(client, String(data)));
+    ws.on('pong', (data) => client.liveness.heard(String(data)));
     ws.on('ping', (data) => {
-      hub.heard(client);
+      client.liveness.heard();
       // Who pings and doesn't read must not fill our memory with pongs.
       const { writableLength } = client.stream.out;
       if (writableLength < MAX_UNSENT_FOR_PONG && ws.readyState === ws.OPEN) ws.pong(data, false);
     });
     ws.on('message', (data, isBinary) => {
-      hub.heard(client);
+      client.liveness.heard();
       countMessage();
       if (isLabOn && !isBinary) obeyLab(client, String(data));
     });
@@ -106,12 +109,12 @@ class WebSocketStream implements Stream {
   readonly transport = WEBSOCKET;
   readonly ws: WebSocket;
   readonly out: Socket;
-  readonly types: TypeFilter;
+  readonly filter: Filter;
 
-  constructor(ws: WebSocket, out: Socket, types: TypeFilter) {
+  constructor(ws: WebSocket, out: Socket, filter: Filter) {
     this.ws = ws;
     this.out = out;
-    this.types = types;
+    this.filter = filter;
   }
 
   /** Never a frame after a close frame (RFC 6455 §5.5.1). */

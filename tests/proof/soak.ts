@@ -6,7 +6,8 @@ import { execFileSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
 import { surviveCrashes } from '../support/chaos.ts';
 import { post, ROOT, range, startServer } from '../support/helpers.ts';
-import { handlesOf, herd, MEGABYTE, memoryOf, wave } from '../support/load.ts';
+import { handlesOf, herd, MEGABYTE, memoryOf, wave } from '../support/many-clients.ts';
+import { needsTsx } from '../support/typescript.ts';
 
 const { values } = parseArgs({
   options: { minutes: { type: 'string', default: '30' }, seed: { type: 'string' } },
@@ -37,7 +38,7 @@ async function tide(): Promise<string> {
 function inputs(): string {
   const env = { ...process.env, SEED: String(seed), FUZZ_RUNS: '10000', PROPERTY_RUNS: '200' };
   const files = ['tests/proof/fuzz.test.ts', 'tests/proof/properties.test.ts'];
-  execFileSync(process.execPath, ['--import', 'tsx', '--test', ...files], { cwd: ROOT, env });
+  execFileSync(process.execPath, [...needsTsx, '--test', ...files], { cwd: ROOT, env });
   return '20,000 inputs, 200 lives';
 }
 
