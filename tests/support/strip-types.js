@@ -41,6 +41,7 @@ function stripped(file) {
  * @param {string} file
  */
 function strip(source, file) {
+  process.env.ESBUILD_WORKER_THREADS = '0'; // or it leaves a process behind, which holds our pipes open
   const { transformSync } = createRequire(import.meta.url)('esbuild');
   const { code, map } = transformSync(source, {
     loader: 'ts',
