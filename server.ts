@@ -14,7 +14,7 @@ try {
   const door = await listen(config); // the port first: if it is taken, the database stays untouched
   const isPostgres = isPostgresUrl(config.databaseUrl);
   const store = isPostgres ? await openPostgresStore(config) : openSqliteStore(config);
-  const app = new App(door, store, config);
+  const app = await App.open(door, store, config);
   // Whoever reads the log may go away, as `| head` does: that is no reason to stop.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
   sayHello(door, store, config);

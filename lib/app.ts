@@ -5,8 +5,9 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { createCustomersApi, MERGE_PATCH } from './api/customers-api.ts';
 import { createEventsApi } from './api/events-api.ts';
-import { type Checkable, Health } from './api/health.ts';
+import { Health } from './api/health.ts';
 import { Metrics } from './api/metrics.ts';
+import { createPublishApi } from './api/publish-api.ts';
 import type { Config } from './config.ts';
 import { Access, type Visit } from './http/access.ts';
 import type { Answer } from './http/answer.ts';
@@ -16,11 +17,13 @@ import { logLine, type Reason, Refusals } from './http/refusals.ts';
 import { type Call, parseTarget } from './http/request.ts';
 import { sendEmpty, sendProblem } from './http/response.ts';
 import { StaticFiles } from './http/static-files.ts';
+import { Tokens } from './http/tokens.ts';
 import { Turns } from './http/turns.ts';
 import { Problem } from './problem.ts';
+import { NOTHING } from './scope.ts';
 import type { Store } from './store/store.ts';
 import { openEventStream, wantsEventStream } from './stream/event-stream.ts';
-import { createHub } from './stream/hub.ts';
+import { Hub } from './stream/hub.ts';
 import { createWebSockets } from './stream/websocket.ts';
 
 const DRAIN_MS = 3000; // requests in flight may take so long; then the streams get CLOSE_MS, all within 5 s
@@ -34,7 +37,7 @@ type Route = { path: RegExp; methods: Methods };
 export class App {
   private readonly door: Door;
   private readonly store: Store;
-  private readonly hub;
+  private readonly hub: Hub;
   private readonly access: Access;
   private readonly refusals = new Refusals();
   private readonly turns = new Turns();
@@ -45,28 +48,34 @@ export class App {
   private readonly metrics: Metrics;
   private readonly routes: Route[];
 
-  constructor(door: Door, store: Store, config: Config) {
+  /** Reads where the log stands, then answers. @throws {Problem} 503 if it can't be read */
+  static async open(door: Door, store: Store, config: Config): Promise<App> {
+    return new App(door, store, await Hub.open(store, config), await Tokens.open(config), config);
+  }
+
+  private constructor(door: Door, store: Store, hub: Hub, tokens: Tokens, config: Config) {
     const isLabOn = config.isLabOn ?? (door.isLoopback && config.allowedHosts.size === 0);
     const { maxClients, heartbeatMs } = config;
     const { refusals } = this;
     this.door = door;
     this.store = store;
-    const hub = createHub(store, config);
     this.hub = hub;
-    this.access = new Access({ ...config, ...door });
+    this.access = new Access({ ...config, ...door }, tokens);
     const connections = new Connections(door.server, connectionLimit(config.maxConnections), refusals);
     this.connections = connections;
     this.webSockets = createWebSockets(hub, { isLabOn });
-    this.health = new Health({ store, hub, database: checkable(store), isLabOn, heartbeatMs });
+    this.health = new Health({ hub, database: store, isLabOn, heartbeatMs });
     this.metrics = new Metrics({ store, hub, connections, refusals, maxClients });
-    this.routes = this.listRoutes(isLabOn, config.hasCustomers && store.hasCustomers);
+    this.routes = this.listRoutes(isLabOn, config);
     this.takeOver();
   }
 
-  private listRoutes(isLabOn: boolean, hasCustomers: boolean): Route[] {
+  private listRoutes(isLabOn: boolean, config: Config): Route[] {
     const { store, hub, health, metrics } = this;
+    const hasCustomers = config.hasCustomers && store.hasCustomers;
     const customers = createCustomersApi(store);
-    const events = createEventsApi(store, hub);
+    const events = createEventsApi(store);
+    const { publish } = createPublishApi(store, config.watch);
     const readEvents = (call: Call) =>
       wantsEventStream(call) ? openEventStream(call, hub) : events.catchUp(call);
     const customer: Methods = {
@@ -76,7 +85,7 @@ export class App {
       DELETE: customers.remove,
     };
     const all: (Route | false)[] = [
-      { path: /^\/api\/events$/, methods: { GET: readEvents, POST: events.publish } },
+      { path: /^\/api\/events$/, methods: { GET: readEvents, POST: publish } },
       hasCustomers && {
         path: /^\/api\/customers$/,
         methods: { GET: customers.list, POST: customers.create },
@@ -112,7 +121,7 @@ export class App {
     try {
       if (this.health.isDraining) refuseWhileDraining(req, res);
       const { path, query } = parseTarget(req);
-      const call: Call = { req, res, path, query, id: 0 };
+      const call: Call = { req, res, path, query, id: 0, scope: NOTHING };
       isStream = path === '/ws' || (path === '/api/events' && wantsEventStream(call));
       await this.dispatch(call, isStream);
     } catch (error) {
@@ -125,7 +134,8 @@ export class App {
     const { req, res, path, query } = call;
     const visit: Visit = { req, path, query, isStream };
     this.access.addHeaders(visit, res);
-    this.access.admit(visit);
+    const scope = this.access.admit(visit);
+    call.scope = scope instanceof Promise ? await scope : scope; // a promise would cost every request a turn
     const turn = isCheap(path) ? undefined : this.turns.next();
     if (turn) await turn;
     if (res.destroyed) return; // the client has left meanwhile
@@ -178,10 +188,10 @@ export class App {
     if (!isWebSocket && req.method !== 'CONNECT') return this.connections.ignoreUpgrade(req, socket);
     try {
       const { path, query } = parseTarget(req);
-      this.access.admit({ req, path, query, isStream: true });
+      const scope = await this.access.admit({ req, path, query, isStream: true });
       if (this.health.isDraining) throw stopping();
       if (path !== '/ws') await this.refuseElsewhere(path);
-      await this.webSockets.accept({ req, socket, head, query });
+      await this.webSockets.accept({ req, socket, head, query, scope });
       this.connections.release(socket);
     } catch (error) {
       this.note(req, error, true);
@@ -201,7 +211,7 @@ export class App {
     const status = error instanceof Problem ? error.status : 0;
     const reasons: Record<number, Reason> = { 401: 'token', 403: 'origin', 421: 'host' };
     const ofStreams: Record<number, Reason> = { 400: 'handshake', 426: 'handshake' };
-    const isFull = isStream && status === 503 && this.hub.isFull();
+    const isFull = isStream && status === 503 && this.hub.isFull;
     const reason =
       reasons[status] ?? (isStream ? ofStreams[status] : undefined) ?? (isFull ? 'clients' : undefined);
     if (reason) this.refusals.add(reason, req);
@@ -227,11 +237,6 @@ export class App {
     this.metrics.stop();
     await this.store.close();
   }
-}
-
-/** Until the store can tell by itself whether writes can succeed, that it can be read has to do. */
-function checkable(store: Store & Partial<Checkable>): Checkable {
-  return { check: async () => void (await (store.check ? store.check() : store.position())) };
 }
 
 /** Asks nobody and takes no time: such a path is answered at once, whoever else waits. */

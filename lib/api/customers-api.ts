@@ -1,13 +1,12 @@
-// The handlers of `/api/customers`. Each parses, asks the store, and answers; none announces anything:
-// the event is written by the database with the row, and the hub reads it from the log.
-
+// The handlers of `/api/customers`. Each parses, asks the store, and answers; none announces anything: the event
+// is written by the database with the row, and the hub reads it from the log.
 import { parseCustomer, parseCustomerPatch } from '../customer.ts';
 import { etagOf, matchesWeakly, parseEtagList } from '../etag.ts';
 import { eventId } from '../event.ts';
-import { type Call, queryInteger, readJson } from '../http/request.ts';
+import { type Call, parsePreconditions, queryInteger, readJson } from '../http/request.ts';
 import { sendEmpty, sendJson } from '../http/response.ts';
 import { Problem } from '../problem.ts';
-import type { Store } from '../store/store.ts';
+import type { Answer, Store } from '../store/store.ts';
 import { readIdempotency } from './idempotency.ts';
 
 /** What a PATCH may be (RFC 7396). */
@@ -15,59 +14,67 @@ export const MERGE_PATCH = ['application/json', 'application/merge-patch+json'];
 
 export function createCustomersApi(store: Store) {
   return {
-    async list({ res, query }: Call): Promise<void> {
+    async list({ res, query, scope }: Call): Promise<void> {
+      scope.checkRead('customer', '/api/customers/*');
       const limit = queryInteger(query, 'limit', 100, 1, 500);
       const after = queryInteger(query, 'after', 0, 0, Number.MAX_SAFE_INTEGER);
       const page = await store.listCustomers(after, limit);
       const next = page.hasMore ? `"/api/customers?limit=${limit}&after=${page.lastId}"` : 'null';
-      const lastEventId = eventId(store.log, page.head);
-      const json = `{"customers":[${page.customers.join()}],"lastEventId":"${lastEventId}","next":${next}}`;
+      const json = `{"customers":[${page.customers.join()}],"lastEventId":"${eventId(page.head)}","next":${next}}`;
       sendJson(res, 200, json, { 'Cache-Control': 'no-store' });
     },
 
     async create(call: Call): Promise<void> {
+      call.scope.checkWrite();
       const body = await readJson(call);
       const idempotency = readIdempotency(call, body.text);
-      const { json, isReplay } = await store.createCustomer(parseCustomer(body.value), idempotency);
-      sendJson(call.res, 201, json, {
-        Location: `/api/customers/${(JSON.parse(json) as { id: number }).id}`,
-        ETag: etagOf(json),
-        ...(isReplay ? { 'Idempotency-Replayed': 'true' } : {}),
+      const answer = await store.write({ op: 'create', fields: parseCustomer(body.value), idempotency });
+      const { id } = JSON.parse(answer.json) as { id: number };
+      sendJson(call.res, 201, answer.json, {
+        Location: `/api/customers/${id}`,
+        ETag: etagOf(answer.json),
+        ...headersOf(answer),
       });
     },
 
-    async read({ req, res, id }: Call): Promise<void> {
+    async read({ req, res, id, scope }: Call): Promise<void> {
+      scope.checkRead('customer', `/api/customers/${id}`);
       const noneMatch = parseEtagList(req.headers['if-none-match'], 'If-None-Match');
-      const json = found(await store.getCustomer(id), id);
+      const json = await store.getCustomer(id);
+      if (json === undefined) throw new Problem(404, `There is no customer ${id}.`);
       const headers = { ETag: etagOf(json), 'Cache-Control': 'private, no-cache' };
       if (noneMatch && matchesWeakly(noneMatch, headers.ETag)) sendEmpty(res, 304, headers);
       else sendJson(res, 200, json, headers);
     },
 
     async replace(call: Call): Promise<void> {
-      const ifMatch = parseEtagList(call.req.headers['if-match'], 'If-Match');
+      call.scope.checkWrite();
+      const preconditions = parsePreconditions(call.req);
       const fields = parseCustomer((await readJson(call)).value);
-      const json = found(await store.updateCustomer(call.id, fields, ifMatch), call.id);
-      sendJson(call.res, 200, json, { ETag: etagOf(json) });
+      sendCustomer(call, await store.write({ op: 'update', id: call.id, fields, preconditions }));
     },
 
     async patch(call: Call): Promise<void> {
-      const ifMatch = parseEtagList(call.req.headers['if-match'], 'If-Match');
+      call.scope.checkWrite();
+      const preconditions = parsePreconditions(call.req);
       const fields = parseCustomerPatch((await readJson(call, { mediaTypes: MERGE_PATCH })).value);
-      const json = found(await store.updateCustomer(call.id, fields, ifMatch), call.id);
-      sendJson(call.res, 200, json, { ETag: etagOf(json) });
+      sendCustomer(call, await store.write({ op: 'update', id: call.id, fields, preconditions }));
     },
 
-    async remove({ req, res, id }: Call): Promise<void> {
-      const ifMatch = parseEtagList(req.headers['if-match'], 'If-Match');
-      const isGone = await store.deleteCustomer(id, ifMatch);
-      if (!isGone) found(undefined, id);
-      sendEmpty(res, 204);
+    async remove(call: Call): Promise<void> {
+      call.scope.checkWrite();
+      const preconditions = parsePreconditions(call.req);
+      const answer = await store.write({ op: 'delete', id: call.id, preconditions });
+      sendEmpty(call.res, 204, headersOf(answer));
     },
   };
 }
 
-function found(json: string | undefined, id: number): string {
-  if (json === undefined) throw new Problem(404, `There is no customer ${id}.`);
-  return json;
+function sendCustomer({ res }: Call, answer: Answer): void {
+  sendJson(res, 200, answer.json, { ETag: etagOf(answer.json), ...headersOf(answer) });
+}
+
+/** What every answer to a write says: from where a stream sees it, and whether it was made by an earlier request. */
+export function headersOf({ lastEventId, isReplay }: Answer): Record<string, string> {
+  return { 'Last-Event-ID': lastEventId, ...(isReplay ? { 'Idempotency-Replayed': 'true' } : {}) };
 }

@@ -1,74 +1,77 @@
-// The handlers of `/api/events`: publish, so that any program can notify the clients, and catch up
-// over plain HTTP with the same ids and cursors that the streams use.
-
-import { eventId, parseCursor, parseNewEvent, parseTypes, type StoredEvent, toCloudEvent } from '../event.ts';
-import { type Call, queryInteger, queryValue, readJson } from '../http/request.ts';
+// `GET /api/events`: catching up over plain HTTP, with the same ids and cursors that the streams use.
+import {
+  type Cursor,
+  eventId,
+  parseCursor,
+  type ResetReason,
+  type StoredEvent,
+  toCloudEvent,
+} from '../event.ts';
+import { type Filter, parseFilter } from '../filter.ts';
+import { type Call, queryInteger, queryValue } from '../http/request.ts';
 import { sendJson } from '../http/response.ts';
 import { Problem } from '../problem.ts';
 import type { Store } from '../store/store.ts';
-import type { Hub, Start } from '../stream/hub.ts';
-import { readIdempotency } from './idempotency.ts';
 
-const MAX_READ_EVENTS = 10_000; // how far one request looks for events that `types` lets through
+const MAX_READ_EVENTS = 10_000; // how far one request looks for events that its filter lets through
 const MAX_ANSWER_BYTES = 1024 * 1024;
 const STEP = 1000;
 
-export function createEventsApi(store: Store, hub: Hub) {
-  return {
-    async publish(call: Call): Promise<void> {
-      const body = await readJson(call);
-      const idempotency = readIdempotency(call, body.text);
-      const { json, isReplay } = await store.publish(parseNewEvent(body.value), idempotency);
-      sendJson(call.res, 201, json, isReplay ? { 'Idempotency-Replayed': 'true' } : {});
-    },
+/** What one request read: `lastEventId` is how far, also where the filter hid events. */
+type Page = { events: StoredEvent[]; end: Cursor; more: boolean };
 
-    async catchUp({ res, query }: Call): Promise<void> {
+export function createEventsApi(store: Store) {
+  return {
+    async catchUp({ res, query, scope }: Call): Promise<void> {
       const cursor = parseCursor(queryValue(query, 'lastEventId'));
       const limit = queryInteger(query, 'limit', 100, 1, 1000);
-      const types = parseTypes(queryValue(query, 'types'));
-      const start = cursor && (await hub.locate(cursor));
-      if (start?.reset) throw cannotContinue(start.reset, eventId(store.log, start.seq));
-      const page = await read(start?.seq, limit, types.matches);
-      const events = page.events.map((event) => toCloudEvent(store.log, event)).join();
-      const lastEventId = eventId(store.log, page.upTo);
-      const json = `{"events":[${events}],"lastEventId":"${lastEventId}","more":${page.more}}`;
+      const filter = scope.narrow(parseFilter(queryValue(query, 'types'), queryValue(query, 'sources')));
+      const { events, end, more } = await readPage(store, cursor, limit, filter);
+      const json = `{"events":[${events.map(toCloudEvent).join()}],"lastEventId":"${eventId(end)}","more":${more}}`;
       sendJson(res, 200, json, { 'Cache-Control': 'no-store' });
     },
   };
-
-  /** Without a cursor from the oldest event that is kept. */
-  async function read(cursor: number | undefined, limit: number, matches: (type: string) => boolean) {
-    const events: StoredEvent[] = [];
-    const start = cursor ?? (await store.position()).pruned;
-    let upTo = start;
-    let head = start;
-    let bytes = 0;
-    do {
-      const stretch = await store.readEvents(upTo, Number.MAX_SAFE_INTEGER, STEP, MAX_ANSWER_BYTES);
-      head = stretch.head;
-      if (upTo < stretch.pruned && (cursor !== undefined || upTo > start))
-        throw cannotContinue('expired', eventId(store.log, head));
-      const end = Math.min(stretch.upTo, head);
-      for (const event of stretch.events) {
-        if (!matches(event.type)) continue;
-        bytes += event.data.length;
-        if (events.length > 0 && bytes > MAX_ANSWER_BYTES) return { events, upTo, more: true };
-        events.push(event);
-        upTo = event.seq;
-        if (events.length === limit) return { events, upTo, more: upTo < head };
-      }
-      upTo = end;
-    } while (upTo < head && upTo - start < MAX_READ_EVENTS);
-    return { events, upTo, more: upTo < head };
-  }
 }
 
-function cannotContinue(reason: Start['reset'], lastEventId: string): Problem {
+/** Without a cursor from the oldest event that is kept. @throws {Problem} 410 if the cursor can't be continued */
+async function readPage(
+  store: Store,
+  cursor: Cursor | undefined,
+  limit: number,
+  filter: Filter,
+): Promise<Page> {
+  const page: Page = { events: [], end: cursor ?? (await store.position()).pruned, more: true };
+  const first = page.end.seq;
+  let bytes = 0;
+  while (page.more && page.end.seq - first < MAX_READ_EVENTS) {
+    const { head, events, end, reset } = await store.readEvents(
+      page.end,
+      Number.MAX_SAFE_INTEGER,
+      STEP,
+      MAX_ANSWER_BYTES,
+    );
+    if (reset) throw cannotContinue(reset, head);
+    for (const event of events) {
+      if (!filter.matches(event)) continue;
+      bytes += event.data.length;
+      if (page.events.length > 0 && bytes > MAX_ANSWER_BYTES) return page;
+      page.events.push(event);
+      page.end = { seq: event.seq, stamp: event.stamp };
+      page.more = event.seq < head.seq;
+      if (page.events.length === limit) return page;
+    }
+    page.end = end;
+    page.more = end.seq < head.seq;
+  }
+  return page;
+}
+
+function cannotContinue(reason: ResetReason, head: Cursor): Problem {
   const why = {
-    'unknown-log': 'it is of another log',
+    'unknown-log': 'the log holds no such event',
     expired: 'events after it are no longer kept',
     ahead: 'it is ahead of the log',
-  }[reason!];
+  }[reason];
   const detail = `This cursor can't be continued: ${why}. Load a fresh snapshot, then go on from its lastEventId.`;
-  return new Problem(410, detail, { reason, lastEventId });
+  return new Problem(410, detail, { reason, lastEventId: eventId(head) });
 }

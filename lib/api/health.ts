@@ -5,20 +5,14 @@ import type { Call } from '../http/request.ts';
 import { sendJson } from '../http/response.ts';
 import { Problem, unavailable } from '../problem.ts';
 import type { Store } from '../store/store.ts';
+import type { Client } from '../stream/client.ts';
 import type { Hub } from '../stream/hub.ts';
 
 const CHECK_MS = 2000; // a database that takes longer to say how it is does not answer
 
-/** Whatever can tell whether it works. */
-export interface Checkable {
-  /** Resolves if reads answer and writes can succeed. @throws {Problem} that says what is wrong in one sentence */
-  check(): Promise<void>;
-}
-
 export type HealthParts = {
-  store: Pick<Store, 'log'>;
   hub: Hub;
-  database: Checkable;
+  database: Pick<Store, 'check'>;
   isLabOn: boolean;
   heartbeatMs: number;
 };
@@ -35,13 +29,13 @@ export class Health {
   }
 
   readonly healthz = ({ res }: Call): void => {
-    const { store, hub, isLabOn, heartbeatMs } = this.parts;
+    const { hub, isLabOn, heartbeatMs } = this.parts;
     // A client needs it to tell silence from quiet; see `heartbeatSeconds` in public/changebell.js.
     const headers = { 'Heartbeat-Seconds': String(heartbeatMs / 1000) };
     if (this.isDraining) return sendJson(res, 503, '{"status":"draining"}', headers);
-    const lastEventId = eventId(store.log, hub.head());
+    const { clients, lastEventId } = hub;
     const lab = isLabOn ? { lab: true } : {};
-    const json = JSON.stringify({ status: 'ok', clients: hub.clients.size, lastEventId, ...lab });
+    const json = JSON.stringify({ status: 'ok', clients: clients.size, lastEventId, ...lab });
     sendJson(res, 200, json, headers);
   };
 
@@ -54,7 +48,13 @@ export class Health {
   };
 
   readonly clients = ({ res }: Call): void => {
-    sendJson(res, 200, JSON.stringify({ clients: this.parts.hub.list() }));
+    sendJson(
+      res,
+      200,
+      JSON.stringify({
+        clients: [...this.parts.hub.clients].map((client) => describe(client, this.parts.hub)),
+      }),
+    );
   };
 
   private async check(): Promise<void> {
@@ -72,4 +72,16 @@ export class Health {
       this.checking = undefined;
     }
   }
+}
+
+/** The lab's view of a stream. */
+function describe(client: Client, hub: Hub): object {
+  return {
+    client: client.name,
+    transport: client.stream.transport.name,
+    lastEventId: eventId(client.cursor),
+    behind: hub.distance(client),
+    bufferedBytes: client.stream.out.writableLength,
+    connectedAt: client.connectedAt.toISOString(),
+  };
 }

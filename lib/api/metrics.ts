@@ -47,10 +47,10 @@ export class Metrics {
     let lagging = 0;
     let unsent = 0;
     let furthest = 0;
-    for (const { isLagging, cursor, stream } of hub.clients) {
-      if (isLagging) lagging += 1;
-      unsent += stream.out.writableLength;
-      furthest = Math.max(furthest, hub.head() - cursor);
+    for (const client of hub.clients) {
+      if (client.isLagging) lagging += 1;
+      unsent += client.stream.out.writableLength;
+      furthest = Math.max(furthest, hub.distance(client));
     }
     return [
       gauge('clients', 'Open streams, WebSocket and server-sent events.', hub.clients.size),
@@ -63,7 +63,7 @@ export class Metrics {
 
   private ofWork(): Metric[] {
     const { hub, store } = this.measured;
-    const { events, deliveries } = hub.counters();
+    const { events, deliveries } = hub.counters;
     return [
       counter('events_total', 'Events announced since the start.', events),
       counter('deliveries_total', 'Events handed to a client, over all clients.', deliveries),

@@ -6,9 +6,11 @@ import type { Client, ClientBase, ClientConfig, DatabaseError } from 'pg';
 import { type Config, StartError } from '../config.ts';
 import { Problem, unavailable } from '../problem.ts';
 import { applyWatch, planWatch } from './postgres-watch.ts';
+import type { Outcome } from './store.ts';
 
-const VERSION = 1;
-const SCHEMA = new URL('postgres-schema.sql', import.meta.url);
+const VERSION = 2;
+const LOG = new URL('postgres-log.sql', import.meta.url);
+const CUSTOMERS = new URL('postgres-customers.sql', import.meta.url);
 const START_MS = 10_000; // another server may be at the same work, an application may hold a table
 const STATEMENT_MS = 2000;
 const LOCK_MS = 500;
@@ -120,14 +122,10 @@ export async function prepareSchema(client: Client, { watch }: Pick<Config, 'wat
     );
   }
   const triggers = await planWatch(client, watch, isOurs !== null);
-  const [logPart, customersPart] = readFileSync(SCHEMA, 'utf8').split(/^-- -+ customers$/m) as [
-    string,
-    string,
-  ];
   // Functions of triggers keep this path, so that no other schema comes before it.
   await client.query("SELECT set_config('search_path', format('%I, pg_temp', current_schema()), true)");
-  if (log === null) await client.query(logPart);
-  if (customers === null) await client.query(customersPart);
+  if (log === null) await client.query(readFileSync(LOG, 'utf8'));
+  if (customers === null) await client.query(readFileSync(CUSTOMERS, 'utf8'));
   await applyWatch(client, triggers);
 }
 
@@ -179,14 +177,17 @@ export function isTransient(code: string | undefined): boolean {
   return code === '55P03' || code === '40P01' || code === '40001';
 }
 
+/** What came of a write alone that the database refused: a rule forbids it, or the database can't be used. */
+export function toOutcome(error: { code?: string | undefined; message: string }): Outcome {
+  if (!/^(22|23|P0)/.test(error.code ?? '')) throw toProblem(error);
+  tell(`A rule of the database refused a write: ${error.message}`);
+  return { is: 'refused', status: 409, detail: 'A rule of the database forbids this change.' };
+}
+
 /** What the caller may know of a failure. */
 export function toProblem(error: unknown): unknown {
   if (error instanceof Problem) return error;
   const { code = '', message } = error as { code?: string; message: string };
-  if (/^(22|23|P0)/.test(code)) {
-    tell(`A rule of the database refused a write: ${message}`);
-    return new Problem(409, 'A rule of the database forbids this change.');
-  }
   tell(`The database failed${code && ` (${code})`}: ${message}`);
   return unavailable('The database cannot be used at the moment.');
 }

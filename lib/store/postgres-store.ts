@@ -1,219 +1,269 @@
 // The store on PostgreSQL. All writes of a turn go to the database as one call of `changebell_write`: one
 // round trip, one transaction. Every read is one statement, so that what it sees is of one moment. Losing the
 // connection loses nothing: a write is told so, and the readers read on from the log.
+import type { Pool } from 'pg';
 import type { Config } from '../config.ts';
-import type { EtagList } from '../etag.ts';
-import { onOneLine, type StoredEvent, toCloudEvent } from '../event.ts';
-import { type Problem, unavailable } from '../problem.ts';
-import { createGroupCommit, type Write } from './group-commit.ts';
+import {
+  type Cursor,
+  judgeCursor,
+  onOneLine,
+  type Position,
+  type ResetReason,
+  type StoredEvent,
+  toCloudEvent,
+} from '../event.ts';
+import { Commits } from './commits.ts';
+import { GroupCommit, type Result, unclear } from './group-commit.ts';
 import {
   atStart,
   describeDatabase,
   isTransient,
   listen,
   loadPostgres,
+  type Postgres,
   prepareSchema,
+  toOutcome,
   toProblem,
 } from './postgres-connection.ts';
-import { type Created, keyTaken, type Position, preconditionFailed, type Store } from './store.ts';
+import type { Answer, CustomerPage, Order, Store, Stretch } from './store.ts';
 
 const POLL_MS = 1000;
 const MAX_READERS = 4;
 
-/** A write as `changebell_write` takes it, and what came of it. */
-type Change = { order: object; outcome: string; answer: string };
+/** What is known of the database once it was opened. */
+type Opened = { description: string; hasCustomers: boolean };
 
 /** @throws {StartError} if the database can't be used as it is */
 export async function openPostgresStore(
   config: Pick<Config, 'databaseUrl' | 'eventRetention' | 'watch'>,
 ): Promise<Store> {
   const postgres = await loadPostgres(config.databaseUrl);
-  const { log, hasCustomers, description } = await atStart(postgres, async (client) => {
+  const opened = await atStart(postgres, async (client) => {
     await prepareSchema(client, config);
-    const { rows } = await client.query(
-      "SELECT name, to_regprocedure('changebell_customer_changed()') AS ours FROM changebell_log",
-    );
-    return {
-      log: rows[0].name as string,
-      hasCustomers: rows[0].ours !== null,
-      description: describeDatabase(client),
-    };
+    const { rows } = await client.query("SELECT to_regprocedure('changebell_customer_changed()') AS ours");
+    return { hasCustomers: rows[0].ours !== null, description: describeDatabase(client) };
   });
-  const writer = postgres.newPool(1);
-  const reader = postgres.newPool(MAX_READERS);
-  const wakes: (() => void)[] = [];
-  const wake = () => {
-    for (const listener of wakes) listener();
-  };
-  let commits = 0;
+  return new PostgresStore(postgres, opened, config.eventRetention);
+}
 
-  // --- writing
+class PostgresStore implements Store {
+  readonly description: string;
+  readonly hasCustomers: boolean;
+  private readonly postgres: Postgres;
+  private readonly writer: Pool;
+  private readonly reader: Pool;
+  private readonly retention: number;
+  private readonly shared = new Commits();
+  private readonly group: GroupCommit;
+  private readonly poll: NodeJS.Timeout;
+  private readonly stopListening: () => Promise<void>;
+  private seenHead = 0;
+  /** The database's process that commits for us: of its commits we know already. */
+  private ownProcess = 0;
 
-  const group = createGroupCommit<Change>(commitBatch, () =>
-    unavailable('The database is locked by another program, or cannot be reached. Nothing was changed.'),
-  );
-
-  function write(order: object): Promise<Change> {
-    return new Promise((resolve, reject) => {
-      const change = { order, outcome: '', answer: '' };
-      group.add({
-        change,
-        settle: (failure) => (failure === undefined ? resolve(change) : reject(failure)),
-      });
+  constructor(postgres: Postgres, { description, hasCustomers }: Opened, retention: number) {
+    this.postgres = postgres;
+    this.description = description;
+    this.hasCustomers = hasCustomers;
+    this.retention = retention;
+    this.writer = postgres.newPool(1);
+    this.reader = postgres.newPool(MAX_READERS);
+    this.group = new GroupCommit((orders) => this.commit(orders));
+    this.writer.on('connect', (client) => {
+      this.ownProcess = (client as unknown as { processID: number }).processID;
     });
+    this.stopListening = listen(postgres, (sender) => {
+      if (sender !== this.ownProcess) this.shared.wake();
+    });
+    this.poll = setInterval(() => this.look(), POLL_MS);
   }
 
-  async function commitBatch(writes: Write<Change>[]): Promise<Write<Change>[]> {
-    const client = await writer.connect().catch(() => undefined);
-    if (!client) return writes; // nothing was sent: it can be tried again
-    const orders = JSON.stringify(writes.map((write) => write.change.order));
+  commits(): number {
+    return this.shared.count;
+  }
+
+  write(order: Order): Promise<Answer> {
+    return this.group.write(order);
+  }
+
+  private async commit(orders: Order[]): Promise<Result[]> {
+    const client = await this.writer.connect().catch(() => undefined);
+    if (!client) return orders.map(() => ({ is: 'locked' })); // nothing was sent: it can be tried again
     try {
-      const { rows } = await client.query({ ...WRITE, values: [orders, config.eventRetention] });
+      const values = [JSON.stringify(orders.map(flat)), this.retention, this.shared.announced];
+      const { rows } = await client.query<Row>({ ...WRITE, values });
       client.release();
-      for (const [i, write] of writes.entries()) Object.assign(write.change, rows[i]);
+      this.shared.committed();
+      return rows.map((row, i) => toResult(row, orders[i]!));
     } catch (error) {
       // Only an error that the database itself tells of, and stays connected, says that nothing was committed.
-      const isRolledBack = postgres.isDatabaseError(error) && error.severity === 'ERROR';
+      const isRolledBack = this.postgres.isDatabaseError(error) && error.severity === 'ERROR';
       client.release(!isRolledBack);
-      if (isRolledBack && isTransient(error.code)) return writes;
-      if (isRolledBack && writes.length > 1) return commitOneByOne(writes);
-      throw isRolledBack ? toProblem(error) : unclear();
+      if (!isRolledBack) throw unclear();
+      if (isTransient(error.code)) return orders.map(() => ({ is: 'locked' }));
+      if (orders.length > 1) return this.commitOneByOne(orders);
+      return [toOutcome(error)];
     }
-    commits += 1;
-    // The answers leave first, then the fan-out begins; or every writer waits for the last client.
-    setImmediate(wake);
-    return writes.filter((write) => write.change.outcome === 'locked');
   }
 
   /** One of them broke a rule of the database, and fails alone. */
-  async function commitOneByOne(writes: Write<Change>[]): Promise<Write<Change>[]> {
-    const locked: Write<Change>[] = [];
-    for (const write of writes) {
-      try {
-        locked.push(...(await commitBatch([write])));
-      } catch (error) {
-        write.failure = error;
-      }
-    }
-    return locked;
+  private async commitOneByOne(orders: Order[]): Promise<Result[]> {
+    const results: Result[] = [];
+    for (const order of orders) results.push(...(await this.commit([order])));
+    return results;
   }
 
-  async function create(order: object, toAnswer = (answer: string) => answer): Promise<Created> {
-    const { outcome, answer } = await write(order);
-    if (outcome === 'key taken') throw keyTaken();
-    return { json: toAnswer(answer), isReplay: outcome === 'replay' };
-  }
-
-  /** The customer's JSON; undefined if there is none. @throws {Problem} 412 */
-  async function change(id: number, order: object, ifMatch?: EtagList): Promise<string | undefined> {
-    const { outcome, answer } = await write({ id, ...order, ifMatch });
-    const isMissing = outcome === 'missing';
-    if (outcome === 'changed' || (isMissing && ifMatch)) throw preconditionFailed(!isMissing);
-    return isMissing ? undefined : answer;
-  }
-
-  // --- reading
-
-  async function read<Row>(query: { name: string; text: string }, values: unknown[] = []): Promise<Row[]> {
+  private async read<Row>(query: { name: string; text: string }, values: unknown[] = []): Promise<Row[]> {
     try {
-      return (await reader.query({ ...query, values })).rows;
+      return (await this.reader.query({ ...query, values })).rows;
     } catch (error) {
       throw toProblem(error);
     }
   }
 
-  async function position(): Promise<Position> {
-    return (await read<Position>(POSITION))[0]!;
+  async getCustomer(id: number): Promise<string | undefined> {
+    return (await this.read<{ json: string }>(CUSTOMER, [id]))[0]?.json;
   }
 
-  // --- what others do to the same database
+  async listCustomers(after: number, limit: number): Promise<CustomerPage> {
+    type Row = PositionRow & { id: number | null; json: string };
+    const rows = await this.read<Row>(CUSTOMERS, [after, limit + 1]);
+    const found = rows.filter((row) => row.id !== null);
+    const page = found.slice(0, limit);
+    const customers = page.map((row) => row.json);
+    const { head } = toPosition(rows[0]!);
+    return { customers, hasMore: found.length > limit, lastId: page.at(-1)?.id ?? after, head };
+  }
 
-  let ownProcess = 0; // the database's process that commits for us; we know of its commits already
-  writer.on('connect', (client) => {
-    ownProcess = (client as unknown as { processID: number }).processID;
-  });
-  const stopListening = listen(postgres, (sender) => {
-    if (sender !== ownProcess) wake();
-  });
-  let seenHead = 0;
-  const poll = setInterval(async () => {
+  async position(
+    cursors: readonly Cursor[] = [],
+  ): Promise<Position & { resets: (ResetReason | undefined)[] }> {
+    type Row = PositionRow & { stamps: (string | null)[] };
+    const [row] = await this.read<Row>(POSITION, [cursors.map((cursor) => cursor.seq)]);
+    const position = toPosition(row!);
+    const resets = cursors.map((cursor, i) => judge(cursor, position, row!.stamps[i]));
+    return { ...position, resets };
+  }
+
+  async readEvents(after: Cursor, upTo: number, limit: number, maxBytes: number): Promise<Stretch> {
+    type Row = PositionRow & { stamp_there: string | null; found: number | null } & StoredEvent;
+    const rows = await this.read<Row>(EVENTS, [after.seq, upTo, limit, maxBytes]);
+    const first = rows[0]!;
+    const position = toPosition(first);
+    const reset = judge(after, position, first.stamp_there);
+    if (reset) return { ...position, events: [], end: after, reset };
+    const events = first.found === null ? [] : rows.map(onOneLine);
+    const last = events.at(-1);
+    return { ...position, events, end: last ? { seq: last.seq, stamp: last.stamp } : after };
+  }
+
+  onCommit(wake: () => void): void {
+    this.shared.onCommit(wake);
+  }
+
+  announced(seq: number): void {
+    this.shared.markAnnounced(seq);
+  }
+
+  async check(): Promise<void> {
+    await this.position();
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.poll);
+    await this.group.drain();
+    await Promise.all([this.stopListening(), this.writer.end(), this.reader.end()]);
+  }
+
+  /** A notification may be lost, with its connection. */
+  private async look(): Promise<void> {
     try {
-      const { head, pruned } = await position(); // a notification may be lost, with its connection
-      if (head !== seenHead) wake();
-      seenHead = head;
-      if (head - pruned > config.eventRetention && group.isIdle()) await write({ op: 'prune' });
+      const { head } = await this.position();
+      if (head.seq !== this.seenHead) this.shared.wake();
+      this.seenHead = head.seq;
     } catch {
-      // Away for the moment: the next poll sees what this one missed.
+      // Away for the moment: the next look sees what this one missed.
     }
-  }, POLL_MS);
+  }
+}
 
-  return {
-    log,
-    description,
-    hasCustomers,
-    commits: () => commits,
-    createCustomer: (fields, idempotency) => create({ op: 'create', ...fields, ...idempotency }),
-    updateCustomer: (id, fields, ifMatch) => change(id, { op: 'update', ...fields }, ifMatch),
-    deleteCustomer: async (id, ifMatch) => (await change(id, { op: 'delete' }, ifMatch)) !== undefined,
-    publish: (event, idempotency) =>
-      create({ op: 'publish', ...event, ...idempotency }, (answer) => toCloudEvent(log, JSON.parse(answer))),
-    getCustomer: async (id) => (await read<{ json: string }>(CUSTOMER, [id]))[0]?.json,
-    listCustomers: async (after, limit) => {
-      const rows = await read<{ head: number; id: number | null; json: string }>(CUSTOMERS, [
-        after,
-        limit + 1,
-      ]);
-      const found = rows.filter((row) => row.id !== null);
-      const page = found.slice(0, limit);
-      const customers = page.map((row) => row.json);
+type Row = { outcome: string; answer: string; event_id: string };
+
+/** An order as `changebell_write` takes it. */
+function flat(order: Order): object {
+  if (order.op === 'create') return { op: order.op, ...order.fields, ...order.idempotency };
+  if (order.op === 'publish') return { op: order.op, events: order.events, ...order.idempotency };
+  const fields = order.op === 'update' ? order.fields : {};
+  return { op: order.op, id: order.id, ...fields, ...order.preconditions };
+}
+
+function toResult({ outcome, answer, event_id: lastEventId }: Row, order: Order): Result {
+  switch (outcome) {
+    case 'done':
+    case 'replayed':
       return {
-        customers,
-        hasMore: found.length > limit,
-        lastId: page.at(-1)?.id ?? after,
-        head: rows[0]!.head,
+        is: outcome,
+        json: order.op === 'publish' ? published(answer, order.isList) : order.op === 'delete' ? '' : answer,
+        lastEventId,
       };
-    },
-    position,
-    readEvents: async (after, upTo, limit, maxBytes) => {
-      type Row = Position & { found: number | null } & StoredEvent;
-      const rows = await read<Row>(EVENTS, [after, upTo, limit, maxBytes]);
-      const { head, pruned, found } = rows[0]!;
-      const events = found === null ? [] : rows.map(onOneLine);
-      const isWhole = events.length === (found ?? 0) && events.length < limit;
-      return { head, pruned, events, upTo: isWhole ? upTo : events.at(-1)!.seq };
-    },
-    onCommit: (listener) => wakes.push(listener),
-    close: async () => {
-      clearInterval(poll);
-      await write({ op: 'prune' }).catch(() => undefined); // commits are in order: all before it are done
-      await Promise.all([stopListening(), writer.end(), reader.end()]);
-    },
+    case 'precondition failed':
+      return { is: outcome, exists: answer !== null };
+    case 'locked':
+    case 'missing':
+    case 'key taken':
+      return { is: outcome };
+    default:
+      throw new Error(`changebell_write knows an outcome that this program doesn't: ${outcome}`);
+  }
+}
+
+function published(answer: string, isList: boolean): string {
+  const events = (JSON.parse(answer) as StoredEvent[]).map(toCloudEvent);
+  return isList ? `[${events.join()}]` : events[0]!;
+}
+
+type PositionRow = { head: number; head_stamp: string; pruned: number; pruned_stamp: string };
+
+function toPosition(row: PositionRow): Position {
+  return {
+    head: { seq: row.head, stamp: row.head_stamp },
+    pruned: { seq: row.pruned, stamp: row.pruned_stamp },
   };
 }
 
-/** The connection was lost while it was committing: nobody can say on which side of the commit. */
-function unclear(): Problem {
-  return unavailable(
-    'The database was lost while it was writing: the change may have been made, or not. Look before you repeat it; an Idempotency-Key makes repeating safe.',
-  );
+function judge(
+  cursor: Cursor,
+  position: Position,
+  stamp: string | null | undefined,
+): ResetReason | undefined {
+  const isPruned = cursor.seq === position.pruned.seq;
+  return judgeCursor(cursor, position, isPruned ? position.pruned.stamp : (stamp ?? undefined));
 }
 
-const WRITE = { name: 'write', text: 'SELECT outcome, answer FROM changebell_write($1, $2)' };
-const POSITION = { name: 'position', text: 'SELECT head, pruned FROM changebell_position' };
+const PLACE = 'head, head_stamp, pruned, pruned_stamp';
+const WRITE = { name: 'write', text: 'SELECT outcome, answer, event_id FROM changebell_write($1, $2, $3)' };
+const POSITION = {
+  name: 'position',
+  text: `SELECT ${PLACE}, ARRAY(SELECT (SELECT stamp FROM changebell_events AS event WHERE event.seq = asked.seq)
+           FROM unnest($1::bigint[]) WITH ORDINALITY AS asked(seq, place) ORDER BY place) AS stamps
+         FROM changebell_position`,
+};
 const CUSTOMER = {
   name: 'customer',
   text: 'SELECT changebell_json(customers) AS json FROM customers WHERE id = $1',
 };
 const CUSTOMERS = {
   name: 'customers',
-  text: `SELECT head, id, json FROM changebell_position LEFT JOIN (
+  text: `SELECT ${PLACE}, id, json FROM changebell_position LEFT JOIN (
            SELECT id, changebell_json(customers) AS json FROM customers WHERE id > $1 ORDER BY id LIMIT $2
          ) AS page ON true ORDER BY id`,
 };
 // `bytes` runs up over the events: those that fit, and the first in any case.
 const EVENTS = {
   name: 'events',
-  text: `SELECT head, pruned, found, seq, type, source, time, data FROM changebell_position LEFT JOIN (
+  text: `SELECT ${PLACE}, (SELECT stamp FROM changebell_events WHERE seq = $1) AS stamp_there,
+           found, seq, stamp, type, source, time, data, extensions
+         FROM changebell_position LEFT JOIN (
            SELECT *, sum(octet_length(data)) OVER (ORDER BY seq) AS bytes, count(*) OVER () AS found
            FROM (SELECT * FROM changebell_events WHERE seq > $1 AND seq <= $2 ORDER BY seq LIMIT $3) AS stretch
          ) AS event ON bytes <= $4 OR bytes = octet_length(data) ORDER BY seq`,

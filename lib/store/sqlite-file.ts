@@ -6,8 +6,9 @@ import { type Config, StartError } from '../config.ts';
 import { openDatabase } from './sqlite.ts';
 import { applyWatch, planWatch } from './sqlite-watch.ts';
 
-const VERSION = 1;
-const SCHEMA = new URL('sqlite-schema.sql', import.meta.url);
+const VERSION = 2;
+const LOG = new URL('sqlite-log.sql', import.meta.url);
+const CUSTOMERS = new URL('sqlite-customers.sql', import.meta.url);
 const CUSTOMER_COLUMNS = 'id,name,email,created_at,updated_at';
 
 /** A connection with our tables in place. @throws {StartError} one line that says what to do */
@@ -96,11 +97,10 @@ function checkCustomers(db: Database.Database, path: string, watch: Config['watc
 }
 
 function createSchema(db: Database.Database): void {
-  const [log, customers] = readFileSync(SCHEMA, 'utf8').split(/^-- -+ customers$/m) as [string, string];
   const create = db.transaction(() => {
     // Another server may have been faster.
-    if (readVersion(db) === 0) db.exec(log);
-    if (!hasTable(db, 'customers')) db.exec(customers);
+    if (readVersion(db) === 0) db.exec(readFileSync(LOG, 'utf8'));
+    if (!hasTable(db, 'customers')) db.exec(readFileSync(CUSTOMERS, 'utf8'));
   });
   create.immediate();
 }

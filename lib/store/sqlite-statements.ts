@@ -1,51 +1,72 @@
-// What the store asks of SQLite, each prepared once (`sqlite.ts` says why). What is true of the data,
-// whoever writes it, stands in `sqlite-schema.sql`.
+// What the store asks of SQLite, each prepared once (`sqlite.ts` says why). What is true of the data, whoever
+// writes it, stands in the `.sql` files beside this one.
 import type Database from 'better-sqlite3';
-import { cannotBeOpened, hasOurCustomers } from './sqlite-file.ts';
+import type { Cursor, StoredEvent } from '../event.ts';
 
-/**
- * With the log's name, and whether the customers are ours.
- * @throws {StartError} if there are tables with the names of ours, and not with our columns
- */
-export function prepareStatements(db: Database.Database, path: string) {
-  try {
-    const log = db.prepare('SELECT name FROM changebell_log').pluck().get() as string;
-    const hasCustomers = hasOurCustomers(db);
-    return { log, hasCustomers, sql: prepare(db, hasCustomers) };
-  } catch (error) {
-    db.close();
-    throw cannotBeOpened(path, error);
-  }
+const EVENT = 'seq, stamp, type, source, time, data, extensions';
+
+// The newest event that is kept, or else the newest that isn't.
+const HEAD = `SELECT seq, stamp FROM (SELECT * FROM (SELECT seq, stamp FROM changebell_events ORDER BY seq DESC LIMIT 1)
+  UNION ALL SELECT pruned, pruned_stamp FROM changebell_log) ORDER BY seq DESC LIMIT 1`;
+
+/** For the connection that reads. */
+export function prepareReading(db: Database.Database, hasCustomers: boolean) {
+  const ours = oursOn(db, hasCustomers);
+  return {
+    begin: db.prepare('BEGIN'),
+    commit: db.prepare('COMMIT'),
+    dataVersion: db.prepare('PRAGMA data_version').pluck(),
+    head: db.prepare<[], Cursor>(HEAD),
+    pruned: db.prepare<[], Cursor>('SELECT pruned AS seq, pruned_stamp AS stamp FROM changebell_log'),
+    stamp: db.prepare<[number], string>('SELECT stamp FROM changebell_events WHERE seq = ?').pluck(),
+    events: db.prepare<[number, number, number], StoredEvent>(
+      `SELECT ${EVENT} FROM changebell_events WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?`,
+    ),
+    customer: ours<[number], string>('SELECT json FROM changebell_customers WHERE id = ?').pluck(),
+    customers: ours<[number, number], { id: number; json: string }>(
+      'SELECT id, json FROM changebell_customers WHERE id > ? ORDER BY id LIMIT ?',
+    ),
+  };
 }
 
-function prepare(db: Database.Database, hasCustomers: boolean) {
-  // Where the customers are another program's, nobody asks for ours: the routes are off.
-  const ours = (text: string) => db.prepare(hasCustomers ? text : 'SELECT NULL');
-  const column = 'seq, type, source, time, data';
+/** For the connection that writes. */
+export function prepareWriting(db: Database.Database, hasCustomers: boolean) {
+  const ours = oursOn(db, hasCustomers);
   return {
     begin: db.prepare('BEGIN IMMEDIATE'),
     commit: db.prepare('COMMIT'),
     rollback: db.prepare('ROLLBACK'),
-    dataVersion: db.prepare('PRAGMA data_version').pluck(),
-    position: db.prepare(
-      "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'changebell_events'), 0) AS head, pruned FROM changebell_log",
+    savepoint: db.prepare('SAVEPOINT one_write'),
+    release: db.prepare('RELEASE one_write'),
+    rollbackTo: db.prepare('ROLLBACK TO one_write'),
+    head: db.prepare<[], Cursor>(HEAD),
+    bounds: db.prepare<[], { head: number; pruned: number }>(
+      `SELECT (SELECT seq FROM (${HEAD})) AS head, pruned FROM changebell_log`,
     ),
-    events: db.prepare(
-      `SELECT ${column} FROM changebell_events WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?`,
+    event: db.prepare<[number | bigint], StoredEvent>(`SELECT ${EVENT} FROM changebell_events WHERE seq = ?`),
+    insertEvent: db.prepare(
+      'INSERT INTO changebell_events (type, source, data, extensions) VALUES (?, ?, ?, ?)',
     ),
-    event: db.prepare(`SELECT ${column} FROM changebell_events WHERE seq = ?`),
-    insertEvent: db.prepare('INSERT INTO changebell_events (type, source, data) VALUES (?, ?, ?)'),
     prune: db.prepare('DELETE FROM changebell_events WHERE seq <= ?'),
-    customer: ours('SELECT json FROM changebell_customers WHERE id = ?').pluck(),
-    customers: ours('SELECT id, json FROM changebell_customers WHERE id > ? ORDER BY id LIMIT ?'),
+    customer: ours<[number], string>('SELECT json FROM changebell_customers WHERE id = ?').pluck(),
     insertCustomer: ours('INSERT INTO customers (name, email) VALUES (?, ?)'),
     updateCustomer: ours('UPDATE customers SET name = ?, email = ? WHERE id = ?'),
     deleteCustomer: ours('DELETE FROM customers WHERE id = ?'),
-    findKey: db.prepare('SELECT request, answer FROM changebell_idempotency WHERE key = ?'),
-    addKey: db.prepare('INSERT INTO changebell_idempotency (key, request, answer) VALUES (?, ?, ?)'),
+    findKey: db.prepare<[string], { request: string; answer: string; event_id: string }>(
+      'SELECT request, answer, event_id FROM changebell_idempotency WHERE key = ?',
+    ),
+    addKey: db.prepare(
+      'INSERT INTO changebell_idempotency (key, request, answer, event_id) VALUES (?, ?, ?, ?)',
+    ),
     dropOldKeys: db.prepare(
       `DELETE FROM changebell_idempotency WHERE key IN (SELECT key FROM changebell_idempotency
        WHERE created_at < CAST(strftime('%s', 'now') AS INTEGER) - ? ORDER BY created_at LIMIT 2)`,
     ),
   };
+}
+
+/** Where the customers are another program's, nobody asks for ours: the routes are off. */
+function oursOn(db: Database.Database, hasCustomers: boolean) {
+  return <Bind extends unknown[] = unknown[], Row = unknown>(sql: string) =>
+    db.prepare<Bind, Row>(hasCustomers ? sql : 'SELECT NULL');
 }

@@ -3,7 +3,8 @@
 // are kept until the end: prepare what is used often once, and use no `iterate`, which makes new objects.
 // And what its errors mean to a caller.
 import Database from 'better-sqlite3';
-import { Problem, unavailable } from '../problem.ts';
+import { unavailable } from '../problem.ts';
+import type { Outcome } from './store.ts';
 
 const kept: unknown[] = [];
 
@@ -30,13 +31,17 @@ export function isBusy(error: unknown): boolean {
   return error instanceof Database.SqliteError && /^SQLITE_(BUSY|LOCKED)/.test(error.code);
 }
 
+/** The outcome of a write that a rule of the database forbids; undefined if the error is of another kind. */
+export function refusalOf(error: unknown): Outcome | undefined {
+  if (!(error instanceof Database.SqliteError) || !error.code.startsWith('SQLITE_CONSTRAINT'))
+    return undefined;
+  console.error(`A rule of the database refused a write: ${error.message}`);
+  return { is: 'refused', status: 409, detail: 'A rule of the database forbids this change.' };
+}
+
 /** What the caller may know of a database error; anything else is our bug and stays as it is. */
 export function toProblem(error: unknown): unknown {
   if (!(error instanceof Database.SqliteError)) return error;
-  if (error.code.startsWith('SQLITE_CONSTRAINT')) {
-    console.error(`A rule of the database refused a write: ${error.message}`);
-    return new Problem(409, 'A rule of the database forbids this change.');
-  }
   if (!/^SQLITE_(BUSY|LOCKED|FULL|IOERR|READONLY|CANTOPEN|NOTADB|CORRUPT|PERM|NOMEM)/.test(error.code))
     return error;
   console.error(`The database failed (${error.code}): ${error.message}`);

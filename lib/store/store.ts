@@ -1,76 +1,112 @@
-// What a store promises, in words; `sqlite-store.ts` and `postgres-store.ts` keep it. A store holds the customers and the
-// event log. Every write and its event commit in one transaction: triggers in the database write the
-// event, so no code of ours can forget it.
+// What a store promises, in words; `sqlite-store.ts` and `postgres-store.ts` keep it, and one suite of tests
+// holds both to it. A store has the customers and the event log. Every change and its event commit in one
+// transaction: triggers in the database write the event, so no code of ours can forget it.
 import type { CustomerFields } from '../customer.ts';
 import type { EtagList } from '../etag.ts';
-import type { NewEvent, StoredEvent } from '../event.ts';
-import { Problem } from '../problem.ts';
+import type { Cursor, Position, ResetReason, StoredEvent } from '../event.ts';
+import type { Idempotency } from '../idempotency.ts';
+import type { NewEvent } from '../new-event.ts';
+import { invalidFields, Problem } from '../problem.ts';
 
-/** Where a log stands: `head` is its newest seq, and up to `pruned` its events are no longer kept. */
-export type Position = { head: number; pruned: number };
+/** A write as data, so that it can go to a thread or over the network to whoever makes it. */
+export type Order =
+  | { op: 'create'; fields: CustomerFields; idempotency?: Idempotency | undefined }
+  | { op: 'update'; id: number; fields: Partial<CustomerFields>; preconditions?: Preconditions | undefined }
+  | { op: 'delete'; id: number; preconditions?: Preconditions | undefined }
+  /** All of a list is stored, or nothing; its answer is a list as well. */
+  | { op: 'publish'; events: NewEvent[]; isList: boolean; idempotency?: Idempotency | undefined };
 
-/** Events of the log, the seq up to which was read, and the position in the same transaction. */
-export type Stretch = Position & { events: StoredEvent[]; upTo: number };
+/** What must hold of the row as it stands, judged inside the transaction (RFC 9110 §13.1). */
+export type Preconditions = { ifMatch?: EtagList | undefined; ifNoneMatch?: EtagList | undefined };
 
-/** A caller's key for a POST, and a hash of what was asked: path and body. */
-export type Idempotency = { key: string; request: string };
+/** What came of an order. */
+export type Outcome =
+  /** `replayed`: the stored answer to an earlier request with this key. `json` is empty after a delete. */
+  | { is: 'done' | 'replayed'; json: string; lastEventId: string }
+  | { is: 'missing' }
+  | { is: 'precondition failed'; exists: boolean }
+  /** `place` in the list, where the key is that of an event in it. */
+  | { is: 'key taken'; place?: number }
+  /** A rule of the database, perhaps another program's, forbids this write and no other. */
+  | { is: 'refused'; status: number; detail: string };
 
-/** What a POST made, as JSON text; a replay is the stored answer to an earlier request. */
-export type Created = { json: string; isReplay: boolean };
+/** The answer to a write, as JSON text, and the id from which a reader sees what it changed. */
+export type Answer = { json: string; lastEventId: string; isReplay: boolean };
 
-/** JSON texts of the customers, and the seq at which they are true: a snapshot. */
-export type CustomerPage = { customers: string[]; hasMore: boolean; lastId: number; head: number };
+/** Events after a cursor, where the log stood in the same transaction, and how far was read. */
+export type Stretch = Position & {
+  events: StoredEvent[];
+  /** The last of `events`; the cursor itself if there are none. */
+  end: Cursor;
+  /** Why nothing was read: the cursor can't be continued. */
+  reset?: ResetReason | undefined;
+};
 
-/**
- * Writes resolve when they are durable: on disk, safe from a power cut. They reject with a
- * {@link Problem} 503 when the database is full, locked or gone; then nothing was written.
- */
+/** JSON texts of the customers, and the place in the log at which they are true: a snapshot. */
+export type CustomerPage = { customers: string[]; hasMore: boolean; lastId: number; head: Cursor };
+
+/** Which database, and what of it is ours. */
 export interface Store {
-  /** The log's random name: the first half of every event id. */
-  readonly log: string;
-  /** For people: which database this is. */
+  /** For people: which database this is, without its password. */
   readonly description: string;
-  /** False where another program's table has the name `customers`: then `/api/customers` is off. */
+  /** False where `/api/customers` is off: another program's table has the name, or CUSTOMERS=0. */
   readonly hasCustomers: boolean;
   /** Transactions committed by this server since it started. */
-  readonly commits: () => number;
+  commits(): number;
 
-  createCustomer(fields: CustomerFields, idempotency?: Idempotency): Promise<Created>;
-  /** Undefined if there is none; @throws {Problem} 412 if `ifMatch` doesn't hold, checked in the transaction */
-  updateCustomer(
-    id: number,
-    fields: Partial<CustomerFields>,
-    ifMatch?: EtagList,
-  ): Promise<string | undefined>;
-  /** False if there is none; @throws {Problem} 412 as above */
-  deleteCustomer(id: number, ifMatch?: EtagList): Promise<boolean>;
-  /** Resolves to the CloudEvent. */
-  publish(event: NewEvent, idempotency?: Idempotency): Promise<Created>;
+  /**
+   * Resolves when the write is durable: on disk, safe from `kill -9` and from a power cut.
+   * @throws {Problem} 404 no such customer, 409 a rule of the database, 412 a precondition, 422 the key was
+   *   used for another request, 503 full, locked or gone: then nothing was written, or the words say that it
+   *   can't be known
+   */
+  write(order: Order): Promise<Answer>;
 
   getCustomer(id: number): Promise<string | undefined>;
   /** Ascending id, after `after`; rows and head from one transaction. */
   listCustomers(after: number, limit: number): Promise<CustomerPage>;
 
-  position(): Promise<Position>;
+  /** Where the log stands, and whether it can be read on from each of these cursors: one look at one moment. */
+  position(cursors?: readonly Cursor[]): Promise<Position & { resets: (ResetReason | undefined)[] }>;
   /** Events after `after` up to `upTo`, in order; fewer than `limit` if they exceed `maxBytes`, at least one. */
-  readEvents(after: number, upTo: number, limit: number, maxBytes: number): Promise<Stretch>;
+  readEvents(after: Cursor, upTo: number, limit: number, maxBytes: number): Promise<Stretch>;
 
   /** Calls back after every commit, by this server or by any other program. It only wakes: read the log. */
   onCommit(wake: () => void): void;
+  /** Events up to here were handed to the clients' hub: retention may take them, and none above. */
+  announced(seq: number): void;
+  /** @throws {Problem} 503 with one sentence, if the database doesn't answer or can't be written to */
+  check(): Promise<void>;
   /** Waits for the writes under way, then closes. */
   close(): Promise<void>;
 }
 
-/** 422 to a key that was used for another path or body. */
-export function keyTaken(): Problem {
-  return new Problem(
-    422,
-    'This Idempotency-Key was used for another request: give each request its own key.',
-  );
+/** An outcome as its caller hears of it. @throws {Problem} as `Store.write` says */
+export function toAnswer(outcome: Outcome, order: Order): Answer {
+  switch (outcome.is) {
+    case 'done':
+    case 'replayed':
+      return { json: outcome.json, lastEventId: outcome.lastEventId, isReplay: outcome.is === 'replayed' };
+    case 'missing':
+      throw new Problem(404, `There is no customer ${'id' in order ? order.id : ''}.`);
+    case 'precondition failed': {
+      const reason = outcome.exists ? 'The customer was changed meanwhile' : 'There is no such customer';
+      throw new Problem(412, `${reason}: read it again, then decide.`);
+    }
+    case 'key taken':
+      throw keyTaken(outcome.place);
+    case 'refused':
+      throw new Problem(outcome.status, outcome.detail);
+  }
 }
 
-/** 412 to an `If-Match` that doesn't hold. */
-export function preconditionFailed(exists: boolean): Problem {
-  const reason = exists ? 'The customer was changed meanwhile' : 'There is no such customer';
-  return new Problem(412, `${reason}: read it again, then decide.`);
+function keyTaken(place: number | undefined): Problem {
+  if (place === undefined)
+    return new Problem(
+      422,
+      'This Idempotency-Key was used for another request: give each request its own key.',
+    );
+  const detail =
+    'has the source and id of an event that was published with other content: give it an id of its own';
+  return invalidFields([{ pointer: `#/${place}`, detail }]);
 }

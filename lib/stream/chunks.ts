@@ -1,10 +1,10 @@
-// Stretches of the log, read once and encoded once for everyone who stands at their beginning. After a
-// restart thousands of clients ask for the same stretch from cursors that differ a little: chunks end at
-// multiples of 256 positions, so cursors meet after the first one, and from there on share every chunk.
-// The log only grows at its end, so any stretch of it stays right for as long as it is kept here.
-import { eventId, type StoredEvent, type TypeFilter, toCloudEvent } from '../event.ts';
+// Stretches of the log, read once and encoded once for everyone who stands at their beginning. After a restart
+// thousands of clients ask for the same stretch from cursors that differ a little: chunks end at multiples of 256
+// positions, so cursors meet after the first one, and from there on share every chunk. The log only grows at its
+// end, so any stretch of it stays right for as long as it is kept here; another history begins with `clear`.
+import { type Cursor, eventId, type ResetReason, type StoredEvent, toCloudEvent } from '../event.ts';
 import type { Store } from '../store/store.ts';
-import type { Transport } from './frames.ts';
+import type { Client } from './client.ts';
 
 const CHUNK_EVENTS = 256;
 const CHUNK_BYTES = 128 * 1024;
@@ -13,75 +13,91 @@ const EVENT_OVERHEAD_BYTES = 200; // an object, and the envelope around the data
 const MAX_FILTERS = 64; // kept for each chunk: ten thousand clients may have ten thousand filters
 
 /**
- * The events after a cursor up to `end`, as bytes for each transport and filter that asked for them. One that
- * ended at the head is thrown away when the log grows: else a client that resumes there would get it in small pieces.
+ * The events after `start` up to `end`, as bytes for each transport and filter that asked for them. One that ended
+ * at the head is thrown away when the log grows: else a client that resumes there would get it in small pieces.
  */
 export type Chunk = {
-  end: number;
+  start: Cursor;
+  end: Cursor;
   endsBelowHead: boolean;
   events: StoredEvent[];
   size: number;
   frames: Map<string, Buffer>;
 };
 
-/** What the bytes depend on; equal readers have an equal key. */
-type Reader = { transport: Transport; types: TypeFilter };
+export class Chunks {
+  private readonly store: Pick<Store, 'readEvents'>;
+  /** By the seq that they follow, oldest first. */
+  private readonly chunks = new Map<number, Chunk>();
+  /** The seqs before the chunks that end at the head, and where that head is. */
+  private tails: number[] = [];
+  private tailsEnd = 0;
+  private cachedBytes = 0;
 
-export function createChunks(store: Store) {
-  const chunks = new Map<number, Chunk>(); // by the cursor that they follow, oldest first
-  let tails: number[] = []; // cursors of the chunks that end at the head
-  let tailsEnd = 0;
-  let cached = 0;
+  constructor(store: Pick<Store, 'readEvents'>) {
+    this.store = store;
+  }
 
-  function drop(cursor: number): void {
-    cached -= chunks.get(cursor)?.size ?? 0;
-    chunks.delete(cursor);
+  /** The chunk after a cursor; undefined if it must be read first. */
+  find(cursor: Cursor, head: Cursor): Chunk | undefined {
+    const chunk = this.chunks.get(cursor.seq);
+    if (!chunk || chunk.start.stamp !== cursor.stamp) return undefined;
+    return chunk.endsBelowHead || chunk.end.seq === head.seq ? chunk : undefined;
+  }
+
+  /** Reads the chunk after a cursor; or says why the log can't be continued there. @throws {Problem} 503 */
+  async load(start: Cursor, head: Cursor): Promise<Chunk | ResetReason> {
+    const boundary = (Math.floor(start.seq / CHUNK_EVENTS) + 1) * CHUNK_EVENTS;
+    const isNearHead = head.seq - start.seq <= CHUNK_EVENTS; // then one write for it all
+    const limit = isNearHead ? CHUNK_EVENTS : boundary - start.seq;
+    const { events, end, reset } = await this.store.readEvents(start, head.seq, limit, CHUNK_BYTES);
+    if (reset) return reset;
+    const size = events.reduce((sum, event) => sum + event.data.length + EVENT_OVERHEAD_BYTES, 0);
+    const chunk = { start, end, endsBelowHead: end.seq < head.seq, events, size, frames: new Map() };
+    this.keep(chunk, head);
+    return chunk;
+  }
+
+  /** The bytes of a chunk for clients of this kind: the events that their filter lets through. */
+  encode(chunk: Chunk, { frameKey, stream: { transport, filter } }: Client): Buffer {
+    const known = chunk.frames.get(frameKey);
+    if (known) return known;
+    const wanted = chunk.events.filter((event) => filter.matches(event));
+    const bytes = transport.encode(
+      wanted.map((event) => ({ id: eventId(event), json: toCloudEvent(event) })),
+    );
+    chunk.frames.set(frameKey, bytes);
+    if (chunk.frames.size > MAX_FILTERS) chunk.frames.delete(chunk.frames.keys().next().value!);
+    return bytes;
+  }
+
+  /** Another history: nothing that was read before is true any more. */
+  clear(): void {
+    this.chunks.clear();
+    this.tails = [];
+    this.cachedBytes = 0;
+  }
+
+  private keep(chunk: Chunk, head: Cursor): void {
+    if (this.tailsEnd !== head.seq) this.dropTails(head.seq);
+    if (!chunk.endsBelowHead) this.tails.push(chunk.start.seq);
+    this.drop(chunk.start.seq);
+    this.chunks.set(chunk.start.seq, chunk);
+    this.cachedBytes += chunk.size;
+    while (this.cachedBytes > MAX_CACHE_BYTES && this.chunks.size > 1) {
+      this.drop(this.chunks.keys().next().value!);
+    }
   }
 
   /** The head has moved: nobody will ask for those again. */
-  function dropTails(head: number): void {
-    for (const cursor of tails) drop(cursor);
-    tails = [];
-    tailsEnd = head;
+  private dropTails(head: number): void {
+    for (const seq of this.tails) this.drop(seq);
+    this.tails = [];
+    this.tailsEnd = head;
   }
 
-  return {
-    /** The chunk after a cursor; undefined if it must be read first. */
-    find(cursor: number, head: number): Chunk | undefined {
-      const chunk = chunks.get(cursor);
-      return chunk && (chunk.endsBelowHead || chunk.end === head) ? chunk : undefined;
-    },
-
-    /** Reads the chunk after a cursor; undefined if the log is no longer kept there. */
-    async load(cursor: number, head: number): Promise<Chunk | undefined> {
-      const boundary = (Math.floor(cursor / CHUNK_EVENTS) + 1) * CHUNK_EVENTS;
-      const wanted = head - cursor <= CHUNK_EVENTS ? head : boundary; // near the head: one write for it all
-      const { pruned, upTo, events } = await store.readEvents(cursor, wanted, CHUNK_EVENTS, CHUNK_BYTES);
-      if (cursor < pruned) return undefined;
-      const size = events.reduce((sum, event) => sum + event.data.length + EVENT_OVERHEAD_BYTES, 0);
-      const chunk = { end: upTo, endsBelowHead: upTo < head, events, size, frames: new Map() };
-      if (tailsEnd !== head) dropTails(head);
-      if (!chunk.endsBelowHead) tails.push(cursor);
-      drop(cursor);
-      chunks.set(cursor, chunk);
-      cached += size;
-      while (cached > MAX_CACHE_BYTES && chunks.size > 1) drop(chunks.keys().next().value!);
-      return chunk;
-    },
-
-    /** The bytes of a chunk for readers with this key: the events that their filter lets through. */
-    encode(chunk: Chunk, { transport, types }: Reader, key: string): Buffer {
-      const known = chunk.frames.get(key);
-      if (known) return known;
-      const wanted = chunk.events.filter((event) => types.matches(event.type));
-      const items = wanted.map((event) => ({
-        id: eventId(store.log, event.seq),
-        json: toCloudEvent(store.log, event),
-      }));
-      const bytes = transport.encode(items);
-      chunk.frames.set(key, bytes);
-      if (chunk.frames.size > MAX_FILTERS) chunk.frames.delete(chunk.frames.keys().next().value!);
-      return bytes;
-    },
-  };
+  private drop(seq: number): void {
+    this.cachedBytes -= this.chunks.get(seq)?.size ?? 0;
+    this.chunks.delete(seq);
+  }
 }

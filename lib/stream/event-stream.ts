@@ -2,12 +2,15 @@
 // connection instead of chunked encoding, so that the same bytes can go to every client.
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { parseCursor, parseTypes, type TypeFilter } from '../event.ts';
+import { parseCursor } from '../event.ts';
+import { type Filter, parseFilter } from '../filter.ts';
 import { queuedBytes } from '../http/connection.ts';
 import { type Call, queryValue } from '../http/request.ts';
 import { Problem } from '../problem.ts';
+import type { Stream } from './client.ts';
+import { endAtExpiry } from './expiry.ts';
 import { EVENT_STREAM } from './frames.ts';
-import type { Hub, Stream } from './hub.ts';
+import type { Hub } from './hub.ts';
 
 /** Does the caller ask for a stream rather than a page? */
 export function wantsEventStream({ req }: Pick<Call, 'req'>): boolean {
@@ -15,12 +18,12 @@ export function wantsEventStream({ req }: Pick<Call, 'req'>): boolean {
 }
 
 /** `GET /api/events` with `Accept: text/event-stream`. @throws {Problem} 400 bad cursor, 503 full */
-export async function openEventStream({ req, res, query }: Call, hub: Hub): Promise<void> {
+export async function openEventStream({ req, res, query, scope }: Call, hub: Hub): Promise<void> {
   const header = req.headers['last-event-id'] as string | undefined; // wins: a browser's own resume
   const cursor = parseCursor(header || queryValue(query, 'lastEventId'));
-  const types = parseTypes(queryValue(query, 'types'));
-  const start = await hub.locate(cursor);
-  if (hub.isFull()) throw tooManyClients();
+  const filter = scope.narrow(parseFilter(queryValue(query, 'types'), queryValue(query, 'sources')));
+  const start = await hub.locate(cursor, scope);
+  if (hub.isFull) throw tooManyClients();
   if (res.destroyed) return;
   res.shouldKeepAlive = false;
   res.useChunkedEncodingByDefault = false;
@@ -33,7 +36,8 @@ export async function openEventStream({ req, res, query }: Call, hub: Hub): Prom
   if (req.method === 'HEAD') return void res.end();
   res.write('retry: 2000\n\n');
   req.socket.setKeepAlive(true, 15_000); // no pings here: the kernel finds dead connections
-  const client = hub.add(new EventStream(res, req.socket, types), start);
+  const client = hub.add(new EventStream(res, req.socket, filter), start);
+  endAtExpiry(client, scope.expiresAt);
   res.on('close', () => hub.remove(client));
   res.on('error', () => hub.remove(client));
 }
@@ -42,12 +46,12 @@ class EventStream implements Stream {
   readonly transport = EVENT_STREAM;
   readonly out: ServerResponse;
   readonly socket: Socket;
-  readonly types: TypeFilter;
+  readonly filter: Filter;
 
-  constructor(out: ServerResponse, socket: Socket, types: TypeFilter) {
+  constructor(out: ServerResponse, socket: Socket, filter: Filter) {
     this.out = out;
     this.socket = socket;
-    this.types = types;
+    this.filter = filter;
   }
 
   isOpen(): boolean {
@@ -59,6 +63,10 @@ class EventStream implements Stream {
   }
 
   close(): void {
+    this.out.end();
+  }
+
+  expire(): void {
     this.out.end();
   }
 

@@ -1,291 +1,279 @@
-// The hub: a Set of clients, and what each is owed. Every client has a cursor, the last seq that was
-// handed to it; whoever stands below the head and has room gets the next chunk of the log. That one
-// rule is live delivery, resume, replay, and slow readers. Nothing is queued per client: the log is.
-import type { Writable } from 'node:stream';
-import { type Cursor, eventId, type TypeFilter } from '../event.ts';
+// The hub: a Set of clients, and what each is owed. Every client has a cursor, the last event that was handed to
+// it; whoever stands below the head and has room gets the next chunk of the log. That one rule is live delivery,
+// resume, replay, and slow readers. Nothing is queued per client: the log is.
+import { randomBytes } from 'node:crypto';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Config } from '../config.ts';
+import { type Cursor, eventId, type ResetReason } from '../event.ts';
+import { Problem } from '../problem.ts';
+import { EVERYTHING, type Scope } from '../scope.ts';
 import type { Store } from '../store/store.ts';
-import { type Chunk, createChunks } from './chunks.ts';
-import type { Transport } from './frames.ts';
-import { createHeartbeats, type Liveness, newLiveness } from './heartbeats.ts';
+import { type Chunk, Chunks } from './chunks.ts';
+import { Client, type Start, type Stream } from './client.ts';
+import { Heartbeats } from './heartbeats.ts';
+import { Rounds } from './rounds.ts';
 
-const HIGH_WATER_BYTES = 256 * 1024; // unsent bytes above which a client lags: not pushed to until it drains
-const SLICE_MS = 2; // then HTTP has its turn: a fan-out must not hold up a POST
 const RETRY_MS = 250;
-const NOTHING = Buffer.alloc(0);
+const COUNT_STEP = 500;
+const COUNT_BYTES = 256 * 1024;
+const LOOK_MS = 500; // how often the log is looked at though nobody said that it has changed
 
-/** An open connection, as its transport gives it to the hub. */
-export interface Stream {
-  readonly transport: Transport;
-  readonly types: TypeFilter;
-  /** Where the frames go. */
-  readonly out: Writable;
-  isOpen(): boolean;
-  /** Bytes that wait for the client, here and in the kernel's queue of this socket. */
-  unsentBytes(): number;
-  /** A farewell in the transport's own manner. */
-  close(): void;
-  destroy(): void;
-}
+export class Hub {
+  readonly clients = new Set<Client>();
+  private readonly store: Store;
+  private readonly config: Pick<Config, 'heartbeatMs' | 'maxClients'>;
+  private readonly chunks: Chunks;
+  private readonly heartbeats: Heartbeats;
+  private readonly rounds: Rounds;
+  /** The newest event that was announced. */
+  private head: Cursor;
+  /** Events announced since the start, and those handed to clients, over all clients. */
+  private events = 0;
+  private deliveries = 0;
+  /** Somebody committed since the head was read. */
+  private isHeadStale = true;
+  private isReadable = true;
+  private isScheduled = false;
+  private isClosed = false;
+  /** Names of streams differ also between servers and runs: `source` and `id` of a frame are unique together. */
+  private readonly run = randomBytes(3).toString('hex');
+  private names = 0;
+  private readonly looking: NodeJS.Timeout;
 
-/** One stream, and where it stands. */
-export type Client = {
-  readonly stream: Stream;
-  readonly number: number;
-  readonly connectedAt: number;
-  /** Equal for clients that get the same bytes. */
-  readonly frameKey: string;
-  /** The last seq that was handed to it. */
-  cursor: number;
-  isQueued: boolean;
-  isLagging: boolean;
-  isMuted: boolean;
-  /** For `heartbeats.ts`. */
-  readonly liveness: Liveness;
-};
+  /** What the log holds now was announced before. @throws {Problem} 503 if it can't be read */
+  static async open(store: Store, config: Pick<Config, 'heartbeatMs' | 'maxClients'>): Promise<Hub> {
+    return new Hub(store, config, (await store.position()).head);
+  }
 
-/** Where a stream begins; `reset` says why a cursor can't be continued. */
-export type Start = { seq: number; behind: number; reset?: 'unknown-log' | 'expired' | 'ahead' };
+  private constructor(store: Store, config: Pick<Config, 'heartbeatMs' | 'maxClients'>, head: Cursor) {
+    this.head = head;
+    this.store = store;
+    this.config = config;
+    this.chunks = new Chunks(store);
+    this.rounds = new Rounds({
+      serve: (client) => this.serve(client),
+      isOwed: (client) => client.isReady && (client.dueReset !== undefined || this.isBehind(client)),
+    });
+    this.heartbeats = new Heartbeats(config.heartbeatMs, {
+      clients: this.clients,
+      enqueue: (client) => this.enqueue(client),
+      isAtHead: (client) => !this.isBehind(client),
+    });
+    store.onCommit(() => this.lookAgain());
+    this.looking = setInterval(() => this.lookAgain(), LOOK_MS); // a history may be replaced without a commit
+    this.lookAgain();
+  }
 
-export type Hub = ReturnType<typeof createHub>;
+  get isFull(): boolean {
+    return this.clients.size >= this.config.maxClients;
+  }
 
-export function createHub(store: Store, config: { heartbeatMs: number; maxClients: number }) {
-  const clients = new Set<Client>();
-  const queue: Client[] = []; // those who may be owed something, each at most once
-  const chunks = createChunks(store);
-  let firstHead: number | undefined; // what the log held at the start was announced before
-  let deliveries = 0;
-  let head = 0; // the newest seq that was announced
-  let isHeadStale = true;
-  let isReadable = true;
-  let isScheduled = false;
-  let isClosed = false;
-  let names = 0;
+  /** Events announced and events handed to clients since the start. */
+  get counters(): { events: number; deliveries: number } {
+    return { events: this.events, deliveries: this.deliveries };
+  }
+
+  /** The id of the newest event that was announced. */
+  get lastEventId(): string {
+    return eventId(this.head);
+  }
 
   // --- joining and leaving
 
-  /** Judges a cursor against the database itself: it may be ahead of what was announced here. */
-  async function locate(cursor: Cursor | undefined): Promise<Start> {
-    const pruned = await readHead();
-    if (!cursor) return { seq: head, behind: 0 };
-    if (cursor.log !== store.log) return { seq: head, behind: 0, reset: 'unknown-log' };
-    if (cursor.seq > head) return { seq: head, behind: 0, reset: 'ahead' };
-    if (cursor.seq < pruned) return { seq: head, behind: 0, reset: 'expired' };
-    return { seq: cursor.seq, behind: head - cursor.seq };
+  /** Judges a cursor against the database itself: it may be ahead of what was announced here. @throws {Problem} 503 */
+  async locate(cursor: Cursor | undefined, scope = EVERYTHING): Promise<Start> {
+    const { head, resets } = await this.store.position(cursor ? [cursor] : []);
+    if (head.seq !== this.head.seq) this.lookAgain();
+    if (!cursor) return { cursor: head, behind: 0 };
+    if (resets[0]) return { cursor: head, behind: 0, reset: resets[0] };
+    if (!scope.seesAll) return { cursor, behind: await this.countBehind(cursor, head, scope) };
+    return { cursor, behind: head.seq - cursor.seq };
+  }
+
+  /** Who may not see an event may not count it either. */
+  private async countBehind(cursor: Cursor, head: Cursor, scope: Scope): Promise<number> {
+    let behind = 0;
+    for (let at = cursor; at.seq < head.seq; ) {
+      const { events, end, reset } = await this.store.readEvents(at, head.seq, COUNT_STEP, COUNT_BYTES);
+      if (reset || events.length === 0) break; // its first turn finds out
+      behind += events.filter((event) => scope.maySee(event)).length;
+      at = end;
+      await nextTurn(); // a long count gives way to everyone else
+    }
+    return behind;
   }
 
   /** Adds a stream; its first frame says where it stands, and then it gets all that follows. */
-  function add(stream: Stream, start: Start): Client {
-    names += 1;
-    const client: Client = {
+  add(stream: Stream, start: Start): Client {
+    this.names += 1;
+    const name = `client-${this.names}-${this.run}`;
+    const client = new Client(
       stream,
-      number: names,
-      connectedAt: Date.now(),
-      frameKey: `${stream.transport.name} ${stream.types.key}`,
-      cursor: start.seq,
-      isQueued: false,
-      isLagging: false,
-      isMuted: false,
-      liveness: newLiveness(),
-    };
-    clients.add(client);
-    if (start.reset) reset(client, start.reset);
-    else send(client, control(client, 'stream.ready', { behind: start.behind, client: nameOf(client) }));
-    enqueue(client);
-    heartbeats.announceCount();
+      name,
+      start,
+      (drained) => this.clients.has(drained) && this.enqueue(drained),
+    );
+    this.clients.add(client);
+    if (start.reset) this.reset(client, start.cursor, start.reset);
+    else this.welcome(client, start.behind);
+    this.enqueue(client);
+    this.heartbeats.announceCount();
     return client;
   }
 
-  function remove(client: Client): void {
-    if (clients.delete(client)) heartbeats.announceCount();
+  remove(client: Client): void {
+    if (this.clients.delete(client)) this.heartbeats.announceCount();
+  }
+
+  /** Sends a client nothing for a while; then it is served from the log like any other that was away. */
+  mute(client: Client, seconds: number): void {
+    if (client.isMuted) return;
+    client.isMuted = true;
+    const unmute = () => {
+      client.isMuted = false;
+      client.liveness.heard(); // nobody asked it meanwhile
+      this.enqueue(client);
+    };
+    setTimeout(unmute, seconds * 1000).unref();
+  }
+
+  /** How many events of the log a client has yet to pass. */
+  distance(client: Client): number {
+    return Math.max(0, this.head.seq - client.cursor.seq);
+  }
+
+  /** Stops serving; says goodbye to every client, each in its transport's manner. */
+  close(): void {
+    this.isClosed = true;
+    clearInterval(this.looking);
+    this.heartbeats.stop();
+    for (const client of this.clients) client.stream.close();
   }
 
   // --- the turn: one slice of work, then the event loop goes round
 
-  function enqueue(client: Client): void {
-    if (client.isQueued) return;
-    client.isQueued = true;
-    queue.push(client);
-    schedule();
+  private lookAgain(): void {
+    this.isHeadStale = true;
+    this.schedule();
   }
 
-  function schedule(): void {
-    if (isScheduled || isClosed) return;
-    isScheduled = true;
-    setImmediate(turn);
+  private enqueue(client: Client, isLive = false): void {
+    this.rounds.add(client, isLive);
+    this.schedule();
   }
 
-  async function turn(): Promise<void> {
-    let served = 0;
-    try {
-      if (isHeadStale) await readHead();
-      const sliceEnd = performance.now() + SLICE_MS;
-      for (const client of queue) {
-        served += 1;
-        client.isQueued = false;
-        const loading = serve(client);
-        if (loading) await loading;
-        if (performance.now() > sliceEnd) break;
-      }
-      isReadable = true;
-    } catch (error) {
-      if (isReadable && !isClosed)
-        console.error(`The event log cannot be read, trying again: ${(error as Error).message}`);
-      isReadable = false;
-      for (const client of [...queue]) if (client.cursor === head) serve(client); // heartbeats: the stream is alive
-    }
-    queue.splice(0, served);
-    isScheduled = false;
-    if (!isReadable) setTimeout(schedule, RETRY_MS).unref();
-    else if (queue.length > 0 || isHeadStale) schedule();
+  private schedule(): void {
+    if (this.isScheduled || this.isClosed) return;
+    this.isScheduled = true;
+    setImmediate(() => this.turn());
   }
 
-  /** Returns the seq up to which events are no longer kept. */
-  async function readHead(): Promise<number> {
-    isHeadStale = false;
-    try {
-      const position = await store.position();
-      firstHead ??= position.head;
-      moveHead(position.head);
-      return position.pruned;
-    } catch (error) {
-      isHeadStale = true;
-      setTimeout(schedule, RETRY_MS).unref(); // a handshake may have asked: no turn knows that it failed
-      throw error;
-    }
-  }
-
-  function moveHead(seq: number): void {
-    if (seq <= head) return;
-    head = seq;
-    for (const client of clients) enqueue(client);
+  /** A round is finished before the head moves: everyone who is live gets the same bytes. */
+  private async turn(): Promise<void> {
+    if (this.rounds.isOver) this.store.announced(this.head.seq);
+    if (!this.isReadable || (this.rounds.isOver && this.isHeadStale)) await this.readHead();
+    await this.rounds.serveSlice();
+    this.isScheduled = false;
+    if (!this.isReadable) setTimeout(() => this.schedule(), RETRY_MS).unref();
+    else if (!this.rounds.isEmpty || this.isHeadStale) this.schedule();
   }
 
   /** Hands a client its next chunk. Returns a promise only if the log must be read first. */
-  function serve(client: Client): Promise<void> | undefined {
-    if (!isReady(client)) return undefined;
-    if (client.cursor < head) {
-      const chunk = chunks.find(client.cursor, head);
-      if (!chunk) return load(client);
-      deliver(client, chunk);
+  private serve(client: Client): Promise<void> | undefined {
+    if (!client.isReady) return undefined;
+    if (client.dueReset) this.reset(client, this.head, client.dueReset);
+    if (this.isBehind(client) && this.isReadable) {
+      const chunk = this.chunks.find(client.cursor, this.head);
+      if (!chunk) return this.load(client);
+      this.deliver(client, chunk);
     }
-    if (client.cursor < head)
-      enqueue(client); // again, after the others
-    else heartbeats.sendIfDue(client);
+    this.heartbeats.sendIfDue(client); // also while the log can't be read: the stream is alive
     return undefined;
   }
 
-  function isReady(client: Client): boolean {
-    return !client.isLagging && !client.isMuted && client.stream.isOpen();
+  private isBehind(client: Client): boolean {
+    return client.cursor.seq < this.head.seq;
   }
 
   /** What was read is delivered at once: until its next turn, a herd could have pushed it out of the cache. */
-  async function load(client: Client): Promise<void> {
-    enqueue(client); // also if this fails
-    const chunk = await chunks.load(client.cursor, head);
-    if (!isReady(client)) return; // it may have closed, or been muted, meanwhile
-    if (chunk) deliver(client, chunk);
-    else reset(client, 'expired');
+  private async load(client: Client): Promise<void> {
+    const found = await this.reading(this.chunks.load(client.cursor, this.head));
+    if (found === undefined || !client.isReady) return; // it may have closed, or been muted, meanwhile
+    if (typeof found === 'object') return this.deliver(client, found);
+    client.dueReset = found;
+    if (found !== 'expired') this.isHeadStale = true; // then the head itself may be of a lost history
   }
 
-  function deliver(client: Client, chunk: Chunk): void {
-    client.cursor = chunk.end;
-    deliveries += chunk.events.length;
-    const bytes = chunks.encode(chunk, client.stream, client.frameKey);
-    if (bytes.length === 0) return;
-    send(client, bytes);
-    heartbeats.follow(client);
+  /** A frame that can't be made is our bug: it is logged whole, and ends this stream alone, its cursor unmoved. */
+  private deliver(client: Client, chunk: Chunk): void {
+    try {
+      client.deliver(this.chunks.encode(chunk, client), chunk.end);
+      this.deliveries += chunk.events.length;
+    } catch (error) {
+      console.error(error);
+      client.stream.destroy();
+    }
   }
 
-  function send(client: Client, bytes: Buffer): void {
-    const { out } = client.stream;
-    out.write(bytes);
-    client.liveness.sentBytes += bytes.length;
-    if (out.writableLength > HIGH_WATER_BYTES) waitForDrain(client);
+  // --- the head
+
+  private async readHead(): Promise<void> {
+    this.isHeadStale = false; // whoever commits from now on sets it again
+    const position = await this.reading(this.store.position([this.head]));
+    if (!position) {
+      this.isHeadStale = true;
+      return;
+    }
+    const [verdict] = position.resets;
+    if (verdict === undefined || verdict === 'expired') this.moveHead(position.head);
+    else this.startOver(position.head);
   }
 
-  /** Nothing is pushed to a client that lags; once its socket has drained, it is served from the log. */
-  function waitForDrain(client: Client): void {
-    if (client.isLagging) return;
-    client.isLagging = true;
-    client.stream.out.write(NOTHING, () => {
-      client.isLagging = false;
-      heartbeats.drained(client);
-      if (clients.has(client)) enqueue(client);
-    });
+  private moveHead(head: Cursor): void {
+    const old = this.head;
+    if (head.seq === old.seq) return;
+    this.head = head;
+    this.events += head.seq - old.seq;
+    for (const client of this.clients) this.enqueue(client, client.cursor.seq === old.seq);
+  }
+
+  /** The newest event that was announced is no longer in the log: another history took its place. */
+  private startOver(head: Cursor): void {
+    console.error('The history of the event log was replaced: every stream is told to load afresh.');
+    this.chunks.clear();
+    this.head = head;
+    for (const client of this.clients) {
+      client.dueReset = 'unknown-log';
+      this.enqueue(client);
+    }
+  }
+
+  /** Undefined while the database is away, which is said once; the next turn tries again. */
+  private async reading<T>(answer: Promise<T>): Promise<T | undefined> {
+    try {
+      const value = await answer;
+      this.isReadable = true;
+      return value;
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error; // our bug, and not the database's fault
+      if (this.isReadable && !this.isClosed) {
+        console.error(`The event log cannot be read, trying again: ${error.message}`);
+      }
+      this.isReadable = false;
+      return undefined;
+    }
   }
 
   // --- the server's own frames
 
-  function control(client: Client, type: string, data: object): Buffer {
-    const { transport } = client.stream;
-    const id = eventId(store.log, client.cursor);
-    const time = new Date().toISOString();
-    const event = { specversion: '1.0', id, source: transport.source, type, time, data };
-    return transport.encode([{ id, json: JSON.stringify(event) }]);
+  private welcome(client: Client, behind: number): void {
+    const heartbeatSeconds = this.config.heartbeatMs / 1000;
+    client.tell('stream.ready', { behind, client: client.name, heartbeatSeconds });
   }
 
-  function reset(client: Client, reason: string): void {
+  private reset(client: Client, head: Cursor, reason: ResetReason): void {
+    client.dueReset = undefined;
     client.cursor = head;
-    send(client, control(client, 'stream.reset', { reason }));
+    client.tell('stream.reset', { reason });
   }
-
-  const heartbeats = createHeartbeats(clients, config.heartbeatMs, {
-    control,
-    send,
-    enqueue,
-    waitForDrain,
-    position: () => head,
-  });
-
-  store.onCommit(() => {
-    isHeadStale = true;
-    schedule();
-  });
-
-  readHead().catch(() => {}); // /healthz shall know at once where the log stands; the first turn tries again
-
-  return {
-    clients,
-    counters: () => ({ events: head - (firstHead ?? head), deliveries }),
-    locate,
-    add,
-    remove,
-    heard: heartbeats.heard,
-    isFull: () => clients.size >= config.maxClients,
-    head: () => head,
-
-    /** Sends a client nothing for a while; then it is served from the log like any other that was away. */
-    mute(client: Client, seconds: number): void {
-      if (client.isMuted) return;
-      client.isMuted = true;
-      const unmute = () => {
-        client.isMuted = false;
-        heartbeats.heard(client); // nobody asked it meanwhile
-        enqueue(client);
-      };
-      setTimeout(unmute, seconds * 1000).unref();
-    },
-
-    /** The lab's view of every stream. */
-    list: () =>
-      [...clients].map((client) => ({
-        client: nameOf(client),
-        transport: client.stream.transport.name,
-        lastEventId: eventId(store.log, client.cursor),
-        behind: head - client.cursor,
-        bufferedBytes: client.stream.out.writableLength,
-        connectedAt: new Date(client.connectedAt).toISOString(),
-      })),
-
-    /** Stops serving; says goodbye to every client, each in its transport's manner. */
-    close(): void {
-      isClosed = true;
-      heartbeats.stop();
-      for (const client of clients) client.stream.close();
-    },
-  };
-}
-
-function nameOf(client: Client): string {
-  return `client-${client.number}`;
 }

@@ -4,13 +4,17 @@ import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
-import { parseCursor, parseTypes, type TypeFilter } from '../event.ts';
+import { parseCursor } from '../event.ts';
+import { type Filter, parseFilter } from '../filter.ts';
 import { queuedBytes } from '../http/connection.ts';
 import { queryValue } from '../http/request.ts';
 import { Problem } from '../problem.ts';
+import type { Scope } from '../scope.ts';
+import type { Client, Stream } from './client.ts';
 import { tooManyClients } from './event-stream.ts';
+import { endAtExpiry } from './expiry.ts';
 import { WEBSOCKET } from './frames.ts';
-import type { Client, Hub, Stream } from './hub.ts';
+import type { Hub } from './hub.ts';
 
 const MAX_MESSAGE_BYTES = 4096;
 const MAX_MESSAGES = 50;
@@ -19,7 +23,13 @@ const CLOSE_TIMEOUT_MS = 1000; // ws waits 30 s for a peer's close frame; our sh
 const MAX_UNSENT_FOR_PONG = 64 * 1024;
 const SUBPROTOCOL = 'cloudevents.json';
 
-export type Handshake = { req: IncomingMessage; socket: Duplex; head: Buffer; query: URLSearchParams };
+export type Handshake = {
+  req: IncomingMessage;
+  socket: Duplex;
+  head: Buffer;
+  query: URLSearchParams;
+  scope: Scope;
+};
 
 export function createWebSockets(hub: Hub, { isLabOn }: { isLabOn: boolean }) {
   const server = new WebSocketServer({
@@ -34,15 +44,16 @@ export function createWebSockets(hub: Hub, { isLabOn }: { isLabOn: boolean }) {
   server.on('headers', (headers) => headers.push('X-Content-Type-Options: nosniff'));
 
   /** Upgrades and joins. @throws {Problem} 400 bad cursor or handshake, 503 full: all before the upgrade */
-  async function accept({ req, socket, head, query }: Handshake): Promise<void> {
+  async function accept({ req, socket, head, query, scope }: Handshake): Promise<void> {
     const cursor = parseCursor(queryValue(query, 'lastEventId'));
-    const types = parseTypes(queryValue(query, 'types'));
-    const start = await hub.locate(cursor);
-    if (hub.isFull()) throw tooManyClients();
+    const filter = scope.narrow(parseFilter(queryValue(query, 'types'), queryValue(query, 'sources')));
+    const start = await hub.locate(cursor, scope);
+    if (hub.isFull) throw tooManyClients();
     if (socket.destroyed) return;
     const ws = shakeHands(req, socket, head);
-    const client = hub.add(new WebSocketStream(ws, socket as Socket, types), start);
+    const client = hub.add(new WebSocketStream(ws, socket as Socket, filter), start);
     listen(ws, client);
+    endAtExpiry(client, scope.expiresAt);
   }
 
   /** ws tells of a bad handshake by an event, before `handleUpgrade` returns. @throws {Problem} 400, 426 */
@@ -74,15 +85,15 @@ export function createWebSockets(hub: Hub, { isLabOn }: { isLabOn: boolean }) {
       const isFlood = now - heardAt.shift()! < MESSAGE_WINDOW_MS;
       if (isFlood) ws.close(1008, `At most ${MAX_MESSAGES} messages in 10 s.`);
     };
-    ws.on('pong', (data) => hub.heard(client, String(data)));
+    ws.on('pong', (data) => client.liveness.heard(String(data)));
     ws.on('ping', (data) => {
-      hub.heard(client);
+      client.liveness.heard();
       // Who pings and doesn't read must not fill our memory with pongs.
       const { writableLength } = client.stream.out;
       if (writableLength < MAX_UNSENT_FOR_PONG && ws.readyState === ws.OPEN) ws.pong(data, false);
     });
     ws.on('message', (data, isBinary) => {
-      hub.heard(client);
+      client.liveness.heard();
       countMessage();
       if (isLabOn && !isBinary) obeyLab(client, String(data));
     });
@@ -107,12 +118,12 @@ class WebSocketStream implements Stream {
   readonly transport = WEBSOCKET;
   readonly ws: WebSocket;
   readonly out: Socket;
-  readonly types: TypeFilter;
+  readonly filter: Filter;
 
-  constructor(ws: WebSocket, out: Socket, types: TypeFilter) {
+  constructor(ws: WebSocket, out: Socket, filter: Filter) {
     this.ws = ws;
     this.out = out;
-    this.types = types;
+    this.filter = filter;
   }
 
   /** Never a frame after a close frame (RFC 6455 §5.5.1). */
@@ -126,6 +137,10 @@ class WebSocketStream implements Stream {
 
   close(): void {
     this.ws.close(1001, 'The server is stopping.');
+  }
+
+  expire(): void {
+    this.ws.close(1008, 'The token has expired: come back with a fresh one.');
   }
 
   destroy(): void {

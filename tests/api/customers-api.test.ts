@@ -1,7 +1,7 @@
 // The customers resource as a caller meets it: create, read, replace, patch, delete; entity tags and
 // preconditions; what is refused and how; pages that are a snapshot; keys that make a POST safe to repeat.
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import {
   type Answer,
   connect,
@@ -11,18 +11,13 @@ import {
   post,
   put,
   request,
-  type Server,
   seqOf,
+  shareServer,
   startServer,
 } from '../support/helpers.ts';
 
-let server: Server;
-let customers: string;
-before(async () => {
-  server = await startServer();
-  customers = `${server.url}/api/customers`;
-});
-after(() => server.stop());
+const server = await shareServer();
+const customers = `${server.url}/api/customers`;
 
 const create = async (fields: object = { name: 'Ada Lovelace', email: 'ada@example.com' }) => {
   const answer = await post(customers, fields);
@@ -330,8 +325,7 @@ test('a stream resumed from the lastEventId of a list continues that very snapsh
   isWriting = false;
   await writer;
   const final = (await get(`${customers}?limit=500`)).body;
-  if (client.events().at(-1)!.id !== final.lastEventId)
-    await client.until((frame) => frame.id === final.lastEventId);
+  if (client.events().at(-1)!.id !== final.lastEventId) await client.event(final.lastEventId);
   for (const event of client.events()) {
     if (event.type === 'customer.deleted') rows.delete(event.data.id);
     else rows.set(event.data.id, JSON.stringify(event.data));

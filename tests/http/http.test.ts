@@ -130,10 +130,13 @@ test('a Content-Type that is not JSON, or none, is a 415', async () => {
   }
 });
 
-test('a body of 64 KiB is read, and one byte more is a 413', async () => {
-  const body = (size: number) => `{"data":"${'x'.repeat(size - 11)}"}`;
-  assert.equal((await post(at('/api/events'), body(65_536))).status, 201);
-  assertProblem(await post(at('/api/events'), body(65_537)), 413);
+test('a body of 64 KiB is read, of 1 MiB where events are published, and one byte more is a 413', async () => {
+  const event = (size: number) => `{"data":"${'x'.repeat(size - 11)}"}`;
+  assert.equal((await post(at('/api/events'), event(1_048_576))).status, 201);
+  assertProblem(await post(at('/api/events'), event(1_048_577)), 413);
+  const customer = (size: number) => `{"name":"Ada"${' '.repeat(size - 14)}}`;
+  assert.equal((await post(at('/api/customers'), customer(65_536))).status, 201);
+  assertProblem(await post(at('/api/customers'), customer(65_537)), 413);
 });
 
 test('a body that is announced as too large is refused before it is sent', async () => {
@@ -144,7 +147,7 @@ test('a body that is announced as too large is refused before it is sent', async
 test('a chunked body that grows too large is refused without reading the rest', async () => {
   const chunk = `4000\r\n${'x'.repeat(0x4000)}\r\n`;
   const headers = { 'Content-Type': 'application/json', 'Transfer-Encoding': 'chunked' };
-  assert.equal((await rawRequest(server.port, 'POST /api/events', headers, chunk.repeat(5))).status, 413);
+  assert.equal((await rawRequest(server.port, 'POST /api/customers', headers, chunk.repeat(5))).status, 413);
 });
 
 test('Expect: 100-continue is answered before the body is sent', async () => {

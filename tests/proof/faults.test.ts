@@ -10,7 +10,6 @@ import {
   type Answer,
   connect,
   get,
-  isOwn,
   launch,
   post,
   range,
@@ -31,7 +30,7 @@ function assertUnavailable(answer: Answer): void {
 /** One line on standard error, exit code 1. */
 async function refusalToStart(databaseFile: string): Promise<string> {
   const { output, exited } = launch({ PORT: '0', DATABASE_URL: databaseFile });
-  assert.equal((await within(exited, 'exit')).code, 1, output.stdout + output.stderr);
+  assert.equal((await within(exited, 'the program to end', 5000)).code, 1, output.stdout + output.stderr);
   assert.match(output.stderr, /^[^\n]+\n$/);
   return output.stderr;
 }
@@ -74,7 +73,7 @@ test('a full disk makes writes 503 with nothing half-written, reads and streams 
   );
   assert.equal(status, 201);
   acknowledged.push(body.id);
-  await client.until((frame) => frame.id === body.id && !isOwn(frame));
+  await client.event(body.id);
   assert.deepEqual(
     client
       .events()

@@ -6,8 +6,9 @@ import { execFileSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
 import { surviveCrashes } from '../support/chaos.ts';
 import { eventually, get, post, ROOT, range, startServer } from '../support/helpers.ts';
-import { handlesOf, herd, MEGABYTE, memoryOf, wave } from '../support/load.ts';
+import { handlesOf, herd, MEGABYTE, memoryOf, wave } from '../support/many-clients.ts';
 import { deaf, head } from '../support/raw-http.ts';
+import { needsTsx } from '../support/typescript.ts';
 
 const { values } = parseArgs({
   options: {
@@ -42,12 +43,12 @@ async function tide(): Promise<string> {
 function inputs(): string {
   const env = { ...process.env, SEED: String(seed), FUZZ_RUNS: values.inputs, PROPERTY_RUNS: '200' };
   const files = ['tests/proof/fuzz.test.ts', 'tests/proof/properties.test.ts'];
-  execFileSync(process.execPath, ['--import', 'tsx', '--test', ...files], { cwd: ROOT, env });
+  execFileSync(process.execPath, [...needsTsx, '--test', ...files], { cwd: ROOT, env });
   return `${4 * Number(values.inputs)} inputs, 200 lives`;
 }
 
 /** Answers that nobody takes are cut off after 30 s without a byte; who takes a little now and then is not. */
-async function _unread(): Promise<string> {
+async function unread(): Promise<string> {
   const page = head('GET /api/events?limit=1000').repeat(60);
   for (const data of range(1, 12))
     await post(`${server.url}/api/events`, { data: String(data).repeat(30_000) });
@@ -57,7 +58,7 @@ async function _unread(): Promise<string> {
   const slow = deaf(server.port, page);
   const silent = range(1, 10).map(() => deaf(server.port, page));
   const sips = setInterval(() => slow.read(), 200);
-  await eventually(count, (now) => now >= before + 10, 'ten are cut off', 90_000);
+  await eventually(count, (now) => now >= before + 10, 'ten are cut off', 60_000);
   clearInterval(sips);
   assert.equal(await count(), before + 10, 'who takes a little is not cut off');
   for (const socket of [slow, ...silent]) socket.destroy();

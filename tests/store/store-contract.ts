@@ -2,8 +2,11 @@
 // program on the same database; its SQL is such as all of them understand.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { etagOf } from '../../lib/etag.ts';
-import { type NewEvent, toCloudEvent } from '../../lib/event.ts';
+import type { CustomerFields } from '../../lib/customer.ts';
+import { type EtagList, etagOf } from '../../lib/etag.ts';
+import { type Cursor, eventId, toCloudEvent } from '../../lib/event.ts';
+import type { Idempotency } from '../../lib/idempotency.ts';
+import type { NewEvent } from '../../lib/new-event.ts';
 import { Problem } from '../../lib/problem.ts';
 import type { Store } from '../../lib/store/store.ts';
 import { range, within } from '../support/helpers.ts';
@@ -27,8 +30,19 @@ const event = (fields: Partial<NewEvent> = {}): NewEvent => ({
   type: 'test',
   source: '/test',
   data: 'null',
+  extensions: null,
   ...fields,
 });
+
+// A store takes orders; the tests say in short what they order.
+const create = (store: Store, name: string, email: string | null = null, idempotency?: Idempotency) =>
+  store.write({ op: 'create', fields: { name, email }, idempotency });
+const update = async (store: Store, id: number, fields: Partial<CustomerFields>, ifMatch?: EtagList) =>
+  (await store.write({ op: 'update', id, fields, preconditions: { ifMatch } })).json;
+const remove = (store: Store, id: number, ifMatch?: EtagList) =>
+  store.write({ op: 'delete', id, preconditions: { ifMatch } });
+const publish = (store: Store, fields: Partial<NewEvent> = {}, idempotency?: Idempotency) =>
+  store.write({ op: 'publish', events: [event(fields)], isList: false, idempotency });
 
 /** Registers the tests. */
 export function testStore(backend: Backend): void {
@@ -44,14 +58,15 @@ export function testStore(backend: Backend): void {
   });
 
   const head = async () => (await store.position()).head;
-  const eventsAfter = async (seq: number) => (await store.readEvents(seq, 2 ** 52, 1000, 2 ** 20)).events;
+  const eventsAfter = async (cursor: Cursor) =>
+    (await store.readEvents(cursor, 2 ** 52, 1000, 2 ** 20)).events;
   const make = async (name: string, email: string | null = null) =>
-    JSON.parse((await store.createCustomer({ name, email })).json);
+    JSON.parse((await create(store, name, email)).json);
 
   test('a customer is the same JSON in the answer, in a read, in a page and in its event, to the byte', async () => {
     const start = await head();
     for (const name of ['Ada "Q" \\ Lovelace', '日本語 🔔', 'x\u2028y\u00e9/</script>']) {
-      const { json } = await store.createCustomer({ name, email: null });
+      const { json } = await create(store, name);
       const { id } = JSON.parse(json);
       const shape = `^{"id":${id},"name":"[^]*","email":null,"createdAt":"(${TIME})","updatedAt":"\\1"}$`;
       assert.match(json, new RegExp(shape));
@@ -71,11 +86,11 @@ export function testStore(backend: Backend): void {
   test('an update is an event with the customer after it; one that changes nothing is none', async () => {
     const { id, updatedAt } = await make('Ada', 'ada@example.com');
     const start = await head();
-    const same = await store.updateCustomer(id, { name: 'Ada', email: 'ada@example.com' });
+    const same = await update(store, id, { name: 'Ada', email: 'ada@example.com' });
     assert.equal(JSON.parse(same!).updatedAt, updatedAt);
-    assert.equal(await head(), start);
-    const renamed = await store.updateCustomer(id, { name: 'Ada King' });
-    const cleared = await store.updateCustomer(id, { email: null });
+    assert.deepEqual(await head(), start);
+    const renamed = await update(store, id, { name: 'Ada King' });
+    const cleared = await update(store, id, { email: null });
     assert.equal(JSON.parse(renamed!).email, 'ada@example.com');
     assert.equal(JSON.parse(cleared!).email, null);
     assert.ok(JSON.parse(cleared!).updatedAt >= updatedAt);
@@ -89,30 +104,33 @@ export function testStore(backend: Backend): void {
   });
 
   test('a deletion is an event with the customer as it last was, and its id is never given again', async () => {
-    const { json } = await store.createCustomer({ name: 'Ada', email: null });
+    const { json } = await create(store, 'Ada');
     const { id } = JSON.parse(json);
-    assert.equal(await store.deleteCustomer(id), true);
-    const [gone] = (await eventsAfter(0)).slice(-1);
+    const start = await head();
+    const { lastEventId } = await remove(store, id);
+    const [gone] = await eventsAfter(start);
+    assert.ok(gone, 'it is an event');
+    assert.equal(lastEventId, eventId(gone!));
     assert.deepEqual([gone!.type, gone!.data], ['customer.deleted', json]);
     assert.equal(await store.getCustomer(id), undefined);
-    assert.equal(await store.updateCustomer(id, { name: 'x' }), undefined);
-    assert.equal(await store.deleteCustomer(id), false);
+    await assert.rejects(update(store, id, { name: 'x' }), hasStatus(404));
+    await assert.rejects(remove(store, id), hasStatus(404));
     assert.ok((await make('Next')).id > id);
   });
 
   test('If-Match is checked inside the transaction: of concurrent changes one wins', async () => {
-    const { json } = await store.createCustomer({ name: 'Ada', email: null });
+    const { json } = await create(store, 'Ada');
     const { id } = JSON.parse(json);
     const changes = range(1, 5).map((number) =>
-      store.updateCustomer(id, { name: `Ada ${number}` }, ['"other"', etagOf(json)]),
+      update(store, id, { name: `Ada ${number}` }, ['"other"', etagOf(json)]),
     );
     const settled = await Promise.allSettled(changes);
     assert.equal(settled.filter(({ status }) => status === 'fulfilled').length, 1);
     for (const result of settled) if (result.status === 'rejected') assert.ok(hasStatus(412)(result.reason));
-    await assert.rejects(store.deleteCustomer(id, [etagOf(json)]), hasStatus(412));
-    assert.equal(await store.deleteCustomer(id, '*'), true);
-    await assert.rejects(store.deleteCustomer(id, '*'), hasStatus(412));
-    await assert.rejects(store.updateCustomer(id, { name: 'x' }, [etagOf(json)]), hasStatus(412));
+    await assert.rejects(remove(store, id, [etagOf(json)]), hasStatus(412));
+    await remove(store, id, '*');
+    await assert.rejects(remove(store, id, '*'), hasStatus(412));
+    await assert.rejects(update(store, id, { name: 'x' }, [etagOf(json)]), hasStatus(412));
   });
 
   test('what was published is stored as it was given, to the byte', async () => {
@@ -124,28 +142,44 @@ export function testStore(backend: Backend): void {
       '12345678901234567890',
       `${'['.repeat(64)}${']'.repeat(64)}`,
     ]) {
-      const { json, isReplay } = await store.publish(
-        event({ type: 'order.shipped', source: '/s?a=%C3', data }),
-      );
-      const [stored] = (await eventsAfter((await head()) - 1)).slice(-1);
+      const start = await head();
+      const { json, isReplay, lastEventId } = await publish(store, {
+        type: 'order.shipped',
+        source: '/s?a=%C3',
+        data,
+      });
+      const [stored] = await eventsAfter(start);
       assert.equal(stored!.data, data);
-      assert.deepEqual([json, isReplay], [toCloudEvent(store.log, stored!), false]);
+      assert.deepEqual([json, isReplay, lastEventId], [toCloudEvent(stored!), false, eventId(stored!)]);
     }
   });
 
   test('a key gives the first answer again, with either kind of POST; another request with it is a 422', async () => {
     const start = await head();
     const one = { key: 'one', request: 'a' };
-    const answers = await Promise.all(
-      range(1, 5).map(() => store.createCustomer({ name: 'Once', email: null }, one)),
-    );
+    const answers = await Promise.all(range(1, 5).map(() => create(store, 'Once', null, one)));
     assert.equal(new Set(answers.map(({ json }) => json)).size, 1);
     assert.deepEqual(answers.map(({ isReplay }) => isReplay).sort(), [false, true, true, true, true]);
     const two = { key: 'two', request: 'a' };
-    const { json } = await store.publish(event({ data: '"\\u0000"' }), two);
-    assert.deepEqual(await store.publish(event(), two), { json, isReplay: true });
-    await assert.rejects(store.publish(event(), { ...two, request: 'b' }), hasStatus(422));
-    assert.equal(await head(), start + 2);
+    const first = await publish(store, { data: '"\\u0000"' }, two);
+    assert.deepEqual(await publish(store, {}, two), { ...first, isReplay: true });
+    await assert.rejects(publish(store, {}, { ...two, request: 'b' }), hasStatus(422));
+    assert.equal((await head()).seq, start.seq + 2);
+  });
+
+  test('an event with a key of its own is stored once, also in a list beside others', async () => {
+    const start = await head();
+    const keyed = (data: string) => ({ ...event({ data }), idempotency: { key: ' own', request: data } });
+    const list = (...events: NewEvent[]) => store.write({ op: 'publish', events, isList: true });
+    const first = await list(keyed('1'));
+    const second = await list(event({ data: '2' }), keyed('1'), event({ data: '3' }));
+    const stored = (await eventsAfter(start)).map(toCloudEvent);
+    assert.equal(stored.length, 3);
+    assert.deepEqual([first.json, first.isReplay], [`[${stored[0]}]`, false]);
+    assert.deepEqual([second.json, second.isReplay], [`[${stored[1]},${stored[0]},${stored[2]}]`, false]);
+    assert.deepEqual(await list(keyed('1')), { ...first, isReplay: true });
+    await assert.rejects(list(event({ data: '4' }), keyed('5')), hasStatus(422));
+    assert.equal((await head()).seq, start.seq + 3, 'of a list that is refused nothing is stored');
   });
 
   test('of many writes in one turn one that breaks a rule fails alone', async (t) => {
@@ -154,9 +188,7 @@ export function testStore(backend: Backend): void {
     const emails = ['a@unique', 'b@unique', 'a@unique', 'c@unique'];
     const start = await head();
     const settled = await Promise.allSettled(
-      emails.map((email) =>
-        store.createCustomer({ name: 'Ada', email }, { key: `${start}${email}`, request: '' }),
-      ),
+      emails.map((email) => create(store, 'Ada', email, { key: `${eventId(start)}${email}`, request: '' })),
     );
     // The third is a repeat by its key; without one it breaks the rule.
     assert.deepEqual(
@@ -164,7 +196,7 @@ export function testStore(backend: Backend): void {
       Array(4).fill('fulfilled'),
     );
     const again = await Promise.allSettled(
-      ['d@unique', 'a@unique', 'e@unique'].map((email) => store.createCustomer({ name: 'Ada', email })),
+      ['d@unique', 'a@unique', 'e@unique'].map((email) => create(store, 'Ada', email)),
     );
     assert.deepEqual(
       again.map(({ status }) => status),
@@ -180,12 +212,12 @@ export function testStore(backend: Backend): void {
   test('seq has no gaps, whatever happens at once', async () => {
     const start = await head();
     await other.run("BEGIN; INSERT INTO customers (name) VALUES ('never'); ROLLBACK");
-    const writes = range(1, 300).map((number) => (number % 2 ? make(`c${number}`) : store.publish(event())));
+    const writes = range(1, 300).map((number) => (number % 2 ? make(`c${number}`) : publish(store)));
     await Promise.all(writes);
     await other.run("INSERT INTO customers (name) VALUES ('outside'), ('and another')");
     const seqs = (await eventsAfter(start)).map(({ seq }) => seq);
-    assert.deepEqual(seqs, range(start + 1, start + 302));
-    assert.equal(await head(), start + 302);
+    assert.deepEqual(seqs, range(start.seq + 1, start.seq + 302));
+    assert.equal((await head()).seq, start.seq + 302);
   });
 
   test('a page is short of its limit only at the end, and the head is of the same moment', async () => {
@@ -209,25 +241,38 @@ export function testStore(backend: Backend): void {
 
   test('a stretch of the log ends at its limit, at its bytes, or where it was told; one event always fits', async () => {
     const start = await head();
-    for (const number of range(1, 6)) await store.publish(event({ data: `"${String(number).repeat(100)}"` }));
-    const seqs = async (...asked: [number, number, number, number]) => {
-      const { events, upTo, ...position } = await store.readEvents(...asked);
-      assert.deepEqual(position, await store.position());
-      return [events.map(({ seq }) => seq - start), upTo - start];
+    for (const number of range(1, 6)) await publish(store, { data: `"${String(number).repeat(100)}"` });
+    const all = [start, ...(await eventsAfter(start))].map(({ seq, stamp }) => ({ seq, stamp }));
+    const seqs = async (from: number, upTo: number, limit: number, maxBytes: number) => {
+      const { events, end, head, pruned } = await store.readEvents(
+        all[from]!,
+        start.seq + upTo,
+        limit,
+        maxBytes,
+      );
+      assert.deepEqual({ head, pruned, resets: [] }, await store.position());
+      assert.deepEqual(end, all[from + events.length]);
+      return events.map(({ seq }) => seq - start.seq);
     };
-    assert.deepEqual(await seqs(start, start + 6, 100, 10_000), [[1, 2, 3, 4, 5, 6], 6]);
-    assert.deepEqual(await seqs(start + 2, start + 4, 100, 10_000), [[3, 4], 4]);
-    assert.deepEqual(await seqs(start, start + 6, 4, 10_000), [[1, 2, 3, 4], 4]);
-    assert.deepEqual(await seqs(start, start + 6, 100, 250), [[1, 2], 2]);
-    assert.deepEqual(await seqs(start, start + 6, 100, 1), [[1], 1]);
-    assert.deepEqual(await seqs(start + 6, start + 9, 100, 10_000), [[], 9]);
+    assert.deepEqual(await seqs(0, 6, 100, 10_000), [1, 2, 3, 4, 5, 6]);
+    assert.deepEqual(await seqs(2, 4, 100, 10_000), [3, 4]);
+    assert.deepEqual(await seqs(0, 6, 4, 10_000), [1, 2, 3, 4]);
+    assert.deepEqual(await seqs(0, 6, 100, 250), [1, 2]);
+    assert.deepEqual(await seqs(0, 6, 100, 1), [1]);
+    assert.deepEqual(await seqs(6, 9, 100, 10_000), []);
   });
 
-  test('what another program changes is an event like any other, and wakes the readers', async () => {
+  test('a commit of another program wakes the readers of a store that does nothing itself', async () => {
+    const [quiet, program] = [await backend.open('quiet'), await backend.connect('quiet')];
+    const woken = new Promise<void>((resolve) => quiet.onCommit(resolve));
+    await program.run("INSERT INTO customers (name) VALUES ('Grace')");
+    await within(woken, 'the store to notice');
+    await Promise.all([quiet.close(), program.close()]);
+  });
+
+  test('what another program changes is an event like any other', async () => {
     const start = await head();
-    const woken = new Promise<void>((resolve) => store.onCommit(resolve));
     await other.run("INSERT INTO customers (name, email) VALUES ('Grace', 'grace@example.com')");
-    await within(woken, 'the store to notice', 2000);
     await other.run("UPDATE customers SET name = 'Grace Hopper' WHERE name = 'Grace'");
     await other.run("UPDATE customers SET name = name WHERE name = 'Grace Hopper'");
     await other.run("DELETE FROM customers WHERE name = 'Grace Hopper'");
@@ -249,7 +294,7 @@ export function testStore(backend: Backend): void {
     assert.equal((await make('after')).id > id + 2, true);
     const [fresh, program] = [await backend.open('by_hand'), await backend.connect('by_hand')];
     await program.run("INSERT INTO customers (id, name) VALUES (1, 'the very first')");
-    const { json } = await fresh.createCustomer({ name: 'second', email: null });
+    const { json } = await create(fresh, 'second');
     assert.equal(JSON.parse(json).id, 2);
     await Promise.all([fresh.close(), program.close()]);
     await assert.rejects(
@@ -294,39 +339,68 @@ export function testStore(backend: Backend): void {
       /leave seq out|constraint/i,
     );
     await assert.rejects(other.run("UPDATE changebell_events SET type = 'other'"), /cannot be changed/);
-    assert.equal(await head(), start + 1);
+    assert.equal((await head()).seq, start.seq + 1);
   });
 
   test('retention deletes the oldest events; a reader can tell that they are gone', async () => {
     const small = await backend.open('small', 10);
     const program = await backend.connect('small');
-    for (const _ of range(1, 5)) await Promise.all(range(1, 20).map(() => small.publish(event())));
+    const beginning = (await small.position()).head;
+    for (const _ of range(1, 5)) {
+      await Promise.all(range(1, 20).map(() => publish(small)));
+      small.announced((await small.position()).head.seq);
+    }
+    await publish(small); // what is pruned goes with the next write
+    const seqs = async () => {
+      const { head, pruned } = await small.position();
+      return [pruned.seq, head.seq];
+    };
+    assert.deepEqual(await seqs(), [91, 101]);
     const { pruned, head } = await small.position();
-    assert.deepEqual([pruned, head], [90, 100]);
-    const { events, ...rest } = await small.readEvents(0, 100, 100, 1e6);
-    assert.deepEqual([events.map(({ seq }) => seq), rest], [range(91, 100), { pruned, head, upTo: 100 }]);
+    assert.deepEqual((await small.readEvents(beginning, 200, 100, 1e6)).reset, 'expired');
+    const { events, reset } = await small.readEvents(pruned, 200, 100, 1e6);
+    assert.deepEqual([events.map(({ seq }) => seq), reset], [range(92, 101), undefined]);
     await program.run('DELETE FROM changebell_events WHERE seq <= 95');
-    assert.deepEqual(await small.position(), { head: 100, pruned: 95 });
+    assert.deepEqual(await seqs(), [95, 101]);
     await program.run('DELETE FROM changebell_events');
-    assert.deepEqual(await small.position(), { head: 100, pruned: 100 });
-    await small.publish(event());
-    assert.deepEqual(await small.position(), { head: 101, pruned: 100 });
+    assert.deepEqual(
+      (await small.position([head])).resets,
+      [undefined],
+      'the place of the newest proves itself still',
+    );
+    assert.deepEqual(await seqs(), [101, 101]);
+    await publish(small);
+    assert.deepEqual(await seqs(), [101, 102]);
     await program.close();
     await small.close();
   });
 
+  test('retention takes no event that was not announced', async () => {
+    const quiet = await backend.open('quiet', 5);
+    for (const _ of range(1, 4)) await Promise.all(range(1, 10).map(() => publish(quiet)));
+    assert.equal((await quiet.position()).pruned.seq, 0);
+    await quiet.close();
+  });
+
+  test('a cursor is judged by the event at its place: of another history, expired, ahead, or good', async () => {
+    const { head: before } = await store.position();
+    await publish(store);
+    const { head } = await store.position();
+    const forged = { seq: head.seq, stamp: before.stamp === '00000000' ? '11111111' : '00000000' };
+    const ahead = { ...head, seq: head.seq + 1 };
+    const { resets } = await store.position([before, head, forged, ahead]);
+    assert.deepEqual(resets, [undefined, undefined, 'unknown-log', 'ahead']);
+    assert.equal((await store.readEvents(forged, 2 ** 52, 10, 1e6)).reset, 'unknown-log');
+  });
+
   test('closing waits for the writes under way, and all of it is there when it is opened again', async () => {
     const first = await backend.open('reopened');
-    const writes = Promise.all(
-      range(1, 50).map((number) => first.createCustomer({ name: `${number}`, email: null })),
-    );
+    const writes = Promise.all(range(1, 50).map((number) => create(first, `${number}`)));
     await first.close();
     const made = await writes;
     const second = await backend.open('reopened');
-    assert.equal(second.log, first.log);
-    assert.match(second.log, /^[0-9a-f]{6,}$/);
     const { customers, head } = await second.listCustomers(0, 100);
-    assert.deepEqual([customers, head], [made.map(({ json }) => json), 50]);
+    assert.deepEqual([customers, head.seq], [made.map(({ json }) => json), 50]);
     await second.close();
   });
 }

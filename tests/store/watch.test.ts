@@ -4,28 +4,16 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { isPostgresUrl, readConfig, StartError } from '../../lib/config.ts';
-import { openPostgresStore } from '../../lib/store/postgres-store.ts';
 import { openDatabase } from '../../lib/store/sqlite.ts';
-import { openSqliteStore } from '../../lib/store/sqlite-store.ts';
 import { describeWatched } from '../../lib/store/watch.ts';
 import { connect, get, post, skipWithout, startServer, temporaryFolder } from '../support/helpers.ts';
+import { openStore, refusalToStart } from '../support/open-store.ts';
 import { type Cluster, INITDB, startCluster } from '../support/postgres-cluster.ts';
 
 type Program = { run: (sql: string) => Promise<unknown>; close: () => Promise<void> };
 
 /** `connect` makes the database if it isn't there; `fingerprint` changes with the schema. */
 type Connect = (name: string) => Promise<Program & { url: string; fingerprint: () => Promise<unknown> }>;
-
-/** What the program would say, and end with. */
-async function refusal(databaseUrl: string, watch: string): Promise<string> {
-  const config = readConfig({ DATABASE_URL: databaseUrl, WATCH: watch });
-  const opened = (async () =>
-    isPostgresUrl(databaseUrl) ? openPostgresStore(config) : openSqliteStore(config))();
-  const store = await opened.catch((error: Error) => error);
-  if (store instanceof StartError) return store.message;
-  assert.fail('message' in store ? store : 'it started');
-}
 
 function testWatch(open: Connect): void {
   test('every change of a watched table is an event with the row, whoever makes it; no change is none', async () => {
@@ -58,13 +46,13 @@ function testWatch(open: Connect): void {
     await watching.stop();
 
     const watched = await program.fingerprint();
-    await (await startServer({ DATABASE_URL: program.url, WATCH: 'orders' })).stop();
+    await (await openStore({ DATABASE_URL: program.url, WATCH: 'orders' })).close();
     assert.deepEqual(await program.fingerprint(), watched, 'the same WATCH changes nothing');
-    const unwatched = await startServer({ DATABASE_URL: program.url });
+    const unwatched = await openStore({ DATABASE_URL: program.url });
+    const { head } = await unwatched.position();
     await program.run('DELETE FROM orders');
-    const { events } = (await get(`${unwatched.url}/api/events`)).body;
-    assert.equal(events.at(-1).type, 'customer.created', 'no longer watched: not announced');
-    await unwatched.stop();
+    assert.deepEqual((await unwatched.position()).head, head, 'no longer watched: not announced');
+    await unwatched.close();
     await program.close();
   });
 
@@ -128,18 +116,23 @@ function testWatch(open: Connect): void {
       ['changebell_events', /"changebell_events".*no table of an application/],
     ];
     await Promise.all(
-      cases.map(async ([watch, line]) => assert.match(await refusal(program.url, watch), line)),
+      cases.map(async ([watch, line]) =>
+        assert.match(await refusalToStart({ DATABASE_URL: program.url, WATCH: watch }), line),
+      ),
     );
     assert.deepEqual(await program.fingerprint(), before);
-    await (await startServer({ DATABASE_URL: program.url })).stop();
-    assert.match(await refusal(program.url, 'customers'), /"customers".*announced anyway/);
+    await (await openStore({ DATABASE_URL: program.url })).close();
+    assert.match(
+      await refusalToStart({ DATABASE_URL: program.url, WATCH: 'customers' }),
+      /"customers".*announced anyway/,
+    );
     await program.close();
   });
 
   test('a customers table of another program is watched, and /api/customers is off', async () => {
     const program = await open('theirs');
     await program.run('CREATE TABLE customers (id integer PRIMARY KEY, full_name text)');
-    assert.match(await refusal(program.url, ''), /"customers".*WATCH/);
+    assert.match(await refusalToStart({ DATABASE_URL: program.url }), /"customers".*WATCH/);
     const server = await startServer({ DATABASE_URL: program.url, WATCH: 'customers' });
     const client = await connect(server.wsUrl);
     await client.next();

@@ -1,7 +1,7 @@
 // Server-sent events: the same log, the same ids, the same cursor as the WebSocket, for whoever has only
 // HTTP (`curl -N`, EventSource). A client may change the transport and lose nothing.
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import {
   connect,
   eventually,
@@ -10,19 +10,13 @@ import {
   post,
   range,
   request,
-  type Server,
   seqOf,
   seqsOf,
-  startServer,
+  shareServer,
 } from '../support/helpers.ts';
 
-let server: Server;
-let events: string;
-before(async () => {
-  server = await startServer({ HEARTBEAT_SECONDS: '1' });
-  events = `${server.url}/api/events`;
-});
-after(() => server.stop());
+const server = await shareServer({ HEARTBEAT_SECONDS: '1' });
+const events = `${server.url}/api/events`;
 
 const publish = async (body: object = {}) => (await post(events, body)).body;
 
@@ -35,7 +29,7 @@ test('the stream opens with retry, then stream.ready with the position as its id
   const ready = await stream.next();
   assert.deepEqual(
     [ready.type, ready.source, ready.id, ready.data.behind],
-    ['stream.ready', '/api/events', id, 0],
+    ['stream.ready', `/api/events/${ready.data.client}/1`, id, 0],
   );
   assert.ok(ready.data.client);
   assert.match(stream.text(), /^retry: 2000\n/);
@@ -82,7 +76,8 @@ test('a WebSocket and an event stream get the same events with the same ids in t
   await Promise.all([socket.next(), stream.next()]);
   const sent = await Promise.all(range(1, 50).map((data) => publish({ data })));
   const newest = Math.max(...seqsOf(sent));
-  for (const client of [socket, stream]) await client.until((frame) => seqOf(frame.id) === newest);
+  for (const client of [socket, stream])
+    await client.until((frame) => seqOf(frame.id) === newest, 'the newest event');
   assert.deepEqual(stream.events(), socket.events());
   assert.equal(stream.events().length, 50);
   stream.close();
@@ -127,7 +122,7 @@ test('a cursor that cannot be continued gets stream.reset, and one that is malfo
 test('heartbeats come as stream.heartbeat with the position and the number of clients', async () => {
   const stream = await openEventStream(events);
   const { id } = await stream.next();
-  const beat = await stream.until((frame) => frame.type === 'stream.heartbeat');
+  const beat = await stream.until((frame) => frame.type === 'stream.heartbeat', 'a heartbeat', 1000);
   assert.equal(beat.id, id);
   assert.ok(beat.data.clients >= 1);
   stream.close();

@@ -4,11 +4,14 @@ import assert from 'node:assert/strict';
 import { PassThrough } from 'node:stream';
 import { after, test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { parseTypes } from '../../lib/event.ts';
+import { parseCursor } from '../../lib/event.ts';
+import { parseFilter } from '../../lib/filter.ts';
+import { unavailable } from '../../lib/problem.ts';
 import { openSqliteStore } from '../../lib/store/sqlite-store.ts';
 import type { Store } from '../../lib/store/store.ts';
-import { EVENT_STREAM } from '../../lib/stream/frames.ts';
-import { createHub, type Start } from '../../lib/stream/hub.ts';
+import type { Start } from '../../lib/stream/client.ts';
+import { EVENT_STREAM, type Transport, WEBSOCKET } from '../../lib/stream/frames.ts';
+import { Hub } from '../../lib/stream/hub.ts';
 import { eventually, type Frame, isOwn, range, seqsOf } from '../support/helpers.ts';
 
 // A test that failed left its house open, and with its timers this process would not end.
@@ -18,50 +21,59 @@ after(() => Promise.all([...leftOpen].map((close) => close())));
 type Gate = (name: 'position' | 'readEvents') => Promise<void>;
 
 /** A hub whose store passes `gate` after each read and before its answer. */
-function open(gate: { pass: Gate }, { heartbeatMs = 60_000, eventRetention = 1000 } = {}) {
+async function open(gate: { pass: Gate }, { heartbeatMs = 60_000, eventRetention = 1000 } = {}) {
   const store = openSqliteStore({ databaseUrl: ':memory:', eventRetention, watch: new Set() });
-  const slow: Store = {
-    ...store,
-    position: async () => {
-      const position = await store.position();
+  const slow: Store = Object.assign(Object.create(store) as Store, {
+    async position(...asked: Parameters<Store['position']>) {
+      const position = await store.position(...asked);
       await gate.pass('position');
       return position;
     },
-    readEvents: async (...asked) => {
+    async readEvents(...asked: Parameters<Store['readEvents']>) {
       const stretch = await store.readEvents(...asked);
       await gate.pass('readEvents');
       return stretch;
     },
-  };
-  const hub = createHub(slow, { heartbeatMs, maxClients: 100 });
+  });
+  const hub = await Hub.open(slow, { heartbeatMs, maxClients: 100 });
   const publish = (data: unknown) =>
-    store.publish({ type: 'load', source: '/x', data: JSON.stringify(data) });
+    store.write({
+      op: 'publish',
+      events: [{ type: 'load', source: '/x', data: JSON.stringify(data), extensions: null }],
+      isList: false,
+    });
+  const oldest = (await store.position()).head;
   const close = () => {
     leftOpen.delete(close);
     hub.close();
     return store.close();
   };
   leftOpen.add(close);
-  return { hub, publish, close };
+  return { hub, store, publish, close, oldest };
 }
 
 /** A client in memory, and all frames that were written to it. */
-function join(hub: ReturnType<typeof createHub>, start: Start) {
+function join(hub: Hub, start: Start, transport: Transport = EVENT_STREAM) {
   const out = new PassThrough();
   let text = '';
   let isOpen = true;
+  let isDestroyed = false;
   out.setEncoding('utf8').on('data', (part: string) => {
     text += part;
   });
   const client = hub.add(
     {
-      transport: EVENT_STREAM,
+      transport,
       out,
-      types: parseTypes(null),
+      filter: parseFilter(null),
       isOpen: () => isOpen,
       unsentBytes: () => 0,
       close: () => {},
-      destroy: () => {},
+      expire: () => {},
+      destroy: () => {
+        isDestroyed = true;
+        isOpen = false;
+      },
     },
     start,
   );
@@ -71,12 +83,13 @@ function join(hub: ReturnType<typeof createHub>, start: Start) {
     frames,
     events: () => frames().filter((frame) => !isOwn(frame)),
     shut: () => (isOpen = false),
+    isDestroyed: () => isDestroyed,
   };
 }
 
 test('what is committed while a handshake waits for the database comes once, in order', async () => {
   const gate = { pass: async () => {} };
-  const house = open(gate);
+  const house = await open(gate);
   await house.publish(1);
   let release = () => {};
   gate.pass = () => new Promise<void>((resolve) => (release = resolve));
@@ -98,13 +111,13 @@ test('what is committed while a handshake waits for the database comes once, in 
 test('a read that fails is tried again: nobody is lost, and no event', async (t) => {
   const complaints = t.mock.method(console, 'error', () => {});
   const gate: { pass: Gate } = { pass: async () => {} };
-  const house = open(gate);
+  const house = await open(gate);
   await house.publish(1);
-  const clients = range(1, 3).map(() => join(house.hub, { seq: 0, behind: 1 }));
+  const clients = range(1, 3).map(() => join(house.hub, { cursor: house.oldest, behind: 1 }));
   let failures = 0;
   gate.pass = async () => {
     failures += 1;
-    if (failures <= 4) throw new Error('away');
+    if (failures <= 4) throw unavailable('away');
   };
   await house.publish(2);
   for (const { events } of clients) await eventually(events, (all) => all.length === 2, 'both events come');
@@ -117,14 +130,14 @@ test('a read that fails is tried again: nobody is lost, and no event', async (t)
 test('a handshake that fails hides no event from those who are there', async (t) => {
   t.mock.method(console, 'error', () => {});
   const gate: { pass: Gate } = { pass: async () => {} };
-  const house = open(gate);
+  const house = await open(gate);
   const { events } = join(house.hub, await house.hub.locate(undefined));
-  let refuse = () => {};
-  gate.pass = () => new Promise<void>((_, reject) => (refuse = () => reject(new Error('away'))));
+  const refusals: (() => void)[] = []; // the hub may look by itself meanwhile
+  gate.pass = () => new Promise<void>((_, reject) => refusals.push(() => reject(unavailable('away'))));
   const locating = assert.rejects(house.hub.locate(undefined), /away/);
   await nextTurn();
   gate.pass = async () => {};
-  refuse();
+  for (const refuse of refusals) refuse();
   await locating;
   await house.publish(1);
   await eventually(events, (all) => all.length === 1, 'the event comes');
@@ -134,10 +147,10 @@ test('a handshake that fails hides no event from those who are there', async (t)
 test('while the database is away, those who have caught up still get heartbeats', async (t) => {
   t.mock.method(console, 'error', () => {});
   const gate: { pass: Gate } = { pass: async () => {} };
-  const house = open(gate, { heartbeatMs: 100 });
+  const house = await open(gate, { heartbeatMs: 100 });
   const { frames } = join(house.hub, await house.hub.locate(undefined));
   gate.pass = async () => {
-    throw new Error('away');
+    throw unavailable('away');
   };
   await house.publish(1);
   const beats = () => frames().filter((frame) => frame.type === 'stream.heartbeat').length;
@@ -148,12 +161,13 @@ test('while the database is away, those who have caught up still get heartbeats'
 
 test('a client that closes while its events are read gets nothing more', async () => {
   const gate: { pass: Gate } = { pass: async () => {} };
-  const house = open(gate, { eventRetention: 1 });
-  for (const number of range(1, 10)) await house.publish(number);
+  const house = await open(gate, { eventRetention: 1 });
+  const first = house.publish(1);
+  for (const number of range(2, 10)) await house.publish(number);
   let release = () => {};
   gate.pass = (name) =>
     name === 'readEvents' ? new Promise<void>((resolve) => (release = resolve)) : Promise.resolve();
-  const { frames, shut } = join(house.hub, { seq: 1, behind: 9 });
+  const { frames, shut } = join(house.hub, { cursor: parseCursor((await first).lastEventId)!, behind: 9 });
   await nextTurn();
   await nextTurn();
   shut();
@@ -169,11 +183,10 @@ test('a client that closes while its events are read gets nothing more', async (
 test('closing while a read is under way ends quietly', async (t) => {
   const complaints = t.mock.method(console, 'error', () => {});
   let refuse = () => {};
-  const gate: { pass: Gate } = {
-    pass: () => new Promise<void>((_, reject) => (refuse = () => reject(new Error('closed')))),
-  };
-  const house = open(gate);
-  join(house.hub, { seq: 0, behind: 0 });
+  const gate: { pass: Gate } = { pass: async () => {} };
+  const house = await open(gate);
+  gate.pass = () => new Promise<void>((_, reject) => (refuse = () => reject(unavailable('closed'))));
+  join(house.hub, { cursor: house.oldest, behind: 0 });
   await nextTurn();
   await nextTurn();
   await house.close();
@@ -183,14 +196,56 @@ test('closing while a read is under way ends quietly', async (t) => {
 });
 
 test('a herd from more cursors than the cache has room for gets everything', async () => {
-  const house = open({ pass: async () => {} });
-  for (const number of range(1, 64)) await house.publish(number + 'x'.repeat(100_000)); // 6 MB, and each is a chunk
-  const clients = range(0, 63).map((seq) => join(house.hub, { seq, behind: 64 - seq }));
+  const house = await open({ pass: async () => {} });
+  const cursors = [house.oldest];
+  for (const number of range(1, 64)) {
+    const { lastEventId } = await house.publish(number + 'x'.repeat(100_000)); // 6 MB, and each is a chunk
+    cursors.push(parseCursor(lastEventId)!);
+  }
+  const clients = range(0, 63).map((seq) => join(house.hub, { cursor: cursors[seq]!, behind: 64 - seq }));
   await eventually(
-    () => clients.map(({ client }) => client.cursor),
-    (cursors) => cursors.every((cursor) => cursor === 64),
+    () => clients.map(({ client }) => client.cursor.seq),
+    (seqs) => seqs.every((seq) => seq === 64),
     'all stand at the head',
   );
   for (const [seq, { events }] of clients.entries()) assert.deepEqual(seqsOf(events()), range(seq + 1, 64));
+  await house.close();
+});
+
+test('a frame that cannot be made ends its stream and is logged whole; nobody else loses anything', async (t) => {
+  const complaints = t.mock.method(console, 'error', () => {});
+  const house = await open({ pass: async () => {} });
+  const start = await house.hub.locate(undefined);
+  const broken = join(house.hub, start, {
+    ...WEBSOCKET,
+    encode: (items) => {
+      if (items.some(({ json }) => json.includes('"type":"load"'))) throw new TypeError('a bug of ours');
+      return WEBSOCKET.encode(items);
+    },
+  });
+  const whole = join(house.hub, start);
+  await house.publish(1);
+  await eventually(whole.events, (all) => all.length === 1, 'the other client has the event');
+  await eventually(broken.isDestroyed, (isDestroyed) => isDestroyed, 'the stream is ended');
+  assert.deepEqual(broken.client.cursor, start.cursor, 'its cursor has not passed the event');
+  assert.ok(complaints.mock.calls[0]!.arguments[0] instanceof TypeError, 'logged with its stack');
+  await house.close();
+});
+
+test('an event reaches everyone who is there, though neither a heartbeat nor anybody who comes gives them a turn', async () => {
+  const house = await open({ pass: async () => {} });
+  const start = await house.hub.locate(undefined);
+  const clients = range(1, 3).map(() => join(house.hub, start));
+  const isCounted = (frame: Frame) => frame.type === 'stream.heartbeat' && frame.data.clients === 3;
+  for (const { frames } of clients)
+    await eventually(frames, (all) => all.some(isCounted), 'three are counted');
+  const before = clients.map(({ frames }) => frames().length);
+  await house.publish('for all of them');
+  for (const [i, { frames }] of clients.entries()) {
+    const [next] = (await eventually(frames, (all) => all.length > before[i]!, 'the event comes')).slice(
+      before[i],
+    );
+    assert.equal(next!.data, 'for all of them');
+  }
   await house.close();
 });

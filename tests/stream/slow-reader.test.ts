@@ -2,7 +2,7 @@
 // of unsent bytes it is served from the log instead, at its own speed, and nobody else waits for it.
 import assert from 'node:assert/strict';
 import type { Socket } from 'node:net';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import {
   connect,
   type Frame,
@@ -10,23 +10,21 @@ import {
   isOwn,
   post,
   range,
-  type Server,
   seqOf,
   seqsOf,
+  shareServer,
   startServer,
   within,
 } from '../support/helpers.ts';
+import { insertEvents } from '../support/many-clients.ts';
 import { clientFrame, eventStream, handshake, openRaw, parseFrames } from '../support/raw-websocket.ts';
 
-const EVENTS = 1200;
-const TEXT = 'x'.repeat(30_000); // 36 MB in all: the kernel's own buffers on loopback swallow several
+const EVENTS = 800;
+const TEXT = 'x'.repeat(30_000); // 24 MB in all: the kernel's own buffers on loopback swallow several
 const MAX_UNSENT_BYTES = 1024 * 1024;
 
-let server: Server;
-before(async () => {
-  server = await startServer();
-});
-after(() => server.stop());
+const server = await shareServer();
+const quick = await shareServer({ HEARTBEAT_SECONDS: '1' });
 
 /** A stream whose client reads its first frame, and then no more. */
 async function openStalled(request: string): Promise<{ socket: Socket; received: Buffer[] }> {
@@ -71,7 +69,7 @@ test('a stalled WebSocket and a stalled event stream hold nobody up, stay within
     await Promise.all(range(1, 20).map(() => post(`${server.url}/api/events`, { type: 'load', data: TEXT })));
     const position = seqOf(start) + sent + 20;
     if (seqOf(healthy.frames.at(-1)!.id) < position)
-      await healthy.until((frame) => seqOf(frame.id) >= position);
+      await healthy.until((frame) => seqOf(frame.id) >= position, `position ${position}`);
     worstMs = Math.max(worstMs, performance.now() - startedAt);
     if (sent % 100 > 0) continue;
     const { clients } = (await get(`${server.url}/api/clients`)).body;
@@ -89,7 +87,7 @@ test('a stalled WebSocket and a stalled event stream hold nobody up, stay within
   const { body: last } = await post(`${server.url}/api/events`, { data: 'last' });
   const bySocket = parseFrames(await readUpTo(stalled.socket, last.id));
   const byStream = parseBlocks(await readUpTo(stalled.stream, last.id));
-  await healthy.until((frame) => frame.id === last.id && !isOwn(frame));
+  await healthy.event(last.id);
   const expected = range(seqOf(start) + 1, seqOf(last.id));
   assert.deepEqual(seqsOf(healthy.events()), expected);
   assert.deepEqual(seqsOf(bySocket.filter((frame) => !isOwn(frame))), expected);
@@ -109,10 +107,10 @@ test('a stalled client that retention overtakes gets stream.reset, and then live
     await Promise.all(range(1, 20).map(() => post(`${small.url}/api/events`, { type: 'load', data: TEXT })));
   }
   client.socket.resume();
-  const reset = await client.until((frame) => frame.type === 'stream.reset');
+  const reset = await client.until((frame) => frame.type === 'stream.reset', 'the reset');
   assert.deepEqual(reset.data, { reason: 'expired' });
   const { body: last } = await post(`${small.url}/api/events`, { data: 'last' });
-  await client.until((frame) => frame.id === last.id && !isOwn(frame));
+  await client.event(last.id);
   const after = client.frames.slice(client.frames.indexOf(reset) + 1).filter((frame) => !isOwn(frame));
   assert.deepEqual(seqsOf(after), range(seqOf(reset.id) + 1, seqOf(last.id)));
   await client.close();
@@ -120,7 +118,6 @@ test('a stalled client that retention overtakes gets stream.reset, and then live
 });
 
 test('a client that has not read yet what its kernel holds for it is not taken for dead', async () => {
-  const quick = await startServer({ HEARTBEAT_SECONDS: '1' });
   const [slow, other] = [await connect(quick.wsUrl), await connect(quick.wsUrl)];
   await slow.next();
   slow.socket.pause(); // so it can't answer a ping either
@@ -132,14 +129,12 @@ test('a client that has not read yet what its kernel holds for it is not taken f
   const live = await post(`${quick.url}/api/events`, { message: 'still there' });
   assert.deepEqual(await slow.nextEvent(), live.body);
   await Promise.all([slow.close(), other.close()]);
-  await quick.stop();
 });
 
 test('a client that takes no byte for ten heartbeats is cut off, whatever it sends', async () => {
-  const quick = await startServer({ HEARTBEAT_SECONDS: '1' });
   const [stalled, other] = [await openRaw(quick.port, handshake()), await connect(quick.wsUrl)];
   stalled.socket.pause();
-  await Promise.all(range(1, 400).map(() => post(`${quick.url}/api/events`, { data: TEXT }))); // 12 MB
+  insertEvents(quick.databaseFile, 400, TEXT.length); // 12 MB
   const clients = async () => (await get(`${quick.url}/healthz`)).body.clients;
   for (let beats = 0; beats < 7; ) {
     if ((await other.next()).type !== 'stream.heartbeat') continue;
@@ -155,5 +150,4 @@ test('a client that takes no byte for ten heartbeats is cut off, whatever it sen
   }
   stalled.socket.destroy();
   await other.close();
-  await quick.stop();
 });

@@ -2,7 +2,7 @@
 // and what is live, what ends a connection and with which code, and the failure lab.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { WebSocket } from 'ws';
 import {
   connect,
@@ -12,23 +12,15 @@ import {
   range,
   rawRequest,
   refusedHandshake,
-  type Server,
   seqOf,
   seqsOf,
-  startServer,
+  shareServer,
   within,
 } from '../support/helpers.ts';
 import { handshake, openRaw } from '../support/raw-websocket.ts';
 
-let server: Server;
-let quick: Server; // heartbeats every second, and little room
-before(async () => {
-  [server, quick] = await Promise.all([
-    startServer(),
-    startServer({ HEARTBEAT_SECONDS: '1', MAX_CLIENTS: '3', LAB: '0' }),
-  ]);
-});
-after(() => Promise.all([server.stop(), quick.stop()]));
+const server = await shareServer();
+const quick = await shareServer({ HEARTBEAT_SECONDS: '1', MAX_CLIENTS: '3', LAB: '0' });
 
 const publish = async (body: object = {}, to = server) => (await post(`${to.url}/api/events`, body)).body;
 const health = async (of = server) => (await get(`${of.url}/healthz`)).body;
@@ -40,7 +32,7 @@ test('the first frame is stream.ready at the newest event, with a name for the s
   const frame = await client.next();
   assert.deepEqual(
     [frame.specversion, frame.type, frame.source, frame.id],
-    ['1.0', 'stream.ready', '/ws', id],
+    ['1.0', 'stream.ready', `/ws/${frame.data.client}/1`, id],
   );
   assert.equal(frame.data.behind, 0);
   assert.ok(frame.data.client);
@@ -75,7 +67,7 @@ test('there is no seam: clients that join at any moment under load miss nothing 
   const last = await publish({ type: 'last' });
   for (const client of clients) {
     const first = await client.next();
-    await client.until((frame) => frame.id === last.id && frame.type === 'last');
+    await client.event(last.id);
     assert.deepEqual(seqsOf(client.events()), range(seqOf(first.id) + 1, seqOf(last.id)));
     await client.close();
   }
@@ -87,7 +79,7 @@ test('every client gets every event in commit order', async () => {
   const sent = await Promise.all(range(1, 100).map((data) => publish({ data })));
   const newest = Math.max(...seqsOf(sent));
   for (const client of clients) {
-    await client.until((frame) => seqOf(frame.id) === newest);
+    await client.until((frame) => seqOf(frame.id) === newest, 'the newest event');
     assert.deepEqual(seqsOf(client.events()), range(newest - 99, newest));
     await client.close();
   }
@@ -195,7 +187,7 @@ test('a message over 4 KiB closes with 1009, one of 4 KiB is ignored', async () 
   const event = await publish();
   assert.deepEqual(await client.nextEvent(), event);
   client.socket.send('x'.repeat(4097));
-  assert.equal((await within(client.closed, 'close')).code, 1009);
+  assert.equal((await within(client.closed, 'the connection to close')).code, 1009);
 });
 
 test('the 51st message within 10 s closes with 1008, and nobody else notices', async () => {
@@ -204,7 +196,7 @@ test('the 51st message within 10 s closes with 1008, and nobody else notices', a
   const event = await publish();
   assert.deepEqual(await noisy.nextEvent(), event);
   noisy.socket.send('x');
-  assert.equal((await within(noisy.closed, 'close')).code, 1008);
+  assert.equal((await within(noisy.closed, 'the connection to close')).code, 1008);
   assert.deepEqual(await quiet.nextEvent(), event);
   await quiet.close();
 });
@@ -241,32 +233,37 @@ test('a close is answered with its code, and a ping with its payload', async () 
   client.socket.ping('hello');
   assert.equal(String((await within(pong, 'a pong'))[0]), 'hello');
   client.socket.close(4001, 'done');
-  assert.equal((await within(client.closed, 'close')).code, 4001);
+  assert.equal((await within(client.closed, 'the connection to close')).code, 4001);
   const byHand = [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8];
   assert.equal(await closeCodeAfter(byHand), 1000);
 });
 
 test('heartbeats tell the position and the number of clients, also when that number changes', async () => {
   const first = await connect(quick.wsUrl);
-  const { id } = await first.next();
+  const { id, data } = await first.next();
   const isBeat = (clients: number) => (frame: { type: string; data: { clients?: number } }) =>
     frame.type === 'stream.heartbeat' && frame.data.clients === clients;
-  const beat = await first.until(isBeat(1));
-  assert.deepEqual([beat.id, beat.source], [id, '/ws']);
+  const beat = await first.until(isBeat(1), 'a heartbeat that counts one client', 1000);
+  assert.equal(beat.id, id);
+  assert.match(
+    beat.source,
+    new RegExp(`^/ws/${data.client}/[2-9]$`),
+    'each own frame has a source of its own',
+  );
   const second = await connect(quick.wsUrl);
-  await first.until(isBeat(2));
+  await first.until(isBeat(2), 'a heartbeat that counts two clients', 1000);
   const event = await publish({}, quick);
-  await first.until((frame) => frame.id === event.id && frame.type === 'notification');
-  assert.equal((await first.until(isBeat(2))).id, event.id);
+  await first.event(event.id);
+  assert.equal((await first.until(isBeat(2), 'a heartbeat that counts two clients', 1000)).id, event.id);
   await second.close();
-  await first.until(isBeat(1));
+  await first.until(isBeat(1), 'a heartbeat that counts one client', 1000);
   await first.close();
 });
 
 test('a connection that answers no ping for two heartbeats is ended', async () => {
   const mute = await connect(quick.wsUrl, { options: { autoPong: false } });
   const alive = await connect(quick.wsUrl);
-  assert.equal((await within(mute.closed, 'the end of the silent connection')).code, 1006);
+  assert.equal((await within(mute.closed, 'the end of the silent connection', 3000)).code, 1006);
   assert.equal(alive.socket.readyState, WebSocket.OPEN);
   await alive.close();
 });
@@ -275,7 +272,7 @@ test('lab: cut ends the own connection without a close frame, and it resumes whe
   const [client, other] = [await connect(server.wsUrl), await connect(server.wsUrl)];
   const { id } = await client.next();
   client.socket.send('{"lab":"cut"}');
-  assert.equal((await within(client.closed, 'the cut')).code, 1006);
+  assert.equal((await within(client.closed, 'the connection to be cut')).code, 1006);
   const missed = await publish();
   const again = await connect(server.wsUrl, { query: { lastEventId: id } });
   assert.equal((await again.next()).data.behind, 1);

@@ -2,6 +2,7 @@
 // are cheap enough to have by the hundred, or that do not read at all.
 import { once } from 'node:events';
 import { connect as connectTcp } from 'node:net';
+import { closeAfterTest } from './cleanup.ts';
 import { type Frame, within } from './helpers.ts';
 
 /** The request that opens a WebSocket. */
@@ -42,9 +43,10 @@ export function parseFrames(bytes: Buffer): Frame[] {
   return frames;
 }
 
-/** Sends an opening request and waits for the first frame; `received` is all that came, head and frames. */
+/** Sends an opening request and waits for the first frame; `received` is all that came. It ends with its test. */
 export async function openRaw(port: number, request: string) {
   const socket = connectTcp({ port, host: '127.0.0.1' });
+  closeAfterTest(() => socket.destroy());
   const received: Buffer[] = [];
   socket.on('error', () => {});
   socket.on('data', (part: Buffer) => received.push(part));

@@ -2,14 +2,20 @@
 -- transaction, whoever makes it. Written for PostgreSQL 13 and later. Functions that triggers call run with
 -- the rights of their owner and find our tables by the path that is set here, whoever writes and from where.
 
--- One row: the log's random name, the schema's version, and up to which seq events are no longer kept.
+-- Random, and given to one event alone: a cursor is only honoured where the event at its place has its stamp.
+CREATE FUNCTION changebell_stamp() RETURNS text LANGUAGE sql VOLATILE AS $$
+  SELECT right(gen_random_uuid()::text, 8)
+$$;
+
+-- One row: the schema's version, and the newest event that is no longer kept. Its stamp stays, so that a cursor
+-- at that place, and at the place before the first event, proves itself like any other.
 CREATE TABLE changebell_log (
   one integer PRIMARY KEY CHECK (one = 1),
   version integer NOT NULL,
-  name text NOT NULL CHECK (name ~ '^[0-9a-f]{6,64}$'),
-  pruned bigint NOT NULL
+  pruned bigint NOT NULL DEFAULT 0,
+  pruned_stamp text NOT NULL DEFAULT changebell_stamp()
 );
-INSERT INTO changebell_log VALUES (1, 1, left(md5(gen_random_uuid()::text), 8), 0);
+INSERT INTO changebell_log (one, version) VALUES (1, 2);
 
 -- The event log. Readers pass a seq once, so an event must not get its seq before its transaction commits:
 -- until then it is a draft, with a number below zero that no one else ever sees.
@@ -22,6 +28,7 @@ $$;
 
 CREATE TABLE changebell_events (
   seq bigint PRIMARY KEY,
+  stamp text NOT NULL DEFAULT changebell_stamp() CHECK (stamp COLLATE "C" ~ '^[0-9a-f]{6,64}$'),
   type text NOT NULL DEFAULT 'notification' CHECK (
     length(type) <= 100 AND type COLLATE "C" ~ '^[a-z][a-z0-9._-]*$' AND type NOT LIKE 'stream.%' -- {0,99} is slow
   ),
@@ -31,11 +38,14 @@ CREATE TABLE changebell_events (
   time text NOT NULL DEFAULT changebell_time(clock_timestamp()) CHECK (
     time COLLATE "C" ~ '^[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9]\.[0-9]{3}Z$'
   ),
-  data text NOT NULL DEFAULT 'null' CHECK (data::json IS NOT NULL) -- text: jsonb can't hold all of JSON's strings
+  data text NOT NULL DEFAULT 'null' CHECK (data::json IS NOT NULL), -- text: jsonb can't hold all of JSON's strings
+  extensions text CHECK (json_typeof(extensions::json) = 'object' AND extensions LIKE '{"%}')
 );
 
 CREATE VIEW changebell_position AS
-SELECT greatest(pruned, (SELECT max(seq) FROM changebell_events)) AS head, pruned FROM changebell_log;
+SELECT coalesce(newest.seq, pruned) AS head, coalesce(newest.stamp, pruned_stamp) AS head_stamp, pruned, pruned_stamp
+FROM changebell_log LEFT JOIN (
+  SELECT seq, stamp FROM changebell_events WHERE seq > 0 ORDER BY seq DESC LIMIT 1) AS newest ON true;
 
 -- Held until the commit by the one transaction that gives out seqs, so that they follow the order of commits.
 CREATE FUNCTION changebell_lock() RETURNS void LANGUAGE sql AS $$
@@ -101,9 +111,10 @@ CREATE FUNCTION changebell_events_pruned() RETURNS trigger LANGUAGE plpgsql
 SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
   IF TG_OP = 'TRUNCATE' THEN
-    UPDATE changebell_log SET pruned = head FROM changebell_position;
+    UPDATE changebell_log SET pruned = head, pruned_stamp = head_stamp FROM changebell_position;
   ELSE
-    UPDATE changebell_log SET pruned = greatest(pruned, (SELECT max(seq) FROM gone));
+    UPDATE changebell_log SET pruned = gone.seq, pruned_stamp = gone.stamp FROM gone
+    WHERE gone.seq = (SELECT max(seq) FROM gone) AND changebell_log.pruned < gone.seq;
   END IF;
   RETURN NULL;
 END $$;
@@ -112,49 +123,56 @@ REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION changebell_eve
 CREATE TRIGGER changebell_events_truncated BEFORE TRUNCATE ON changebell_events
 FOR EACH STATEMENT EXECUTE FUNCTION changebell_events_pruned();
 
--- Answers to POSTs that carried an Idempotency-Key.
+-- Answers to POSTs that carried an Idempotency-Key, and the id of the event that each of them wrote.
 CREATE TABLE changebell_idempotency (
   key text PRIMARY KEY,
   request text NOT NULL,
   answer text NOT NULL,
+  event_id text NOT NULL,
   created_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX changebell_idempotency_age ON changebell_idempotency (created_at);
 
 -- All writes of a turn of a server: one round trip, one transaction, one notification. It waits for no row that
 -- another transaction holds, since that may in turn wait for our lock: such a write is 'locked', to be tried again.
-CREATE FUNCTION changebell_write(writes jsonb, retention bigint) RETURNS TABLE (outcome text, answer text)
-LANGUAGE plpgsql AS $$
+CREATE FUNCTION changebell_write(writes jsonb, retention bigint, announced bigint)
+RETURNS TABLE (outcome text, answer text, event_id text) LANGUAGE plpgsql AS $$
 BEGIN
   PERFORM changebell_lock(), set_config('changebell.numbering', 'at once', true);
   RETURN QUERY SELECT done.* FROM jsonb_array_elements(writes) AS write, changebell_write_one(write) AS done;
-  PERFORM changebell_prune(retention, 2 * jsonb_array_length(writes) + 500);
+  PERFORM changebell_prune(retention, announced, 2 * jsonb_array_length(writes) + 500);
 END $$;
 
-CREATE FUNCTION changebell_write_one(write jsonb, OUT outcome text, OUT answer text) LANGUAGE plpgsql AS $$
+CREATE FUNCTION changebell_write_one(write jsonb, OUT outcome text, OUT answer text, OUT event_id text)
+LANGUAGE plpgsql AS $$
 DECLARE
   earlier changebell_idempotency;
 BEGIN
   SELECT * INTO earlier FROM changebell_idempotency WHERE key = write->>'key';
   IF FOUND THEN
-    outcome := CASE WHEN earlier.request = write->>'request' THEN 'replay' ELSE 'key taken' END;
+    outcome := CASE WHEN earlier.request = write->>'request' THEN 'replayed' ELSE 'key taken' END;
     answer := earlier.answer;
+    event_id := earlier.event_id;
     RETURN;
   END IF;
   outcome := 'done';
   CASE write->>'op'
     WHEN 'publish' THEN
-      INSERT INTO changebell_events AS event (type, source, data)
-      VALUES (write->>'type', write->>'source', write->>'data') RETURNING to_json(event) INTO answer;
+      WITH stored AS (
+        INSERT INTO changebell_events AS event (type, source, data, extensions)
+        SELECT item->>'type', item->>'source', item->>'data', item->>'extensions'
+        FROM jsonb_array_elements(write->'events') WITH ORDINALITY AS list(item, place) ORDER BY place
+        RETURNING to_json(event) AS row, seq)
+      SELECT json_agg(row ORDER BY seq) INTO answer FROM stored;
     WHEN 'create' THEN
       INSERT INTO customers (name, email) VALUES (write->>'name', write->>'email')
       RETURNING changebell_json(customers) INTO answer;
     WHEN 'update', 'delete' THEN
       SELECT * INTO outcome, answer FROM changebell_change_customer(write);
-    ELSE -- nothing but to prune
   END CASE;
-  IF write ? 'key' THEN
-    INSERT INTO changebell_idempotency VALUES (write->>'key', write->>'request', answer);
+  SELECT head_stamp || '-' || head INTO event_id FROM changebell_position;
+  IF outcome = 'done' AND write ? 'key' THEN
+    INSERT INTO changebell_idempotency VALUES (write->>'key', write->>'request', answer, event_id);
     DELETE FROM changebell_idempotency WHERE key IN ( -- two at a time: old keys go faster than new ones come
       SELECT key FROM changebell_idempotency WHERE created_at < now() - interval '48 hours'
       ORDER BY created_at LIMIT 2);
@@ -171,9 +189,10 @@ BEGIN
     SELECT changebell_json(customers) INTO answer FROM customers WHERE id = which FOR NO KEY UPDATE SKIP LOCKED;
   END IF;
   IF answer IS NULL THEN
-    outcome := CASE WHEN EXISTS (SELECT FROM customers WHERE id = which) THEN 'locked' ELSE 'missing' END;
-  ELSIF NOT write->'ifMatch' ?| ARRAY['*', changebell_etag(answer)] THEN
-    outcome := 'changed';
+    outcome := CASE WHEN EXISTS (SELECT FROM customers WHERE id = which) THEN 'locked'
+      WHEN write ? 'ifMatch' THEN 'precondition failed' ELSE 'missing' END;
+  ELSIF NOT write->'ifMatch' ?| ARRAY['*', changebell_etag(answer)] OR write->'ifNoneMatch' ?| ARRAY['*', changebell_etag(answer)] THEN
+    outcome := 'precondition failed';
   ELSIF write->>'op' = 'delete' THEN
     DELETE FROM customers WHERE id = which;
     outcome := 'done';
@@ -191,7 +210,7 @@ CREATE FUNCTION changebell_etag(json text) RETURNS text LANGUAGE sql IMMUTABLE A
 $$;
 
 -- Deletes the oldest events in small steps, with the writes that push them out.
-CREATE FUNCTION changebell_prune(retention bigint, step bigint) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION changebell_prune(retention bigint, announced bigint, step bigint) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   place changebell_position;
 BEGIN
@@ -200,7 +219,7 @@ BEGIN
   PERFORM FROM changebell_log FOR UPDATE SKIP LOCKED; -- another program is deleting events: never wait for it
   IF FOUND THEN
     DELETE FROM changebell_events
-    WHERE seq > 0 AND seq <= least(place.head - retention, place.pruned + step);
+    WHERE seq > 0 AND seq <= least(place.head - retention, place.pruned + step, announced);
   END IF;
 END $$;
 
@@ -273,75 +292,3 @@ BEGIN
       ELSE regexp_replace(upper(encode(convert_to(c, 'UTF8'), 'hex')), '(..)', '%\1', 'g') END, '' ORDER BY place)
     FROM regexp_split_to_table(left(part, 200), '') WITH ORDINALITY AS characters(c, place));
 END $$;
-
--- Only where no other program has a table of this name:
--- ---------------------------------------------------------------------------------------- customers
-
-CREATE TABLE customers (
-  id bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY CHECK (id BETWEEN 1 AND 9007199254740991),
-  name text NOT NULL,
-  email text,
-  created_at timestamptz NOT NULL DEFAULT date_trunc('milliseconds', statement_timestamp()),
-  updated_at timestamptz NOT NULL DEFAULT date_trunc('milliseconds', statement_timestamp()),
-  CHECK (created_at BETWEEN '0001-01-01 00:00Z' AND '9999-12-31 00:00Z'),
-  CHECK (updated_at BETWEEN '0001-01-01 00:00Z' AND '9999-12-31 00:00Z')
-);
-
--- The one place that says what a customer looks like in JSON.
-CREATE FUNCTION changebell_json(customer customers) RETURNS text LANGUAGE sql STABLE AS $$
-  SELECT concat('{"id":', customer.id, ',"name":', to_json(customer.name),
-    ',"email":', coalesce(to_json(customer.email)::text, 'null'),
-    ',"createdAt":"', changebell_time(customer.created_at),
-    '","updatedAt":"', changebell_time(customer.updated_at), '"}')
-$$;
-
-CREATE FUNCTION changebell_customer_changed() RETURNS trigger LANGUAGE plpgsql
-SECURITY DEFINER SET search_path FROM CURRENT AS $$
-DECLARE
-  customer customers := CASE WHEN TG_OP = 'DELETE' THEN OLD ELSE NEW END;
-BEGIN
-  INSERT INTO changebell_events (type, source, data)
-  VALUES (TG_ARGV[0], '/api/customers/' || customer.id, changebell_json(customer));
-  IF TG_OP = 'INSERT' AND customer.id > (SELECT last_value - CASE WHEN is_called THEN 0 ELSE 1 END FROM customers_id_seq) THEN
-    PERFORM setval('customers_id_seq', customer.id); -- an id that was given by hand is not given again
-  END IF;
-  RETURN NULL;
-END $$;
-
--- An update that changes nothing is silent.
-CREATE FUNCTION changebell_customer_updating() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-  IF NEW.updated_at = OLD.updated_at THEN
-    NEW.updated_at := date_trunc('milliseconds', clock_timestamp());
-  END IF;
-  RETURN NEW;
-END $$;
-CREATE TRIGGER changebell_customer_updating BEFORE UPDATE ON customers FOR EACH ROW
-WHEN ((NEW.name, NEW.email, NEW.created_at) IS DISTINCT FROM (OLD.name, OLD.email, OLD.created_at))
-EXECUTE FUNCTION changebell_customer_updating();
-
-CREATE TRIGGER changebell_customer_created AFTER INSERT ON customers
-FOR EACH ROW EXECUTE FUNCTION changebell_customer_changed('customer.created');
-
-CREATE TRIGGER changebell_customer_updated AFTER UPDATE ON customers FOR EACH ROW
-WHEN ((NEW.name, NEW.email, NEW.created_at, NEW.updated_at)
-  IS DISTINCT FROM (OLD.name, OLD.email, OLD.created_at, OLD.updated_at))
-EXECUTE FUNCTION changebell_customer_changed('customer.updated');
-
-CREATE TRIGGER changebell_customer_deleted AFTER DELETE ON customers
-FOR EACH ROW EXECUTE FUNCTION changebell_customer_changed('customer.deleted');
-
-CREATE TRIGGER changebell_customer_id BEFORE UPDATE OF id ON customers FOR EACH ROW
-WHEN (NEW.id <> OLD.id)
-EXECUTE FUNCTION changebell_refuse('customers: the id of a customer cannot be changed');
-
--- TRUNCATE fires no trigger for a row: each is announced here.
-CREATE FUNCTION changebell_customers_truncated() RETURNS trigger LANGUAGE plpgsql
-SECURITY DEFINER SET search_path FROM CURRENT AS $$
-BEGIN
-  INSERT INTO changebell_events (type, source, data)
-  SELECT 'customer.deleted', '/api/customers/' || id, changebell_json(customers) FROM customers ORDER BY id;
-  RETURN NULL;
-END $$;
-CREATE TRIGGER changebell_customers_truncated BEFORE TRUNCATE ON customers
-FOR EACH STATEMENT EXECUTE FUNCTION changebell_customers_truncated();

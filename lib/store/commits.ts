@@ -1,0 +1,29 @@
+// What both engines do with commits: count their own, tell the hub of everyone's, and know how far the hub has
+// come, since retention must not take an event that nobody was told of.
+
+export class Commits {
+  /** Transactions committed by this server. */
+  count = 0;
+  /** Events up to here were announced. */
+  announced = 0;
+  private readonly listeners: (() => void)[] = [];
+
+  onCommit(listener: () => void): void {
+    this.listeners.push(listener);
+  }
+
+  /** After a commit of ours. The answers leave first, then the fan-out begins: else writers wait for the last client. */
+  committed(): void {
+    this.count += 1;
+    setImmediate(() => this.wake());
+  }
+
+  /** After anybody's commit. */
+  wake(): void {
+    for (const listener of this.listeners) listener();
+  }
+
+  markAnnounced(seq: number): void {
+    this.announced = seq;
+  }
+}

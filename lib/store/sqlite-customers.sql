@@ -1,0 +1,47 @@
+-- The customers, and the triggers that announce them: a change and its event are one transaction, whoever makes
+-- it. Only where no other program has a table of this name.
+
+CREATE TABLE customers (
+  id INTEGER PRIMARY KEY AUTOINCREMENT CHECK (id BETWEEN 1 AND 9007199254740991),
+  name TEXT NOT NULL,
+  email TEXT,
+  created_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+  updated_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
+) STRICT;
+
+-- The one place that says what a customer looks like in JSON.
+CREATE VIEW changebell_customers AS
+SELECT id, json_object('id', id, 'name', name, 'email', email,
+  'createdAt', created_at, 'updatedAt', updated_at) AS json
+FROM customers;
+
+CREATE TRIGGER changebell_customer_created AFTER INSERT ON customers
+BEGIN
+  INSERT INTO changebell_events (type, source, data)
+  SELECT 'customer.created', '/api/customers/' || id, json FROM changebell_customers WHERE id = NEW.id;
+END;
+
+-- An update that changes nothing is silent. The inner update fires this trigger again where the writer has set
+-- `recursive_triggers`: then the event is there already.
+CREATE TRIGGER changebell_customer_updated AFTER UPDATE ON customers
+WHEN (NEW.name, NEW.email, NEW.created_at, NEW.updated_at)
+  IS NOT (OLD.name, OLD.email, OLD.created_at, OLD.updated_at)
+BEGIN
+  UPDATE customers SET updated_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')
+  WHERE id = NEW.id AND NEW.updated_at IS OLD.updated_at;
+  INSERT INTO changebell_events (type, source, data)
+  SELECT 'customer.updated', '/api/customers/' || id, json FROM changebell_customers
+  WHERE id = NEW.id AND json IS NOT (SELECT data FROM changebell_events ORDER BY seq DESC LIMIT 1);
+END;
+
+-- Before, not after: only now can the row still be read.
+CREATE TRIGGER changebell_customer_deleted BEFORE DELETE ON customers
+BEGIN
+  INSERT INTO changebell_events (type, source, data)
+  SELECT 'customer.deleted', '/api/customers/' || id, json FROM changebell_customers WHERE id = OLD.id;
+END;
+
+CREATE TRIGGER changebell_customer_id BEFORE UPDATE OF id ON customers WHEN NEW.id IS NOT OLD.id
+BEGIN
+  SELECT RAISE(ABORT, 'customers: the id of a customer cannot be changed');
+END;
