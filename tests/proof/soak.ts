@@ -8,7 +8,7 @@ import { surviveCrashes } from '../support/chaos.ts';
 import { eventually, get, post, ROOT, range, startServer } from '../support/helpers.ts';
 import { handlesOf, herd, MEGABYTE, memoryOf, wave } from '../support/many-clients.ts';
 import { deaf, head } from '../support/raw-http.ts';
-import { needsTsx } from '../support/typescript.ts';
+import { stripTypes } from '../support/typescript.ts';
 
 const { values } = parseArgs({
   options: {
@@ -43,7 +43,7 @@ async function tide(): Promise<string> {
 function inputs(): string {
   const env = { ...process.env, SEED: String(seed), FUZZ_RUNS: values.inputs, PROPERTY_RUNS: '200' };
   const files = ['tests/proof/fuzz.test.ts', 'tests/proof/properties.test.ts'];
-  execFileSync(process.execPath, [...needsTsx, '--test', ...files], { cwd: ROOT, env });
+  execFileSync(process.execPath, [...stripTypes, '--test', ...files], { cwd: ROOT, env });
   return `${4 * Number(values.inputs)} inputs, 200 lives`;
 }
 

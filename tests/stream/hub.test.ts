@@ -207,6 +207,7 @@ test('a herd from more cursors than the cache has room for gets everything', asy
     () => clients.map(({ client }) => client.cursor.seq),
     (seqs) => seqs.every((seq) => seq === 64),
     'all stand at the head',
+    5000, // 6 MB, read 64 times over
   );
   for (const [seq, { events }] of clients.entries()) assert.deepEqual(seqsOf(events()), range(seq + 1, 64));
   await house.close();
