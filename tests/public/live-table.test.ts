@@ -181,7 +181,7 @@ test('after any story every copy is the table, and no row ever showed what was n
             `${key}: ${seen} is not part of ${states.get(key)}: ${context}`,
           );
     }),
-    { seed: SEED, numRuns: 12, endOnFailure: true },
+    { seed: SEED, numRuns: 12, endOnFailure: true, includeErrorInReport: true },
   );
 });
 
