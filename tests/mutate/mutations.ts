@@ -3,5 +3,6 @@ import { DOOR } from './door.ts';
 import type { Mutation } from './mutation.ts';
 import { STORE } from './store.ts';
 import { STREAM } from './stream.ts';
+import { WIRE } from './wire.ts';
 
-export const MUTATIONS: Mutation[] = [...STREAM, ...STORE, ...DOOR];
+export const MUTATIONS: Mutation[] = [...STREAM, ...WIRE, ...STORE, ...DOOR];

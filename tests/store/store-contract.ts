@@ -109,6 +109,7 @@ export function testStore(backend: Backend): void {
     const start = await head();
     const { lastEventId } = await remove(store, id);
     const [gone] = await eventsAfter(start);
+    assert.ok(gone, 'it is an event');
     assert.equal(lastEventId, eventId(gone!));
     assert.deepEqual([gone!.type, gone!.data], ['customer.deleted', json]);
     assert.equal(await store.getCustomer(id), undefined);

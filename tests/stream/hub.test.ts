@@ -69,6 +69,7 @@ function join(hub: Hub, start: Start, transport: Transport = EVENT_STREAM) {
       isOpen: () => isOpen,
       unsentBytes: () => 0,
       close: () => {},
+      expire: () => {},
       destroy: () => {
         isDestroyed = true;
         isOpen = false;

@@ -32,6 +32,7 @@ export function memoryStream({ transport = EVENT_STREAM as Transport, types = nu
     isOpen: () => isOpen,
     unsentBytes: () => out.writableLength,
     close: end,
+    expire: end,
     destroy: end,
   };
   const text = () => Buffer.concat(parts).toString();
