@@ -17,8 +17,10 @@ import { logLine, type Reason, Refusals } from './http/refusals.ts';
 import { type Call, parseTarget } from './http/request.ts';
 import { sendEmpty, sendProblem } from './http/response.ts';
 import { StaticFiles } from './http/static-files.ts';
+import { Tokens } from './http/tokens.ts';
 import { Turns } from './http/turns.ts';
 import { Problem } from './problem.ts';
+import { NOTHING } from './scope.ts';
 import type { Store } from './store/store.ts';
 import { openEventStream, wantsEventStream } from './stream/event-stream.ts';
 import { Hub } from './stream/hub.ts';
@@ -48,17 +50,17 @@ export class App {
 
   /** Reads where the log stands, then answers. @throws {Problem} 503 if it can't be read */
   static async open(door: Door, store: Store, config: Config): Promise<App> {
-    return new App(door, store, await Hub.open(store, config), config);
+    return new App(door, store, await Hub.open(store, config), await Tokens.open(config), config);
   }
 
-  private constructor(door: Door, store: Store, hub: Hub, config: Config) {
+  private constructor(door: Door, store: Store, hub: Hub, tokens: Tokens, config: Config) {
     const isLabOn = config.isLabOn ?? (door.isLoopback && config.allowedHosts.size === 0);
     const { maxClients, heartbeatMs } = config;
     const { refusals } = this;
     this.door = door;
     this.store = store;
     this.hub = hub;
-    this.access = new Access({ ...config, ...door });
+    this.access = new Access({ ...config, ...door }, tokens);
     const connections = new Connections(door.server, connectionLimit(config.maxConnections), refusals);
     this.connections = connections;
     this.webSockets = createWebSockets(hub, { isLabOn });
@@ -119,7 +121,7 @@ export class App {
     try {
       if (this.health.isDraining) refuseWhileDraining(req, res);
       const { path, query } = parseTarget(req);
-      const call: Call = { req, res, path, query, id: 0 };
+      const call: Call = { req, res, path, query, id: 0, scope: NOTHING };
       isStream = path === '/ws' || (path === '/api/events' && wantsEventStream(call));
       await this.dispatch(call, isStream);
     } catch (error) {
@@ -132,7 +134,8 @@ export class App {
     const { req, res, path, query } = call;
     const visit: Visit = { req, path, query, isStream };
     this.access.addHeaders(visit, res);
-    this.access.admit(visit);
+    const scope = this.access.admit(visit);
+    call.scope = scope instanceof Promise ? await scope : scope; // a promise would cost every request a turn
     const turn = isCheap(path) ? undefined : this.turns.next();
     if (turn) await turn;
     if (res.destroyed) return; // the client has left meanwhile
@@ -185,10 +188,10 @@ export class App {
     if (!isWebSocket && req.method !== 'CONNECT') return this.connections.ignoreUpgrade(req, socket);
     try {
       const { path, query } = parseTarget(req);
-      this.access.admit({ req, path, query, isStream: true });
+      const scope = await this.access.admit({ req, path, query, isStream: true });
       if (this.health.isDraining) throw stopping();
       if (path !== '/ws') await this.refuseElsewhere(path);
-      await this.webSockets.accept({ req, socket, head, query });
+      await this.webSockets.accept({ req, socket, head, query, scope });
       this.connections.release(socket);
     } catch (error) {
       this.note(req, error, true);

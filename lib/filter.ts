@@ -23,7 +23,7 @@ export function parseFilter(types: string | null, sources: string | null = null)
   );
   const source = parseList(
     sources,
-    /^[!-)+\-~.-]{1,200}?(\/\*)?$/,
+    /^[!-)+\--~]{1,200}?(\/\*)?$/,
     'sources',
     'a source, or a prefix such as /rooms/42/*',
   );

@@ -22,10 +22,10 @@ type Page = { events: StoredEvent[]; end: Cursor; more: boolean };
 
 export function createEventsApi(store: Store) {
   return {
-    async catchUp({ res, query }: Call): Promise<void> {
+    async catchUp({ res, query, scope }: Call): Promise<void> {
       const cursor = parseCursor(queryValue(query, 'lastEventId'));
       const limit = queryInteger(query, 'limit', 100, 1, 1000);
-      const filter = parseFilter(queryValue(query, 'types'), queryValue(query, 'sources'));
+      const filter = scope.narrow(parseFilter(queryValue(query, 'types'), queryValue(query, 'sources')));
       const { events, end, more } = await readPage(store, cursor, limit, filter);
       const json = `{"events":[${events.map(toCloudEvent).join()}],"lastEventId":"${eventId(end)}","more":${more}}`;
       sendJson(res, 200, json, { 'Cache-Control': 'no-store' });

@@ -3,6 +3,7 @@
 import type { IncomingMessage } from 'node:http';
 import { type EtagList, parseEtagList } from '../etag.ts';
 import { Problem } from '../problem.ts';
+import type { Scope } from '../scope.ts';
 import type { Answer } from './answer.ts';
 
 /** One request on its way through the house. */
@@ -13,6 +14,8 @@ export type Call = {
   query: URLSearchParams;
   /** The id in the path, where the route has one. */
   id: number;
+  /** What the caller may read and write. */
+  scope: Scope;
 };
 
 /** Of a body, unless its route says otherwise. */

@@ -20,6 +20,8 @@ export interface Stream {
   unsentBytes(): number;
   /** A farewell in the transport's own manner. */
   close(): void;
+  /** The same, because its token has expired. */
+  expire(): void;
   destroy(): void;
 }
 

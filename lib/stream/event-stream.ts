@@ -8,6 +8,7 @@ import { queuedBytes } from '../http/connection.ts';
 import { type Call, queryValue } from '../http/request.ts';
 import { Problem } from '../problem.ts';
 import type { Stream } from './client.ts';
+import { endAtExpiry } from './expiry.ts';
 import { EVENT_STREAM } from './frames.ts';
 import type { Hub } from './hub.ts';
 
@@ -17,11 +18,11 @@ export function wantsEventStream({ req }: Pick<Call, 'req'>): boolean {
 }
 
 /** `GET /api/events` with `Accept: text/event-stream`. @throws {Problem} 400 bad cursor, 503 full */
-export async function openEventStream({ req, res, query }: Call, hub: Hub): Promise<void> {
+export async function openEventStream({ req, res, query, scope }: Call, hub: Hub): Promise<void> {
   const header = req.headers['last-event-id'] as string | undefined; // wins: a browser's own resume
   const cursor = parseCursor(header || queryValue(query, 'lastEventId'));
-  const filter = parseFilter(queryValue(query, 'types'), queryValue(query, 'sources'));
-  const start = await hub.locate(cursor);
+  const filter = scope.narrow(parseFilter(queryValue(query, 'types'), queryValue(query, 'sources')));
+  const start = await hub.locate(cursor, scope);
   if (hub.isFull) throw tooManyClients();
   if (res.destroyed) return;
   res.shouldKeepAlive = false;
@@ -36,6 +37,7 @@ export async function openEventStream({ req, res, query }: Call, hub: Hub): Prom
   res.write('retry: 2000\n\n');
   req.socket.setKeepAlive(true, 15_000); // no pings here: the kernel finds dead connections
   const client = hub.add(new EventStream(res, req.socket, filter), start);
+  endAtExpiry(client, scope.expiresAt);
   res.on('close', () => hub.remove(client));
   res.on('error', () => hub.remove(client));
 }
@@ -61,6 +63,10 @@ class EventStream implements Stream {
   }
 
   close(): void {
+    this.out.end();
+  }
+
+  expire(): void {
     this.out.end();
   }
 

@@ -2,9 +2,11 @@
 // it; whoever stands below the head and has room gets the next chunk of the log. That one rule is live delivery,
 // resume, replay, and slow readers. Nothing is queued per client: the log is.
 import { randomBytes } from 'node:crypto';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Config } from '../config.ts';
 import { type Cursor, eventId, type ResetReason } from '../event.ts';
 import { Problem } from '../problem.ts';
+import { EVERYTHING, type Scope } from '../scope.ts';
 import type { Store } from '../store/store.ts';
 import { type Chunk, Chunks } from './chunks.ts';
 import { Client, type Start, type Stream } from './client.ts';
@@ -12,6 +14,8 @@ import { Heartbeats } from './heartbeats.ts';
 import { Rounds } from './rounds.ts';
 
 const RETRY_MS = 250;
+const COUNT_STEP = 500;
+const COUNT_BYTES = 256 * 1024;
 const LOOK_MS = 500; // how often the log is looked at though nobody said that it has changed
 
 export class Hub {
@@ -77,12 +81,26 @@ export class Hub {
   // --- joining and leaving
 
   /** Judges a cursor against the database itself: it may be ahead of what was announced here. @throws {Problem} 503 */
-  async locate(cursor: Cursor | undefined): Promise<Start> {
+  async locate(cursor: Cursor | undefined, scope = EVERYTHING): Promise<Start> {
     const { head, resets } = await this.store.position(cursor ? [cursor] : []);
     if (head.seq !== this.head.seq) this.lookAgain();
     if (!cursor) return { cursor: head, behind: 0 };
     if (resets[0]) return { cursor: head, behind: 0, reset: resets[0] };
+    if (!scope.seesAll) return { cursor, behind: await this.countBehind(cursor, head, scope) };
     return { cursor, behind: head.seq - cursor.seq };
+  }
+
+  /** Who may not see an event may not count it either. */
+  private async countBehind(cursor: Cursor, head: Cursor, scope: Scope): Promise<number> {
+    let behind = 0;
+    for (let at = cursor; at.seq < head.seq; ) {
+      const { events, end, reset } = await this.store.readEvents(at, head.seq, COUNT_STEP, COUNT_BYTES);
+      if (reset || events.length === 0) break; // its first turn finds out
+      behind += events.filter((event) => scope.maySee(event)).length;
+      at = end;
+      await nextTurn(); // a long count gives way to everyone else
+    }
+    return behind;
   }
 
   /** Adds a stream; its first frame says where it stands, and then it gets all that follows. */

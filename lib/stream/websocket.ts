@@ -9,8 +9,10 @@ import { type Filter, parseFilter } from '../filter.ts';
 import { queuedBytes } from '../http/connection.ts';
 import { queryValue } from '../http/request.ts';
 import { Problem } from '../problem.ts';
+import type { Scope } from '../scope.ts';
 import type { Client, Stream } from './client.ts';
 import { tooManyClients } from './event-stream.ts';
+import { endAtExpiry } from './expiry.ts';
 import { WEBSOCKET } from './frames.ts';
 import type { Hub } from './hub.ts';
 
@@ -21,7 +23,13 @@ const CLOSE_TIMEOUT_MS = 1000; // ws waits 30 s for a peer's close frame; our sh
 const MAX_UNSENT_FOR_PONG = 64 * 1024;
 const SUBPROTOCOL = 'cloudevents.json';
 
-export type Handshake = { req: IncomingMessage; socket: Duplex; head: Buffer; query: URLSearchParams };
+export type Handshake = {
+  req: IncomingMessage;
+  socket: Duplex;
+  head: Buffer;
+  query: URLSearchParams;
+  scope: Scope;
+};
 
 export function createWebSockets(hub: Hub, { isLabOn }: { isLabOn: boolean }) {
   const server = new WebSocketServer({
@@ -36,15 +44,16 @@ export function createWebSockets(hub: Hub, { isLabOn }: { isLabOn: boolean }) {
   server.on('headers', (headers) => headers.push('X-Content-Type-Options: nosniff'));
 
   /** Upgrades and joins. @throws {Problem} 400 bad cursor or handshake, 503 full: all before the upgrade */
-  async function accept({ req, socket, head, query }: Handshake): Promise<void> {
+  async function accept({ req, socket, head, query, scope }: Handshake): Promise<void> {
     const cursor = parseCursor(queryValue(query, 'lastEventId'));
-    const filter = parseFilter(queryValue(query, 'types'), queryValue(query, 'sources'));
-    const start = await hub.locate(cursor);
+    const filter = scope.narrow(parseFilter(queryValue(query, 'types'), queryValue(query, 'sources')));
+    const start = await hub.locate(cursor, scope);
     if (hub.isFull) throw tooManyClients();
     if (socket.destroyed) return;
     const ws = shakeHands(req, socket, head);
     const client = hub.add(new WebSocketStream(ws, socket as Socket, filter), start);
     listen(ws, client);
+    endAtExpiry(client, scope.expiresAt);
   }
 
   /** ws tells of a bad handshake by an event, before `handleUpgrade` returns. @throws {Problem} 400, 426 */
@@ -128,6 +137,10 @@ class WebSocketStream implements Stream {
 
   close(): void {
     this.ws.close(1001, 'The server is stopping.');
+  }
+
+  expire(): void {
+    this.ws.close(1008, 'The token has expired: come back with a fresh one.');
   }
 
   destroy(): void {

@@ -29,7 +29,7 @@ test('the stream opens with retry, then stream.ready with the position as its id
   const ready = await stream.next();
   assert.deepEqual(
     [ready.type, ready.source, ready.id, ready.data.behind],
-    ['stream.ready', '/api/events', id, 0],
+    ['stream.ready', `/api/events/${ready.data.client}/1`, id, 0],
   );
   assert.ok(ready.data.client);
   assert.match(stream.text(), /^retry: 2000\n/);

@@ -69,6 +69,7 @@ function join(hub: Hub, start: Start, transport: Transport = EVENT_STREAM) {
       isOpen: () => isOpen,
       unsentBytes: () => 0,
       close: () => {},
+      expire: () => {},
       destroy: () => {
         isDestroyed = true;
         isOpen = false;
@@ -228,5 +229,23 @@ test('a frame that cannot be made ends its stream and is logged whole; nobody el
   await eventually(broken.isDestroyed, (isDestroyed) => isDestroyed, 'the stream is ended');
   assert.deepEqual(broken.client.cursor, start.cursor, 'its cursor has not passed the event');
   assert.ok(complaints.mock.calls[0]!.arguments[0] instanceof TypeError, 'logged with its stack');
+  await house.close();
+});
+
+test('an event reaches everyone who is there, though neither a heartbeat nor anybody who comes gives them a turn', async () => {
+  const house = await open({ pass: async () => {} });
+  const start = await house.hub.locate(undefined);
+  const clients = range(1, 3).map(() => join(house.hub, start));
+  const isCounted = (frame: Frame) => frame.type === 'stream.heartbeat' && frame.data.clients === 3;
+  for (const { frames } of clients)
+    await eventually(frames, (all) => all.some(isCounted), 'three are counted');
+  const before = clients.map(({ frames }) => frames().length);
+  await house.publish('for all of them');
+  for (const [i, { frames }] of clients.entries()) {
+    const [next] = (await eventually(frames, (all) => all.length > before[i]!, 'the event comes')).slice(
+      before[i],
+    );
+    assert.equal(next!.data, 'for all of them');
+  }
   await house.close();
 });

@@ -32,7 +32,7 @@ test('the first frame is stream.ready at the newest event, with a name for the s
   const frame = await client.next();
   assert.deepEqual(
     [frame.specversion, frame.type, frame.source, frame.id],
-    ['1.0', 'stream.ready', '/ws', id],
+    ['1.0', 'stream.ready', `/ws/${frame.data.client}/1`, id],
   );
   assert.equal(frame.data.behind, 0);
   assert.ok(frame.data.client);
@@ -240,11 +240,16 @@ test('a close is answered with its code, and a ping with its payload', async () 
 
 test('heartbeats tell the position and the number of clients, also when that number changes', async () => {
   const first = await connect(quick.wsUrl);
-  const { id } = await first.next();
+  const { id, data } = await first.next();
   const isBeat = (clients: number) => (frame: { type: string; data: { clients?: number } }) =>
     frame.type === 'stream.heartbeat' && frame.data.clients === clients;
   const beat = await first.until(isBeat(1), 'a heartbeat that counts one client', 1000);
-  assert.deepEqual([beat.id, beat.source], [id, '/ws']);
+  assert.equal(beat.id, id);
+  assert.match(
+    beat.source,
+    new RegExp(`^/ws/${data.client}/[2-9]$`),
+    'each own frame has a source of its own',
+  );
   const second = await connect(quick.wsUrl);
   await first.until(isBeat(2), 'a heartbeat that counts two clients', 1000);
   const event = await publish({}, quick);

@@ -1,0 +1,170 @@
+// Stretches of the log that many clients share: where they begin and end, that each is read and encoded once, and
+// that nothing stale is ever handed out. The log is a real one, in memory; its reads are counted.
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import type { Cursor } from '../../lib/event.ts';
+import { openSqliteStore } from '../../lib/store/sqlite-store.ts';
+import type { Store } from '../../lib/store/store.ts';
+import { type Chunk, Chunks } from '../../lib/stream/chunks.ts';
+import { Client } from '../../lib/stream/client.ts';
+import { EVENT_STREAM, type Transport, WEBSOCKET } from '../../lib/stream/frames.ts';
+import { range } from '../support/helpers.ts';
+import { memoryStream } from '../support/memory-client.ts';
+
+const open: Store[] = [];
+after(() => Promise.all(open.map((store) => store.close())));
+
+/** A log of so many events, and chunks of it; `reads` are the places that were read after. */
+async function openLog(count: number, { bytes = 10, type = (_: number): string => 'test' } = {}) {
+  const store = await openSqliteStore({ databaseUrl: ':memory:', eventRetention: 100_000, watch: new Set() });
+  open.push(store);
+  const append = async (first: number, last: number) => {
+    const data = JSON.stringify('x'.repeat(bytes));
+    const events = range(first, last).map((seq) => ({
+      type: type(seq),
+      source: '/x',
+      data,
+      extensions: null,
+    }));
+    if (events.length > 0) await store.write({ op: 'publish', events, isList: true });
+  };
+  await append(1, count);
+  const { events, head, pruned } = await store.readEvents((await store.position()).head, 0, 1, 1);
+  assert.deepEqual(events, []);
+  const all = (await store.readEvents(pruned, head.seq, 100_000, 1e9)).events;
+  const reads: number[] = [];
+  const chunks = new Chunks({
+    readEvents: (cursor, ...asked) => {
+      reads.push(cursor.seq);
+      return store.readEvents(cursor, ...asked);
+    },
+  });
+  const at = (seq: number): Cursor => (seq === 0 ? pruned : all[seq - 1]!);
+  const load = async (from: number, to = head.seq) => {
+    const chunk = await chunks.load(at(from), at(to));
+    assert.ok(typeof chunk === 'object', `no chunk after ${from}, but ${String(chunk)}`);
+    return chunk;
+  };
+  return { store, append, chunks, reads, at, load };
+}
+
+const seqsIn = (chunk: Chunk) => chunk.events.map(({ seq }) => seq);
+
+/** A client that gets its frames this way. */
+function clientOf(transport: Transport, types: string | null = null): Client {
+  const { stream } = memoryStream({ transport, types });
+  return new Client(stream, 'client-1', { cursor: { seq: 0, stamp: 'abcdef' }, behind: 0 }, () => {});
+}
+
+test('a chunk begins with the event after the cursor, and ends at the head where that is near', async () => {
+  const { load } = await openLog(300);
+  const chunk = await load(100);
+  assert.deepEqual(seqsIn(chunk), range(101, 300));
+  assert.deepEqual([chunk.end.seq, chunk.endsBelowHead], [300, false]);
+});
+
+test('far from the head it ends at a multiple of 256, so that cursors converge', async () => {
+  const { load } = await openLog(1000);
+  for (const [from, end] of [
+    [0, 256],
+    [1, 256],
+    [255, 256],
+    [256, 512],
+    [511, 512],
+  ] as const) {
+    const chunk = await load(from);
+    assert.deepEqual(seqsIn(chunk), range(from + 1, end), `after ${from}`);
+    assert.equal(chunk.endsBelowHead, true);
+  }
+});
+
+test('from any cursor the chunks are the log after it: each event once, in order', async () => {
+  const { load } = await openLog(1000);
+  for (const start of [0, 1, 200, 256, 700, 743, 744, 999]) {
+    const seen: number[] = [];
+    for (let at = start; at < 1000; ) {
+      const chunk = await load(at);
+      assert.ok(chunk.events.length > 0 && chunk.events.length <= 256, `${chunk.events.length} after ${at}`);
+      seen.push(...seqsIn(chunk));
+      at = chunk.end.seq;
+    }
+    assert.deepEqual(seen, range(start + 1, 1000), `from ${start}`);
+  }
+});
+
+test('a chunk holds 128 KiB at most, and one event however large it is', async () => {
+  const { load } = await openLog(10, { bytes: 50_000 });
+  assert.deepEqual(seqsIn(await load(0)), [1, 2]);
+  const large = await openLog(3, { bytes: 500_000 });
+  assert.deepEqual(seqsIn(await large.load(0)), [1]);
+});
+
+test('what was read is found again, without another read', async () => {
+  const { chunks, load, reads, at } = await openLog(1000);
+  const [middle, tail] = [await load(0), await load(900)];
+  assert.equal(chunks.find(at(0), at(1000)), middle);
+  assert.equal(chunks.find(at(900), at(1000)), tail);
+  assert.deepEqual(reads, [0, 900]);
+  assert.equal(chunks.find(at(1), at(1000)), undefined, 'nobody has read there');
+});
+
+test('a chunk that ended at the head is not handed out once the log has grown', async () => {
+  const { append, chunks, load, store, at } = await openLog(300);
+  await load(290);
+  await append(301, 310);
+  const { head } = await store.position();
+  assert.equal(chunks.find(at(290), head), undefined, 'it would end where the log did');
+  const chunk = await chunks.load(at(290), head);
+  assert.ok(typeof chunk === 'object');
+  assert.deepEqual(seqsIn(chunk), range(291, 310));
+});
+
+test('a cursor of another history finds nothing that was read for this one', async () => {
+  const { chunks, load, at } = await openLog(300);
+  await load(100);
+  assert.equal(chunks.find({ seq: 100, stamp: 'ffffffff' }, at(300)), undefined);
+  assert.equal(await chunks.load({ seq: 100, stamp: 'ffffffff' }, at(300)), 'unknown-log');
+});
+
+test('after clear nothing is known any more', async () => {
+  const { chunks, load, at } = await openLog(300);
+  await load(0);
+  chunks.clear();
+  assert.equal(chunks.find(at(0), at(300)), undefined);
+});
+
+test('what is kept is bounded by 4 MiB: the oldest goes, and is read again', async () => {
+  const { chunks, load, at } = await openLog(50, { bytes: 120_000 });
+  for (const from of range(0, 48)) await load(from);
+  const known = range(0, 48).filter((from) => chunks.find(at(from), at(50)));
+  assert.ok(known.length >= 30 && known.length <= 35, `${known.length} chunks of 120 kB are kept`);
+  assert.deepEqual(known, range(49 - known.length, 48), 'the newest');
+  assert.deepEqual(seqsIn(await load(0)), [1]);
+});
+
+test('the bytes of a chunk are made once for all clients of a kind', async () => {
+  const { chunks, load } = await openLog(10);
+  const chunk = await load(0);
+  const bytes = chunks.encode(chunk, clientOf(WEBSOCKET));
+  assert.equal(chunks.encode(chunk, clientOf(WEBSOCKET)), bytes, 'the very same buffer');
+  const others = [clientOf(EVENT_STREAM), clientOf(WEBSOCKET, 'test'), clientOf(WEBSOCKET, 'other')];
+  for (const client of others) assert.notEqual(chunks.encode(chunk, client), bytes);
+});
+
+test('a filter leaves out what it does not name, and a chunk of nothing wanted is no bytes', async () => {
+  const { chunks, load } = await openLog(9, { type: (seq) => (seq % 3 === 0 ? 'third' : 'other') });
+  const chunk = await load(0);
+  const text = String(chunks.encode(chunk, clientOf(EVENT_STREAM, 'third')));
+  assert.deepEqual(
+    [...text.matchAll(/^id: \w+-(\d+)$/gm)].map(([, seq]) => Number(seq)),
+    [3, 6, 9],
+  );
+  assert.equal(chunks.encode(chunk, clientOf(EVENT_STREAM, 'nothing')).length, 0);
+});
+
+test('ten thousand filters do not stay with a chunk for ever', async () => {
+  const { chunks, load } = await openLog(10);
+  const chunk = await load(0);
+  for (const number of range(1, 1000)) chunks.encode(chunk, clientOf(WEBSOCKET, `type-${number}`));
+  assert.ok(chunk.frames.size <= 64, `${chunk.frames.size} are kept`);
+});
