@@ -22,7 +22,9 @@ const POLL_MS = 100;
 const READ_STEP = 32; // events read at once: a few large ones may be all that is wanted
 
 /** @throws {StartError} if the file can't be opened or isn't ours to write to */
-export function openSqliteStore(config: Pick<Config, 'databaseUrl' | 'eventRetention' | 'watch'>): Store {
+export async function openSqliteStore(
+  config: Pick<Config, 'databaseUrl' | 'eventRetention' | 'watch'> & { hasCustomers?: boolean },
+): Promise<Store> {
   return new SqliteStore(config);
 }
 
@@ -80,6 +82,14 @@ class SqliteStore implements Store {
       const lastId = page.at(-1)?.id ?? after;
       return { customers, hasMore: rows.length > limit, lastId, head: this.sql.head.get()! };
     });
+  }
+
+  async readRows(): Promise<undefined> {
+    return undefined;
+  }
+
+  async readRow(): Promise<undefined> {
+    return undefined;
   }
 
   async position(
