@@ -13,7 +13,7 @@ try {
   const config = readConfig(process.env);
   const door = await listen(config); // the port first: if it is taken, the database stays untouched
   const isPostgres = isPostgresUrl(config.databaseUrl);
-  const store = isPostgres ? await openPostgresStore(config) : openSqliteStore(config);
+  const store = isPostgres ? await openPostgresStore(config) : await openSqliteStore(config);
   const app = await App.open(door, store, config);
   // Whoever reads the log may go away, as `| head` does: that is no reason to stop.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
