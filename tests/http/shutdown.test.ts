@@ -124,6 +124,7 @@ test('a connection that will not end does not keep the server from ending', asyn
   const startedAt = performance.now();
   assert.equal((await server.stop()).code, 0);
   assert.ok(performance.now() - startedAt < 5500);
+  assert.match(server.output.stderr, /^Stopping: requests [^\n]* are cut off\.\n$/, 'and it says so');
   idle.destroy();
   deaf.socket.terminate();
 });

@@ -22,7 +22,7 @@ type Gate = (name: 'position' | 'readEvents') => Promise<void>;
 
 /** A hub whose store passes `gate` after each read and before its answer. */
 async function open(gate: { pass: Gate }, { heartbeatMs = 60_000, eventRetention = 1000 } = {}) {
-  const store = openSqliteStore({ databaseUrl: ':memory:', eventRetention, watch: new Set() });
+  const store = await openSqliteStore({ databaseUrl: ':memory:', eventRetention, watch: new Set() });
   const slow: Store = Object.assign(Object.create(store) as Store, {
     async position(...asked: Parameters<Store['position']>) {
       const position = await store.position(...asked);
