@@ -85,19 +85,19 @@ export const STORE: Mutation[] = [
     '',
     'a commit of another program wakes the readers',
   ),
-  store('sqlite-writer.ts')(
+  store('sqlite-orders.ts')(
     'a repeat is not told from a first answer',
     "if (earlier) return { is: 'replayed', json: earlier.answer,",
     "if (earlier) return { is: 'done', json: earlier.answer,",
     'a key gives the first answer again',
   ),
-  store('sqlite-writer.ts')(
+  store('sqlite-orders.ts')(
     'a key may be used for another request',
     'earlier.request !== idempotency.request',
     'false',
     'a key gives the first answer again',
   ),
-  store('sqlite-writer.ts')(
+  store('sqlite-orders.ts')(
     'If-Match is not looked at',
     'if (ifMatch !== undefined && !matchesStrongly(ifMatch, etag)) return false;',
     '',
