@@ -128,9 +128,9 @@ export const STORE: Mutation[] = [
     'an update is an event with the customer after it',
   ),
   store('sqlite-customers.sql')(
-    'a deletion is not announced',
-    "SELECT 'customer.deleted', '/api/customers/' || id, json FROM changebell_customers WHERE id = OLD.id;",
-    "SELECT 'customer.deleted', '/api/customers/' || id, json FROM changebell_customers WHERE id = -1;",
+    'a deletion is announced as an update',
+    "SELECT 'customer.deleted', '/api",
+    "SELECT 'customer.updated', '/api",
     'a deletion is an event with the customer as it last was',
   ),
 ];
