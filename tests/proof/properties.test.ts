@@ -32,7 +32,6 @@ let database: Database;
 let insert: Statement;
 let remove: Statement;
 let recorder: Client; // the model: every event there ever was
-let log: string;
 let pruned = 0;
 before(async () => {
   server = await startServer({ HEARTBEAT_SECONDS: '1' });
@@ -40,7 +39,7 @@ before(async () => {
   insert = database.prepare('INSERT INTO changebell_events (type) VALUES (?)');
   remove = database.prepare('DELETE FROM changebell_events WHERE seq <= ?');
   recorder = await connect(server.wsUrl);
-  log = (await recorder.next()).id.split('-')[0]!;
+  await recorder.next();
 });
 after(async () => {
   database.close();
@@ -56,10 +55,16 @@ const cursorOf = ({ segments }: Life) => {
   return frames.length > 0 ? seqOf(frames.at(-1)!.id) : undefined;
 };
 
+/** The id of the event at this place, as the recorder or the client itself has heard it: nobody can make it up. */
+function idAt(seq: number, { segments }: Life): string {
+  const heard = [recorder, ...segments.map(({ stream }) => stream)].flatMap(({ frames }) => frames);
+  return heard.find(({ id }) => seqOf(id) === seq)!.id;
+}
+
 async function open(life: Life, seq: number | undefined): Promise<void> {
   const query = new URLSearchParams({
     ...(life.filter ? { types: life.filter } : {}),
-    ...(seq === undefined ? {} : { lastEventId: `${log}-${seq}` }),
+    ...(seq === undefined ? {} : { lastEventId: idAt(seq, life) }),
   });
   const stream = life.isWebSocket
     ? await connect(`${server.wsUrl}?${query}`)
