@@ -151,6 +151,7 @@ export async function startApp(
 
   async function close(): Promise<void> {
     isDraining = true;
+    events.stopWaiting();
     NetServer.prototype.close.call(server); // http's own close would cut idle connections at once
     // Event streams are answers too, but they would never end by themselves.
     const isStream = (res: ServerResponse) => [...hub.clients].some(({ stream }) => stream.out === res);

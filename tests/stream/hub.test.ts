@@ -9,9 +9,8 @@ import { parseFilter } from '../../lib/filter.ts';
 import { unavailable } from '../../lib/problem.ts';
 import { openSqliteStore } from '../../lib/store/sqlite-store.ts';
 import type { Store } from '../../lib/store/store.ts';
-import type { Start } from '../../lib/stream/client.ts';
 import { EVENT_STREAM } from '../../lib/stream/frames.ts';
-import { Hub } from '../../lib/stream/hub.ts';
+import { Hub, type Located } from '../../lib/stream/hub.ts';
 import { eventually, type Frame, isOwn, range, seqsOf } from '../support/helpers.ts';
 
 // A test that failed left its house open, and with its timers this process would not end.
@@ -53,7 +52,7 @@ async function open(gate: { pass: Gate }, { heartbeatMs = 60_000, eventRetention
 }
 
 /** A client in memory, and all frames that were written to it. */
-function join(hub: Hub, start: Start) {
+function join(hub: Hub, start: Omit<Located, 'history'> & { history?: number }, isConflated = false) {
   const out = new PassThrough();
   let text = '';
   let isOpen = true;
@@ -65,12 +64,13 @@ function join(hub: Hub, start: Start) {
       transport: EVENT_STREAM,
       out,
       filter: parseFilter(null),
+      isConflated,
       isOpen: () => isOpen,
       unsentBytes: () => 0,
       close: () => {},
       destroy: () => {},
     },
-    start,
+    { history: 0, ...start },
   );
   const frames = () => [...text.matchAll(/^data: (.*)$/gm)].map(([, json]) => JSON.parse(json!) as Frame);
   return {
@@ -87,7 +87,7 @@ test('what is committed while a handshake waits for the database comes once, in 
   await house.publish(1);
   let release = () => {};
   gate.pass = () => new Promise<void>((resolve) => (release = resolve));
-  const locating = house.hub.locate(undefined);
+  const locating = house.hub.locate({});
   await nextTurn();
   gate.pass = async () => {};
   const writes = range(2, 50).map((number) => house.publish(number));
@@ -125,10 +125,10 @@ test('a handshake that fails hides no event from those who are there', async (t)
   t.mock.method(console, 'error', () => {});
   const gate: { pass: Gate } = { pass: async () => {} };
   const house = await open(gate);
-  const { events } = join(house.hub, await house.hub.locate(undefined));
+  const { events } = join(house.hub, await house.hub.locate({}));
   const refusals: (() => void)[] = []; // the hub may look by itself meanwhile
   gate.pass = () => new Promise<void>((_, reject) => refusals.push(() => reject(unavailable('away'))));
-  const locating = assert.rejects(house.hub.locate(undefined), /away/);
+  const locating = assert.rejects(house.hub.locate({}), /away/);
   await nextTurn();
   gate.pass = async () => {};
   for (const refuse of refusals) refuse();
@@ -142,7 +142,7 @@ test('while the database is away, those who have caught up still get heartbeats'
   t.mock.method(console, 'error', () => {});
   const gate: { pass: Gate } = { pass: async () => {} };
   const house = await open(gate, { heartbeatMs: 100 });
-  const { frames } = join(house.hub, await house.hub.locate(undefined));
+  const { frames } = join(house.hub, await house.hub.locate({}));
   gate.pass = async () => {
     throw unavailable('away');
   };
