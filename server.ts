@@ -1,48 +1,63 @@
 // Changebell: saves a change and tells every connected client: in order, each event once, even to
 // those who were away. This file only puts the parts together; begin with `lib/app.ts`.
-import { startApp } from './lib/app.ts';
-import { isLoopback, isPostgresUrl, readConfig, StartError } from './lib/config.ts';
-import { describeUrls, listen } from './lib/http/listen.ts';
+import { App } from './lib/app.ts';
+import { type Config, isPostgresUrl, readConfig, StartError } from './lib/config.ts';
+import { type Door, describeUrls, listen } from './lib/http/listen.ts';
 import { openPostgresStore } from './lib/store/postgres-store.ts';
 import { openSqliteStore } from './lib/store/sqlite-store.ts';
+import type { Store } from './lib/store/store.ts';
 
 const SHUTDOWN_MS = 4800;
 
 try {
   const config = readConfig(process.env);
-  const server = await listen(config); // the port first: if it is taken, the database stays untouched
+  const door = await listen(config); // the port first: if it is taken, the database stays untouched
   const isPostgres = isPostgresUrl(config.databaseUrl);
   const store = isPostgres ? await openPostgresStore(config) : openSqliteStore(config);
-  const app = await startApp(server, store, config);
-  const urls = describeUrls(server, config);
+  const app = await App.open(door, store, config);
+  // Whoever reads the log may go away, as `| head` does: that is no reason to stop.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
+  sayHello(door, store, config);
+  warn(door, config);
+  stopOnSignals(app);
+} catch (error) {
+  if (!(error instanceof StartError)) throw error;
+  console.error(error.message.replace(/\s*\n\s*/g, ' '));
+  process.exit(1);
+}
 
+function sayHello(door: Door, store: Store, config: Config): void {
+  const urls = describeUrls(door);
+  const hasCustomers = config.hasCustomers && store.hasCustomers;
+  const watching = config.watch.size > 0 ? `\n  watching   ${[...config.watch].join(', ')}` : '';
   console.log(`Changebell is running.
   page       ${urls.page}
-  API        ${store.hasCustomers ? urls.api : urls.api.replace(/customers$/, 'events')}
+  API        ${hasCustomers ? urls.customers : urls.events}
   WebSocket  ${urls.webSocket}
-  database   ${store.description}`);
-  if (!isLoopback(config.host) && config.apiToken === undefined) {
-    console.error(
-      'Warning: HOST opens this server to the network and no API_TOKEN is set: anyone who reaches it may read and write.',
-    );
-  }
+  database   ${store.description}${watching}`);
+}
 
+/** One line at most, where anyone may read and write. */
+function warn(door: Door, config: Config): void {
+  if (config.apiToken !== undefined) return;
+  const what = 'no API_TOKEN is set: anyone who reaches it may read and write.';
+  if (!door.isLoopback) console.error(`Warning: HOST opens this server to the network and ${what}`);
+  else if (config.allowedHosts.size > 0)
+    console.error(`Warning: ALLOWED_HOSTS opens this server to whoever reaches your proxy, and ${what}`);
+}
+
+function stopOnSignals(app: App): void {
   let isStopping = false;
   const stop = () => {
     if (isStopping) process.exit(1); // a second signal means: now
     isStopping = true;
-    setTimeout(() => process.exit(0), SHUTDOWN_MS).unref();
-    app.close().then(
-      () => process.exit(0),
-      (error) => {
-        console.error(error);
-        process.exit(1);
-      },
-    );
+    setTimeout(() => fail(`It did not stop within ${SHUTDOWN_MS} ms, and was ended by force.`), SHUTDOWN_MS);
+    app.close().then(() => process.exit(0), fail);
   };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop);
-} catch (error) {
-  if (!(error instanceof StartError)) throw error;
-  console.error(error.message.replace(/\s*\n\s*/g, ' '));
+}
+
+function fail(reason: unknown): never {
+  console.error(reason);
   process.exit(1);
 }

@@ -1,18 +1,26 @@
-// The one `node:http` server: the route table, dispatch, the upgrade, and the one place where an error
-// becomes an answer. Whatever is thrown on the way of a request arrives in `answer`.
-import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import { Server as NetServer, type Socket } from 'node:net';
+// The one `node:http` server: the route table, dispatch, the upgrade, and the one place where an error becomes an
+// answer. Whatever is thrown on the way of a request or an upgrade arrives in `refuse`.
+import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { createCustomersApi } from './api/customers-api.ts';
+import { createCustomersApi, MERGE_PATCH } from './api/customers-api.ts';
 import { createEventsApi } from './api/events-api.ts';
-import { createHealth } from './api/health.ts';
+import { Health } from './api/health.ts';
+import { Metrics } from './api/metrics.ts';
+import { createPublishApi } from './api/publish-api.ts';
 import type { Config } from './config.ts';
-import { createAccess } from './http/access.ts';
-import { createConnections } from './http/connections.ts';
+import { Access, type Visit } from './http/access.ts';
+import type { Answer } from './http/answer.ts';
+import { Connections } from './http/connections.ts';
+import { connectionLimit, type Door } from './http/listen.ts';
+import { logLine, type Reason, Refusals } from './http/refusals.ts';
 import { type Call, parseTarget } from './http/request.ts';
 import { sendEmpty, sendProblem } from './http/response.ts';
-import { findStaticFile, sendStaticFile } from './http/static-files.ts';
+import { StaticFiles } from './http/static-files.ts';
+import { Tokens } from './http/tokens.ts';
+import { Turns } from './http/turns.ts';
 import { Problem } from './problem.ts';
+import { NOTHING } from './scope.ts';
 import type { Store } from './store/store.ts';
 import { openEventStream, wantsEventStream } from './stream/event-stream.ts';
 import { Hub } from './stream/hub.ts';
@@ -22,85 +30,139 @@ const DRAIN_MS = 3000; // requests in flight may take so long; then the streams 
 const CLOSE_MS = 1500;
 
 type Handler = (call: Call) => void | Promise<void>;
-type Route = { path: RegExp; methods: Record<string, Handler> };
+type Methods = Record<string, Handler>;
+type Route = { path: RegExp; methods: Methods };
 
-/** Answers on a server that listens already. @returns a function that drains and closes it all */
-export async function startApp(
-  server: Server,
-  store: Store,
-  config: Config,
-): Promise<{ close: () => Promise<void> }> {
-  const hub = await Hub.open(store, config);
-  const access = createAccess(config);
-  const connections = createConnections(server);
-  const customers = createCustomersApi(store);
-  const events = createEventsApi(store);
-  const webSockets = createWebSockets(hub, config);
-  const health = createHealth(store, hub, { ...config, isDraining: () => isDraining });
-  let isDraining = false;
+/** Answers on a server that listens already. */
+export class App {
+  private readonly door: Door;
+  private readonly store: Store;
+  private readonly hub: Hub;
+  private readonly access: Access;
+  private readonly refusals = new Refusals();
+  private readonly turns = new Turns();
+  private readonly files = new StaticFiles(this.refusals);
+  private readonly connections: Connections;
+  private readonly events;
+  private readonly webSockets;
+  private readonly health: Health;
+  private readonly metrics: Metrics;
+  private readonly routes: Route[];
 
-  const routes: Route[] = [
-    { path: /^\/api\/events$/, methods: { GET: readEvents, POST: events.publish } },
-    { path: /^\/ws$/, methods: { GET: explainWebSocket } },
-    { path: /^\/healthz$/, methods: { GET: health.healthz } },
-    { path: /^\/metrics$/, methods: { GET: health.metrics } },
-  ];
-  if (store.hasCustomers) {
-    routes.push(
-      { path: /^\/api\/customers$/, methods: { GET: customers.list, POST: customers.create } },
-      {
-        path: /^\/api\/customers\/([1-9]\d{0,15})$/,
-        methods: {
-          GET: customers.read,
-          PUT: customers.replace,
-          PATCH: customers.patch,
-          DELETE: customers.remove,
-        },
+  /** Reads where the log stands, then answers. @throws {Problem} 503 if it can't be read */
+  static async open(door: Door, store: Store, config: Config): Promise<App> {
+    return new App(door, store, await Hub.open(store, config), await Tokens.open(config), config);
+  }
+
+  private constructor(door: Door, store: Store, hub: Hub, tokens: Tokens, config: Config) {
+    const isLabOn = config.isLabOn ?? (door.isLoopback && config.allowedHosts.size === 0);
+    const { maxClients, heartbeatMs } = config;
+    const { refusals } = this;
+    this.door = door;
+    this.store = store;
+    this.hub = hub;
+    this.access = new Access({ ...config, ...door }, tokens);
+    const connections = new Connections(door.server, connectionLimit(config.maxConnections), refusals);
+    this.connections = connections;
+    this.events = createEventsApi(store);
+    this.webSockets = createWebSockets(hub, { isLabOn });
+    this.health = new Health({ hub, database: store, isLabOn, heartbeatMs });
+    this.metrics = new Metrics({ store, hub, connections, refusals, maxClients });
+    this.routes = this.listRoutes(isLabOn, config);
+    this.takeOver();
+  }
+
+  private listRoutes(isLabOn: boolean, config: Config): Route[] {
+    const { store, hub, health, metrics, events } = this;
+    const hasCustomers = config.hasCustomers && store.hasCustomers;
+    const customers = createCustomersApi(store);
+    const { publish } = createPublishApi(store, config.watch);
+    const readEvents = (call: Call) =>
+      wantsEventStream(call) ? openEventStream(call, hub) : events.catchUp(call);
+    const customer: Methods = {
+      GET: customers.read,
+      PUT: customers.replace,
+      PATCH: customers.patch,
+      DELETE: customers.remove,
+    };
+    const all: (Route | false)[] = [
+      { path: /^\/api\/events$/, methods: { GET: readEvents, POST: publish } },
+      hasCustomers && {
+        path: /^\/api\/customers$/,
+        methods: { GET: customers.list, POST: customers.create },
       },
-    );
+      hasCustomers && { path: /^\/api\/customers\/([1-9]\d{0,15})$/, methods: customer },
+      { path: /^\/ws$/, methods: { GET: explainWebSocket } },
+      { path: /^\/healthz$/, methods: { GET: health.healthz } },
+      { path: /^\/readyz$/, methods: { GET: health.readyz } },
+      { path: /^\/metrics$/, methods: { GET: metrics.answer } },
+      isLabOn && { path: /^\/api\/clients$/, methods: { GET: health.clients } },
+    ];
+    return all.filter((route) => route !== false);
   }
-  if (config.isLabOn) routes.push({ path: /^\/api\/clients$/, methods: { GET: health.clients } });
 
-  function readEvents(call: Call): Promise<void> {
-    return wantsEventStream(call) ? openEventStream(call, hub) : events.catchUp(call);
-  }
-
-  function explainWebSocket(): never {
-    throw new Problem(400, 'This is a WebSocket endpoint: connect with new WebSocket("ws://…/ws").');
+  private takeOver(): void {
+    const { server } = this.door;
+    server.removeAllListeners('request'); // until now it was starting
+    server.on('request', this.answer);
+    server.on('checkContinue', this.answer);
+    server.on('checkExpectation', (req, res) => {
+      this.connections.begin(res);
+      sendProblem(req, res, new Problem(417, 'Only "Expect: 100-continue" can be met.'));
+    });
+    server.on('upgrade', this.upgrade);
+    server.on('connect', this.upgrade); // a proxy we are not: refused like any upgrade to nowhere
   }
 
   // --- a request
 
-  async function answer(req: IncomingMessage, res: ServerResponse): Promise<void> {
-    connections.begin(req, res);
+  private readonly answer = async (req: IncomingMessage, res: Answer): Promise<void> => {
+    this.connections.begin(res);
+    let isStream = false;
     try {
-      if (isDraining) refuseWhileDraining(req, res);
-      await dispatch(req, res);
+      if (this.health.isDraining) refuseWhileDraining(req, res);
+      const { path, query } = parseTarget(req);
+      const call: Call = { req, res, path, query, id: 0, scope: NOTHING };
+      isStream = path === '/ws' || (path === '/api/events' && wantsEventStream(call));
+      await this.dispatch(call, isStream);
     } catch (error) {
+      this.note(req, error, isStream);
       sendProblem(req, res, error);
     }
-  }
+  };
 
-  async function dispatch(req: IncomingMessage, res: ServerResponse): Promise<void> {
-    const { path, query } = parseTarget(req);
+  private async dispatch(call: Call, isStream: boolean): Promise<void> {
+    const { req, res, path, query } = call;
+    const visit: Visit = { req, path, query, isStream };
+    this.access.addHeaders(visit, res);
+    const scope = this.access.admit(visit);
+    call.scope = scope instanceof Promise ? await scope : scope; // a promise would cost every request a turn
+    const turn = isCheap(path) ? undefined : this.turns.next();
+    if (turn) await turn;
+    if (res.destroyed) return; // the client has left meanwhile
+    const methods = await this.methodsOf(call);
     const method = req.method ?? '';
-    const call: Call = { req, res, path, query, id: 0 };
-    const isStream = path === '/api/events' && wantsEventStream(call);
-    access.checkHost(req);
-    access.addCorsHeaders(req, res);
-    if (isStream || path === '/ws' || (method !== 'GET' && method !== 'HEAD')) access.checkOrigin(req);
-    if (method !== 'OPTIONS' && isGuarded(path)) access.checkToken(req, query, isStream || path === '/ws');
-    const methods = findRoute(call) ?? (await findFile(call));
     const handler = methods[method === 'HEAD' ? 'GET' : method];
     if (handler) return handler(call);
     const allowed = ['HEAD', 'OPTIONS', ...Object.keys(methods)].sort().join(', ');
-    if (method === 'OPTIONS')
-      return sendEmpty(res, 204, { Allow: allowed, ...access.preflightHeaders(req, allowed) });
-    throw new Problem(405, `${path} takes ${allowed}.`, { headers: { Allow: allowed } });
+    if (method !== 'OPTIONS')
+      throw new Problem(405, `${path} takes ${allowed}.`, { headers: { Allow: allowed } });
+    const patch = methods.PATCH ? { 'Accept-Patch': MERGE_PATCH.join(', ') } : undefined; // RFC 5789 §3.1
+    sendEmpty(res, 204, { Allow: allowed, ...patch, ...this.access.preflightHeaders(req, allowed) });
   }
 
-  function findRoute(call: Call): Record<string, Handler> | undefined {
-    for (const { path, methods } of routes) {
+  /** What a path takes. @throws {Problem} 404 there is nothing */
+  private async methodsOf(call: Call): Promise<Methods> {
+    const route = this.findRoute(call);
+    if (route) return route;
+    if (call.path === '*' && call.req.method === 'OPTIONS') return this.allMethods();
+    const found = await this.files.find(call.path);
+    if (found === undefined) throw new Problem(404, `There is nothing at ${call.path}.`);
+    return { GET: (asking) => this.files.send(asking, found) };
+  }
+
+  private findRoute(call: Call): Methods | undefined {
+    for (const { path, methods } of this.routes) {
       const match = path.exec(call.path);
       if (!match) continue;
       call.id = Number(match[1] ?? 0);
@@ -109,82 +171,98 @@ export async function startApp(
     return undefined;
   }
 
-  async function findFile(call: Call): Promise<Record<string, Handler>> {
-    const file = await findStaticFile(call.path);
-    if (file === undefined) throw new Problem(404, `There is nothing at ${call.path}.`);
-    return { GET: (found) => sendStaticFile(found, file) };
-  }
-
-  function refuseWhileDraining(req: IncomingMessage, res: ServerResponse): void {
-    res.setHeader('Connection', 'close');
-    if (req.method === 'GET' || req.method === 'HEAD' || req.method === 'OPTIONS') return;
-    throw new Problem(503, 'The server is stopping: try again in a moment.', {
-      headers: { 'Retry-After': '2' },
-    });
+  /** `OPTIONS *` asks about the server as a whole (RFC 9110 §9.3.7). */
+  private allMethods(): Methods {
+    const { OPTIONS, ...methods } = Object.assign(
+      {},
+      ...this.routes.map(({ methods }) => methods),
+    ) as Methods;
+    return methods;
   }
 
   // --- an upgrade
 
-  async function upgrade(req: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
-    socket.on('error', () => socket.destroy()); // a connection that breaks is no news
-    if (!(await connections.isFree(socket))) return void socket.destroy();
+  private readonly upgrade = async (req: IncomingMessage, duplex: Duplex, head: Buffer): Promise<void> => {
+    const socket = duplex as Socket; // `listen` accepts nothing but TCP
+    this.connections.suspend(socket);
     const isWebSocket = req.headers.upgrade?.toLowerCase() === 'websocket';
-    if (!isWebSocket && req.method !== 'CONNECT') return connections.ignoreUpgrade(req, socket, head);
+    if (!isWebSocket && req.method !== 'CONNECT') return this.connections.ignoreUpgrade(req, socket);
     try {
       const { path, query } = parseTarget(req);
-      access.checkHost(req);
-      access.checkOrigin(req);
-      if (isGuarded(path)) access.checkToken(req, query, path === '/ws');
-      if (isDraining) throw new Problem(503, 'The server is stopping.', { headers: { 'Retry-After': '2' } });
-      if (path !== '/ws') {
-        const call = { req, path, query, id: 0 } as Call;
-        if (!findRoute(call)) await findFile(call);
-        throw new Problem(400, `${path} is no WebSocket endpoint: use /ws.`);
-      }
-      await webSockets.accept({ req, socket, head, query });
+      const scope = await this.access.admit({ req, path, query, isStream: true });
+      if (this.health.isDraining) throw stopping();
+      if (path !== '/ws') await this.refuseElsewhere(path);
+      await this.webSockets.accept({ req, socket, head, query, scope });
+      this.connections.release(socket);
     } catch (error) {
-      connections.refuseUpgrade(req, socket as Socket, error);
+      this.note(req, error, true);
+      this.connections.refuseUpgrade(req, socket, error);
     }
+  };
+
+  private async refuseElsewhere(path: string): Promise<never> {
+    const isRoute = this.routes.some((route) => route.path.test(path));
+    if (!isRoute && (await this.files.find(path)) === undefined)
+      throw new Problem(404, `There is nothing at ${path}.`);
+    throw new Problem(400, `${path} is no WebSocket endpoint: use /ws.`);
+  }
+
+  /** Who is turned away at the door, or from a stream, is counted and logged. */
+  private note(req: IncomingMessage, error: unknown, isStream: boolean): void {
+    const status = error instanceof Problem ? error.status : 0;
+    const reasons: Record<number, Reason> = { 401: 'token', 403: 'origin', 421: 'host' };
+    const ofStreams: Record<number, Reason> = { 400: 'handshake', 426: 'handshake' };
+    const isFull = isStream && status === 503 && this.hub.isFull;
+    const reason =
+      reasons[status] ?? (isStream ? ofStreams[status] : undefined) ?? (isFull ? 'clients' : undefined);
+    if (reason) this.refusals.add(reason, req);
   }
 
   // --- closing
 
-  async function close(): Promise<void> {
-    isDraining = true;
-    events.stopWaiting();
-    NetServer.prototype.close.call(server); // http's own close would cut idle connections at once
+  /** Finishes what is in flight, says goodbye to every stream, closes the store. */
+  async close(): Promise<void> {
+    const { health, door, connections, hub } = this;
+    health.isDraining = true;
+    this.events.stopWaiting();
+    door.close();
     // Event streams are answers too, but they would never end by themselves.
-    const isStream = (res: ServerResponse) => [...hub.clients].some(({ stream }) => stream.out === res);
-    await within(DRAIN_MS, connections.finish(isStream));
+    const isStream = (answer: Answer) => [...hub.clients].some(({ stream }) => stream.out === answer);
+    const isDone = await within(DRAIN_MS, connections.finish(isStream));
+    if (!isDone) logLine(`Stopping: requests that were not answered within ${DRAIN_MS} ms are cut off.`);
     const streams = [...hub.clients].map(
       ({ stream }) => new Promise<void>((resolve) => stream.out.once('close', resolve)),
     );
     hub.close();
     await within(CLOSE_MS, Promise.all(streams));
-    for (const { stream } of hub.clients) stream.destroy();
-    server.closeAllConnections();
-    health.close();
-    await store.close();
+    connections.destroy();
+    this.metrics.stop();
+    await this.store.close();
   }
+}
 
-  server.removeAllListeners('request'); // until now it was starting
-  server.on('request', answer);
-  server.on('checkContinue', answer);
-  server.on('checkExpectation', (req, res) => {
-    connections.begin(req, res);
-    sendProblem(req, res, new Problem(417, 'Only "Expect: 100-continue" can be met.'));
+/** Asks nobody and takes no time: such a path is answered at once, whoever else waits. */
+function isCheap(path: string): boolean {
+  return path === '/healthz' || path === '/readyz' || path === '/metrics';
+}
+
+function explainWebSocket(): never {
+  throw new Problem(400, 'This is a WebSocket endpoint: connect with new WebSocket("ws://…/ws").');
+}
+
+function refuseWhileDraining(req: IncomingMessage, res: Answer): void {
+  res.setHeader('Connection', 'close');
+  if (req.method !== 'GET' && req.method !== 'HEAD' && req.method !== 'OPTIONS') throw stopping();
+}
+
+function stopping(): Problem {
+  return new Problem(503, 'The server is stopping: try again in a moment.', {
+    headers: { 'Retry-After': '2' },
   });
-  server.on('upgrade', upgrade);
-  server.on('connect', upgrade); // a proxy we are not: refused like any upgrade to nowhere
-  return { close };
 }
 
-/** Waits for it, but no longer than this. */
-function within(milliseconds: number, promise: Promise<unknown>): Promise<unknown> {
-  const timeout = new Promise<void>((resolve) => setTimeout(resolve, milliseconds).unref());
-  return Promise.race([promise, timeout]);
-}
-
-function isGuarded(path: string): boolean {
-  return path.startsWith('/api/') || path === '/api' || path === '/ws' || path === '/metrics';
+/** Waits for it, but no longer than this. False if it took longer. */
+function within(milliseconds: number, promise: Promise<unknown>): Promise<boolean> {
+  const timeout = new Promise<false>((resolve) => setTimeout(() => resolve(false), milliseconds).unref());
+  return Promise.race([promise.then(() => true), timeout]);
 }

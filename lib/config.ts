@@ -10,13 +10,25 @@ export type Config = {
   /** Tables whose changes are announced too. */
   watch: ReadonlySet<string>;
   apiToken: string | undefined;
+  /** Who signs the JWTs that are taken; undefined where none are. */
+  jwt: JwtConfig | undefined;
   allowedOrigins: ReadonlySet<string>;
   allowedHosts: ReadonlySet<string>;
   maxClients: number;
+  /** Open connections of any kind. */
+  maxConnections: number;
   eventRetention: number;
   heartbeatMs: number;
-  isLabOn: boolean;
+  /** Undefined: it depends on who can reach the server, which is known once it listens. */
+  isLabOn: boolean | undefined;
+  /** False for a program that only watches another's tables: then `/api/customers` is off. */
+  hasCustomers: boolean;
 };
+
+/** One of `secret` and `jwksUrl` is there. */
+export type JwtConfig = { secret: string | undefined; jwksUrl: URL | undefined; audience: string };
+
+const SPARE_CONNECTIONS = 2000; // beside the streams: requests, and browsers that keep connections for later
 
 /** A user's mistake at the start: its message is the one line that goes to standard error. */
 export class StartError extends Error {}
@@ -25,24 +37,23 @@ export class StartError extends Error {}
 export function readConfig(env: Record<string, string | undefined>): Config {
   const host = env.HOST || '127.0.0.1';
   if (/[\s/]/.test(host)) refuse('HOST', host, 'a host name or an IP address to listen on');
+  const maxClients = readInteger(env, 'MAX_CLIENTS', 10_000, 1, 1_000_000);
   return {
     host,
     port: readInteger(env, 'PORT', 5000, 0, 65_535),
     databaseUrl: readDatabaseUrl(env.DATABASE_URL?.trim() || 'changebell.db'),
     watch: new Set(readList(env.WATCH)),
     apiToken: readToken(env.API_TOKEN),
+    jwt: readJwt(env),
     allowedOrigins: new Set(readList(env.ALLOWED_ORIGINS).map(readOrigin)),
     allowedHosts: new Set(readList(env.ALLOWED_HOSTS).map(readHostName)),
-    maxClients: readInteger(env, 'MAX_CLIENTS', 10_000, 1, 1_000_000),
+    maxClients,
+    maxConnections: readInteger(env, 'MAX_CONNECTIONS', maxClients + SPARE_CONNECTIONS, 1, 2_000_000),
     eventRetention: readInteger(env, 'EVENT_RETENTION', 100_000, 1, 1_000_000_000),
     heartbeatMs: 1000 * readInteger(env, 'HEARTBEAT_SECONDS', 15, 1, 3600),
-    isLabOn: readSwitch(env, 'LAB', isLoopback(host)),
+    isLabOn: readSwitch(env, 'LAB'),
+    hasCustomers: readSwitch(env, 'CUSTOMERS') ?? true,
   };
-}
-
-/** Does this address, or name, reach only this machine? */
-export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || host === '[::1]' || /^127(\.\d{1,3}){3}$/.test(host);
 }
 
 function refuse(variable: string, given: string, allowed: string): never {
@@ -58,9 +69,9 @@ function readInteger(env: Env, variable: string, fallback: number, least: number
   return isInRange ? Number(text) : refuse(variable, text, `a whole number from ${least} to ${most}`);
 }
 
-function readSwitch(env: Env, variable: string, fallback: boolean): boolean {
+function readSwitch(env: Env, variable: string): boolean | undefined {
   const text = env[variable];
-  if (!text) return fallback;
+  if (!text) return undefined;
   return text === '1' || text === '0' ? text === '1' : refuse(variable, text, '1 or 0');
 }
 
@@ -94,17 +105,43 @@ function readToken(token: string | undefined): string | undefined {
   return token || undefined;
 }
 
+/** Neither a secret nor what is in a URL is repeated in the line that refuses it. */
+function readJwt(env: Env): JwtConfig | undefined {
+  const { JWT_SECRET: secret, JWT_JWKS_URL: url } = env;
+  if (secret && url)
+    throw new StartError('JWT_SECRET and JWT_JWKS_URL are both set, but only one of them can be.');
+  if (secret && Buffer.byteLength(secret) < 32)
+    throw new StartError(
+      'JWT_SECRET has fewer than 32 bytes, but must have as many as HS256 (RFC 7518 §3.2).',
+    );
+  const isUrl = url && URL.canParse(url) && /^https?:$/.test(new URL(url).protocol);
+  if (url && !isUrl) throw new StartError('JWT_JWKS_URL must be an http or https URL of a key set.');
+  if (!secret && !url) return undefined;
+  return {
+    secret: secret || undefined,
+    jwksUrl: url ? new URL(url) : undefined,
+    audience: env.JWT_AUDIENCE || 'changebell',
+  };
+}
+
 function readList(text: string | undefined): string[] {
   const items = (text ?? '').split(',').map((item) => item.trim());
   return items.filter((item) => item !== '');
 }
 
+/** An origin is any scheme with a host (RFC 6454 §4): apps and extensions have schemes of their own. */
 function readOrigin(text: string): string {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  const isOrigin =
-    url && /^https?:$/.test(url.protocol) && text.replace(/\/$/, '').toLowerCase() === url.origin;
-  return isOrigin
-    ? url.origin
+  if (text.includes('*')) {
+    const allowed =
+      'whole origins: * stands for nothing here, so name each one, such as https://app.example.com';
+    refuse('ALLOWED_ORIGINS', text, allowed);
+  }
+  const origin = text.replace(/\/$/, '').toLowerCase();
+  const isWeb = /^https?:/.test(origin);
+  const isWebOrigin = isWeb && URL.canParse(origin) && new URL(origin).origin === origin;
+  const isAppOrigin = !isWeb && /^[a-z][a-z0-9+.-]*:\/\/[a-z0-9._~-]+(:\d+)?$/.test(origin);
+  return isWebOrigin || isAppOrigin
+    ? origin
     : refuse('ALLOWED_ORIGINS', text, 'origins such as https://example.com, with commas between');
 }
 

@@ -15,6 +15,7 @@ export type EtagList = '*' | string[];
 export function parseEtagList(header: string | undefined, field: string): EtagList | undefined {
   if (header === undefined) return undefined;
   if (header.trim() === '*') return '*';
+  if (/^[\s,]*$/.test(header)) return []; // RFC 9110 §5.6.1.2: a recipient takes empty elements, and a list of none
   const tags = header.match(/(W\/)?"[\x21\x23-\x7e\x80-\xff]*"/g) ?? [];
   const isList = /^[\s,]*(?:W\/)?"[^"\s]*"(?:\s*,[\s,]*(?:W\/)?"[^"\s]*")*[\s,]*$/.test(header);
   if (!isList) throw new Problem(400, `${field} must be * or entity tags in double quotes, such as "abc".`);

@@ -54,12 +54,16 @@ export function judgeCursor(
   return stamp === stampThere ? undefined : 'unknown-log';
 }
 
-/** The CloudEvent (version 1.0, JSON format), put together around the stored texts: nothing is parsed for it. */
+/**
+ * The CloudEvent (version 1.0, JSON format), put together around the stored texts: nothing is parsed for it. Where a
+ * sender gave the event a time of its own, that is the first of its extensions, and stands in for ours.
+ */
 export function toCloudEvent(event: StoredEvent): string {
   const extensions = event.extensions === null ? '' : `,${event.extensions.slice(1, -1)}`;
+  const time = extensions.startsWith(',"time":') ? '' : `"time":"${event.time}",`;
   return (
     `{"specversion":"1.0","id":"${event.stamp}-${event.seq}","source":${JSON.stringify(event.source)},` +
-    `"type":${JSON.stringify(event.type)},"time":"${event.time}","data":${event.data}${extensions}}`
+    `"type":${JSON.stringify(event.type)},${time}"data":${event.data}${extensions}}`
   );
 }
 

@@ -1,38 +1,77 @@
-// What a caller publishes with `POST /api/events`, and how input becomes an event. Parse, don't check: the
-// parser returns a typed value, or throws a Problem that lists every bad field.
+// What a caller publishes with `POST /api/events`, and how input becomes events. Parse, don't check: a parser returns
+// typed values, or throws a Problem that lists every bad field with its place.
+import type { Idempotency } from './idempotency.ts';
 import { type FieldError, invalidFields, pointerTo, textProblem } from './problem.ts';
 
 /** An event before it is stored: the log gives it its id and its time. `data` and `extensions` are JSON text. */
-export type NewEvent = { type: string; source: string; data: string; extensions: string | null };
+export type NewEvent = {
+  type: string;
+  source: string;
+  data: string;
+  extensions: string | null;
+  /** An event that names itself is stored once; the rest of its list doesn't hang on it. */
+  idempotency?: Idempotency | undefined;
+};
 
+/** Turns one item into an event, or adds to the errors what is wrong with it; `at` is its JSON Pointer. */
+export type ParseOne = (item: object, at: string, errors: FieldError[]) => NewEvent | undefined;
+
+/** Types that triggers write, and nobody else. */
+export type IsReserved = (type: string) => boolean;
+
+const MAX_LIST = 1000;
 const MAX_MESSAGE = 1000;
 const MAX_NESTING = 64;
+const MAX_DATA_BYTES = 1024 * 1024;
 const TYPE = /^(?!stream\.)[a-z][a-z0-9._-]{0,99}$/;
 
-/** What `POST /api/events` takes: `{type?, source?, data?}`, or `{message}`. @throws {Problem} 422 */
-export function parseNewEvent(body: unknown): NewEvent {
-  if (typeof body !== 'object' || body === null || Array.isArray(body)) {
-    throw invalidFields([{ pointer: '#', detail: 'must be a JSON object' }]);
+/** One event, or a list of 1 to 1,000. @throws {Problem} 422 with every bad field of every event */
+export function parseEvents(body: unknown, parseOne: ParseOne): NewEvent[] {
+  const items: unknown[] = Array.isArray(body) ? body : [body];
+  if (items.length < 1 || items.length > MAX_LIST) {
+    throw invalidFields([{ pointer: '#', detail: `must have 1 to ${MAX_LIST} events` }]);
   }
-  const fields = body as Record<string, unknown>;
-  const isMessage = Object.hasOwn(body, 'message');
-  const checks: Record<string, (value: unknown) => string | undefined> = isMessage
-    ? { message: messageProblem }
-    : { type: typeProblem, source: sourceProblem, data: dataProblem };
   const errors: FieldError[] = [];
-  for (const [field, value] of Object.entries(fields)) {
-    const check = Object.hasOwn(checks, field) ? checks[field] : undefined;
-    const unknownField = isMessage ? 'must not stand beside message' : 'is not a field of an event';
-    const detail = check ? check(value) : unknownField;
-    if (detail) errors.push({ pointer: pointerTo(field), detail });
+  const events: NewEvent[] = [];
+  for (const [i, item] of items.entries()) {
+    const at = Array.isArray(body) ? `#/${i}` : '#';
+    if (typeof item !== 'object' || item === null || Array.isArray(item)) {
+      errors.push({ pointer: at, detail: 'must be a JSON object' });
+    } else {
+      const event = parseOne(item, at, errors);
+      if (event) events.push(event);
+    }
   }
   if (errors.length > 0) throw invalidFields(errors);
-  const { type = 'notification', source = '/api/events', data = null, message } = fields;
-  return {
-    type: type as string,
-    source: source as string,
-    data: JSON.stringify(isMessage ? { message } : data),
-    extensions: null,
+  return events;
+}
+
+/** `{type?, source?, data?}`, or `{message}`, which is short for type `notification` and data `{message}`. */
+export function newEventParser(isReserved: IsReserved): ParseOne {
+  const checks = {
+    type: (value: unknown) => typeProblem(value, isReserved),
+    source: sourceProblem,
+    data: dataProblem,
+  };
+  return (item, at, errors) => {
+    const isMessage = Object.hasOwn(item, 'message');
+    const known: Record<string, (value: unknown) => string | undefined> = isMessage
+      ? { message: messageProblem }
+      : checks;
+    const before = errors.length;
+    const unknownField = isMessage ? 'must not stand beside message' : 'is not a field of an event';
+    for (const [field, value] of Object.entries(item)) {
+      const detail = Object.hasOwn(known, field) ? known[field]!(value) : unknownField;
+      if (detail) errors.push({ pointer: pointerTo(field, at), detail });
+    }
+    if (errors.length > before) return undefined;
+    const {
+      type = 'notification',
+      source = '/api/events',
+      data = null,
+      message,
+    } = item as Record<string, string>;
+    return { type, source, data: JSON.stringify(isMessage ? { message } : data), extensions: null };
   };
 }
 
@@ -42,9 +81,11 @@ function messageProblem(value: unknown): string | undefined {
   return textProblem(value, MAX_MESSAGE, /[^\P{Cc}\t\n\r]/u); // a message may have lines
 }
 
-function typeProblem(value: unknown): string | undefined {
-  if (typeof value === 'string' && TYPE.test(value)) return undefined;
-  return 'must be 1 to 100 characters of a-z 0-9 . _ - that begin with a letter, and not with "stream."';
+/** What is wrong with the type of an event; undefined if nothing is. */
+export function typeProblem(value: unknown, isReserved: IsReserved): string | undefined {
+  if (typeof value !== 'string' || !TYPE.test(value))
+    return 'must be 1 to 100 characters of a-z 0-9 . _ - that begin with a letter, and not with "stream."';
+  return isReserved(value) ? 'is written by a trigger when a row changes, and by nobody else' : undefined;
 }
 
 // A URI reference (RFC 3986 §4.1): these characters alone, and no colon before the first slash but a scheme's.
@@ -52,7 +93,8 @@ const URI_CHARACTERS =
   /^(?:[A-Za-z0-9\-._~:/?@!$&'()*+,;=[\]]|%[0-9A-Fa-f]{2})*(?:#(?:[A-Za-z0-9\-._~:/?@!$&'()*+,;=]|%[0-9A-Fa-f]{2})*)?$/;
 const URI_START = /^(?:[A-Za-z][A-Za-z0-9+.-]*:|[^:/?#]*(?:[/?#]|$))/;
 
-function sourceProblem(value: unknown): string | undefined {
+/** What is wrong with the source of an event; undefined if nothing is. */
+export function sourceProblem(value: unknown): string | undefined {
   const isReference =
     typeof value === 'string' &&
     value.length >= 1 &&
@@ -62,9 +104,13 @@ function sourceProblem(value: unknown): string | undefined {
   return isReference ? undefined : 'must be a URI reference of 1 to 200 characters';
 }
 
-function dataProblem(value: unknown): string | undefined {
+/** What is wrong with the data of an event; undefined if nothing is. */
+export function dataProblem(value: unknown): string | undefined {
   if (isNestedDeeper(value, MAX_NESTING)) return `must be nested at most ${MAX_NESTING} deep`;
-  return hasInfinity(value) ? 'has a number that is too large: send it as a string' : undefined;
+  if (hasInfinity(value)) return 'has a number that is too large: send it as a string';
+  // A body may become longer when it is written anew: 1e20 has five characters, its number twenty-one.
+  const isTooLong = Buffer.byteLength(JSON.stringify(value)) > MAX_DATA_BYTES;
+  return isTooLong ? `must be at most ${MAX_DATA_BYTES} bytes as JSON` : undefined;
 }
 
 /** `1e999` is JSON, but to JavaScript it is Infinity, which would be written as null. */

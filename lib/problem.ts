@@ -29,10 +29,16 @@ export class Problem extends Error {
   }
 }
 
+const MAX_ERRORS = 1000; // a body of a megabyte may have more, and nobody reads them
+const MAX_TOLD = 10;
+
 /** 422 with every bad field, so that nobody has to mend a form one error at a time. */
 export function invalidFields(errors: FieldError[]): Problem {
-  const detail = errors.map((error) => `${error.pointer.slice(2) || 'body'} ${error.detail}`).join('; ');
-  return new Problem(422, detail, { errors });
+  const told = errors
+    .slice(0, MAX_TOLD)
+    .map(({ pointer, detail }) => `${pointer.slice(2) || 'body'} ${detail}`);
+  const more = errors.length > MAX_TOLD ? `; and ${errors.length - MAX_TOLD} more` : '';
+  return new Problem(422, told.join('; ') + more, { errors: errors.slice(0, MAX_ERRORS) });
 }
 
 /** 503: nothing was written, and the same request may succeed in a moment. */
@@ -49,7 +55,7 @@ export function textProblem(text: string, most: number, forbidden = /\p{Cc}/u): 
   return undefined;
 }
 
-/** A field's name as a JSON Pointer in a URI fragment (RFC 6901 §3 and §6). */
-export function pointerTo(field: string): string {
-  return `#/${encodeURIComponent(field.toWellFormed().replaceAll('~', '~0').replaceAll('/', '~1'))}`;
+/** A field's name as a JSON Pointer in a URI fragment (RFC 6901 §3 and §6); `at` is the pointer of what it is in. */
+export function pointerTo(field: string, at = '#'): string {
+  return `${at}/${encodeURIComponent(field.toWellFormed().replaceAll('~', '~0').replaceAll('/', '~1'))}`;
 }

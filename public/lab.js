@@ -1,10 +1,11 @@
-// The failure lab: ways to lose this page's connection, and loads to see what happens then.
+// The failure lab: more ways to lose this page's connection, and loads to see what happens then.
 import { api } from './api.js';
-import { cut, goodbye, isOpen, mute, resumeAfterReconnect, server } from './connection.js';
+import { cable } from './cable.js';
+import { connection } from './connection.js';
 import { count, element, onPaint, show } from './dom.js';
-import { addSlowReader, isFull } from './fan-out.js';
+import { server } from './server.js';
 
-const PARALLEL = 6; // what a browser opens to one host
+const PARALLEL = 2; // a browser has six connections to one host, and event streams may hold four
 const FLOOD_TEXT = 'x'.repeat(8 * 1024);
 
 let isSending = false;
@@ -29,12 +30,20 @@ async function publish(total, event) {
 
 onPaint(() => {
   element('lab').hidden = !server.isLabOn;
-  for (const id of ['goodbye', 'cut', 'mute']) element(id).ariaDisabled = String(!isOpen());
+  for (const id of ['goodbye', 'mute']) element(id).ariaDisabled = String(!connection.isOpen());
   for (const id of ['burst', 'flood']) element(id).ariaDisabled = String(isSending);
-  element('slow').ariaDisabled = String(isFull());
+  element('slow').ariaDisabled = String(element('add-client').disabled);
 });
+/** @param {string} transport */
+const addClient = async (transport, isSlow = false) => (await import('./fan-out.js')).add(transport, isSlow);
+const slow = () => addClient('WebSocket', true);
+element('add-client').onclick = () => addClient(element('transport').value);
+const goodbye = () => connection.isOpen() && cable.goodbye();
+const mute = () => connection.isOpen() && connection.mute();
 const burst = () => publish(1000, (number) => ({ message: `Number ${number} of a burst` }));
 const flood = () => publish(2000, (number) => ({ type: 'lab.load', data: { number, text: FLOOD_TEXT } }));
-const actions = { goodbye, cut, mute, slow: addSlowReader, burst, flood };
+const actions = { goodbye, mute, slow, burst, flood };
 for (const [id, onclick] of Object.entries(actions)) element(id).onclick = onclick;
-element('resume').onchange = () => resumeAfterReconnect(element('resume').checked);
+element('resume').onchange = () => {
+  connection.isResuming = element('resume').checked;
+};

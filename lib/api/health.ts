@@ -1,86 +1,77 @@
-// How the server is: `/healthz` for whoever restarts it, `/metrics` for whoever draws curves, and the
-// lab's table of the open streams.
-import { monitorEventLoopDelay } from 'node:perf_hooks';
+// How the server is: `/healthz` for whoever restarts it (it asks nobody, so it answers while the database is away),
+// `/readyz` for whoever sends it work, and the lab's table of the open streams.
 import { eventId } from '../event.ts';
 import type { Call } from '../http/request.ts';
 import { sendJson } from '../http/response.ts';
+import { Problem, unavailable } from '../problem.ts';
 import type { Store } from '../store/store.ts';
 import type { Client } from '../stream/client.ts';
 import type { Hub } from '../stream/hub.ts';
 
-type State = { isDraining: () => boolean; isLabOn: boolean; heartbeatMs: number };
+const CHECK_MS = 2000; // a database that takes longer to say how it is does not answer
 
-export function createHealth(store: Store, hub: Hub, { isDraining, isLabOn, heartbeatMs }: State) {
-  const loopDelay = monitorEventLoopDelay({ resolution: 20 });
-  loopDelay.enable();
+export type HealthParts = {
+  hub: Hub;
+  database: Pick<Store, 'check'>;
+  isLabOn: boolean;
+  heartbeatMs: number;
+};
 
-  return {
-    healthz({ res }: Call): void {
-      // A client needs it to tell silence from quiet; see `heartbeatSeconds` in public/changebell.js.
-      const headers = { 'Cache-Control': 'no-store', 'Heartbeat-Seconds': String(heartbeatMs / 1000) };
-      if (isDraining()) return sendJson(res, 503, '{"status":"draining"}', headers);
-      const lab = isLabOn ? { lab: true } : {};
-      sendJson(
-        res,
-        200,
-        JSON.stringify({ status: 'ok', clients: hub.clients.size, lastEventId: hub.lastEventId, ...lab }),
-        headers,
-      );
-    },
+export class Health {
+  /** Set while the server stops: then it takes no new work. */
+  isDraining = false;
+  private readonly parts: HealthParts;
+  /** The check under way: however many ask, the database is asked once. */
+  private checking: Promise<void> | undefined;
 
-    clients({ res }: Call): void {
-      sendJson(
-        res,
-        200,
-        JSON.stringify({ clients: [...hub.clients].map((client) => describe(client, hub)) }),
-        { 'Cache-Control': 'no-store' },
-      );
-    },
+  constructor(parts: HealthParts) {
+    this.parts = parts;
+  }
 
-    /** Prometheus text exposition format, version 0.0.4. */
-    metrics({ res }: Call): void {
-      const all = [...hub.clients];
-      const lagging = all.filter((client) => client.isLagging).length;
-      const { rss, heapUsed } = process.memoryUsage();
-      const body = [
-        metric('clients', 'gauge', 'Open streams, WebSocket and server-sent events.', all.length),
-        metric(
-          'clients_lagging',
-          'gauge',
-          'Streams that are not pushed to until their socket drains.',
-          lagging,
-        ),
-        metric('events_total', 'counter', 'Events announced since the start.', hub.counters.events),
-        metric(
-          'deliveries_total',
-          'counter',
-          'Events handed to a client, over all clients.',
-          hub.counters.deliveries,
-        ),
-        metric('commits_total', 'counter', 'Transactions committed by this server.', store.commits()),
-        metric(
-          'event_loop_delay_seconds',
-          'gauge',
-          'The 99th percentile since the start.',
-          loopDelay.percentile(99) / 1e9,
-        ),
-        metric('resident_memory_bytes', 'gauge', 'Memory of the process.', rss),
-        metric('heap_used_bytes', 'gauge', 'Memory in use by JavaScript.', heapUsed),
-      ].join('');
-      res.writeHead(200, {
-        'Content-Type': 'text/plain; version=0.0.4; charset=utf-8',
-        'Content-Length': Buffer.byteLength(body),
-        'X-Content-Type-Options': 'nosniff',
-      });
-      res.end(body);
-    },
-
-    close: () => loopDelay.disable(),
+  readonly healthz = ({ res }: Call): void => {
+    const { hub, isLabOn, heartbeatMs } = this.parts;
+    // A client needs it to tell silence from quiet; see `heartbeatSeconds` in public/changebell.js.
+    const headers = { 'Heartbeat-Seconds': String(heartbeatMs / 1000) };
+    if (this.isDraining) return sendJson(res, 503, '{"status":"draining"}', headers);
+    const { clients, lastEventId } = hub;
+    const lab = isLabOn ? { lab: true } : {};
+    const json = JSON.stringify({ status: 'ok', clients: clients.size, lastEventId, ...lab });
+    sendJson(res, 200, json, headers);
   };
-}
 
-function metric(name: string, type: string, help: string, value: number): string {
-  return `# HELP changebell_${name} ${help}\n# TYPE changebell_${name} ${type}\nchangebell_${name} ${value}\n`;
+  /** @throws {Problem} 503 with what is wrong */
+  readonly readyz = async ({ res }: Call): Promise<void> => {
+    if (this.isDraining) throw unavailable('The server is stopping.');
+    this.checking ??= this.check();
+    await this.checking;
+    sendJson(res, 200, '{"status":"ready"}');
+  };
+
+  readonly clients = ({ res }: Call): void => {
+    sendJson(
+      res,
+      200,
+      JSON.stringify({
+        clients: [...this.parts.hub.clients].map((client) => describe(client, this.parts.hub)),
+      }),
+    );
+  };
+
+  private async check(): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      const silent = unavailable(`The database has not answered for ${CHECK_MS / 1000} s.`);
+      timer = setTimeout(() => reject(silent), CHECK_MS);
+    });
+    try {
+      await Promise.race([this.parts.database.check(), late]);
+    } catch (error) {
+      throw error instanceof Problem && error.status !== 503 ? unavailable(error.message) : error;
+    } finally {
+      clearTimeout(timer);
+      this.checking = undefined;
+    }
+  }
 }
 
 /** The lab's view of a stream. */

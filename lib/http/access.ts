@@ -1,86 +1,141 @@
-// Who may come in. Three questions, each with the attack that it stops: is the Host ours (DNS
-// rebinding), is the Origin ours (a foreign page that uses its reader's network), is the token right.
-import { createHash, timingSafeEqual } from 'node:crypto';
+// Who may come in. Three questions, each with the attack that it stops: is the Host ours (DNS rebinding), is the
+// page ours that asks (a foreign one uses its reader's network), is the token right. Requests and upgrades are
+// asked in one order, in one place: `admit`.
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { type Config, isLoopback } from '../config.ts';
+import type { Config } from '../config.ts';
 import { Problem } from '../problem.ts';
+import { EVERYTHING, type Scope } from '../scope.ts';
 import { queryValue } from './request.ts';
+import type { Tokens } from './tokens.ts';
 
-const EXPOSED = 'ETag, Location, Idempotency-Replayed, Retry-After';
-const ASKED = 'Authorization, Content-Type, If-Match, If-None-Match, Idempotency-Key, Last-Event-ID';
+/** All that the API tells in headers, for pages of other origins (Fetch Standard, CORS protocol). */
+const EXPOSED =
+  'Accept-Patch, Allow, ETag, Heartbeat-Seconds, Idempotency-Replayed, Last-Event-ID, Location, Preference-Applied, ' +
+  'Retry-After, WWW-Authenticate';
+/** What clients of the API send, streams and tracing libraries included. */
+const ASKED =
+  'Authorization, Cache-Control, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, Prefer, ' +
+  'traceparent, tracestate';
 
-export type Access = ReturnType<typeof createAccess>;
+/** A request at the door: where it wants to go, and whether it asks for a stream. */
+export type Visit = { req: IncomingMessage; path: string; query: URLSearchParams; isStream: boolean };
 
-export function createAccess(config: Config) {
-  const isHostChecked = isLoopback(config.host) || config.allowedHosts.size > 0;
-  const hosts = new Set(['localhost', '127.0.0.1', '[::1]', bracketed(config.host), ...config.allowedHosts]);
-  const tokenHash = config.apiToken === undefined ? undefined : hash(config.apiToken);
+/** The settings that decide, and where the server listens. */
+export type AccessRules = Pick<Config, 'host' | 'allowedOrigins' | 'allowedHosts'> & {
+  addresses: string[];
+  isLoopback: boolean;
+};
 
-  return {
-    /** @throws {Problem} 421 if the Host is not one of ours (RFC 9110 §15.5.20), 400 if it isn't there once */
-    checkHost(req: IncomingMessage): void {
-      const host = req.headers.host;
-      const isOne = host === undefined ? req.httpVersion === '1.0' : countHosts(req.rawHeaders) === 1;
-      if (!isOne) {
-        throw new Problem(400, 'A request needs exactly one Host header (RFC 9112 §3.2).', {
-          headers: { Connection: 'close' }, // whoever sent it may see other borders between requests than we do
-        });
-      }
-      if (!isHostChecked || host === undefined) return;
-      const name = host.replace(/:\d*$/, '').toLowerCase();
-      if (!hosts.has(name)) {
-        throw new Problem(
-          421,
-          'This host name is not served here: use localhost, or add the name to ALLOWED_HOSTS.',
-        );
-      }
-    },
+export class Access {
+  private readonly origins: ReadonlySet<string>;
+  /** Names that may stand in Host; undefined where any may. */
+  private readonly hosts: ReadonlySet<string> | undefined;
+  private readonly tokens: Tokens;
 
-    /** @throws {Problem} 403 if a foreign page asks for what only our own, or an allowed one, may have */
-    checkOrigin(req: IncomingMessage): void {
-      const { origin } = req.headers;
-      if (origin === undefined || config.allowedOrigins.has(origin) || isOwnOrigin(origin, req.headers.host))
-        return;
-      throw new Problem(403, "This page's origin may not call this server: add it to ALLOWED_ORIGINS.");
-    },
+  constructor({ host, addresses, isLoopback, allowedHosts, allowedOrigins }: AccessRules, tokens: Tokens) {
+    const own = ['localhost', '127.0.0.1', '[::1]', ...[host, ...addresses].flatMap(hostNames)];
+    const isHostChecked = isLoopback || allowedHosts.size > 0;
+    this.hosts = isHostChecked ? new Set([...own, ...allowedHosts]) : undefined;
+    this.origins = allowedOrigins;
+    this.tokens = tokens;
+  }
 
-    /** Lets pages of an allowed foreign origin read the answer (Fetch Standard, CORS protocol). */
-    addCorsHeaders(req: IncomingMessage, res: ServerResponse): void {
-      if (config.allowedOrigins.size === 0) return;
-      res.setHeader('Vary', 'Origin');
-      const { origin } = req.headers;
-      if (origin === undefined || !config.allowedOrigins.has(origin)) return;
-      res.setHeader('Access-Control-Allow-Origin', origin);
-      res.setHeader('Access-Control-Expose-Headers', EXPOSED);
-    },
+  /**
+   * Everyone who comes in has passed here.
+   * @returns what the visitor may; a promise only where a token has to be looked at
+   * @throws {Problem} 400 and 421 Host, 403 foreign page, 401 token, 503 its keys can't be had
+   */
+  admit(visit: Visit): Scope | Promise<Scope> {
+    const { req, path, isStream } = visit;
+    this.checkHost(req);
+    if (isStream || !isRead(req.method)) this.checkOrigin(req);
+    if (!isGuarded(path)) return EVERYTHING;
+    this.checkFetch(req);
+    return req.method === 'OPTIONS' || this.tokens.areUnwanted ? EVERYTHING : this.checkToken(visit);
+  }
 
-    /** What a preflight from an allowed origin is told. */
-    preflightHeaders(req: IncomingMessage, methods: string): Record<string, string> {
-      const { origin } = req.headers;
-      if (origin === undefined || !config.allowedOrigins.has(origin)) return {};
-      return {
-        'Access-Control-Allow-Methods': methods,
-        'Access-Control-Allow-Headers': ASKED,
-        'Access-Control-Max-Age': '600',
-      };
-    },
+  /**
+   * Headers that every answer on this path has, refusals included: what the API says is nothing for a shared cache,
+   * and pages of an allowed foreign origin may read it.
+   */
+  addHeaders({ req, path }: Visit, res: ServerResponse): void {
+    if (!isGuarded(path) && !isOpen(path)) return;
+    res.setHeader('Cache-Control', 'no-store');
+    res.setHeader('Vary', 'Origin, Accept');
+    const { origin } = req.headers;
+    if (origin === undefined || !this.origins.has(origin)) return;
+    res.setHeader('Access-Control-Allow-Origin', origin);
+    res.setHeader('Access-Control-Expose-Headers', EXPOSED);
+  }
 
-    /** `?access_token=` counts for streams alone: browsers can't give those a header. @throws {Problem} 401 */
-    checkToken(req: IncomingMessage, query: URLSearchParams, isStream: boolean): void {
-      if (tokenHash === undefined) return;
-      const bearer = /^Bearer +([\x21-\x7e]+) *$/i.exec(req.headers.authorization ?? '')?.[1];
-      const given = bearer ?? (isStream ? queryValue(query, 'access_token') : null);
-      // Hashes have one length, and comparing them takes the same time wherever they differ.
-      if (given !== null && timingSafeEqual(hash(given), tokenHash)) return;
-      throw new Problem(
-        401,
-        'This server wants its API token: send the header "Authorization: Bearer <token>".',
-        {
-          headers: { 'WWW-Authenticate': 'Bearer realm="changebell"' },
-        },
-      );
-    },
-  };
+  /** What a preflight from an allowed origin is told: it may send what it names, since it is trusted with the rest. */
+  preflightHeaders({ headers }: IncomingMessage, methods: string): Record<string, string> {
+    const { origin } = headers;
+    if (origin === undefined || !this.origins.has(origin)) return {};
+    const asked = headers['access-control-request-headers'] ?? '';
+    const more = /^[\w!#$%&'*+.^`|~-]+(\s*,\s*[\w!#$%&'*+.^`|~-]+)*$/.test(asked) ? `, ${asked}` : '';
+    return {
+      'Access-Control-Allow-Methods': methods,
+      'Access-Control-Allow-Headers': ASKED + more,
+      'Access-Control-Max-Age': '600',
+    };
+  }
+
+  /** @throws {Problem} 421 if the Host is not one of ours (RFC 9110 §15.5.20), 400 if it isn't there once */
+  private checkHost(req: IncomingMessage): void {
+    const { host } = req.headers;
+    const isOne = host === undefined ? req.httpVersion === '1.0' : countHosts(req.rawHeaders) === 1;
+    if (!isOne) {
+      throw new Problem(400, 'A request needs exactly one Host header (RFC 9112 §3.2).', {
+        headers: { Connection: 'close' }, // whoever sent it may see other borders between requests than we do
+      });
+    }
+    if (this.hosts === undefined || host === undefined) return;
+    if (this.hosts.has(host.replace(/:\d*$/, '').toLowerCase())) return;
+    throw new Problem(
+      421,
+      'This host name is not served here: use localhost, or add the name to ALLOWED_HOSTS.',
+    );
+  }
+
+  /** @throws {Problem} 403 if a foreign page asks for what only our own, or an allowed one, may have */
+  private checkOrigin({ headers: { origin, host } }: IncomingMessage): void {
+    if (origin === undefined || this.origins.has(origin) || isOwnOrigin(origin, host)) return;
+    throw new Problem(403, "This page's origin may not call this server: add it to ALLOWED_ORIGINS.");
+  }
+
+  /**
+   * An image or a frame of a foreign page sends no Origin, and could not show what it gets: it is asked for to make
+   * us work. Browsers tell where such a request comes from (W3C Fetch Metadata); a link that is followed may pass.
+   * @throws {Problem} 403
+   */
+  private checkFetch({ headers }: IncomingMessage): void {
+    if (headers['sec-fetch-site'] !== 'cross-site') return;
+    const { origin, 'sec-fetch-mode': mode, 'sec-fetch-dest': destination } = headers;
+    const isEmbedded = mode === 'no-cors' || (mode === 'navigate' && destination !== 'document');
+    if (!isEmbedded || (origin !== undefined && this.origins.has(origin))) return;
+    throw new Problem(403, 'A page of another site may not embed what this server answers.');
+  }
+
+  /** `?access_token=` counts for streams alone: browsers can't give those a header. @throws {Problem} 401, 503 */
+  private checkToken({ req, query, isStream }: Visit): Promise<Scope> {
+    const bearer = /^Bearer +([\x21-\x7e]+) *$/i.exec(req.headers.authorization ?? '')?.[1];
+    return this.tokens.scopeOf(bearer ?? (isStream ? queryValue(query, 'access_token') : null));
+  }
+}
+
+/** Paths that want the token. */
+function isGuarded(path: string): boolean {
+  return path.startsWith('/api/') || path === '/api' || path === '/ws' || path === '/metrics';
+}
+
+/** Paths that tell about the server itself, and stay open. */
+function isOpen(path: string): boolean {
+  return path === '/healthz' || path === '/readyz';
+}
+
+function isRead(method: string | undefined): boolean {
+  return method === 'GET' || method === 'HEAD';
 }
 
 /** Node keeps the first of several, and a proxy before us may have read the last. */
@@ -99,10 +154,9 @@ function isOwnOrigin(origin: string, host: string | undefined): boolean {
   return URL.canParse(own) && new URL(own).host === originHost;
 }
 
-function bracketed(host: string): string {
-  return host.includes(':') && !host.startsWith('[') ? `[${host}]` : host.toLowerCase();
-}
-
-function hash(text: string): Buffer {
-  return createHash('sha256').update(text).digest();
+/** How an address is written in Host: as given, and as browsers write it (127.1 becomes 127.0.0.1). */
+function hostNames(address: string): string[] {
+  const name = address.includes(':') && !address.startsWith('[') ? `[${address}]` : address.toLowerCase();
+  const url = `http://${name}/`;
+  return URL.canParse(url) ? [name, new URL(url).hostname] : [name];
 }

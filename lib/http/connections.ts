@@ -1,103 +1,184 @@
-// What is under way on each connection, and what `node:http` alone does not settle there: nonsense instead
-// of a request, offers of other protocols, an upgrade behind a request, and an end without cutting anyone off.
-import { type IncomingMessage, type Server, ServerResponse } from 'node:http';
+// All open connections, and the bounds that hold over them: how many there may be, how long an answer may lie
+// unread, how many bytes may wait. Also what `node:http` alone does not settle: nonsense instead of a request,
+// offers of other protocols, and an end without cutting anyone off.
+import { type IncomingMessage, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { setTimeout as delay } from 'node:timers/promises';
 import { Problem } from '../problem.ts';
+import { Answer } from './answer.ts';
+import { Connection } from './connection.ts';
+import type { HttpServer } from './listen.ts';
+import { logLine, type Refusals } from './refusals.ts';
 import { sendProblem } from './response.ts';
+import { UnsentBytes } from './unsent-bytes.ts';
 
-const PATIENCE_MS = 3000; // how long an upgrade waits for the answers before it
+const UNREAD_MS = 30_000; // so long an answer may wait without a byte of it being taken
+const SWEEP_MS = 1000;
+const SEARCH_MS = 100; // looking for idle connections takes a look at all: not more often, if there were none
+const LINGER_MS = 500;
 
-export function createConnections(server: Server) {
-  // The latest answer on each open connection. Entries go with the connection, not with the answer: a Map
-  // that is added to and deleted from at every request makes the garbage collector three times as busy.
-  const answers = new Map<Duplex, ServerResponse>();
+export class Connections {
+  readonly unsent = new UnsentBytes();
+  readonly limit: number;
+  private readonly server: HttpServer;
+  private readonly refusals: Refusals;
+  /** By their sockets, which is what `node:http` and `ws` know them by; in the order in which they came. */
+  private readonly all = new Map<Duplex, Connection>();
+  /** Those that were idle at the last search, the longest idle last: they go first when there are too many. */
+  private idle: Connection[] = [];
+  private searchedAt = 0;
+  private readonly sweeper: NodeJS.Timeout;
 
-  function answerOn(socket: Duplex): ServerResponse | undefined {
-    const res = answers.get(socket);
-    return res && isUnfinished(res) ? res : undefined;
+  constructor(server: HttpServer, limit: number, refusals: Refusals) {
+    this.server = server;
+    this.limit = limit;
+    this.refusals = refusals;
+    this.unsent.onRefusal = () => refusals.add('memory');
+    this.sweeper = setInterval(() => this.sweep(), SWEEP_MS).unref();
+    server.on('connection', (socket: Socket) => this.open(socket));
+    server.on('clientError', (error: NodeJS.ErrnoException, socket) => this.refuseMalformed(error, socket));
+    server.on('error', (error: NodeJS.ErrnoException) => this.refuseAccept(error));
+  }
+
+  get count(): number {
+    return this.all.size;
+  }
+
+  /** From now on this is the answer that is in work on its connection. */
+  begin(answer: Answer): void {
+    this.all.get(answer.req.socket)?.begin(answer);
+  }
+
+  /** An upgrade has come: nothing behind it is read before it is judged. */
+  suspend(socket: Duplex): void {
+    this.all.get(socket)?.suspend();
+  }
+
+  /** The upgrade was granted: from now on the socket belongs to a reader of its own. */
+  release(socket: Duplex): void {
+    this.all.get(socket)?.release();
+  }
+
+  /**
+   * Java's client offers h2c with every first request, `curl --http2` too. RFC 9110 §7.8 lets us ignore it:
+   * the request goes in once more, without the offer.
+   */
+  ignoreUpgrade(req: IncomingMessage, socket: Duplex): void {
+    let lines = `${req.method} ${req.url} HTTP/1.1\r\n`;
+    for (let i = 0; i < req.rawHeaders.length; i += 2) {
+      const [name, value] = req.rawHeaders.slice(i, i + 2) as [string, string];
+      if (!/^(upgrade|connection|http2-settings)$/i.test(name)) lines += `${name}: ${value}\r\n`;
+    }
+    this.server.emit('connection', socket as Socket); // a parser again, in place of the one that has stopped
+    this.all.get(socket)?.parseAgain(Buffer.from(`${lines}\r\n`, 'latin1'));
+  }
+
+  /** Plain HTTP on the raw socket: the same answers, in the same words, as to any other request. */
+  refuseUpgrade(req: IncomingMessage, socket: Socket, error: unknown): void {
+    const answer = new Answer(req);
+    answer.shouldKeepAlive = false;
+    answer.assignSocket(socket);
+    answer.on('finish', () => socket.end());
+    sendProblem(req, answer, error);
+    this.linger(socket);
+  }
+
+  /** What the client still sends is thrown away for a moment: closing at once would reset it, and eat the answer. */
+  private linger(socket: Duplex): void {
+    this.release(socket);
+    socket.removeAllListeners('data').resume();
+    setTimeout(() => socket.destroy(), LINGER_MS).unref();
+  }
+
+  /** Waits for all answers but those of streams, which would never end; each ends its connection. */
+  async finish(isStream: (answer: Answer) => boolean): Promise<void> {
+    const inWork = () =>
+      [...this.all.values()].flatMap(({ answer }) => (answer && !isStream(answer) ? [answer] : []));
+    for (let busy = inWork(); busy.length > 0; busy = inWork()) {
+      for (const answer of busy) answer.shouldKeepAlive = false;
+      await Promise.all(busy.map((answer) => new Promise((resolve) => answer.once('close', resolve))));
+    }
+  }
+
+  /** Cuts all that is left. */
+  destroy(): void {
+    clearInterval(this.sweeper);
+    for (const socket of this.all.keys()) socket.destroy();
+  }
+
+  private open(socket: Socket): void {
+    const known = this.all.get(socket);
+    if (known) return known.attach(); // an offer was ignored, and its request comes again
+    if (this.all.size >= this.limit && !this.makeRoom()) {
+      this.refusals.add('connections');
+      socket.destroy();
+      return;
+    }
+    const connection = new Connection(socket, this.unsent);
+    this.all.set(socket, connection);
+    connection.attach();
+    socket.on('error', () => socket.destroy()); // a connection that breaks is no news
+    socket.once('close', () => {
+      this.all.delete(socket);
+      connection.end();
+    });
+  }
+
+  /** Cuts the connection that has been idle for longest. False if none is. */
+  private makeRoom(): boolean {
+    for (;;) {
+      const oldest = this.idle.pop() ?? this.searchIdle();
+      if (!oldest) return false;
+      if (!oldest.isIdle() || !this.all.delete(oldest.socket)) continue; // it found work meanwhile, or is gone
+      this.refusals.add('connections');
+      oldest.end();
+      oldest.socket.destroy();
+      return true;
+    }
+  }
+
+  private searchIdle(): Connection | undefined {
+    const now = performance.now();
+    if (now - this.searchedAt < SEARCH_MS) return undefined;
+    this.searchedAt = now;
+    this.idle = [...this.all.values()].filter((connection) => connection.isIdle());
+    this.idle.sort((a, b) => b.idleSince - a.idleSince);
+    return this.idle.pop();
+  }
+
+  /** Once a second: cuts answers that nobody takes. */
+  private sweep(): void {
+    const now = performance.now();
+    for (const connection of this.all.values()) {
+      connection.forgetBehindStream();
+      if (connection.waited(now) < UNREAD_MS) continue;
+      this.refusals.add('unread', connection.answer?.req);
+      connection.socket.destroy();
+    }
   }
 
   /** What `node:http` could not read as a request, or gave up on. */
-  function refuseMalformed(error: NodeJS.ErrnoException, socket: Duplex): void {
-    const res = answerOn(socket);
-    const isBroken = error.code === 'ECONNRESET' || !socket.writable || res?.headersSent;
-    if (isBroken) return void socket.destroy();
-    if (res?.req.complete) {
-      res.shouldKeepAlive = false; // the request before it was well-formed, and gets its own answer
-      return;
-    }
+  private refuseMalformed(error: NodeJS.ErrnoException, socket: Duplex): void {
+    this.suspend(socket); // no border between requests is certain any more
+    const isBroken = error.code === 'ECONNRESET' || !socket.writable;
+    if (isBroken || this.all.get(socket)?.answer?.headersSent) return void socket.destroy();
     const problem = malformedProblem(error.code);
     const body = JSON.stringify(problem);
     socket.end(
-      `HTTP/1.1 ${problem.status} ${(problem.toJSON() as { title: string }).title}\r\nConnection: close\r\n` +
+      `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\nConnection: close\r\nCache-Control: no-store\r\n` +
         'Content-Type: application/problem+json; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n' +
         `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
-      () => setTimeout(() => socket.destroy(), 500).unref(),
     );
+    this.linger(socket);
   }
 
-  server.on('connection', (socket: Socket) => socket.once('close', () => answers.delete(socket)));
-  server.on('clientError', refuseMalformed);
-
-  return {
-    /** From now on this is the answer that is under way on its connection. */
-    begin(req: IncomingMessage, res: ServerResponse): void {
-      answers.set(req.socket, res);
-    },
-
-    /**
-     * Waits for the answer that is under way: until it is sent, the socket belongs to it. False if the
-     * connection ended over that, or if it takes too long: an event stream never ends.
-     */
-    async isFree(socket: Duplex): Promise<boolean> {
-      const last = answers.get(socket);
-      const isBusy = () => last !== undefined && (isUnfinished(last) || last.socket !== null);
-      if (isBusy()) await Promise.race([closed(last!), delay(PATIENCE_MS, undefined, { ref: false })]);
-      return !socket.destroyed && !isBusy();
-    },
-
-    /** Waits for all answers but these, new ones as well; each ends its connection. */
-    async finish(except: (res: ServerResponse) => boolean): Promise<void> {
-      const unfinished = () => [...answers.values()].filter((res) => isUnfinished(res) && !except(res));
-      for (let busy = unfinished(); busy.length > 0; busy = unfinished()) {
-        for (const res of busy) res.shouldKeepAlive = false;
-        await Promise.all(busy.map(closed));
-      }
-    },
-
-    /**
-     * Java's client offers h2c with every first request, `curl --http2` too. RFC 9110 §7.8 lets us ignore it:
-     * the request goes in once more, without the offer.
-     */
-    ignoreUpgrade(req: IncomingMessage, socket: Duplex, head: Buffer): void {
-      let lines = `${req.method} ${req.url} HTTP/1.1\r\n`;
-      for (let i = 0; i < req.rawHeaders.length; i += 2) {
-        const [name, value] = req.rawHeaders.slice(i, i + 2) as [string, string];
-        if (!/^(upgrade|connection|http2-settings)$/i.test(name)) lines += `${name}: ${value}\r\n`;
-      }
-      socket.unshift(Buffer.concat([Buffer.from(`${lines}\r\n`, 'latin1'), head]));
-      server.emit('connection', socket);
-    },
-
-    /** Plain HTTP on the raw socket: the same answers, in the same words, as to any other request. */
-    refuseUpgrade(req: IncomingMessage, socket: Socket, error: unknown): void {
-      const res = new ServerResponse(req);
-      res.shouldKeepAlive = false;
-      res.assignSocket(socket);
-      res.on('finish', () => socket.destroySoon());
-      sendProblem(req, res, error);
-    },
-  };
-}
-
-function isUnfinished(res: ServerResponse): boolean {
-  return !res.writableFinished && !res.destroyed;
-}
-
-function closed(res: ServerResponse): Promise<void> {
-  return new Promise((resolve) => res.once('close', resolve));
+  /** Accepting failed. With no descriptor left, an idle connection gives up its own. */
+  private refuseAccept(error: NodeJS.ErrnoException): void {
+    const isFull = error.code === 'EMFILE' || error.code === 'ENFILE';
+    if (!isFull) return logLine(`A connection could not be accepted: ${error.message}`);
+    this.refusals.add('files');
+    this.makeRoom();
+  }
 }
 
 function malformedProblem(code: string | undefined): Problem {

@@ -1,14 +1,55 @@
 // Taking the port, with the limits that `node:http` keeps by itself, and saying where the program is to be
-// found. The port comes first of all: if it is taken, the database stays untouched.
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+// found. The port comes first of all: if it is taken, the database stays untouched. What is loopback is judged
+// by the address that was really bound: HOST may be written in many ways (127.1, 2130706433, a name).
+import { readFileSync } from 'node:fs';
+import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { type AddressInfo, isIPv6, Server as NetServer } from 'node:net';
 import { type Config, StartError } from '../config.ts';
 import { unavailable } from '../problem.ts';
+import { Answer } from './answer.ts';
 import { sendProblem } from './response.ts';
 
+const RESERVED_FILES = 100; // descriptors that connections leave to the database, the page's files and the program
+const PORT_TRIES = 10; // with PORT=0, until one is free on both loopback addresses
+
+export type HttpServer = Server<typeof IncomingMessage, typeof Answer>;
+
+/** A server that listens, and where. */
+export type Door = {
+  server: HttpServer;
+  port: number;
+  /** The addresses that are ours, as the system tells them. */
+  addresses: string[];
+  /** Nobody reaches it but from this machine. */
+  isLoopback: boolean;
+  /** The name `localhost` leads here and nowhere else. */
+  isLocalhost: boolean;
+  /** Accepts no more connections. Those that are open stay: the close of `node:http` would cut idle ones at once. */
+  close: () => void;
+};
+
 /** A server that listens, and answers 503 until the app takes over. @throws {StartError} if it can't */
-export function listen({ port, host }: Config): Promise<Server> {
-  const server = createServer({
+export async function listen({ port, host }: Pick<Config, 'port' | 'host'>): Promise<Door> {
+  const name = host.replace(/^\[|\]$/g, '');
+  const wanted = name.toLowerCase() === 'localhost' ? '127.0.0.1' : name; // the other one is taken below
+  for (let tries = 1; ; tries++) {
+    const server = createHttpServer();
+    try {
+      await bind(server, port, wanted);
+    } catch (error) {
+      throw new StartError(listenProblem(error as NodeJS.ErrnoException, port, host));
+    }
+    const bound = server.address() as AddressInfo;
+    const second = bound.address === '127.0.0.1' ? await bindSecond(server, bound.port) : undefined;
+    const isOtherFree = port === 0 && tries < PORT_TRIES;
+    if (second !== 'in use' || !isOtherFree) return describe(server, bound, second);
+    NetServer.prototype.close.call(server);
+  }
+}
+
+function createHttpServer(): HttpServer {
+  const server = createServer<typeof IncomingMessage, typeof Answer>({
+    ServerResponse: Answer,
     maxHeaderSize: 16 * 1024,
     requireHostHeader: false, // `access` looks for it, and answers with a problem
     headersTimeout: 10_000,
@@ -17,12 +58,55 @@ export function listen({ port, host }: Config): Promise<Server> {
     keepAliveTimeout: 65_000,
   });
   server.on('request', (req, res) => sendProblem(req, res, unavailable('The server is starting.')));
+  return server;
+}
+
+function bind(server: NetServer, port: number, host: string): Promise<void> {
   return new Promise((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) =>
-      reject(new StartError(listenProblem(error, port, host))),
-    );
-    server.listen(port, host.replace(/^\[|\]$/g, ''), () => resolve(server));
+    server.once('error', reject);
+    server.listen(port, host, () => {
+      server.off('error', reject);
+      resolve();
+    });
   });
+}
+
+/** Browsers try [::1] first for `localhost`: what comes in there goes to the same server. */
+async function bindSecond(server: HttpServer, port: number): Promise<NetServer | 'in use' | undefined> {
+  const second = new NetServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+    server.emit('connection', socket);
+  });
+  try {
+    await bind(second, port, '::1');
+    second.on('error', (error) => server.emit('error', error));
+    return second;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EADDRINUSE' ? 'in use' : undefined; // or there is no IPv6
+  }
+}
+
+function describe(
+  server: HttpServer,
+  { address, port }: AddressInfo,
+  second: NetServer | 'in use' | undefined,
+): Door {
+  const other = second instanceof NetServer ? second : undefined;
+  return {
+    server,
+    port,
+    addresses: other ? [address, '::1'] : [address],
+    isLoopback: isLoopback(address),
+    isLocalhost: address === '::' || (address === '127.0.0.1' && second !== 'in use'),
+    close: () => {
+      NetServer.prototype.close.call(server);
+      other?.close();
+    },
+  };
+}
+
+/** Does this address, as the system writes it, reach only this machine? IPv4 may stand in IPv6's clothes. */
+function isLoopback(address: string): boolean {
+  return address === '::1' || /^(::ffff:)?127\./.test(address);
 }
 
 function listenProblem({ code, message }: NodeJS.ErrnoException, port: number, host: string): string {
@@ -36,12 +120,33 @@ function listenProblem({ code, message }: NodeJS.ErrnoException, port: number, h
 }
 
 /** The URLs under which people find it. */
-export function describeUrls(
-  server: Server,
-  { host }: Config,
-): { page: string; api: string; webSocket: string } {
-  const { port } = server.address() as AddressInfo;
-  const shown = /^(127\.0\.0\.1|0\.0\.0\.0|::|\[::\])$/.test(host) ? 'localhost' : host;
-  const name = `${shown.includes(':') && !shown.startsWith('[') ? `[${shown}]` : shown}:${port}`;
-  return { page: `http://${name}/`, api: `http://${name}/api/customers`, webSocket: `ws://${name}/ws` };
+export type Urls = { page: string; customers: string; events: string; webSocket: string };
+
+/** Each leads to this program and no other. */
+export function describeUrls({ port, addresses, isLocalhost }: Door): Urls {
+  const [address = ''] = addresses;
+  const shown = address === '0.0.0.0' ? '127.0.0.1' : address.replace(/^::ffff:(?=[\d.]+$)/, '');
+  const name = isLocalhost ? 'localhost' : isIPv6(shown) ? `[${shown}]` : shown;
+  const http = `http://${name}:${port}`;
+  return {
+    page: `${http}/`,
+    customers: `${http}/api/customers`,
+    events: `${http}/api/events`,
+    webSocket: `ws://${name}:${port}/ws`,
+  };
+}
+
+/** How many connections there can be: each takes a file descriptor, and the system has a bound for those. */
+export function connectionLimit(wanted: number): number {
+  return Math.min(wanted, Math.max(10, maxOpenFiles() - RESERVED_FILES));
+}
+
+/** Told by Linux alone; elsewhere the bound is found out when it is reached. */
+function maxOpenFiles(): number {
+  try {
+    const [, soft] = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8')) ?? [];
+    return soft === undefined ? Number.POSITIVE_INFINITY : Number(soft);
+  } catch {
+    return Number.POSITIVE_INFINITY;
+  }
 }

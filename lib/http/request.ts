@@ -1,21 +1,27 @@
 // What a request says: its path, its query, and a bounded body of JSON. Whatever is wrong with one of them
 // is a Problem that names it; nothing is guessed.
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage } from 'node:http';
+import { type EtagList, parseEtagList } from '../etag.ts';
 import { Problem } from '../problem.ts';
+import type { Scope } from '../scope.ts';
+import type { Answer } from './answer.ts';
 
 /** One request on its way through the house. */
 export type Call = {
   req: IncomingMessage;
-  res: ServerResponse;
+  res: Answer;
   path: string;
   query: URLSearchParams;
   /** The id in the path, where the route has one. */
   id: number;
+  /** What the caller may read and write. */
+  scope: Scope;
 };
 
+/** Of a body, unless its route says otherwise. */
 export const MAX_BODY_BYTES = 64 * 1024;
 const NO_QUERY = new URLSearchParams();
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+const utf8 = new TextDecoder('utf-8', { fatal: true }); // it skips a byte order mark, as RFC 8259 §8.1 allows
 
 /** Path and query; also of the absolute form (RFC 9112 §3.2.2). @throws {Problem} 400 bad escapes */
 export function parseTarget(req: IncomingMessage): { path: string; query: URLSearchParams } {
@@ -42,10 +48,15 @@ export function parseTarget(req: IncomingMessage): { path: string; query: URLSea
 /** A body: the bytes as text, to recognise a repeat, and the value. */
 export type JsonBody = { text: string; value: unknown };
 
-/** @throws {Problem} 415 not JSON by its name, 413 over 64 KiB, 400 not JSON by its content */
-export async function readJson({ req, res }: Call, mediaTypes = ['application/json']): Promise<JsonBody> {
-  checkMediaType(req.headers['content-type'], mediaTypes);
-  const bytes = await readBody(req, res);
+/** What a body may be: the media types in lower case, and its size. */
+export type BodyRules = { mediaTypes?: string[]; maxBytes?: number };
+
+/** @throws {Problem} 415 not JSON by its name, or encoded; 413 too large; 400 not JSON by its content; 503 no room */
+export async function readJson(call: Call, rules: BodyRules = {}): Promise<JsonBody> {
+  const { mediaTypes = ['application/json'], maxBytes = MAX_BODY_BYTES } = rules;
+  checkMediaType(call.req, mediaTypes);
+  checkEncoding(call.req.headers['content-encoding']);
+  const bytes = await readBody(call, maxBytes);
   try {
     const text = utf8.decode(bytes);
     return { text, value: JSON.parse(text) };
@@ -58,8 +69,9 @@ export async function readJson({ req, res }: Call, mediaTypes = ['application/js
   }
 }
 
-function checkMediaType(header: string | undefined, mediaTypes: string[]): void {
-  if (header === 'application/json') return;
+function checkMediaType({ method, headers }: IncomingMessage, mediaTypes: string[]): void {
+  const header = headers['content-type'];
+  if (header === mediaTypes[0]) return;
   const [type = '', ...parameters] = (header ?? '')
     .toLowerCase()
     .split(';')
@@ -68,27 +80,57 @@ function checkMediaType(header: string | undefined, mediaTypes: string[]): void 
     (parameter) => !/^charset=/.test(parameter) || /^charset="?utf-8"?$/.test(parameter),
   );
   if (mediaTypes.includes(type) && isUtf8) return;
-  throw new Problem(415, `Content-Type must be ${mediaTypes.join(' or ')}, in UTF-8.`);
+  throw new Problem(415, `Content-Type must be ${mediaTypes.join(' or ')}, in UTF-8.`, {
+    headers: method === 'PATCH' ? { 'Accept-Patch': mediaTypes.join(', ') } : {}, // RFC 5789 §2.2
+  });
 }
 
-function readBody(req: IncomingMessage, res: ServerResponse): Promise<Buffer> {
-  if (Number(req.headers['content-length']) > MAX_BODY_BYTES) return Promise.reject(tooLarge());
+/** RFC 9110 §8.4: read as if it were plain, an encoded body would be called bad JSON, which helps nobody. */
+function checkEncoding(header: string | undefined): void {
+  if (header === undefined || /^[\s,]*(identity)?[\s,]*$/i.test(header)) return;
+  throw new Problem(
+    415,
+    `Content-Encoding ${JSON.stringify(header)} is not understood here: send it plain.`,
+    {
+      headers: { 'Accept-Encoding': 'identity' }, // RFC 9110 §12.5.3
+    },
+  );
+}
+
+function readBody({ req, res }: Call, maxBytes: number): Promise<Buffer> {
+  if (Number(req.headers['content-length']) > maxBytes) return Promise.reject(tooLarge(maxBytes));
   if (req.headers.expect) res.writeContinue();
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let size = 0;
     req.on('data', (chunk: Buffer) => {
       size += chunk.length;
-      if (size > MAX_BODY_BYTES) reject(tooLarge());
-      else chunks.push(chunk);
+      if (size > maxBytes) return reject(tooLarge(maxBytes));
+      try {
+        res.account?.reserve(chunk.length);
+        chunks.push(chunk);
+      } catch (error) {
+        reject(error);
+      }
     });
     req.on('end', () => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)));
     req.on('error', () => reject(new Problem(400, 'The body was broken off.')));
   });
 }
 
-function tooLarge(): Problem {
-  return new Problem(413, `The body is larger than ${MAX_BODY_BYTES} bytes.`);
+function tooLarge(maxBytes: number): Problem {
+  return new Problem(413, `The body is larger than ${maxBytes} bytes.`);
+}
+
+/** What must be true of a thing before it is read or written (RFC 9110 §13.1). */
+export type Preconditions = { ifMatch: EtagList | undefined; ifNoneMatch: EtagList | undefined };
+
+/** @throws {Problem} 400 if one of them is no list of entity tags */
+export function parsePreconditions({ headers }: IncomingMessage): Preconditions {
+  return {
+    ifMatch: parseEtagList(headers['if-match'], 'If-Match'),
+    ifNoneMatch: parseEtagList(headers['if-none-match'], 'If-None-Match'),
+  };
 }
 
 /** A whole number in the query. @throws {Problem} 400 */

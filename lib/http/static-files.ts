@@ -2,14 +2,15 @@
 // still lie inside. Read anew for each request, so that an edited page shows at the next reload.
 import { createHash } from 'node:crypto';
 import { readFile, realpath, stat } from 'node:fs/promises';
-import { extname, join, sep } from 'node:path';
+import { extname, join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { matchesWeakly, parseEtagList } from '../etag.ts';
-import { Problem } from '../problem.ts';
-import type { Call } from './request.ts';
-import { sendEmpty } from './response.ts';
+import { matchesWeakly } from '../etag.ts';
+import { Problem, unavailable } from '../problem.ts';
+import type { Refusals } from './refusals.ts';
+import { type Call, parsePreconditions } from './request.ts';
+import { sendBody, sendEmpty } from './response.ts';
 
-const ROOT = fileURLToPath(new URL('../../public', import.meta.url));
+const PUBLIC = fileURLToPath(new URL('../../public', import.meta.url));
 const TYPES: Record<string, string> = {
   '.html': 'text/html; charset=utf-8',
   '.js': 'text/javascript; charset=utf-8',
@@ -23,35 +24,74 @@ const TYPES: Record<string, string> = {
 const POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
   "worker-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+const NOT_THERE = new Set(['ENOENT', 'ENOTDIR', 'ENAMETOOLONG', 'ELOOP', 'EACCES', 'EISDIR']);
 
-/** The real file that a path of a URL names; undefined if there is none that may be shown. */
-export async function findStaticFile(path: string): Promise<string | undefined> {
-  const name = path === '/' ? '/index.html' : decodeURIComponent(path);
-  if (/\0|\\|\/\.|\/$/.test(name)) return undefined; // NUL, Windows' separator, dot files and .., folders
-  try {
-    const file = await realpath(join(ROOT, name));
-    const isInside = file.startsWith((await realpath(ROOT)) + sep);
-    return isInside && (await stat(file)).isFile() ? file : undefined;
-  } catch {
-    return undefined;
+/** A real file; or the path under which its folder is to be asked for, with a slash at the end. */
+export type Found = { file: string } | { redirect: string };
+
+export class StaticFiles {
+  private readonly refusals: Refusals;
+  private readonly root: string;
+  /** Files that are being read: one that is asked for a thousand times at once takes one descriptor. */
+  private readonly reading = new Map<string, Promise<Buffer>>();
+
+  /** @param folder the one whose files are shown */
+  constructor(refusals: Refusals, folder = PUBLIC) {
+    this.refusals = refusals;
+    this.root = folder;
+  }
+
+  /** The real file that a path of a URL names; undefined if there is none that may be shown. @throws {Problem} 503 */
+  async find(path: string): Promise<Found | undefined> {
+    const name = decodeURIComponent(path);
+    if (/\0|\\|\/\.|\/\//.test(name)) return undefined; // NUL, Windows' separator, dot files and .., the absolute
+    try {
+      return await findInRoot(this.root, name);
+    } catch (error) {
+      return this.tellUnreadable(error);
+    }
+  }
+
+  /** Answers with the file, or 304 if the caller has it. @throws {Problem} 404 it went meanwhile, 503 as `find` */
+  async send({ req, res }: Call, found: Found): Promise<void> {
+    if ('redirect' in found) {
+      const headers = { Location: found.redirect, 'Cache-Control': 'no-cache', 'Content-Length': '0' };
+      return sendEmpty(res, 301, headers);
+    }
+    const { ifNoneMatch } = parsePreconditions(req);
+    const content = await this.read(found.file).catch((error) => this.tellUnreadable(error));
+    if (content === undefined) throw new Problem(404, 'There is nothing here.');
+    const etag = `"${createHash('sha1').update(content).digest('base64url')}"`;
+    const headers = { ETag: etag, 'Cache-Control': 'no-cache', 'Content-Security-Policy': POLICY };
+    if (ifNoneMatch && matchesWeakly(ifNoneMatch, etag)) return sendEmpty(res, 304, headers);
+    const type = TYPES[extname(found.file)] ?? 'application/octet-stream';
+    sendBody(res, 200, { 'Content-Type': type, 'Referrer-Policy': 'no-referrer', ...headers }, content);
+  }
+
+  private read(file: string): Promise<Buffer> {
+    const known = this.reading.get(file);
+    if (known) return known;
+    const content = readFile(file).finally(() => this.reading.delete(file));
+    this.reading.set(file, content);
+    return content;
+  }
+
+  /** What isn't there is no error. What can't be read is one, and not the caller's: a 404 would be believed. */
+  private tellUnreadable(error: unknown): undefined {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === undefined) throw error;
+    if (NOT_THERE.has(code)) return undefined;
+    this.refusals.add(code === 'EMFILE' || code === 'ENFILE' ? 'files' : 'disk');
+    throw unavailable(`The file cannot be read just now (${code}): try again in a moment.`);
   }
 }
 
-/** Answers with the file, or 304 if the caller has it. */
-export async function sendStaticFile({ req, res }: Call, file: string): Promise<void> {
-  const noneMatch = parseEtagList(req.headers['if-none-match'], 'If-None-Match');
-  const content = await readFile(file).catch(() => {
-    throw new Problem(404, 'There is nothing here.');
-  });
-  const etag = `"${createHash('sha1').update(content).digest('base64url')}"`;
-  const headers = { ETag: etag, 'Cache-Control': 'no-cache', 'Content-Security-Policy': POLICY };
-  if (noneMatch && matchesWeakly(noneMatch, etag)) return sendEmpty(res, 304, headers);
-  res.writeHead(200, {
-    'Content-Type': TYPES[extname(file)] ?? 'application/octet-stream',
-    'Content-Length': content.length,
-    'X-Content-Type-Options': 'nosniff',
-    'Referrer-Policy': 'no-referrer',
-    ...headers,
-  });
-  res.end(content);
+async function findInRoot(folder: string, name: string): Promise<Found | undefined> {
+  const root = await realpath(folder);
+  const file = await realpath(join(root, name.endsWith('/') ? `${name}index.html` : name));
+  if (!file.startsWith(root + sep)) return undefined;
+  const stats = await stat(file);
+  if (stats.isFile()) return { file };
+  if (!stats.isDirectory() || !(await stat(join(file, 'index.html'))).isFile()) return undefined;
+  return { redirect: `/${relative(root, file).split(sep).map(encodeURIComponent).join('/')}/` };
 }

@@ -34,8 +34,10 @@ CREATE TABLE changebell_events (
     json_valid(data) AND instr(data, char(0)) = 0 -- json_valid stops at a NUL, and lets pass what is behind it
   ),
   extensions TEXT CHECK (
-    json_valid(extensions) AND json_type(extensions) = 'object' AND extensions GLOB '{"*' AND extensions GLOB '*}'
-    AND instr(extensions, char(0)) = 0
+    extensions IS NULL OR ( -- said first: to SQLite before 3.45 a NULL is not valid JSON
+      json_valid(extensions) AND json_type(extensions) = 'object' AND extensions GLOB '{"*' AND extensions GLOB '*}'
+      AND instr(extensions, char(0)) = 0
+    )
   )
 ) STRICT;
 

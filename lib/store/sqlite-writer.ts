@@ -5,13 +5,16 @@ import { statSync } from 'node:fs';
 import type Database from 'better-sqlite3';
 import type { CustomerFields } from '../customer.ts';
 import { etagOf, matchesStrongly, matchesWeakly } from '../etag.ts';
-import { type Cursor, eventId, type StoredEvent, toCloudEvent } from '../event.ts';
+import { eventId, toCloudEvent } from '../event.ts';
+import type { Idempotency } from '../idempotency.ts';
 import type { NewEvent } from '../new-event.ts';
 import { unavailable } from '../problem.ts';
 import type { Result } from './group-commit.ts';
 import { isBusy, refusalOf, toProblem } from './sqlite.ts';
 import { prepareWriting } from './sqlite-statements.ts';
-import type { Idempotency, Order, Outcome, Preconditions } from './store.ts';
+import type { Order, Outcome, Preconditions } from './store.ts';
+
+type Done = Extract<Outcome, { is: 'done' | 'replayed' }>;
 
 const PRUNE_STEP = 500;
 const IDEMPOTENCY_SECONDS = 48 * 3600;
@@ -69,6 +72,7 @@ export class SqliteWriter {
     this.sql.savepoint.run();
     try {
       const outcome = this.run(order);
+      if (outcome.is === 'key taken') this.sql.rollbackTo.run(); // of a list, nothing is stored
       this.sql.release.run();
       return outcome;
     } catch (error) {
@@ -126,11 +130,20 @@ export class SqliteWriter {
   }
 
   private publish(events: NewEvent[], isList: boolean): Outcome {
-    const stored = events.map(({ type, source, data, extensions }) => {
-      const { lastInsertRowid } = this.sql.insertEvent.run(type, source, data, extensions);
-      return toCloudEvent(this.sql.event.get(lastInsertRowid) as StoredEvent);
-    });
-    return this.done(isList ? `[${stored.join()}]` : stored[0]!);
+    const outcomes: Done[] = [];
+    for (const [place, event] of events.entries()) {
+      const outcome = this.once(event.idempotency, () => this.insert(event));
+      if (outcome.is === 'key taken') return { is: 'key taken', place };
+      if (!('json' in outcome)) return outcome;
+      outcomes.push(outcome);
+    }
+    const json = isList ? `[${outcomes.map((outcome) => outcome.json).join()}]` : outcomes[0]!.json;
+    return { ...(outcomes.findLast(({ is }) => is === 'done') ?? outcomes.at(-1)!), json };
+  }
+
+  private insert({ type, source, data, extensions }: NewEvent): Done {
+    const { lastInsertRowid } = this.sql.insertEvent.run(type, source, data, extensions);
+    return this.done(toCloudEvent(this.sql.event.get(lastInsertRowid)!));
   }
 
   private change(id: number, preconditions: Preconditions = {}, make: (current: string) => Outcome): Outcome {
@@ -139,8 +152,8 @@ export class SqliteWriter {
     return current === undefined ? { is: 'missing' } : make(current);
   }
 
-  private done(json: string): Outcome {
-    return { is: 'done', json, lastEventId: eventId(this.sql.head.get() as Cursor) };
+  private done(json: string): Done {
+    return { is: 'done', json, lastEventId: eventId(this.sql.head.get()!) };
   }
 
   /** Deletes the oldest events in small steps, with the writes that push them out. */

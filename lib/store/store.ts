@@ -4,8 +4,9 @@
 import type { CustomerFields } from '../customer.ts';
 import type { EtagList } from '../etag.ts';
 import type { Cursor, Position, ResetReason, StoredEvent } from '../event.ts';
+import type { Idempotency } from '../idempotency.ts';
 import type { NewEvent } from '../new-event.ts';
-import { Problem } from '../problem.ts';
+import { invalidFields, Problem } from '../problem.ts';
 
 /** A write as data, so that it can go to a thread or over the network to whoever makes it. */
 export type Order =
@@ -14,9 +15,6 @@ export type Order =
   | { op: 'delete'; id: number; preconditions?: Preconditions | undefined }
   /** All of a list is stored, or nothing; its answer is a list as well. */
   | { op: 'publish'; events: NewEvent[]; isList: boolean; idempotency?: Idempotency | undefined };
-
-/** A caller's key for a POST, and a hash of what was asked: path and body. */
-export type Idempotency = { key: string; request: string };
 
 /** What must hold of the row as it stands, judged inside the transaction (RFC 9110 §13.1). */
 export type Preconditions = { ifMatch?: EtagList | undefined; ifNoneMatch?: EtagList | undefined };
@@ -27,7 +25,8 @@ export type Outcome =
   | { is: 'done' | 'replayed'; json: string; lastEventId: string }
   | { is: 'missing' }
   | { is: 'precondition failed'; exists: boolean }
-  | { is: 'key taken' }
+  /** `place` in the list, where the key is that of an event in it. */
+  | { is: 'key taken'; place?: number }
   /** A rule of the database, perhaps another program's, forbids this write and no other. */
   | { is: 'refused'; status: number; detail: string };
 
@@ -97,11 +96,19 @@ export function toAnswer(outcome: Outcome, order: Order): Answer {
       throw new Problem(412, `${reason}: read it again, then decide.`);
     }
     case 'key taken':
-      throw new Problem(
-        422,
-        'This Idempotency-Key was used for another request: give each request its own key.',
-      );
+      throw keyTaken(outcome.place);
     case 'refused':
       throw new Problem(outcome.status, outcome.detail);
   }
+}
+
+function keyTaken(place: number | undefined): Problem {
+  if (place === undefined)
+    return new Problem(
+      422,
+      'This Idempotency-Key was used for another request: give each request its own key.',
+    );
+  const detail =
+    'has the source and id of an event that was published with other content: give it an id of its own';
+  return invalidFields([{ pointer: `#/${place}`, detail }]);
 }

@@ -25,6 +25,8 @@ export interface Stream {
   unsentBytes(): number;
   /** A farewell in the transport's own manner. */
   close(): void;
+  /** The same, because its token has expired. */
+  expire(): void;
   destroy(): void;
 }
 
@@ -93,8 +95,12 @@ export class Client {
     this.conflation = undefined;
   }
 
-  /** One of the server's own frames, which are never stored. Its id is the client's position. */
+  /**
+   * One of the server's own frames, which are never stored. Its id is the client's position: one that has none yet is
+   * told nothing, nor is one in the middle of a large event.
+   */
   tell(type: string, data: object): void {
+    if (this.wish || this.rest) return;
     const { transport } = this.stream;
     this.ownFrames += 1;
     const id = eventId(this.cursor);

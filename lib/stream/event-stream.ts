@@ -1,15 +1,16 @@
 // A server-sent-events response as a client of the hub (HTML Standard §9.2). It ends with the
 // connection instead of chunked encoding, so that the same bytes can go to every client.
-import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { type Filter, parseFilter } from '../filter.ts';
+import type { Answer } from '../http/answer.ts';
+import { queuedBytes } from '../http/connection.ts';
 import { type Call, queryValue } from '../http/request.ts';
 import { Problem } from '../problem.ts';
 import type { Stream } from './client.ts';
 import { parseConflation } from './conflation.ts';
+import { endAtExpiry } from './expiry.ts';
 import { EVENT_STREAM } from './frames.ts';
 import type { Hub, Located } from './hub.ts';
-import { queuedBytes } from './liveness.ts';
 import { parseWish, type Wish } from './start.ts';
 
 const KEEP_ALIVE_MS = 15_000; // no pings here: the kernel finds dead connections
@@ -20,10 +21,10 @@ export function wantsEventStream({ req }: Pick<Call, 'req'>): boolean {
 }
 
 /** `GET /api/events` with `Accept: text/event-stream`. @throws {Problem} 400 bad cursor or filter, 503 full */
-export async function openEventStream({ req, res, query }: Call, hub: Hub): Promise<void> {
+export async function openEventStream({ req, res, query, scope }: Call, hub: Hub): Promise<void> {
   const { 'last-event-id': header } = req.headers;
-  const wish = parseWish(query, typeof header === 'string' ? header : undefined);
-  const filter = parseFilter(queryValue(query, 'types'), queryValue(query, 'sources'));
+  const wish = { ...parseWish(query, typeof header === 'string' ? header : undefined), scope };
+  const filter = scope.narrow(parseFilter(queryValue(query, 'types'), queryValue(query, 'sources')));
   const isConflated = parseConflation(query);
   if (req.method === 'HEAD') return void writeHead(res).end();
   hub.checkRoom();
@@ -33,6 +34,7 @@ export async function openEventStream({ req, res, query }: Call, hub: Hub): Prom
   writeHead(res).write('retry: 2000\n\n');
   req.socket.setKeepAlive(true, KEEP_ALIVE_MS);
   const client = hub.add(new EventStream(res, req.socket, filter, isConflated), start);
+  endAtExpiry(client, scope.expiresAt);
   res.on('close', () => hub.remove(client));
   res.on('error', () => hub.remove(client));
 }
@@ -50,7 +52,7 @@ async function locateOrWait(hub: Hub, wish: Wish): Promise<Located | { wish: Wis
   }
 }
 
-function writeHead(res: ServerResponse): ServerResponse {
+function writeHead(res: Answer): Answer {
   res.shouldKeepAlive = false;
   res.useChunkedEncodingByDefault = false;
   return res.writeHead(200, {
@@ -63,12 +65,12 @@ function writeHead(res: ServerResponse): ServerResponse {
 
 class EventStream implements Stream {
   readonly transport = EVENT_STREAM;
-  readonly out: ServerResponse;
+  readonly out: Answer;
   readonly socket: Socket;
   readonly filter: Filter;
   readonly isConflated: boolean;
 
-  constructor(out: ServerResponse, socket: Socket, filter: Filter, isConflated: boolean) {
+  constructor(out: Answer, socket: Socket, filter: Filter, isConflated: boolean) {
     this.out = out;
     this.socket = socket;
     this.filter = filter;
@@ -84,6 +86,10 @@ class EventStream implements Stream {
   }
 
   close(): void {
+    this.out.end();
+  }
+
+  expire(): void {
     this.out.end();
   }
 

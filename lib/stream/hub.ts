@@ -66,6 +66,10 @@ export class Hub {
     this.lookAgain();
   }
 
+  get isFull(): boolean {
+    return this.clients.size >= this.settings.maxClients;
+  }
+
   /** Events announced and events handed to clients since the start, and what the hub keeps in memory of the log. */
   get counters(): { events: number; deliveries: number; cachedBytes: number } {
     return { events: this.events, deliveries: this.deliveries, cachedBytes: this.chunks.bytes };
@@ -80,7 +84,7 @@ export class Hub {
 
   /** Is there a place for one more? @throws {Problem} 503 */
   checkRoom(): void {
-    if (this.clients.size < this.settings.maxClients) return;
+    if (!this.isFull) return;
     const headers = { 'Retry-After': '5' };
     throw new Problem(503, 'Too many clients are connected: try again later.', { headers });
   }

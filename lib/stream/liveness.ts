@@ -1,8 +1,6 @@
 // What is known of a client's side: bytes that it was sent, took and read, and heartbeats that it left unanswered.
 // Nothing here writes or waits: it only counts, and judges. Kernels hold megabytes for a slow client, so a socket
 // that takes bytes says little; a ping carries the number of bytes before it, and its pong tells that they were read.
-import type { Socket } from 'node:net';
-
 const SILENT_BEATS = 2; // unanswered heartbeats after which a connection is dead
 const PATIENCE_BEATS = 10; // so many where it has yet to take, or to read, what it was sent
 const PING_BYTES = 64 * 1024; // behind so many bytes goes a ping
@@ -70,12 +68,4 @@ export class Liveness {
     this.stuckBeats += 1;
     return isStuck;
   }
-}
-
-/**
- * What is left of a write that the kernel took in part. Only the socket's handle tells, and Node's own timeouts ask it
- * too (`Socket.prototype._onTimeout`). A Node without it counts the whole write until it is done.
- */
-export function queuedBytes(socket: Socket & { _handle?: { writeQueueSize?: number } }): number {
-  return socket._handle?.writeQueueSize ?? 0;
 }

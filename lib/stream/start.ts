@@ -1,15 +1,22 @@
 // Where a reader wants to begin: after an event that it knows, at one end of the log, or at a time. Streams and
 // pages of the log ask for it in the same words.
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Cursor, parseCursor, type ResetReason } from '../event.ts';
 import { queryValue } from '../http/request.ts';
 import { Problem } from '../problem.ts';
+import type { Scope } from '../scope.ts';
 import type { Store } from '../store/store.ts';
+
+const COUNT_STEP = 500;
+const COUNT_BYTES = 256 * 1024;
 
 /** Nothing of it asked for: then it is the reader's own default. */
 export type Wish = {
   cursor?: Cursor | undefined;
   /** `earliest`, `latest`, or a time in UTC to the millisecond, as events have it. */
   from?: string | undefined;
+  /** What the reader may see: it may count nothing else. */
+  scope?: Scope | undefined;
 };
 
 /** Where it begins; `behind` events follow that were there already. `reset` says why its cursor can't be continued. */
@@ -45,13 +52,27 @@ function parseFrom(text: string): string {
  * Looks for the place in the log itself: a cursor may be ahead of what was announced here. Without a wish it is the
  * newest event. @throws {Problem} 503
  */
-export async function locate(store: Store, { cursor, from }: Wish): Promise<Start> {
+export async function locate(store: Store, { cursor, from, scope }: Wish): Promise<Start> {
   const isTime = from !== undefined && from !== 'earliest' && from !== 'latest';
   const asked = isTime ? await store.findTime(from) : cursor;
   const { head, pruned, resets } = await store.position(asked ? [asked] : []);
-  if (from === 'earliest') return { cursor: pruned, behind: head.seq - pruned.seq };
-  if (!asked) return { cursor: head, behind: 0 };
-  if (!resets[0]) return { cursor: asked, behind: head.seq - asked.seq };
-  if (isTime) return { cursor: pruned, behind: head.seq - pruned.seq }; // retention was quicker
-  return { cursor: head, behind: 0, reset: resets[0] };
+  const isGone = asked !== undefined && resets[0] !== undefined;
+  if (isGone && !isTime) return { cursor: head, behind: 0, reset: resets[0] };
+  const fromPruned = from === 'earliest' || isGone; // retention may be quicker than a search
+  const start = fromPruned ? pruned : (asked ?? head);
+  return { cursor: start, behind: await countBehind(store, start, head, scope) };
+}
+
+/** Who may not see an event may not count it either. */
+async function countBehind(store: Store, start: Cursor, head: Cursor, scope?: Scope): Promise<number> {
+  if (!scope || scope.seesAll) return head.seq - start.seq;
+  let behind = 0;
+  for (let at = start; at.seq < head.seq; ) {
+    const { events, end, reset } = await store.readEvents(at, head.seq, COUNT_STEP, COUNT_BYTES);
+    if (reset || events.length === 0) break; // its first turn finds out
+    behind += events.filter((event) => scope.maySee(event)).length;
+    at = end;
+    await nextTurn(); // a long count gives way to everyone else
+  }
+  return behind;
 }

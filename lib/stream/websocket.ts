@@ -5,14 +5,16 @@ import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type RawData, type ServerOptions, WebSocket, WebSocketServer } from 'ws';
 import { type Filter, parseFilter } from '../filter.ts';
+import { queuedBytes } from '../http/connection.ts';
 import { queryValue } from '../http/request.ts';
 import { Problem } from '../problem.ts';
+import type { Scope } from '../scope.ts';
 import type { Client, Stream } from './client.ts';
 import { parseConflation } from './conflation.ts';
+import { endAtExpiry } from './expiry.ts';
 import { FLOOD_REASON, FrameCounter } from './flood.ts';
 import { WEBSOCKET } from './frames.ts';
 import type { Hub } from './hub.ts';
-import { queuedBytes } from './liveness.ts';
 import { parseWish } from './start.ts';
 
 const MAX_MESSAGE_BYTES = 4096;
@@ -21,7 +23,13 @@ const MAX_UNSENT_FOR_PONG = 64 * 1024;
 const MAX_FRAMES_AFTER_FLOOD = 100; // its answer to our close may be among them
 const SUBPROTOCOL = 'cloudevents.json';
 
-export type Handshake = { req: IncomingMessage; socket: Duplex; head: Buffer; query: URLSearchParams };
+export type Handshake = {
+  req: IncomingMessage;
+  socket: Duplex;
+  head: Buffer;
+  query: URLSearchParams;
+  scope: Scope;
+};
 
 /** A socket of `ws` that knows its client, so that ten thousand idle ones share their listeners. */
 class Peer extends WebSocket {
@@ -56,9 +64,9 @@ export function createWebSockets(hub: Hub, { isLabOn }: { isLabOn: boolean }) {
   server.on('headers', (headers) => headers.push('X-Content-Type-Options: nosniff'));
 
   /** Upgrades and joins. @throws {Problem} 400 bad cursor or handshake, 503 full: all before the upgrade */
-  async function accept({ req, socket, head, query }: Handshake): Promise<void> {
-    const wish = parseWish(query);
-    const filter = parseFilter(queryValue(query, 'types'), queryValue(query, 'sources'));
+  async function accept({ req, socket, head, query, scope }: Handshake): Promise<void> {
+    const wish = { ...parseWish(query), scope };
+    const filter = scope.narrow(parseFilter(queryValue(query, 'types'), queryValue(query, 'sources')));
     const isConflated = parseConflation(query);
     hub.checkRoom();
     const start = await hub.locate(wish);
@@ -67,6 +75,7 @@ export function createWebSockets(hub: Hub, { isLabOn }: { isLabOn: boolean }) {
     const peer = shakeHands(req, socket, head);
     const client = hub.add(new WebSocketStream(peer, socket, filter, isConflated), start);
     peer.client = client;
+    endAtExpiry(client, scope.expiresAt);
     socket.prependListener('data', (bytes: Buffer) => countFrames(peer, bytes));
     peer
       .on('pong', onPong)
@@ -79,7 +88,8 @@ export function createWebSockets(hub: Hub, { isLabOn }: { isLabOn: boolean }) {
   /** ws tells of a bad handshake by an event, before `handleUpgrade` returns. @throws {Problem} 400, 426 */
   function shakeHands(req: IncomingMessage, socket: Duplex, head: Buffer): Peer {
     if (req.headers['sec-websocket-version'] !== '13') {
-      const headers = { 'Sec-WebSocket-Version': '13', Upgrade: 'websocket' }; // RFC 6455 §4.4
+      // RFC 6455 §4.4, RFC 9110 §7.8
+      const headers = { 'Sec-WebSocket-Version': '13', Upgrade: 'websocket', Connection: 'Upgrade, close' };
       throw new Problem(426, 'Only version 13 of WebSocket is spoken here.', { headers });
     }
     let accepted: Peer | undefined;
@@ -176,6 +186,10 @@ class WebSocketStream implements Stream {
 
   close(): void {
     this.ws.close(1001, 'The server is stopping.');
+  }
+
+  expire(): void {
+    this.ws.close(1008, 'The token has expired: come back with a fresh one.');
   }
 
   destroy(): void {

@@ -130,10 +130,13 @@ test('a Content-Type that is not JSON, or none, is a 415', async () => {
   }
 });
 
-test('a body of 64 KiB is read, and one byte more is a 413', async () => {
-  const body = (size: number) => `{"data":"${'x'.repeat(size - 11)}"}`;
-  assert.equal((await post(at('/api/events'), body(65_536))).status, 201);
-  assertProblem(await post(at('/api/events'), body(65_537)), 413);
+test('a body of 64 KiB is read, of 1 MiB where events are published, and one byte more is a 413', async () => {
+  const event = (size: number) => `{"data":"${'x'.repeat(size - 11)}"}`;
+  assert.equal((await post(at('/api/events'), event(1_048_576))).status, 201);
+  assertProblem(await post(at('/api/events'), event(1_048_577)), 413);
+  const customer = (size: number) => `{"name":"Ada"${' '.repeat(size - 14)}}`;
+  assert.equal((await post(at('/api/customers'), customer(65_536))).status, 201);
+  assertProblem(await post(at('/api/customers'), customer(65_537)), 413);
 });
 
 test('a body that is announced as too large is refused before it is sent', async () => {
@@ -144,7 +147,7 @@ test('a body that is announced as too large is refused before it is sent', async
 test('a chunked body that grows too large is refused without reading the rest', async () => {
   const chunk = `4000\r\n${'x'.repeat(0x4000)}\r\n`;
   const headers = { 'Content-Type': 'application/json', 'Transfer-Encoding': 'chunked' };
-  assert.equal((await rawRequest(server.port, 'POST /api/events', headers, chunk.repeat(5))).status, 413);
+  assert.equal((await rawRequest(server.port, 'POST /api/customers', headers, chunk.repeat(5))).status, 413);
 });
 
 test('Expect: 100-continue is answered before the body is sent', async () => {
@@ -170,6 +173,41 @@ test('what is not HTTP at all is a 400, and the server goes on', async () => {
     assert.equal(parseRaw(await raw(server.port, text)).status, 400, JSON.stringify(text));
   }
   assert.equal((await get(at('/healthz'))).status, 200);
+});
+
+test('a byte order mark before the body is skipped', async () => {
+  assert.equal((await post(at('/api/customers'), '\ufeff{"name":"Ada"}')).status, 201);
+  assertProblem(await post(at('/api/customers'), '\ufeff\ufeff{"name":"Ada"}'), 400);
+});
+
+test('an encoded body is a 415 that says so, unless its encoding is none', async () => {
+  for (const encoding of ['gzip', 'br', 'identity, gzip', 'x']) {
+    const answer = await post(at('/api/customers'), { name: 'Ada' }, { 'Content-Encoding': encoding });
+    assertProblem(answer, 415, encoding);
+    assert.equal(answer.headers.get('accept-encoding'), 'identity');
+  }
+  const plain = await post(at('/api/customers'), { name: 'Ada' }, { 'Content-Encoding': 'Identity' });
+  assert.equal(plain.status, 201);
+});
+
+test('what a PATCH may be is told where it was something else, and by OPTIONS', async () => {
+  const { headers } = await post(at('/api/customers'), { name: 'Ada' });
+  const path = headers.get('location')!;
+  const wrong = { 'Content-Type': 'application/json-patch+json' };
+  const refused = await request('PATCH', at(path), { headers: wrong, body: '[]' });
+  assertProblem(refused, 415);
+  for (const answer of [refused, await request('OPTIONS', at(path))])
+    assert.match(answer.headers.get('accept-patch')!, /application\/merge-patch\+json/);
+  assert.equal((await request('OPTIONS', at('/api/events'))).headers.get('accept-patch'), null);
+});
+
+test('an empty If-None-Match is a list of none', async () => {
+  const { headers } = await post(at('/api/customers'), { name: 'Ada' });
+  for (const list of ['', ',', ' , ,'])
+    assert.equal(
+      (await rawRequest(server.port, `GET ${headers.get('location')}`, { 'If-None-Match': list })).status,
+      200,
+    );
 });
 
 test('a malformed path escape is a 400', async () => {

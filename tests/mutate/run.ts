@@ -3,8 +3,9 @@
 // stays green is a promise that nobody watches. `npm run mutate -- hub` takes only lines with "hub" in them.
 import { spawn } from 'node:child_process';
 import { needsTsx } from '../support/typescript.ts';
-import { Copy } from './copy.ts';
-import { MUTATIONS, type Mutation } from './mutations.ts';
+import { Copy, NoPlace } from './copy.ts';
+import type { Mutation } from './mutation.ts';
+import { MUTATIONS } from './mutations.ts';
 
 const LIMIT_MS = 10_000;
 const AT_ONCE = 2;
@@ -65,13 +66,21 @@ async function take(queue: Mutation[], copy: Copy): Promise<number> {
   let failures = 0;
   for (let mutation = queue.shift(); mutation; mutation = queue.shift()) {
     const { breaks, edits, red } = mutation;
-    const run = await copy.broken(edits, () => runTest(copy.folder, red));
-    const { isTold, line } = judge(run, red.name);
+    const { isTold, line } = await attempt(mutation, copy);
     if (!isTold) failures += 1;
     console.log(`${isTold ? 'red ' : '!!! '} ${edits[0]!.file}: ${breaks}\n      ${line}`);
     if (!isTold) console.log(`      expected to be red: ${red.file}, ${JSON.stringify(red.name)}`);
   }
   return failures;
+}
+
+async function attempt({ edits, red }: Mutation, copy: Copy): Promise<{ isTold: boolean; line: string }> {
+  try {
+    return judge(await copy.broken(edits, () => runTest(copy.folder, red)), red.name);
+  } catch (error) {
+    if (error instanceof NoPlace) return { isTold: false, line: `NO PLACE: ${error.message}` };
+    throw error;
+  }
 }
 
 /** The tests that the table names must be green on the program as it is. */

@@ -5,9 +5,10 @@ import { after, before, test } from 'node:test';
 import type { CustomerFields } from '../../lib/customer.ts';
 import { type EtagList, etagOf } from '../../lib/etag.ts';
 import { type Cursor, eventId, toCloudEvent } from '../../lib/event.ts';
+import type { Idempotency } from '../../lib/idempotency.ts';
 import type { NewEvent } from '../../lib/new-event.ts';
 import { Problem } from '../../lib/problem.ts';
-import type { Idempotency, Store } from '../../lib/store/store.ts';
+import type { Store } from '../../lib/store/store.ts';
 import { range, within } from '../support/helpers.ts';
 
 /** How the suite gets at a kind of store. */
@@ -108,6 +109,7 @@ export function testStore(backend: Backend): void {
     const start = await head();
     const { lastEventId } = await remove(store, id);
     const [gone] = await eventsAfter(start);
+    assert.ok(gone, 'it is an event');
     assert.equal(lastEventId, eventId(gone!));
     assert.deepEqual([gone!.type, gone!.data], ['customer.deleted', json]);
     assert.equal(await store.getCustomer(id), undefined);
@@ -163,6 +165,21 @@ export function testStore(backend: Backend): void {
     assert.deepEqual(await publish(store, {}, two), { ...first, isReplay: true });
     await assert.rejects(publish(store, {}, { ...two, request: 'b' }), hasStatus(422));
     assert.equal((await head()).seq, start.seq + 2);
+  });
+
+  test('an event with a key of its own is stored once, also in a list beside others', async () => {
+    const start = await head();
+    const keyed = (data: string) => ({ ...event({ data }), idempotency: { key: ' own', request: data } });
+    const list = (...events: NewEvent[]) => store.write({ op: 'publish', events, isList: true });
+    const first = await list(keyed('1'));
+    const second = await list(event({ data: '2' }), keyed('1'), event({ data: '3' }));
+    const stored = (await eventsAfter(start)).map(toCloudEvent);
+    assert.equal(stored.length, 3);
+    assert.deepEqual([first.json, first.isReplay], [`[${stored[0]}]`, false]);
+    assert.deepEqual([second.json, second.isReplay], [`[${stored[1]},${stored[0]},${stored[2]}]`, false]);
+    assert.deepEqual(await list(keyed('1')), { ...first, isReplay: true });
+    await assert.rejects(list(event({ data: '4' }), keyed('5')), hasStatus(422));
+    assert.equal((await head()).seq, start.seq + 3, 'of a list that is refused nothing is stored');
   });
 
   test('of many writes in one turn one that breaks a rule fails alone', async (t) => {
@@ -245,11 +262,17 @@ export function testStore(backend: Backend): void {
     assert.deepEqual(await seqs(6, 9, 100, 10_000), []);
   });
 
-  test('what another program changes is an event like any other, and wakes the readers', async () => {
+  test('a commit of another program wakes the readers of a store that does nothing itself', async () => {
+    const [quiet, program] = [await backend.open('quiet'), await backend.connect('quiet')];
+    const woken = new Promise<void>((resolve) => quiet.onCommit(resolve));
+    await program.run("INSERT INTO customers (name) VALUES ('Grace')");
+    await within(woken, 'the store to notice');
+    await Promise.all([quiet.close(), program.close()]);
+  });
+
+  test('what another program changes is an event like any other', async () => {
     const start = await head();
-    const woken = new Promise<void>((resolve) => store.onCommit(resolve));
     await other.run("INSERT INTO customers (name, email) VALUES ('Grace', 'grace@example.com')");
-    await within(woken, 'the store to notice', 2000);
     await other.run("UPDATE customers SET name = 'Grace Hopper' WHERE name = 'Grace'");
     await other.run("UPDATE customers SET name = name WHERE name = 'Grace Hopper'");
     await other.run("DELETE FROM customers WHERE name = 'Grace Hopper'");

@@ -9,7 +9,7 @@ import { parseFilter } from '../../lib/filter.ts';
 import { unavailable } from '../../lib/problem.ts';
 import { openSqliteStore } from '../../lib/store/sqlite-store.ts';
 import type { Store } from '../../lib/store/store.ts';
-import { EVENT_STREAM } from '../../lib/stream/frames.ts';
+import { EVENT_STREAM, type Transport, WEBSOCKET } from '../../lib/stream/frames.ts';
 import { Hub, type Located } from '../../lib/stream/hub.ts';
 import { eventually, type Frame, isOwn, range, seqsOf } from '../support/helpers.ts';
 
@@ -52,23 +52,33 @@ async function open(gate: { pass: Gate }, { heartbeatMs = 60_000, eventRetention
 }
 
 /** A client in memory, and all frames that were written to it. */
-function join(hub: Hub, start: Omit<Located, 'history'> & { history?: number }, isConflated = false) {
+function join(
+  hub: Hub,
+  start: Omit<Located, 'history'> & { history?: number },
+  transport: Transport = EVENT_STREAM,
+  isConflated = false,
+) {
   const out = new PassThrough();
   let text = '';
   let isOpen = true;
+  let isDestroyed = false;
   out.setEncoding('utf8').on('data', (part: string) => {
     text += part;
   });
   const client = hub.add(
     {
-      transport: EVENT_STREAM,
+      transport,
       out,
       filter: parseFilter(null),
       isConflated,
       isOpen: () => isOpen,
       unsentBytes: () => 0,
       close: () => {},
-      destroy: () => {},
+      expire: () => {},
+      destroy: () => {
+        isDestroyed = true;
+        isOpen = false;
+      },
     },
     { history: 0, ...start },
   );
@@ -78,6 +88,7 @@ function join(hub: Hub, start: Omit<Located, 'history'> & { history?: number }, 
     frames,
     events: () => frames().filter((frame) => !isOwn(frame)),
     shut: () => (isOpen = false),
+    isDestroyed: () => isDestroyed,
   };
 }
 
@@ -168,7 +179,9 @@ test('a client that closes while its events are read gets nothing more', async (
   release();
   await nextTurn();
   assert.deepEqual(
-    frames().map((frame) => frame.type),
+    frames()
+      .map((frame) => frame.type)
+      .filter((type) => type !== 'stream.heartbeat'), // one may have come while it was still open
     ['stream.ready'],
   );
   await house.close();
@@ -203,5 +216,43 @@ test('a herd from more cursors than the cache has room for gets everything', asy
     'all stand at the head',
   );
   for (const [seq, { events }] of clients.entries()) assert.deepEqual(seqsOf(events()), range(seq + 1, 64));
+  await house.close();
+});
+
+test('a frame that cannot be made ends its stream and is logged whole; nobody else loses anything', async (t) => {
+  const complaints = t.mock.method(console, 'error', () => {});
+  const house = await open({ pass: async () => {} });
+  const start = await house.hub.locate({});
+  const broken = join(house.hub, start, {
+    ...WEBSOCKET,
+    encode: (items) => {
+      if (items.some(({ json }) => json.includes('"type":"load"'))) throw new TypeError('a bug of ours');
+      return WEBSOCKET.encode(items);
+    },
+  });
+  const whole = join(house.hub, start);
+  await house.publish(1);
+  await eventually(whole.events, (all) => all.length === 1, 'the other client has the event');
+  await eventually(broken.isDestroyed, (isDestroyed) => isDestroyed, 'the stream is ended');
+  assert.deepEqual(broken.client.cursor, start.cursor, 'its cursor has not passed the event');
+  assert.ok(complaints.mock.calls[0]!.arguments[0] instanceof TypeError, 'logged with its stack');
+  await house.close();
+});
+
+test('an event reaches everyone who is there, though neither a heartbeat nor anybody who comes gives them a turn', async () => {
+  const house = await open({ pass: async () => {} });
+  const start = await house.hub.locate({});
+  const clients = range(1, 3).map(() => join(house.hub, start));
+  const isCounted = (frame: Frame) => frame.type === 'stream.heartbeat' && frame.data.clients === 3;
+  for (const { frames } of clients)
+    await eventually(frames, (all) => all.some(isCounted), 'three are counted');
+  const before = clients.map(({ frames }) => frames().length);
+  await house.publish('for all of them');
+  for (const [i, { frames }] of clients.entries()) {
+    const [next] = (await eventually(frames, (all) => all.length > before[i]!, 'the event comes')).slice(
+      before[i],
+    );
+    assert.equal(next!.data, 'for all of them');
+  }
   await house.close();
 });

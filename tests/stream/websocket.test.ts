@@ -24,6 +24,7 @@ const quick = await shareServer({ HEARTBEAT_SECONDS: '1', MAX_CLIENTS: '3', LAB:
 
 const publish = async (body: object = {}, to = server) => (await post(`${to.url}/api/events`, body)).body;
 const health = async (of = server) => (await get(`${of.url}/healthz`)).body;
+const logOf = (id: string) => id.slice(0, id.lastIndexOf('-'));
 
 test('the first frame is stream.ready at the newest event, with a name for the stream', async () => {
   const { id } = await publish();
@@ -89,7 +90,7 @@ test('a cursor that cannot be continued gets stream.reset at the newest event, a
   const { id } = await publish();
   for (const [cursor, reason] of [
     ['abcdef012345-1', 'unknown-log'],
-    [`abcdef012345-${seqOf(id) + 100}`, 'ahead'],
+    [`${logOf(id)}-${seqOf(id) + 100}`, 'ahead'],
   ] as const) {
     const client = await connect(server.wsUrl, { query: { lastEventId: cursor } });
     const frame = await client.next();
@@ -240,12 +241,16 @@ test('a close is answered with its code, and a ping with its payload', async () 
 
 test('heartbeats tell the position and the number of clients, also when that number changes', async () => {
   const first = await connect(quick.wsUrl);
-  const { id } = await first.next();
+  const { id, data } = await first.next();
   const isBeat = (clients: number) => (frame: { type: string; data: { clients?: number } }) =>
     frame.type === 'stream.heartbeat' && frame.data.clients === clients;
   const beat = await first.until(isBeat(1), 'a heartbeat that counts one client', 1000);
   assert.equal(beat.id, id);
-  assert.match(beat.source, /^\/ws\/[\w-]+\/\d+$/);
+  assert.match(
+    beat.source,
+    new RegExp(`^/ws/${data.client}/[2-9]$`),
+    'each own frame has a source of its own',
+  );
   const second = await connect(quick.wsUrl);
   await first.until(isBeat(2), 'a heartbeat that counts two clients', 1000);
   const event = await publish({}, quick);

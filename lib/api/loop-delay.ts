@@ -1,0 +1,37 @@
+// How late the event loop comes round: the one figure that tells whether a server of one thread is well. A timer
+// that asks for its turn every 20 ms measures it: what it is late by, everyone else had to wait for as well.
+import { createHistogram } from 'node:perf_hooks';
+
+const INTERVAL_MS = 20;
+
+/** The delay since it was asked last. */
+export class LoopDelay {
+  private readonly delays = createHistogram(); // nanoseconds
+  private readonly timer: NodeJS.Timeout;
+  private dueAt = performance.now() + INTERVAL_MS;
+
+  constructor() {
+    this.timer = setInterval(() => this.measure(), INTERVAL_MS).unref();
+  }
+
+  /** Seconds: what 99 of 100 requests that come at any time wait at most, and the longest wait. */
+  read(): { p99: number; max: number } {
+    this.measure(); // what is late just now counts too
+    const { max } = this.delays;
+    const seconds = { p99: this.delays.percentile(99) / 1e9, max: this.delays.count === 0 ? 0 : max / 1e9 };
+    this.delays.reset();
+    return seconds;
+  }
+
+  stop(): void {
+    clearInterval(this.timer);
+  }
+
+  /** A freeze of 5 s is one late timer, but 250 requests would have met it: it counts for each of them. */
+  private measure(): void {
+    const now = performance.now();
+    for (let late = now - this.dueAt; late >= 0; late -= INTERVAL_MS)
+      this.delays.record(Math.max(1, Math.round(late * 1e6)));
+    if (now >= this.dueAt) this.dueAt = now + INTERVAL_MS;
+  }
+}

@@ -1,0 +1,233 @@
+// One open connection, and the one request that is in work on it (RFC 9112 §9.3.2). What a client sends ahead of
+// its answers is not parsed before they are taken: `node:http` would begin a thousand requests that came in one
+// segment at once, and each answer would have to wait in our memory. So the bytes are handed on one request at a
+// time, and while one is in work the kernel keeps the rest: a client that runs ahead only slows itself down.
+import type { Socket } from 'node:net';
+import { Readable } from 'node:stream';
+import type { Answer } from './answer.ts';
+import type { Account, UnsentBytes } from './unsent-bytes.ts';
+
+const END_PATIENCE_MS = 3000;
+const LINE_FEED = 10;
+const CARRIAGE_RETURN = 13;
+const NOTHING = Buffer.alloc(0);
+
+export class Connection implements Account {
+  readonly socket: Socket;
+  /** The answer in work. An answer is in work until its reader has taken all of it. */
+  answer: Answer | undefined;
+  /** When it had nothing to do last; whoever waits longest goes first when there are too many. */
+  idleSince = performance.now();
+  /** Bytes in our memory on its account: a body that is coming in, an answer that is not taken. */
+  private unsent = 0;
+  /** Read, and not yet handed to the parser: at most what one read of the socket brings. */
+  private held: Buffer = NOTHING;
+  /** How much memory that takes: the whole of what was read, until the last byte is handed on. */
+  private heldBytes = 0;
+  /** What is to come of the body in work, where its head says how long it is. */
+  private bodyLeft = 0;
+  /** Since the last line feed nothing but a carriage return has come: the next one ends a head. */
+  private isLineEmpty = false;
+  /** The client has said that it sends no more, and the parser has yet to hear of it. */
+  private hasEnded = false;
+  /** An upgrade is being judged, or what comes is no HTTP any more. */
+  private isParsing = true;
+  /** What the kernel had taken when that number moved last, of which answer, and when. */
+  private taken = 0;
+  private watched: Answer | undefined;
+  private takenAt = 0;
+  private readonly bytes: UnsentBytes;
+
+  constructor(socket: Socket, bytes: UnsentBytes) {
+    this.socket = socket;
+    this.bytes = bytes;
+    socket.on('resume', this.feed);
+    socket.push = (chunk: Buffer | null) => this.receive(chunk);
+  }
+
+  /** From now on `node:http` reads through `feed`: a listener for data keeps its parser from reading past us. */
+  attach(): void {
+    this.isParsing = true;
+    this.socket.off('data', ignore);
+    this.socket.on('data', ignore);
+  }
+
+  /** A request has come: nothing behind it is parsed before its answer is taken. */
+  begin(answer: Answer): void {
+    this.answer = answer;
+    answer.account = this;
+    this.bodyLeft = Number(answer.req.headers['content-length'] ?? 0);
+    answer.once('close', this.finish);
+  }
+
+  /** An upgrade has come: what is behind it may be no HTTP. */
+  suspend(): void {
+    this.isParsing = false;
+  }
+
+  /** Gives the socket to a reader of its own, with all that was held back. */
+  release(): void {
+    this.socket.off('data', ignore);
+    this.socket.off('resume', this.feed);
+    Reflect.deleteProperty(this.socket, 'push');
+    const { held } = this;
+    this.drop();
+    if (held.length > 0) this.socket.push(held);
+    if (this.hasEnded) this.socket.push(null);
+  }
+
+  /** Parses these bytes before all others: a head that goes in once more. */
+  parseAgain(head: Buffer): void {
+    this.hold(head, this.held);
+    setImmediate(this.feed);
+  }
+
+  /** Nothing is under way on it. */
+  isIdle(): boolean {
+    return this.answer === undefined && this.held.length === 0 && this.bodyLeft === 0 && this.isParsing;
+  }
+
+  /** See `Account`. */
+  reserve(bytes: number): void {
+    this.bytes.check(bytes);
+    this.count(bytes);
+  }
+
+  /** See `Account`. */
+  count(bytes: number): void {
+    this.bytes.add(bytes);
+    this.unsent += bytes;
+  }
+
+  /** What was read ahead of a stream will never be answered; and while it is held, nobody sees the client leave. */
+  forgetBehindStream(): void {
+    if (this.held.length === 0 || !this.isStreaming()) return;
+    this.drop();
+    Readable.prototype.push.call(this.socket, NOTHING); // the socket goes on reading
+  }
+
+  /** How long its answer has waited without a byte being taken, in milliseconds. To be asked again and again. */
+  waited(now: number): number {
+    const { answer, socket } = this;
+    if (!answer?.writableEnded) return 0; // not answered yet, or a stream, which the hub watches
+    const taken = socket.bytesWritten - socket.writableLength - queuedBytes(socket);
+    if (taken !== this.taken || this.watched !== answer) this.takenAt = now;
+    this.taken = taken;
+    this.watched = answer;
+    return now - this.takenAt;
+  }
+
+  /** Returns the bytes to the common account: the connection has ended. */
+  end(): void {
+    this.bytes.subtract(this.unsent);
+    this.unsent = 0;
+    this.drop();
+    this.isParsing = false;
+  }
+
+  private readonly finish = (): void => {
+    this.answer = undefined;
+    this.idleSince = performance.now();
+    this.bytes.subtract(this.unsent);
+    this.unsent = 0;
+    // After the others' turn: who has sent a thousand requests gets one answer each time the loop goes round.
+    if (this.held.length > 0 || this.hasEnded) setImmediate(this.feed);
+  };
+
+  /** What the socket has read. False keeps it from reading more. */
+  private receive(chunk: Buffer | null): boolean {
+    if (chunk === null) return this.receiveEnd();
+    if (this.isStreaming()) return true; // nothing is answered behind a stream: it is read so that its end is seen
+    const mustWait = this.held.length > 0 || this.isBusy();
+    this.hold(this.held, chunk);
+    if (!mustWait) return this.feed();
+    if (this.bytes.isFull()) this.socket.destroy();
+    return false;
+  }
+
+  private hold(first: Buffer, second: Buffer): void {
+    this.held = first.length > 0 ? Buffer.concat([first, second]) : second;
+    this.bytes.subtract(this.heldBytes);
+    this.heldBytes = this.held.length;
+    this.bytes.add(this.heldBytes);
+  }
+
+  private drop(): void {
+    this.held = NOTHING;
+    this.bytes.subtract(this.heldBytes);
+    this.heldBytes = 0;
+  }
+
+  /** `node:http` cuts off an answer in work when the client sends no more, so it hears of that a little later. */
+  private receiveEnd(): boolean {
+    this.hasEnded = true;
+    if (this.isStreaming()) this.passEnd();
+    else if (this.isBusy()) setTimeout(() => this.passEnd(), END_PATIENCE_MS).unref();
+    else this.feed();
+    return false;
+  }
+
+  /** The answer in work has begun and will not end by itself. */
+  private isStreaming(): boolean {
+    return this.answer?.headersSent === true && !this.answer.writableEnded;
+  }
+
+  private passEnd(): void {
+    if (!this.hasEnded || this.held.length > 0 || this.socket.destroyed) return;
+    this.hasEnded = false;
+    Readable.prototype.push.call(this.socket, null);
+  }
+
+  /** Hands on what is held, one request at a time. With the last piece the socket goes on reading. */
+  private readonly feed = (): boolean => {
+    while (this.held.length > 0 && !this.isBusy() && !this.socket.isPaused()) {
+      const piece = this.take(this.endOfPiece());
+      if (this.held.length === 0) {
+        const canTakeMore = Readable.prototype.push.call(this.socket, piece);
+        if (this.hasEnded) setImmediate(this.feed);
+        return canTakeMore;
+      }
+      this.socket.emit('data', piece);
+    }
+    if (!this.isBusy()) this.passEnd();
+    return false;
+  };
+
+  /** A request is in work, and has come in whole; or nothing is to be parsed at all. */
+  private isBusy(): boolean {
+    return !this.isParsing || this.answer?.req.complete === true || this.socket.destroyed;
+  }
+
+  private take(length: number): Buffer {
+    const piece = this.held.subarray(0, length);
+    if (length < this.held.length) this.held = this.held.subarray(length);
+    else this.drop();
+    return piece;
+  }
+
+  /** The rest of the body, or all up to an empty line: there a head ends, and a body in chunks (RFC 9112 §7.1). */
+  private endOfPiece(): number {
+    const { held, bodyLeft } = this;
+    if (bodyLeft > 0) {
+      const length = Math.min(bodyLeft, held.length);
+      this.bodyLeft -= length;
+      return length;
+    }
+    for (let i = 0; i < held.length; i++) {
+      const byte = held[i];
+      if (byte === LINE_FEED && this.isLineEmpty) {
+        this.isLineEmpty = false;
+        return i + 1;
+      }
+      this.isLineEmpty = byte === LINE_FEED || (this.isLineEmpty && byte === CARRIAGE_RETURN);
+    }
+    return held.length;
+  }
+}
+
+/** What is left of a write that the kernel took in part: only the handle tells, and Node's own timeouts ask it too. */
+export function queuedBytes(socket: Socket): number {
+  return (socket as { _handle?: { writeQueueSize?: number } })._handle?.writeQueueSize ?? 0;
+}
+
+function ignore(): void {}

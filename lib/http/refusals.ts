@@ -1,0 +1,72 @@
+// Who was turned away, and why: counted for `/metrics`, and told in the log, where a flood must not bury all else
+// (at most ten lines a minute for each reason). Never with a token: those stand in queries, which are left out.
+import type { IncomingMessage } from 'node:http';
+
+const MAX_LINES = 10;
+const WINDOW_MS = 60_000;
+const MAX_TEXT = 200;
+const MAX_WAITING_BYTES = 64 * 1024; // of log lines that nobody reads
+
+/** Why someone was turned away. */
+export const REASONS = {
+  token: 'no valid token',
+  origin: 'a foreign page',
+  host: 'a foreign Host',
+  handshake: 'a bad handshake or cursor',
+  clients: 'MAX_CLIENTS is reached',
+  connections: 'too many connections',
+  memory: 'too many answers wait to be taken',
+  unread: 'an answer was not taken',
+  files: 'no file descriptor is left',
+  disk: 'a file of the page cannot be read',
+} as const;
+
+export type Reason = keyof typeof REASONS;
+
+export class Refusals {
+  /** How many there were since the start, by reason. */
+  readonly counts = new Map<Reason, number>();
+  /** Lines of the minute under way, by reason. */
+  private lines = new Map<Reason, number>();
+  private windowEnd = 0;
+
+  constructor() {
+    for (const reason of Object.keys(REASONS)) this.counts.set(reason as Reason, 0);
+  }
+
+  /** Counts one, and logs it if the minute has room. */
+  add(reason: Reason, req?: IncomingMessage): void {
+    this.counts.set(reason, (this.counts.get(reason) ?? 0) + 1);
+    const number = this.countLine(reason);
+    if (number > MAX_LINES) return;
+    const rest =
+      number === MAX_LINES ? ' More of these in the next minute are only counted in /metrics.' : '';
+    logLine(`Refused: ${REASONS[reason]} (${reason})${req ? describe(req) : ''}.${rest}`);
+  }
+
+  private countLine(reason: Reason): number {
+    const now = performance.now();
+    if (now > this.windowEnd) {
+      this.lines = new Map();
+      this.windowEnd = now + WINDOW_MS;
+    }
+    const number = (this.lines.get(reason) ?? 0) + 1;
+    this.lines.set(reason, number);
+    return number;
+  }
+}
+
+/** Path and origin, quoted: both are the caller's words, and a line break in them would forge a line. */
+function describe({ method, url = '', headers }: IncomingMessage): string {
+  const path = quote(url.replace(/^\w+:\/\/[^/?#]*/, '').replace(/[?#].*$/s, ''));
+  return `: ${method} ${path}${headers.origin === undefined ? '' : ` from ${quote(headers.origin)}`}`;
+}
+
+function quote(text: string): string {
+  return JSON.stringify(text.slice(0, MAX_TEXT));
+}
+
+/** One line to the log, unless whoever reads it has stopped: a pipe that is full would fill our memory instead. */
+export function logLine(line: string): void {
+  if (process.stderr.writableLength < MAX_WAITING_BYTES) console.error(line);
+}
