@@ -8,6 +8,7 @@ import { createEventsApi } from './api/events-api.ts';
 import { Health } from './api/health.ts';
 import { Metrics } from './api/metrics.ts';
 import { createPublishApi } from './api/publish-api.ts';
+import { createWatchApi } from './api/watch-api.ts';
 import type { Config } from './config.ts';
 import { Access, type Visit } from './http/access.ts';
 import type { Answer } from './http/answer.ts';
@@ -77,6 +78,7 @@ export class App {
     const hasCustomers = config.hasCustomers && store.hasCustomers;
     const customers = createCustomersApi(store);
     const { publish } = createPublishApi(store, config.watch);
+    const watched = createWatchApi(store, config.watch);
     const readEvents = (call: Call) =>
       wantsEventStream(call) ? openEventStream(call, hub) : events.catchUp(call);
     const customer: Methods = {
@@ -92,6 +94,8 @@ export class App {
         methods: { GET: customers.list, POST: customers.create },
       },
       hasCustomers && { path: /^\/api\/customers\/([1-9]\d{0,15})$/, methods: customer },
+      { path: /^\/api\/watch\/([^/]+)$/, methods: { GET: watched.list } },
+      { path: /^\/api\/watch\/([^/]+)\/([^/]+)$/, methods: { GET: watched.read } },
       { path: /^\/ws$/, methods: { GET: explainWebSocket } },
       { path: /^\/healthz$/, methods: { GET: health.healthz } },
       { path: /^\/readyz$/, methods: { GET: health.readyz } },
@@ -122,7 +126,7 @@ export class App {
     try {
       if (this.health.isDraining) refuseWhileDraining(req, res);
       const { path, query } = parseTarget(req);
-      const call: Call = { req, res, path, query, id: 0, scope: NOTHING };
+      const call: Call = { req, res, path, query, params: [], scope: NOTHING };
       isStream = path === '/ws' || (path === '/api/events' && wantsEventStream(call));
       await this.dispatch(call, isStream);
     } catch (error) {
@@ -165,8 +169,8 @@ export class App {
     for (const { path, methods } of this.routes) {
       const match = path.exec(call.path);
       if (!match) continue;
-      call.id = Number(match[1] ?? 0);
-      if (Number.isSafeInteger(call.id)) return methods;
+      call.params = match.slice(1);
+      return methods;
     }
     return undefined;
   }

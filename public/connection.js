@@ -1,5 +1,5 @@
-// The page's own client: the one place that knows `changebell.js`. It says its state as people see it,
-// stays away when the lab cuts its cable, and gives a verdict after each outage.
+// The page's own client, and the one place of the page that knows `changebell.js`. It stays away when its
+// cable is cut, and gives a verdict after each outage.
 import { askForToken, auth } from './api.js';
 import { ChangeStream } from './changebell.js';
 import { count, paintSoon, seqOf } from './dom.js';

@@ -17,7 +17,7 @@ for (const list of [pageList, loopList]) {
 function paintState(id, { state, word, isLossy }, lastEventId) {
   const node = element(id);
   if (node.dataset.state !== state || node.dataset.lossy !== String(isLossy))
-    setMark(node.firstElementChild, isLossy ? 'lossy' : state);
+    setMark(node.firstElementChild, isLossy ? 'lossy' : state === 'muted' ? 'silent' : state);
   Object.assign(node.dataset, { state, lastEventId, lossy: isLossy });
   setText(node.lastElementChild, word);
 }

@@ -18,6 +18,7 @@ const PEOPLE = [
   'Joan Clarke',
 ];
 const HELLO = 'Two clients of one server. Whose cable may be cut without harm? Press “Show me”.';
+const HELLO_BY_HAND = 'Two clients of one server. Cut the cable, publish a message, and bring it back.';
 
 let added = /** @type {number[]} */ (recall('added') ?? []); // customers that *Tidy up* takes away again
 let running = /** @type {AbortController | undefined} */ (undefined);
@@ -25,7 +26,7 @@ let step = 0;
 let caption = HELLO;
 let isBusy = false;
 
-export const captionText = () => caption;
+export const captionText = () => (caption === HELLO && customers.isOff ? HELLO_BY_HAND : caption);
 export const stepsDone = () => step;
 export const isRunning = () => running !== undefined || isBusy;
 export const hasAdded = () => added.length > 0;
@@ -56,7 +57,8 @@ export async function pause(ms, holds = () => true) {
   }
 }
 
-export const areLive = () => connection.state === 'live' && loop.state === 'live' && loop.isFilled;
+const hasList = () => loop.isFilled || customers.isOff;
+export const areLive = () => connection.state === 'live' && loop.state === 'live' && hasList();
 export const areEven = () => areLive() && connection.ledger.head === loop.ledger.head;
 
 let told = () => ''; // what became of the outage that someone made by hand
@@ -66,7 +68,8 @@ export function cutBoth() {
   const [left, right] = [connection.ledger.note(), loop.ledger.note()];
   told = () => verdict(left(), right());
   cable.cut();
-  tell('Both cables are cut. Add a customer now: it is saved, and neither of them knows.');
+  const what = customers.isOff ? 'Publish a message' : 'Add a customer';
+  tell(`Both cables are cut. ${what} now: it is saved, and neither of them knows.`);
 }
 
 cable.onBack = async () => {

@@ -135,6 +135,14 @@ class PostgresStore implements Store {
     return { customers, hasMore: found.length > limit, lastId: page.at(-1)?.id ?? after, head };
   }
 
+  async readRows(): Promise<undefined> {
+    return undefined;
+  }
+
+  async readRow(): Promise<undefined> {
+    return undefined;
+  }
+
   async position(
     cursors: readonly Cursor[] = [],
   ): Promise<Position & { resets: (ResetReason | undefined)[] }> {

@@ -7,7 +7,7 @@ CREATE TABLE customers (
   email TEXT,
   created_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
   updated_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
-) STRICT;
+);
 
 -- The one place that says what a customer looks like in JSON.
 CREATE VIEW changebell_customers AS
@@ -22,7 +22,7 @@ BEGIN
 END;
 
 -- An update that changes nothing is silent. The inner update fires this trigger again where the writer has set
--- `recursive_triggers`: then the event is there already.
+-- `recursive_triggers`: then this very event is there already.
 CREATE TRIGGER changebell_customer_updated AFTER UPDATE ON customers
 WHEN (NEW.name, NEW.email, NEW.created_at, NEW.updated_at)
   IS NOT (OLD.name, OLD.email, OLD.created_at, OLD.updated_at)
@@ -31,7 +31,10 @@ BEGIN
   WHERE id = NEW.id AND NEW.updated_at IS OLD.updated_at;
   INSERT INTO changebell_events (type, source, data)
   SELECT 'customer.updated', '/api/customers/' || id, json FROM changebell_customers
-  WHERE id = NEW.id AND json IS NOT (SELECT data FROM changebell_events ORDER BY seq DESC LIMIT 1);
+  WHERE id = NEW.id AND NOT EXISTS (
+    SELECT 1 FROM (SELECT * FROM changebell_events ORDER BY seq DESC LIMIT 1) AS newest
+    WHERE newest.data = json AND newest.type = 'customer.updated' AND newest.source = '/api/customers/' || NEW.id
+  );
 END;
 
 -- Before, not after: only now can the row still be read.

@@ -1,24 +1,36 @@
 // Opens a SQLite file with care: whatever is wrong with it is found before anything in it is changed,
 // so that a mistaken DATABASE_URL leaves the file as it was.
-import { closeSync, existsSync, openSync, readFileSync, readSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readSync } from 'node:fs';
 import type Database from 'better-sqlite3';
-import { type Config, StartError } from '../config.ts';
+import { StartError } from '../config.ts';
 import { openDatabase } from './sqlite.ts';
+import { createCustomers, createTables, findStrangeTable, mendSchema, VERSION } from './sqlite-schema.ts';
+import { needsUpgrade, upgrade } from './sqlite-upgrade.ts';
 import { applyWatch, planWatch } from './sqlite-watch.ts';
 
-const VERSION = 2;
-const LOG = new URL('sqlite-log.sql', import.meta.url);
-const CUSTOMERS = new URL('sqlite-customers.sql', import.meta.url);
+/** What of the settings the file must fit. */
+export type FileOptions = {
+  path: string;
+  watch: ReadonlySet<string>;
+  hasCustomers: boolean;
+  /** The name under which this server watches its tables. */
+  server: string;
+};
+
+/** A connection that may write; and what people should hear, if something was brought up to date. */
+export type OpenedFile = { db: Database.Database; hasCustomers: boolean; notice: string | undefined };
+
+const WAL_LIMIT_BYTES = 64 * 1024 * 1024;
 const CUSTOMER_COLUMNS = 'id,name,email,created_at,updated_at';
 
 /** A connection with our tables in place. @throws {StartError} one line that says what to do */
-export function openSqliteFile(path: string, watch: Config['watch']): Database.Database {
+export function openSqliteFile(options: FileOptions): OpenedFile {
+  const { path } = options;
   checkHeader(path);
   let db: Database.Database | undefined;
   try {
     db = openDatabase(path, { timeout: 5000 }); // patience at the start only: two servers may start at once
-    prepare(db, path, watch);
-    return db;
+    return prepare(db, options);
   } catch (error) {
     db?.close();
     throw error instanceof StartError ? error : cannotBeOpened(path, error);
@@ -37,7 +49,7 @@ export function cannotBeOpened(path: string, error: unknown): StartError {
 }
 
 function checkHeader(path: string): void {
-  if (path === ':memory:' || !existsSync(path)) return;
+  if (!existsSync(path)) return;
   const header = Buffer.alloc(16);
   try {
     const file = openSync(path, 'r+'); // SQLite would open a file that we may only read, and fail at each write
@@ -53,54 +65,79 @@ function checkHeader(path: string): void {
   throw new StartError(`${path} is not a SQLite database: point DATABASE_URL at another file.`);
 }
 
-function prepare(db: Database.Database, path: string, watch: Config['watch']): void {
+function prepare(db: Database.Database, options: FileOptions): OpenedFile {
+  const { path, watch, server } = options;
+  checkVersion(db, path);
+  checkCustomers(db, options);
+  const triggers = planWatch(db, watch);
+  db.pragma('journal_mode = WAL');
+  db.pragma('synchronous = FULL'); // an acknowledged write survives a power cut
+  db.pragma(`journal_size_limit = ${WAL_LIMIT_BYTES}`); // what a long reader made it grow to is given back
+  const { notice, hasCustomers } = db.transaction(() => bringUpToDate(db, options)).immediate();
+  applyWatch(db, triggers, server);
+  db.pragma('busy_timeout = 0'); // from now on nobody waits inside SQLite: whoever asks may try again
+  return { db, hasCustomers, notice };
+}
+
+/** 0 where our tables aren't there yet. */
+function readVersion(db: Database.Database): number {
+  if (!hasTable(db, 'changebell_log')) return 0;
+  const version = db.prepare('SELECT version FROM changebell_log').pluck().get();
+  return Number(version) || Number.NaN;
+}
+
+function checkVersion(db: Database.Database, path: string): void {
   const version = readVersion(db);
   if (version > VERSION) {
     throw new StartError(
       `The database ${path} was written by a newer version of Changebell (its format is ${version}, this program knows ${VERSION}): start that version instead.`,
     );
   }
-  checkCustomers(db, path, watch);
-  const triggers = planWatch(db, watch);
-  db.pragma('journal_mode = WAL');
-  db.pragma('synchronous = FULL'); // an acknowledged write survives a power cut
-  if (version === 0 || !hasTable(db, 'customers')) createSchema(db);
-  applyWatch(db, triggers);
-  db.pragma('busy_timeout = 0'); // from now on never wait inside SQLite: it would stop the event loop
-}
-
-/** 0 where our tables aren't there yet. */
-function readVersion(db: Database.Database): number {
-  return hasTable(db, 'changebell_log')
-    ? (db.prepare('SELECT version FROM changebell_log').pluck().get() as number)
-    : 0;
-}
-
-/** Are the customers ours? Then it is our trigger that announces them. */
-export function hasOurCustomers(db: Database.Database): boolean {
-  return (
-    db.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'changebell_customer_created'").get() !== undefined
+  const isKnown = version === 0 || version === 1 || version === 2;
+  const strange = isKnown ? undefined : 'changebell_log';
+  const table = strange ?? (version === 2 ? findStrangeTable(db) : undefined);
+  if (table === undefined && (version !== 1 || hasTable(db, 'changebell_events'))) return;
+  throw new StartError(
+    `The database ${path} has tables of Changebell, but ${table ?? 'changebell_events'} is not as this program made it: restore a backup, or point DATABASE_URL at another file.`,
   );
+}
+
+/** Another server may have been faster: so all of it is looked at again in one transaction. */
+function bringUpToDate(db: Database.Database, options: FileOptions): Omit<OpenedFile, 'db'> {
+  const version = readVersion(db);
+  let notice: string | undefined;
+  if (version === 0) createTables(db);
+  else if (needsUpgrade(db)) {
+    upgrade(db);
+    notice = `The database ${options.path} was brought up to date: its format was ${version}, and is ${VERSION} now.`;
+  }
+  if (options.hasCustomers && !hasTable(db, 'customers')) {
+    db.exec('DROP VIEW IF EXISTS changebell_customers'); // it may have outlived its table
+    createCustomers(db);
+  }
+  const hasOurs = hasOurCustomers(db);
+  const mended = mendSchema(db, hasOurs);
+  if (notice === undefined && version > 0 && mended.length > 0)
+    notice = `The database ${options.path} was brought up to date: ${mended.join(', ')} made anew.`;
+  return { notice, hasCustomers: hasOurs && options.hasCustomers };
+}
+
+/** Are the customers ours? Then it is our triggers that announce them. */
+function hasOurCustomers(db: Database.Database): boolean {
+  const find = db.prepare(`SELECT 1 FROM sqlite_schema
+    WHERE name = 'changebell_customers' OR (type = 'trigger' AND name GLOB 'changebell_customer_*')`);
+  return hasTable(db, 'customers') && find.get() !== undefined;
 }
 
 function hasTable(db: Database.Database, name: string): boolean {
   return db.prepare('SELECT 1 FROM sqlite_schema WHERE name = ? COLLATE NOCASE').get(name) !== undefined;
 }
 
-function checkCustomers(db: Database.Database, path: string, watch: Config['watch']): void {
-  const isForeign = hasTable(db, 'customers') && !hasOurCustomers(db);
-  if (!isForeign || [...watch].some((table) => table.toLowerCase() === 'customers')) return;
+function checkCustomers(db: Database.Database, { path, watch, hasCustomers }: FileOptions): void {
+  if (!hasCustomers || !hasTable(db, 'customers') || hasOurCustomers(db)) return;
+  if ([...watch].some((table) => table.toLowerCase() === 'customers')) return;
   const columns = db.prepare("SELECT group_concat(name) FROM pragma_table_info('customers')").pluck().get();
   throw new StartError(
     `The database ${path} has a table "customers" (${columns}) that Changebell did not make (${CUSTOMER_COLUMNS}): name it in WATCH to announce its changes, or point DATABASE_URL at another file.`,
   );
-}
-
-function createSchema(db: Database.Database): void {
-  const create = db.transaction(() => {
-    // Another server may have been faster.
-    if (readVersion(db) === 0) db.exec(readFileSync(LOG, 'utf8'));
-    if (!hasTable(db, 'customers')) db.exec(readFileSync(CUSTOMERS, 'utf8'));
-  });
-  create.immediate();
 }

@@ -1,5 +1,7 @@
 -- The event log. Triggers on other tables write into it, in the transaction of the change that they announce.
--- Written for SQLite 3.38 and later, since other programs' SQLite must be able to read it as well.
+-- Written for SQLite 3.28 and later, since other programs' SQLite must be able to read it as well: no STRICT
+-- (3.37), no iif (3.32). So the checks name the kind of value, and `instr(…, char(0))` keeps out a NUL, at which
+-- SQLite's own text functions stop.
 
 -- One row: the schema's version, and the newest event that is no longer kept. Its stamp stays, so that a cursor
 -- at that place, and at the place before the first event, proves itself like any other.
@@ -8,7 +10,8 @@ CREATE TABLE changebell_log (
   version INTEGER NOT NULL,
   pruned INTEGER NOT NULL DEFAULT 0,
   pruned_stamp TEXT NOT NULL DEFAULT (lower(hex(randomblob(4))))
-) STRICT;
+    CHECK (typeof(pruned_stamp) = 'text' AND length(pruned_stamp) BETWEEN 6 AND 64)
+);
 INSERT INTO changebell_log (one, version) VALUES (1, 2);
 
 -- AUTOINCREMENT: a seq is never given twice, even after the newest event is gone. The stamp is random and belongs
@@ -16,30 +19,30 @@ INSERT INTO changebell_log (one, version) VALUES (1, 2);
 CREATE TABLE changebell_events (
   seq INTEGER PRIMARY KEY AUTOINCREMENT CHECK (seq BETWEEN 1 AND 9007199254740991),
   stamp TEXT NOT NULL DEFAULT (lower(hex(randomblob(4)))) CHECK (
-    length(stamp) BETWEEN 6 AND 64 AND length(stamp) = length(CAST(stamp AS BLOB)) AND NOT stamp GLOB '*[^0-9a-f]*'
+    typeof(stamp) = 'text' AND length(stamp) BETWEEN 6 AND 64 AND NOT stamp GLOB '*[^0-9a-f]*' AND instr(stamp, char(0)) = 0
   ),
   type TEXT NOT NULL DEFAULT 'notification' CHECK (
-    length(type) BETWEEN 1 AND 100 AND length(type) = length(CAST(type AS BLOB)) -- ASCII without NUL
+    typeof(type) = 'text' AND length(type) BETWEEN 1 AND 100 AND instr(type, char(0)) = 0
     AND type GLOB '[a-z]*' AND NOT type GLOB '*[^a-z0-9._-]*' AND NOT type GLOB 'stream.*'
   ),
   source TEXT NOT NULL DEFAULT '/api/events' CHECK (
-    length(source) BETWEEN 1 AND 200 AND length(source) = length(CAST(source AS BLOB))
+    typeof(source) = 'text' AND length(source) BETWEEN 1 AND 200 AND instr(source, char(0)) = 0
     AND NOT source GLOB '*[^!-~]*'
   ),
   time TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')) CHECK (
-    time GLOB '[0-9][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9].[0-9][0-9][0-9]Z'
-    AND length(time) = length(CAST(time AS BLOB))
+    typeof(time) = 'text' AND instr(time, char(0)) = 0
+    AND time GLOB '[0-9][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9].[0-9][0-9][0-9]Z'
   ),
+  -- At most 1 MiB; a character takes one byte at least in a UTF-8 database, and two in one of UTF-16.
   data TEXT NOT NULL DEFAULT 'null' CHECK (
-    json_valid(data) AND instr(data, char(0)) = 0 -- json_valid stops at a NUL, and lets pass what is behind it
+    typeof(data) = 'text' AND length(CAST(data AS BLOB)) <= 1048576 * length(CAST('a' AS BLOB))
+    AND json_valid(data) AND instr(data, char(0)) = 0 -- json_valid lets pass what is behind a NUL
   ),
-  extensions TEXT CHECK (
-    extensions IS NULL OR ( -- said first: to SQLite before 3.45 a NULL is not valid JSON
-      json_valid(extensions) AND json_type(extensions) = 'object' AND extensions GLOB '{"*' AND extensions GLOB '*}'
-      AND instr(extensions, char(0)) = 0
-    )
+  extensions TEXT CHECK (extensions IS NULL OR
+    typeof(extensions) = 'text' AND json_valid(extensions) AND json_type(extensions) = 'object' AND extensions GLOB '{"*' AND extensions GLOB '*}'
+    AND instr(extensions, char(0)) = 0
   )
-) STRICT;
+);
 
 -- A row below the newest would never be seen by a reader that is past it; one far above would use up all numbers.
 CREATE TRIGGER changebell_events_in_order AFTER INSERT ON changebell_events
@@ -69,5 +72,5 @@ CREATE TABLE changebell_idempotency (
   answer TEXT NOT NULL,
   event_id TEXT NOT NULL,
   created_at INTEGER NOT NULL DEFAULT (CAST(strftime('%s', 'now') AS INTEGER))
-) STRICT, WITHOUT ROWID;
+) WITHOUT ROWID;
 CREATE INDEX changebell_idempotency_age ON changebell_idempotency (created_at);

@@ -50,6 +50,7 @@ export function prepareWriting(db: Database.Database, hasCustomers: boolean) {
     insertEvent: db.prepare(
       'INSERT INTO changebell_events (type, source, data, extensions) VALUES (?, ?, ?, ?)',
     ),
+    touch: db.prepare('UPDATE changebell_log SET pruned = pruned'),
     prune: db.prepare('DELETE FROM changebell_events WHERE seq <= ?'),
     customer: ours<[number], string>('SELECT json FROM changebell_customers WHERE id = ?').pluck(),
     insertCustomer: ours('INSERT INTO customers (name, email) VALUES (?, ?)'),

@@ -1,63 +1,77 @@
-// The store on SQLite. Writes go through a group commit to the one who writes; reads are made here, on a
-// connection of their own that only reads. In WAL mode it waits for nobody.
-import type Database from 'better-sqlite3';
+// The store on SQLite. Writes go through a group commit to a thread that owns the connection which writes; reads are
+// made here, on the event loop, by a connection that only reads. So the loop never waits for a disk.
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { Config } from '../config.ts';
-import {
-  type Cursor,
-  judgeCursor,
-  onOneLine,
-  type Position,
-  type ResetReason,
-  type StoredEvent,
-} from '../event.ts';
+import type { Cursor, Position, ResetReason } from '../event.ts';
+import { Problem, unavailable } from '../problem.ts';
 import { Commits } from './commits.ts';
 import { GroupCommit } from './group-commit.ts';
-import { toProblem } from './sqlite.ts';
-import { hasOurCustomers, openSqliteFile } from './sqlite-file.ts';
-import { prepareReading } from './sqlite-statements.ts';
-import { SqliteWriter } from './sqlite-writer.ts';
-import type { Answer, CustomerPage, Order, Store, Stretch } from './store.ts';
+import { failureOf, hasCode } from './sqlite.ts';
+import { SqliteReader } from './sqlite-reader.ts';
+import { SqliteThread, type Started } from './sqlite-thread.ts';
+import type { Answer, CustomerPage, Order, RowPage, Store, Stretch } from './store.ts';
 
 const POLL_MS = 100;
-const READ_STEP = 32; // events read at once: a few large ones may be all that is wanted
+const CHECK_MS = 2000; // how long a question whether writes can succeed may take
+const RETRY_MS = 50;
+
+type Options = Pick<Config, 'databaseUrl' | 'eventRetention' | 'watch'> & { hasCustomers?: boolean };
 
 /** @throws {StartError} if the file can't be opened or isn't ours to write to */
-export function openSqliteStore(config: Pick<Config, 'databaseUrl' | 'eventRetention' | 'watch'>): Store {
-  return new SqliteStore(config);
+export async function openSqliteStore(options: Options): Promise<Store> {
+  const isInMemory = options.databaseUrl === ':memory:';
+  const folder = isInMemory ? temporaryFolder() : undefined;
+  const path = folder === undefined ? options.databaseUrl : join(folder, 'changebell.db');
+  const { thread, started } = await SqliteThread.open({
+    path,
+    watch: options.watch,
+    retention: options.eventRetention,
+    hasCustomers: options.hasCustomers ?? true,
+    server: randomBytes(8).toString('hex'),
+  });
+  if (started.notice) console.log(started.notice);
+  const description = isInMemory ? 'SQLite in memory (gone when the program ends)' : `SQLite file ${path}`;
+  return new SqliteStore(path, description, thread, started);
+}
+
+/** A database in memory can't be shared with a thread, so it is a file that goes with the program. */
+function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'changebell-memory-'));
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  return folder;
 }
 
 class SqliteStore implements Store {
   readonly description: string;
   readonly hasCustomers: boolean;
-  private readonly db: Database.Database;
-  private readonly sql: ReturnType<typeof prepareReading>;
+  private readonly path: string;
+  private readonly thread: SqliteThread;
+  private readonly started: Started;
   private readonly shared = new Commits();
   private readonly group: GroupCommit;
   private readonly poll: NodeJS.Timeout;
+  /** Undefined while the file is away, for this reason. */
+  private reader: SqliteReader | undefined;
+  private away = '';
+  private isReopening = false;
   /** What `PRAGMA data_version` said last: it changes when another connection commits. */
   private seenVersion: unknown;
+  /** The thread knows that events up to here were announced. */
+  private toldAnnounced = 0;
 
-  constructor({
-    databaseUrl: path,
-    eventRetention,
-    watch,
-  }: Pick<Config, 'databaseUrl' | 'eventRetention' | 'watch'>) {
-    this.description =
-      path === ':memory:' ? 'SQLite in memory (gone when the program ends)' : `SQLite file ${path}`;
-    this.db = openSqliteFile(path, watch);
-    this.hasCustomers = hasOurCustomers(this.db);
-    this.sql = prepareReading(this.db, this.hasCustomers);
-    const writer = new SqliteWriter(this.db, path, {
-      hasCustomers: this.hasCustomers,
-      retention: eventRetention,
-    });
-    this.group = new GroupCommit(async (orders) => {
-      const results = writer.commit(orders, this.shared.announced);
-      if (results.some((result) => result.is !== 'locked')) this.shared.committed();
-      return results;
-    });
-    this.seenVersion = this.sql.dataVersion.get();
+  constructor(path: string, description: string, thread: SqliteThread, started: Started) {
+    this.path = path;
+    this.description = description;
+    this.thread = thread;
+    this.started = started;
+    this.hasCustomers = started.hasCustomers;
+    this.group = new GroupCommit((orders) => this.commit(orders));
+    this.openReader();
     this.poll = setInterval(() => this.lookForOthers(), POLL_MS);
+    thread.onReplaced((reason) => this.reopen(reason));
   }
 
   commits(): number {
@@ -69,25 +83,27 @@ class SqliteStore implements Store {
   }
 
   async getCustomer(id: number): Promise<string | undefined> {
-    return this.snapshot(() => this.sql.customer.get(id));
+    return this.read((reader) => reader.customer(id));
   }
 
   async listCustomers(after: number, limit: number): Promise<CustomerPage> {
-    return this.snapshot(() => {
-      const rows = this.sql.customers.all(after, limit + 1);
-      const page = rows.slice(0, limit);
-      const customers = page.map((row) => row.json);
-      const lastId = page.at(-1)?.id ?? after;
-      return { customers, hasMore: rows.length > limit, lastId, head: this.sql.head.get()! };
-    });
+    return this.read((reader) => reader.customers(after, limit));
+  }
+
+  async readRows(table: string, after: string | undefined, limit: number): Promise<RowPage | undefined> {
+    return this.read((reader) => reader.page(table, after, limit));
+  }
+
+  async readRow(table: string, key: string): Promise<string | undefined> {
+    return this.read((reader) => reader.row(table, key));
   }
 
   async position(
     cursors: readonly Cursor[] = [],
   ): Promise<Position & { resets: (ResetReason | undefined)[] }> {
-    return this.snapshot(() => {
-      const position = this.readPosition();
-      return { ...position, resets: cursors.map((cursor) => this.judge(cursor, position)) };
+    return this.read((reader) => {
+      const position = reader.position();
+      return { ...position, resets: cursors.map((cursor) => reader.judge(cursor, position)) };
     });
   }
 
@@ -106,13 +122,7 @@ class SqliteStore implements Store {
   }
 
   async readEvents(after: Cursor, upTo: number, limit: number, maxBytes: number): Promise<Stretch> {
-    return this.snapshot(() => {
-      const position = this.readPosition();
-      const reset = this.judge(after, position);
-      if (reset) return { ...position, events: [], end: after, reset };
-      const events = this.readStretch(after.seq, upTo, limit, maxBytes);
-      return { ...position, events, end: endOf(events, after) };
-    });
+    return this.read((reader) => reader.stretch(after, upTo, limit, maxBytes));
   }
 
   onCommit(wake: () => void): void {
@@ -125,65 +135,99 @@ class SqliteStore implements Store {
 
   async check(): Promise<void> {
     await this.position();
+    const deadline = performance.now() + CHECK_MS;
+    const late = unavailable('The disk under the database did not answer in time.');
+    for (;;) {
+      const asked = this.thread.ask({ ask: 'check' });
+      const trouble = await within(deadline - performance.now(), asked, late.message);
+      if (trouble === undefined) return;
+      if (performance.now() + RETRY_MS > deadline || !trouble.includes('locked')) throw unavailable(trouble);
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    }
   }
 
   async close(): Promise<void> {
     clearInterval(this.poll);
     await this.group.drain();
-    this.db.close();
+    this.reader?.close(); // first: whoever closes last writes the -wal into the database, and that may take long
+    this.reader = undefined;
+    await this.thread.ask({ ask: 'close' });
   }
 
-  /** Several reads that see the database at one moment. */
-  private snapshot<T>(read: () => T): T {
+  // --- reading and writing
+
+  private async commit(orders: Order[]) {
+    const { announced } = this.shared;
+    this.toldAnnounced = announced;
+    const results = await this.thread.ask({ ask: 'commit', orders, announced });
+    if (results.some(({ is }) => is === 'done')) this.shared.committed();
+    return results;
+  }
+
+  private read<T>(read: (reader: SqliteReader) => T): T {
+    const { reader } = this;
+    if (!reader) throw unavailable(this.away);
     try {
-      this.sql.begin.run();
-      try {
-        return read();
-      } finally {
-        this.sql.commit.run();
-      }
+      return reader.snapshot(() => read(reader));
     } catch (error) {
-      throw toProblem(error);
-    }
-  }
-
-  private readPosition(): Position {
-    return { head: this.sql.head.get()!, pruned: this.sql.pruned.get()! };
-  }
-
-  private judge(cursor: Cursor, position: Position): ResetReason | undefined {
-    const isPruned = cursor.seq === position.pruned.seq;
-    return judgeCursor(cursor, position, isPruned ? position.pruned.stamp : this.sql.stamp.get(cursor.seq));
-  }
-
-  private readStretch(after: number, upTo: number, limit: number, maxBytes: number): StoredEvent[] {
-    const events: StoredEvent[] = [];
-    let bytes = 0;
-    for (;;) {
-      const from = events.at(-1)?.seq ?? after;
-      const rows = this.sql.events.all(from, upTo, Math.min(READ_STEP, limit - events.length));
-      for (const row of rows) {
-        bytes += Buffer.byteLength(row.data);
-        if (bytes > maxBytes && events.length > 0) return events;
-        events.push(onOneLine(row));
-      }
-      if (rows.length < READ_STEP || events.length === limit) return events;
+      if (error instanceof Problem) throw error;
+      const problem = failureOf(error);
+      // Another database was put in its place, within the same file.
+      if (hasCode(error, /^SQLITE_(ERROR|CORRUPT|NOTADB)/)) void this.reopen('The database was replaced.');
+      throw problem;
     }
   }
 
   /** Another program may have committed to the same file. */
   private lookForOthers(): void {
     try {
-      const version = this.sql.dataVersion.get();
+      const version = this.reader?.dataVersion();
       if (version !== this.seenVersion) this.shared.wake();
       this.seenVersion = version;
-    } catch {
-      // Locked or gone for the moment: the next look sees what this one missed.
+    } catch (error) {
+      failureOf(error); // locked or gone for the moment: the next look sees what this one missed
     }
+    if (this.shared.announced > this.toldAnnounced && this.group.isIdle) void this.prune();
+  }
+
+  /** Others write too, and what they push out goes without a write of ours. */
+  private async prune(): Promise<void> {
+    const { announced } = this.shared;
+    this.toldAnnounced = announced;
+    while (this.group.isIdle && (await this.thread.ask({ ask: 'prune', announced })));
+  }
+
+  // --- another file in its place
+
+  private openReader(): void {
+    this.reader = new SqliteReader(this.path, this.hasCustomers, this.started.watched);
+    this.seenVersion = this.reader.dataVersion();
+  }
+
+  /** Everybody lets go of the old file, the thread opens the new one, and the hub looks whether its history goes on. */
+  private async reopen(reason: string): Promise<void> {
+    if (this.isReopening) return;
+    this.isReopening = true;
+    console.error(`${reason} It is opened anew.`);
+    this.reader?.close();
+    this.reader = undefined;
+    this.away = reason;
+    const refusal = await this.thread.ask({ ask: 'reopen' });
+    this.isReopening = false;
+    if (refusal !== undefined) {
+      this.away = refusal;
+      return;
+    }
+    this.openReader();
+    this.shared.wake();
   }
 }
 
-function endOf(events: StoredEvent[], after: Cursor): Cursor {
-  const last = events.at(-1);
-  return last ? { seq: last.seq, stamp: last.stamp } : after;
+/** What was promised, or else after so many milliseconds. */
+async function within<T, Else>(milliseconds: number, promise: Promise<T>, late: Else): Promise<T | Else> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<Else>((resolve) => {
+    timer = setTimeout(() => resolve(late), milliseconds);
+  });
+  return Promise.race([promise, timeout]).finally(() => clearTimeout(timer));
 }

@@ -1,173 +1,217 @@
-// The one who writes to SQLite. It takes orders, runs each in a savepoint of its own, and commits them all in one
-// transaction: a bad one fails alone, and what is answered is on the disk. The triggers in `sqlite-log.sql` and
-// `sqlite-customers.sql` write the events.
-import { statSync } from 'node:fs';
+// The one who writes to SQLite. All orders of a batch go into one transaction, and what is answered is on the disk.
+// Where another program's rule breaks the whole transaction, its orders are tried in ever smaller parts, so that
+// each gets its own answer; and who broke one is kept apart for a while, so that the others don't pay for it.
 import type Database from 'better-sqlite3';
-import type { CustomerFields } from '../customer.ts';
-import { etagOf, matchesStrongly, matchesWeakly } from '../etag.ts';
-import { eventId, toCloudEvent } from '../event.ts';
-import type { Idempotency } from '../idempotency.ts';
-import type { NewEvent } from '../new-event.ts';
-import { unavailable } from '../problem.ts';
-import type { Result } from './group-commit.ts';
-import { isBusy, refusalOf, toProblem } from './sqlite.ts';
+import { type Result, unclear } from './group-commit.ts';
+import { failureOf, hasCode, isBusy, refusalOf } from './sqlite.ts';
+import type { FileGuard } from './sqlite-guard.ts';
+import { SqliteOrders } from './sqlite-orders.ts';
 import { prepareWriting } from './sqlite-statements.ts';
-import type { Order, Outcome, Preconditions } from './store.ts';
-
-type Done = Extract<Outcome, { is: 'done' | 'replayed' }>;
+import type { Order, Outcome } from './store.ts';
 
 const PRUNE_STEP = 500;
-const IDEMPOTENCY_SECONDS = 48 * 3600;
+const MAX_SUSPECTS = 100;
+const SUSPICION_MS = 10_000;
+
+/** An order, and its place in the batch. */
+type Entry = { order: Order; place: number };
 
 export class SqliteWriter {
   private readonly db: Database.Database;
   private readonly sql: ReturnType<typeof prepareWriting>;
-  private readonly path: string;
-  private readonly inode: number;
+  private readonly orders: SqliteOrders;
+  private readonly guard: FileGuard;
   private readonly retention: number;
+  /** Orders like these broke a whole transaction; until when that is remembered. */
+  private readonly suspects = new Map<string, number>();
+  /** What kept the last commit from the disk; undefined if nothing did. */
+  private failure: string | undefined;
 
   constructor(
     db: Database.Database,
-    path: string,
+    guard: FileGuard,
     { hasCustomers, retention }: { hasCustomers: boolean; retention: number },
   ) {
     this.db = db;
+    this.guard = guard;
     this.sql = prepareWriting(db, hasCustomers);
-    this.path = path;
-    this.inode = path === ':memory:' ? 0 : statSync(path).ino;
+    this.orders = new SqliteOrders(db, this.sql);
     this.retention = retention;
   }
 
-  /**
-   * One transaction for all of them; events up to `announced` may be pruned with it.
-   * @throws {Problem} 503 where nothing was written
-   */
+  /** What came of each order; events up to `announced` may be pruned with them. */
   commit(orders: Order[], announced: number): Result[] {
-    try {
-      this.checkFile();
-      this.sql.begin.run();
-    } catch (error) {
-      if (isBusy(error)) return orders.map(() => ({ is: 'locked' }));
-      throw toProblem(error);
-    }
-    try {
-      const results = orders.map((order) => this.runAlone(order));
-      this.prune(announced, 2 * orders.length + PRUNE_STEP);
-      this.sql.commit.run();
+    const entries = orders.map((order, place) => ({ order, place }));
+    const results: Result[] = [];
+    const trouble = this.guard.trouble();
+    if (trouble) {
+      this.answerAll(entries, unavailable(`${trouble.reason} Nothing was changed.`), results);
       return results;
+    }
+    const isSuspect = this.suspicion();
+    this.commitPart(entries.filter(isSuspect), results);
+    const others = entries.filter((entry) => !isSuspect(entry));
+    this.commitPart(others, results, () => this.pruneStep(announced, 2 * orders.length + PRUNE_STEP));
+    // Not even what was committed is anywhere if the files were taken away meanwhile.
+    if (this.guard.trouble()) this.answerAll(entries, UNCLEAR, results);
+    return results;
+  }
+
+  /** Prunes what is above the retention, one step. @returns false if that was the last one for now */
+  prune(announced: number): boolean {
+    if (this.guard.trouble()) return false;
+    try {
+      this.sql.begin.run();
+      const hasMore = this.pruneStep(announced, PRUNE_STEP);
+      this.sql.commit.run();
+      return hasMore;
     } catch (error) {
       if (this.db.inTransaction) this.sql.rollback.run();
-      throw toProblem(error);
+      if (!isBusy(error)) failureOf(error);
+      return false;
     }
   }
 
-  /** SQLite goes on writing into a file that was deleted: nothing would be left of it after a restart. */
-  private checkFile(): void {
-    const isGone = this.inode !== 0 && statSync(this.path, { throwIfNoEntry: false })?.ino !== this.inode;
-    if (isGone) throw unavailable('The database file is gone.');
-  }
-
-  /** Also where it is one statement: another program's trigger may leave half of it with RAISE(FAIL). */
-  private runAlone(order: Order): Outcome {
-    this.sql.savepoint.run();
+  /** What keeps writes from succeeding; undefined if nothing does. After a failure only a real write can tell. */
+  check(): string | undefined {
+    const trouble = this.guard.trouble();
+    if (trouble) return trouble.reason;
     try {
-      const outcome = this.run(order);
-      if (outcome.is === 'key taken') this.sql.rollbackTo.run(); // of a list, nothing is stored
-      this.sql.release.run();
-      return outcome;
+      this.sql.begin.run();
+      if (this.failure !== undefined) this.sql.touch.run();
+      this.sql.commit.run();
+      this.failure = undefined;
+      return undefined;
     } catch (error) {
-      if (!this.db.inTransaction) throw error; // a full disk may have rolled back the whole batch
-      this.sql.rollbackTo.run();
-      this.sql.release.run();
-      const refusal = refusalOf(error);
-      if (!refusal) throw error;
-      return refusal;
+      if (this.db.inTransaction) this.sql.rollback.run();
+      return isBusy(error) ? 'The database is locked by another program.' : failureOf(error).message;
     }
   }
 
-  private run(order: Order): Outcome {
-    switch (order.op) {
-      case 'create':
-        return this.once(order.idempotency, () => this.create(order.fields));
-      case 'publish':
-        return this.once(order.idempotency, () => this.publish(order.events, order.isList));
-      case 'update':
-        return this.change(order.id, order.preconditions, (current) =>
-          this.update(order.id, order.fields, current),
-        );
-      case 'delete':
-        return this.change(order.id, order.preconditions, () => this.delete(order.id));
+  // --- one transaction
+
+  private commitPart(entries: Entry[], results: Result[], finish?: () => void): void {
+    if (entries.length === 0 && !finish) return;
+    try {
+      this.sql.begin.run();
+    } catch (error) {
+      const outcome = isBusy(error) ? ({ is: 'locked' } as const) : this.failed(error);
+      return this.answerAll(entries, outcome, results);
+    }
+    const broken = this.runAll(entries, results);
+    if (broken === 'failed') return;
+    if (broken) {
+      this.suspect(broken);
+      const left = entries.filter((entry) => entry !== broken);
+      return this.commitPart(left, results, finish);
+    }
+    this.finishPart(entries, results, finish);
+  }
+
+  /** @returns the entry after which there was no transaction any more, by RAISE(ROLLBACK) */
+  private runAll(entries: Entry[], results: Result[]): Entry | 'failed' | undefined {
+    try {
+      this.orders.begin();
+      for (const entry of entries) {
+        results[entry.place] = this.orders.run(entry.order);
+        if (!this.db.inTransaction) return entry;
+      }
+      return undefined;
+    } catch (error) {
+      if (this.db.inTransaction) this.sql.rollback.run(); // a full disk may have rolled it back already
+      this.answerAll(entries, this.failed(error), results);
+      return 'failed';
     }
   }
 
-  /** A repeat gets the answer to the first. */
-  private once(idempotency: Idempotency | undefined, make: () => Outcome): Outcome {
-    if (!idempotency) return make();
-    const earlier = this.sql.findKey.get(idempotency.key);
-    if (earlier && earlier.request !== idempotency.request) return { is: 'key taken' };
-    if (earlier) return { is: 'replayed', json: earlier.answer, lastEventId: earlier.event_id };
-    const outcome = make();
-    if (outcome.is !== 'done') return outcome;
-    this.sql.addKey.run(idempotency.key, idempotency.request, outcome.json, outcome.lastEventId);
-    this.sql.dropOldKeys.run(IDEMPOTENCY_SECONDS); // two at a time, so that old keys go faster than new ones come
-    return outcome;
-  }
-
-  private create({ name, email }: CustomerFields): Outcome {
-    const { lastInsertRowid } = this.sql.insertCustomer.run(name, email);
-    return this.done(this.sql.customer.get(Number(lastInsertRowid))!);
-  }
-
-  private update(id: number, fields: Partial<CustomerFields>, current: string): Outcome {
-    const { name, email } = { ...(JSON.parse(current) as CustomerFields), ...fields };
-    this.sql.updateCustomer.run(name, email, id);
-    return this.done(this.sql.customer.get(id)!);
-  }
-
-  private delete(id: number): Outcome {
-    this.sql.deleteCustomer.run(id);
-    return this.done('');
-  }
-
-  private publish(events: NewEvent[], isList: boolean): Outcome {
-    const outcomes: Done[] = [];
-    for (const [place, event] of events.entries()) {
-      const outcome = this.once(event.idempotency, () => this.insert(event));
-      if (outcome.is === 'key taken') return { is: 'key taken', place };
-      if (!('json' in outcome)) return outcome;
-      outcomes.push(outcome);
+  private finishPart(entries: Entry[], results: Result[], finish?: () => void): void {
+    try {
+      finish?.();
+      this.sql.commit.run();
+      this.failure = undefined;
+    } catch (error) {
+      if (this.db.inTransaction) this.sql.rollback.run();
+      this.settleFailure(error, entries, results, finish);
     }
-    const json = isList ? `[${outcomes.map((outcome) => outcome.json).join()}]` : outcomes[0]!.json;
-    return { ...(outcomes.findLast(({ is }) => is === 'done') ?? outcomes.at(-1)!), json };
   }
 
-  private insert({ type, source, data, extensions }: NewEvent): Done {
-    const { lastInsertRowid } = this.sql.insertEvent.run(type, source, data, extensions);
-    return this.done(toCloudEvent(this.sql.event.get(lastInsertRowid)!));
+  /** A commit that fails for a rule (a foreign key that is checked last) has one at fault, and we look for it. */
+  private settleFailure(error: unknown, entries: Entry[], results: Result[], finish?: () => void): void {
+    const refusal = refusalOf(error);
+    const [first] = entries;
+    if (!refusal || !first) {
+      const outcome = hasCode(error, /^SQLITE_IOERR/) ? this.unclear(error) : this.failed(error);
+      return this.answerAll(entries, outcome, results);
+    }
+    if (entries.length === 1) {
+      results[first.place] = refusal;
+      this.suspect(first);
+      return;
+    }
+    const half = Math.ceil(entries.length / 2);
+    this.commitPart(entries.slice(0, half), results);
+    this.commitPart(entries.slice(half), results, finish);
   }
 
-  private change(id: number, preconditions: Preconditions = {}, make: (current: string) => Outcome): Outcome {
-    const current = this.sql.customer.get(id);
-    if (!holds(preconditions, current)) return { is: 'precondition failed', exists: current !== undefined };
-    return current === undefined ? { is: 'missing' } : make(current);
+  private answerAll(entries: Entry[], outcome: Result, results: Result[]): void {
+    for (const { place } of entries) results[place] = outcome;
   }
 
-  private done(json: string): Done {
-    return { is: 'done', json, lastEventId: eventId(this.sql.head.get()!) };
+  private failed(error: unknown): Outcome {
+    const { message } = failureOf(error);
+    this.failure = message;
+    return unavailable(message);
   }
 
-  /** Deletes the oldest events in small steps, with the writes that push them out. */
-  private prune(announced: number, step: number): void {
-    const { head, pruned } = this.sql.bounds.get() as { head: number; pruned: number };
-    const upTo = Math.min(head - this.retention, pruned + step, announced);
-    if (upTo > pruned) this.sql.prune.run(upTo);
+  /**
+   * The frames of a commit whose sync failed are in the -wal, and a restart would find them. The next transaction
+   * begins at their place: so an empty one is written over them, which makes them void, if the disk takes it.
+   */
+  private unclear(error: unknown): Outcome {
+    this.failed(error);
+    try {
+      this.sql.begin.run();
+      this.sql.touch.run();
+      this.sql.commit.run();
+    } catch {
+      if (this.db.inTransaction) this.sql.rollback.run();
+    }
+    return UNCLEAR;
+  }
+
+  // --- who breaks rules
+
+  private suspicion(): (entry: Entry) => boolean {
+    const now = performance.now();
+    for (const [key, until] of this.suspects) if (until < now) this.suspects.delete(key);
+    if (this.suspects.size === 0) return () => false;
+    return ({ order }) => this.suspects.has(likeness(order));
+  }
+
+  private suspect({ order }: Entry): void {
+    this.suspects.set(likeness(order), performance.now() + SUSPICION_MS);
+    if (this.suspects.size > MAX_SUSPECTS) this.suspects.delete(this.suspects.keys().next().value!);
+  }
+
+  // --- retention
+
+  /** Deletes the oldest events in small steps. @returns whether some are left that may go */
+  private pruneStep(announced: number, step: number): boolean {
+    const { head, pruned } = this.sql.bounds.get()!;
+    const upTo = Math.min(head - this.retention, announced);
+    if (upTo > pruned) this.sql.prune.run(Math.min(upTo, pruned + step));
+    return upTo > pruned + step;
   }
 }
 
-/** RFC 9110 §13.1.1: `If-Match` fails where there is nothing; §13.1.2: `If-None-Match` fails where it matches. */
-function holds({ ifMatch, ifNoneMatch }: Preconditions, current: string | undefined): boolean {
-  if (current === undefined) return ifMatch === undefined;
-  const etag = etagOf(current);
-  if (ifMatch !== undefined && !matchesStrongly(ifMatch, etag)) return false;
-  return ifNoneMatch === undefined || !matchesWeakly(ifNoneMatch, etag);
+/** Orders that are as good as the same: changes of any customer, or creations with equal content. */
+function likeness(order: Order): string {
+  if (order.op === 'update' || order.op === 'delete') return order.op;
+  return JSON.stringify(order.op === 'create' ? order.fields : order.events).slice(0, 1000);
 }
+
+function unavailable(detail: string): Outcome {
+  return { is: 'refused', status: 503, detail };
+}
+
+const UNCLEAR = unavailable(unclear().message);

@@ -3,7 +3,7 @@
 // are kept until the end: prepare what is used often once, and use no `iterate`, which makes new objects.
 // And what its errors mean to a caller.
 import Database from 'better-sqlite3';
-import { unavailable } from '../problem.ts';
+import { type Problem, unavailable } from '../problem.ts';
 import type { Outcome } from './store.ts';
 
 const kept: unknown[] = [];
@@ -26,24 +26,33 @@ export function openDatabase(path: string, options?: Database.Options): Database
   return Object.assign(db, { prepare: keep as Database.Database['prepare'], pragma });
 }
 
+/** Is it an error of SQLite, with a code that begins like this? */
+export function hasCode(error: unknown, code: RegExp): error is Database.SqliteError {
+  return error instanceof Database.SqliteError && code.test(error.code);
+}
+
 /** Does another connection hold the lock? */
 export function isBusy(error: unknown): boolean {
-  return error instanceof Database.SqliteError && /^SQLITE_(BUSY|LOCKED)/.test(error.code);
+  return hasCode(error, /^SQLITE_(BUSY|LOCKED)/);
 }
 
-/** The outcome of a write that a rule of the database forbids; undefined if the error is of another kind. */
+/** What the machine does to a database, and not what a caller asks of it. */
+const MACHINE = /^SQLITE_(BUSY|LOCKED|FULL|IOERR|READONLY|CANTOPEN|NOTADB|CORRUPT|PERM|NOMEM|PROTOCOL)/;
+
+/** The outcome of a write that cannot be made, while others can; undefined if the error is of another kind. */
 export function refusalOf(error: unknown): Outcome | undefined {
-  if (!(error instanceof Database.SqliteError) || !error.code.startsWith('SQLITE_CONSTRAINT'))
-    return undefined;
-  console.error(`A rule of the database refused a write: ${error.message}`);
-  return { is: 'refused', status: 409, detail: 'A rule of the database forbids this change.' };
+  if (!(error instanceof Database.SqliteError) || MACHINE.test(error.code)) return undefined;
+  console.error(`The database refused a write (${error.code}): ${error.message}`);
+  if (error.code.startsWith('SQLITE_CONSTRAINT'))
+    return { is: 'refused', status: 409, detail: 'A rule of the database forbids this change.' };
+  // A trigger that names a table which is gone, and the like: who wrote it can mend it.
+  const detail = 'A rule that another program put into the database does not work. Nothing was changed.';
+  return { is: 'refused', status: 503, detail };
 }
 
-/** What the caller may know of a database error; anything else is our bug and stays as it is. */
-export function toProblem(error: unknown): unknown {
-  if (!(error instanceof Database.SqliteError)) return error;
-  if (!/^SQLITE_(BUSY|LOCKED|FULL|IOERR|READONLY|CANTOPEN|NOTADB|CORRUPT|PERM|NOMEM)/.test(error.code))
-    return error;
+/** What the caller may know when the database fails; anything else is our bug and is thrown as it is. */
+export function failureOf(error: unknown): Problem {
+  if (!(error instanceof Database.SqliteError)) throw error;
   console.error(`The database failed (${error.code}): ${error.message}`);
   return unavailable('The database cannot be written to at the moment. Nothing was changed.');
 }

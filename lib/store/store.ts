@@ -6,7 +6,7 @@ import type { EtagList } from '../etag.ts';
 import type { Cursor, Position, ResetReason, StoredEvent } from '../event.ts';
 import type { Idempotency } from '../idempotency.ts';
 import type { NewEvent } from '../new-event.ts';
-import { invalidFields, Problem } from '../problem.ts';
+import { invalidFields, Problem, unavailable } from '../problem.ts';
 
 /** A write as data, so that it can go to a thread or over the network to whoever makes it. */
 export type Order =
@@ -45,6 +45,15 @@ export type Stretch = Position & {
 /** JSON texts of the customers, and the place in the log at which they are true: a snapshot. */
 export type CustomerPage = { customers: string[]; hasMore: boolean; lastId: number; head: Cursor };
 
+/** Rows of a watched table as JSON, each as in its events, and the place in the log at which they are true. */
+export type RowPage = {
+  rows: string[];
+  hasMore: boolean;
+  /** Where to go on: opaque, and only for this table. Undefined where there are no rows. */
+  last: string | undefined;
+  head: Cursor;
+};
+
 /** Which database, and what of it is ours. */
 export interface Store {
   /** For people: which database this is, without its password. */
@@ -65,6 +74,14 @@ export interface Store {
   getCustomer(id: number): Promise<string | undefined>;
   /** Ascending id, after `after`; rows and head from one transaction. */
   listCustomers(after: number, limit: number): Promise<CustomerPage>;
+
+  /**
+   * A watched table, by its name in WATCH, in the order of its primary key; undefined if it isn't watched here.
+   * @throws {Problem} 400 if `after` was never a `last`
+   */
+  readRows(table: string, after: string | undefined, limit: number): Promise<RowPage | undefined>;
+  /** One of its rows, by its key as in the source of its events. */
+  readRow(table: string, key: string): Promise<string | undefined>;
 
   /** Where the log stands, and whether it can be read on from each of these cursors: one look at one moment. */
   position(cursors?: readonly Cursor[]): Promise<Position & { resets: (ResetReason | undefined)[] }>;
@@ -98,7 +115,9 @@ export function toAnswer(outcome: Outcome, order: Order): Answer {
     case 'key taken':
       throw keyTaken(outcome.place);
     case 'refused':
-      throw new Problem(outcome.status, outcome.detail);
+      throw outcome.status === 503
+        ? unavailable(outcome.detail)
+        : new Problem(outcome.status, outcome.detail);
   }
 }
 

@@ -5,7 +5,7 @@ import { openEventStream, openWebSocket } from './wire.js';
 const FIRST_WAIT_MS = 250;
 const LONGEST_WAIT_MS = 10_000;
 const STEADY_MS = 10_000; // a connection that was live for so long starts the waits anew
-const LATE_MS = 1000; // a timer that is later than this was held up, and so was whatever came
+const GRACE_MS = 250; // a process that was blocked has yet to read what came meanwhile
 
 /** @typedef {import('./wire.js').Wire} Wire */
 /** @typedef {import('./wire.js').Refusal} Refusal */
@@ -196,15 +196,12 @@ export class Link {
   #listenForSilence(isGrace = false) {
     const seconds = 2 * this.heartbeatSeconds + 2;
     const rest = () => this.#heardAt + seconds * 1000 - performance.now();
-    const wait = isGrace ? LATE_MS : rest();
-    const dueAt = performance.now() + wait;
     const judge = () => {
       if (rest() > 0) return this.#listenForSilence();
-      // A process that was blocked, or a page that was frozen, has yet to read what came meanwhile.
-      if (!isGrace && performance.now() - dueAt > LATE_MS) return this.#listenForSilence(true);
+      if (!isGrace) return this.#listenForSilence(true);
       this.fail(new Error(`no heartbeat for ${seconds} s, though the socket says open`));
     };
-    this.#silenceTimer = setTimeout(judge, wait);
+    this.#silenceTimer = setTimeout(judge, isGrace ? GRACE_MS : rest());
   }
 
   /** The old connection went over the old network: nobody would tell us of its end. */

@@ -22,7 +22,7 @@ import {
   temporaryFolder,
   within,
 } from '../support/helpers.ts';
-import { insertEvents, memoryOf } from '../support/load.ts';
+import { insertEvents, memoryOf } from '../support/many-clients.ts';
 import { deaf, exchange, head, jsonPost, statusesOf } from '../support/raw-http.ts';
 
 const LONG_PAGE = head('GET /api/events?limit=1000');

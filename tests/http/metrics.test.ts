@@ -91,6 +91,17 @@ test("the loop's delay is that since it was asked last, and a freeze counts for 
   assert.ok(calm.p99 < frozen.p99 / 3, `afterwards ${calm.p99} s`);
 });
 
+test('an idle loop has no delay: the interval at which it is measured is not part of it', async () => {
+  const delay = new LoopDelay();
+  const reads: number[] = [];
+  for (let i = 0; i < 6; i++) {
+    await new Promise((resolve) => setTimeout(resolve, 250));
+    reads.push(delay.read().p99);
+  }
+  delay.stop();
+  assert.ok(Math.min(...reads) < 0.015, `99 of 100 waited up to ${reads} s, at the calmest of six moments`);
+});
+
 test('/readyz is 200 while the database answers, also as HEAD', async () => {
   const answer = await get(`${server.url}/readyz`);
   assert.deepEqual([answer.status, answer.body], [200, { status: 'ready' }]);

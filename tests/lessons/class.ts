@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
+import { stripTypes } from '../support/typescript.ts';
 import type { State } from './state.ts';
 
 const PATIENCE_MS = 1500;
@@ -60,7 +61,7 @@ export function openBoard(root: string, port: number): void {
     PORT: String(port),
     DATABASE_URL: join('.lessons', 'class.db'),
   };
-  const child = spawn(process.execPath, ['--import', 'tsx', 'server.ts'], {
+  const child = spawn(process.execPath, [...stripTypes, 'server.ts'], {
     cwd: root,
     env,
     stdio: ['ignore', 'pipe', 'inherit'],

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import Database from 'better-sqlite3';
+import { stripTypes } from '../support/typescript.ts';
 import { Page } from './page.ts';
 import { explain } from './trouble.ts';
 
@@ -34,7 +35,7 @@ export class Program {
     this.folder = mkdtempSync(join(tmpdir(), 'lesson-'));
     // Settings of the learner's own shell must not change what a check sees.
     const { PATH = '', HOME = '', TEMP = '', SystemRoot = '' } = process.env;
-    this.child = spawn(process.execPath, ['--import', 'tsx', 'server.ts'], {
+    this.child = spawn(process.execPath, [...stripTypes, 'server.ts'], {
       cwd: root,
       env: { PATH, HOME, TEMP, SystemRoot, PORT: '0', DATABASE_URL: this.file, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],

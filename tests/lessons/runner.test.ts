@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { Copy } from '../mutate/copy.ts';
 import { get, startServer, within } from '../support/helpers.ts';
+import { stripTypes } from '../support/typescript.ts';
 import { LESSONS, takeOut } from './lessons.ts';
 
 const FRAMES = 'lib/stream/frames.ts';
@@ -40,7 +41,7 @@ class Desk {
   }
 
   start(...words: string[]) {
-    const args = ['--import', 'tsx', 'tests/lessons/lesson.ts', ...words];
+    const args = [...stripTypes, 'tests/lessons/lesson.ts', ...words];
     const child = spawn(process.execPath, args, { cwd: this.copy.folder, stdio: ['ignore', 'pipe', 'pipe'] });
     let text = '';
     for (const stream of [child.stdout, child.stderr])

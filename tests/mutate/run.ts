@@ -2,7 +2,7 @@
 // breaks the program a little; the test that names the promise must turn red within 10 s, by an assertion. What
 // stays green is a promise that nobody watches. `npm run mutate -- hub` takes only lines with "hub" in them.
 import { spawn } from 'node:child_process';
-import { needsTsx } from '../support/typescript.ts';
+import { stripTypes } from '../support/typescript.ts';
 import { Copy, NoPlace } from './copy.ts';
 import type { Mutation } from './mutation.ts';
 import { MUTATIONS } from './mutations.ts';
@@ -19,7 +19,7 @@ function runTest(folder: string, { file, name }: Mutation['red']): Promise<Run> 
   const pattern = name.replace(/[.*+?^${}()|[\]\\/]/g, '\\$&');
   const options = ['--test-reporter=./tests/mutate/reporter.js', `--test-name-pattern=^${pattern}`];
   const startedAt = performance.now();
-  const child = spawn(process.execPath, [...needsTsx, ...options, file], {
+  const child = spawn(process.execPath, [...stripTypes, ...options, file], {
     cwd: folder,
     env: { ...process.env, PATIENCE_SECONDS: process.env.PATIENCE_SECONDS ?? '3' },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -94,7 +94,7 @@ test('who was blocked, or whose clock was set, does not take that for silence', 
   await once(stream, 'heartbeat');
   await once(stream, 'heartbeat');
   Date.now = now;
-  assert.deepEqual(states, []);
+  assert.deepEqual([states, stream.closeReason], [[], '']);
   stream.close();
 });
 

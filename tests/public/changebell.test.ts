@@ -116,7 +116,7 @@ for (const [transport, path] of [
   });
 
   test(`over ${transport}: a cursor that has expired is a reset, and the stream goes on`, async () => {
-    const { stream, heard, inState } = follow(urlOf(server), { lastEventId: 'abcdef-7' });
+    const { stream, heard, inState } = follow(urlOf(server), { lastEventId: 'abcdef12-1' });
     const [{ detail }] = (await once(stream, 'reset')) as [CustomEvent];
     assert.equal(detail.reason, 'unknown-log');
     assert.equal(detail.lastEventId, (await get(`${server.url}/healthz`)).body.lastEventId);

@@ -18,6 +18,7 @@ import {
   type Server,
   startServer,
   temporaryFolder,
+  within,
 } from '../support/helpers.ts';
 
 type Customer = { id: number; name: string; email: string | null; createdAt: string; updatedAt: string };
@@ -100,9 +101,13 @@ const sorted = (rows: Iterable<[string, Customer]>) => [...rows].sort(([a], [b])
 
 /** It is the table, at the very moment at which it says that it has reached the newest position. */
 async function assertIsTable(table: LiveTable<Customer>, server: Server, when: string) {
-  await table.ready;
+  await within(table.ready, `ready: ${table.state} ${table.stream.closeReason}`, 10_000);
   const { rows, lastEventId } = await list(server);
-  await table.reached(lastEventId);
+  await within(
+    table.reached(lastEventId),
+    `${lastEventId} from ${table.stream.lastEventId}, ${table.state}`,
+    10_000,
+  );
   assert.deepEqual(sorted(table), sorted(rows), when);
 }
 
@@ -181,7 +186,13 @@ test('after any story every copy is the table, and no row ever showed what was n
             `${key}: ${seen} is not part of ${states.get(key)}: ${context}`,
           );
     }),
-    { seed: SEED, numRuns: 12, endOnFailure: true },
+    {
+      seed: SEED,
+      numRuns: Number(process.env.PROPERTY_RUNS || 6),
+
+      endOnFailure: true,
+      includeErrorInReport: true,
+    },
   );
 });
 

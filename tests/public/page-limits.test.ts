@@ -162,3 +162,21 @@ test('where places are few the page comes first, and a refusal tells its reason'
   await page.locator('#log').getByText('to the one').waitFor();
   await small.stop();
 });
+
+test('where the server keeps no customers, the page is about messages alone', needsChromium, async () => {
+  const plain = await startServer({ CUSTOMERS: '0' });
+  const { page, faults } = await openPage(plain.url);
+  await page.locator('#caption-text').getByText('Cut the cable, publish a message').waitFor();
+  for (const name of ['Show me', 'Add a customer', 'Tidy up', 'Add customer'])
+    assert.equal(await button(page, name).isVisible(), false, name);
+  await page.waitForSelector('#loop-state[data-state="live"]');
+  await button(page, 'Cut the cable').click();
+  await post(`${plain.url}/api/events`, { message: 'missed by both' });
+  await button(page, 'Bring back').click();
+  await page
+    .locator('#caption-text')
+    .getByText('Left: 1 change replayed, 0 lost. Right: 1 change lost')
+    .waitFor();
+  assert.deepEqual(faults, []);
+  await plain.stop();
+});

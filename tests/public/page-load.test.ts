@@ -217,7 +217,7 @@ test('of 10,000 customers the newest 100 stand in the table, and it says so', ne
 test('before its scripts are there no input is lost, and live means usable', needsChromium, async () => {
   const { page } = await openPage('about:blank', { state: '' });
   const held: (() => void)[] = [];
-  await page.route('**/fan-out.js', (route) => held.push(() => route.continue()));
+  await page.route('**/lab.js', (route) => held.push(() => route.continue()));
   await page.goto(server.url, { waitUntil: 'commit' });
   await field(page, 'Name').fill('Early bird');
   await button(page, 'Add customer').click();

@@ -21,7 +21,7 @@ type Gate = (name: 'position' | 'readEvents') => Promise<void>;
 
 /** A hub whose store passes `gate` after each read and before its answer. */
 async function open(gate: { pass: Gate }, { heartbeatMs = 60_000, eventRetention = 1000 } = {}) {
-  const store = openSqliteStore({ databaseUrl: ':memory:', eventRetention, watch: new Set() });
+  const store = await openSqliteStore({ databaseUrl: ':memory:', eventRetention, watch: new Set() });
   const slow: Store = Object.assign(Object.create(store) as Store, {
     async position(...asked: Parameters<Store['position']>) {
       const position = await store.position(...asked);
@@ -214,6 +214,7 @@ test('a herd from more cursors than the cache has room for gets everything', asy
     () => clients.map(({ client }) => client.cursor.seq),
     (seqs) => seqs.every((seq) => seq === 64),
     'all stand at the head',
+    5000, // 6 MB, read 64 times over
   );
   for (const [seq, { events }] of clients.entries()) assert.deepEqual(seqsOf(events()), range(seq + 1, 64));
   await house.close();

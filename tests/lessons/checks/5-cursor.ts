@@ -104,8 +104,14 @@ export const cursor: Checks = {
       promise: 'a cursor older than what is kept is told so, and no other',
       async run(program) {
         const ids = await publish(program, KEPT + 3);
-        const kept = await program.get<{ events: { id: string }[] }>('/api/events?limit=1000');
-        const oldest = ids.indexOf(kept.events[0]!.id); // the last that is gone stands before it
+        const { status, text } = await program.ask('GET', '/api/events?limit=1000');
+        assert.equal(
+          status,
+          200,
+          `All that is kept was asked for, from the last that is gone: nothing is lost, and the answer was ${status}, 'expired'.`,
+        );
+        const { events } = JSON.parse(text) as { events: { id: string }[] };
+        const oldest = ids.indexOf(events[0]!.id); // the last that is gone stands before it
         const lost = verdictOf(await program.open(ids[oldest - 2]));
         assert.equal(
           lost,

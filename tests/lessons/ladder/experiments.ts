@@ -8,7 +8,7 @@ export type Experiment = { promise: string; run: (rung: Rung) => Promise<string 
 
 // The kernels on both sides of a connection take some megabytes before a program notices that nobody reads.
 const HEAVY_BYTES = 500_000;
-const HEAVY_SAVES = 40;
+const HEAVY_SAVES = 24;
 const MAX_WAITING_BYTES = 1024 * 1024;
 
 export const EXPERIMENTS: Experiment[] = [

@@ -122,11 +122,12 @@ export class Person {
     return this.socket.readyState === WebSocket.OPEN;
   }
 
-  /** Resolves as soon as they have heard of this customer, or with false when patience is at its end. */
+  /** Resolves as soon as they have heard of this customer, or with false when they have heard nothing for too long. */
   hears(name: string): Promise<boolean> {
     return new Promise((resolve) => {
       const timer = setTimeout(() => resolve(false), this.patienceMs);
       this.onNews = () => {
+        timer.refresh();
         if (!this.heard.includes(name)) return;
         clearTimeout(timer);
         resolve(true);

@@ -1,0 +1,44 @@
+// Are the files still those that were opened? SQLite goes on writing into a file that was removed or replaced: what
+// it then calls committed, nobody will ever find. So the names are compared with what stood behind them at first.
+import { statSync } from 'node:fs';
+
+/** What is wrong, in a sentence; and whether the files by these names should be opened instead, and how soon. */
+export type Trouble = { reason: string; reopen: 'never' | 'now' | 'soon' };
+
+export class FileGuard {
+  private readonly path: string;
+  private readonly database: string | undefined;
+  private readonly wal: string | undefined;
+  private readonly shm: string | undefined;
+
+  /** Remembers the files of a database that was opened and read just now. */
+  constructor(path: string) {
+    this.path = path;
+    this.database = identityOf(path);
+    this.wal = identityOf(`${path}-wal`);
+    this.shm = identityOf(`${path}-shm`);
+  }
+
+  /** Undefined if all is well. The `-wal` may come back, or its removal be one step of several: hence `soon`. */
+  trouble(): Trouble | undefined {
+    const database = identityOf(this.path);
+    if (database === undefined) return { reason: 'The database file is gone.', reopen: 'never' };
+    if (database !== this.database)
+      return { reason: 'The database file was replaced by another.', reopen: 'now' };
+    if (identityOf(`${this.path}-wal`) !== this.wal)
+      return { reason: 'The -wal file of the database was removed or replaced.', reopen: 'soon' };
+    if (identityOf(`${this.path}-shm`) !== this.shm)
+      return { reason: 'The -shm file of the database was removed or replaced.', reopen: 'soon' };
+    return undefined;
+  }
+
+  /** How large the -wal is. */
+  walBytes(): number {
+    return statSync(`${this.path}-wal`, { throwIfNoEntry: false })?.size ?? 0;
+  }
+}
+
+function identityOf(path: string): string | undefined {
+  const found = statSync(path, { throwIfNoEntry: false });
+  return found && `${found.dev}:${found.ino}`;
+}

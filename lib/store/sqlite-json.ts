@@ -1,0 +1,99 @@
+// SQL for a row as JSON, and for its key as the end of a URI. Whatever program writes, its own SQLite runs this in a
+// trigger, perhaps one of 2019, so it uses nothing but plain SQL: the JSON is put together as text.
+
+const SAFE = '9007199254740991'; // the largest integer that JavaScript has whole
+const MAX_SOURCE = 200;
+const MAX_KEY_IN_JSON = 10_000; // of each column: the key of a row that is too long may itself be long
+
+/** A column, and its place in the primary key; 0 if it isn't part of it. */
+export type Column = { name: string; pk: number };
+
+/** The most bytes that a row may have as JSON. A character takes one byte at least in UTF-8, two in UTF-16. */
+export const MAX_ROW_BYTES = "1048576 * length(CAST('a' AS BLOB))";
+
+/** The columns of the primary key, in its order. */
+export function keyOf(columns: Column[]): Column[] {
+  return columns.filter((column) => column.pk > 0).sort((a, b) => a.pk - b.pk);
+}
+
+/** The whole row as a JSON object; `row` is NEW, OLD or the name of a table. */
+export function rowSql(columns: Column[], row: string): string {
+  const members = columns.map(({ name }) => `(${member(name)}, ${row}.${quote(name)})`);
+  return `(SELECT '{' || group_concat(column1 || ${valueSql('column2')}, ',') || '}' FROM (VALUES ${members.join()}))`;
+}
+
+/** The key alone as a JSON object, cut where it is very long. */
+export function keySql(key: Column[], row: string): string {
+  const cut = (value: string) =>
+    `CASE WHEN typeof(${value}) IN ('text', 'blob') THEN substr(${value}, 1, ${Math.floor(MAX_KEY_IN_JSON / key.length)}) ELSE ${value} END`;
+  const members = key.map(({ name }) => `(${member(name)}, ${cut(`${row}.${quote(name)}`)})`);
+  return `(SELECT '{' || group_concat(column1 || ${valueSql('column2')}, ',') || '}' FROM (VALUES ${members.join()}))`;
+}
+
+/** How many characters the values of a row have at least as JSON: it costs next to nothing to know. */
+export function roughSizeSql(columns: Column[], row: string): string {
+  const values = columns.map(({ name }) => `(${row}.${quote(name)})`);
+  return `(SELECT sum(CASE typeof(column1) WHEN 'text' THEN length(column1)
+    WHEN 'blob' THEN length(column1) * 4 / 3 ELSE 0 END) FROM (VALUES ${values.join()}))`;
+}
+
+function member(name: string): string {
+  return text(`${JSON.stringify(name)}:`);
+}
+
+/** A value by what it is, since a column of SQLite holds any kind. */
+function valueSql(value: string): string {
+  return `CASE typeof(${value})
+    WHEN 'null' THEN 'null'
+    WHEN 'integer' THEN CASE WHEN ${value} BETWEEN -${SAFE} AND ${SAFE} THEN '' || ${value} ELSE '"' || ${value} || '"' END
+    WHEN 'real' THEN CASE
+      WHEN ${value} = 9e999 THEN '"Infinity"' WHEN ${value} = -9e999 THEN '"-Infinity"'
+      WHEN CAST(printf('%!.15g', ${value}) AS REAL) = ${value} THEN printf('%!.15g', ${value})
+      ELSE printf('%!.17g', ${value}) END
+    WHEN 'text' THEN json_quote(${value})
+    ELSE '"' || ${base64Sql(value)} || '"' END`;
+}
+
+/** Three bytes are six hexadecimal digits, and each three of those are two characters of base64 (RFC 4648 §4). */
+function base64Sql(blob: string): string {
+  const two = (at: number) => `(SELECT two FROM changebell_base64 WHERE hex = substr(h, ${at}, 3))`;
+  return `coalesce((WITH RECURSIVE three(i) AS (SELECT 1 UNION ALL SELECT i + 3 FROM three WHERE i + 3 <= length(${blob}))
+      SELECT group_concat(CASE n WHEN 3 THEN ${two(1)} || ${two(4)}
+        ELSE substr(${two(1)} || ${two(4)}, 1, 1 + n) || substr('==', n) END, '') FROM (
+        SELECT length(substr(${blob}, i, 3)) AS n, substr(hex(substr(${blob}, i, 3)) || '0000', 1, 6) AS h FROM three)), '')`;
+}
+
+/** The source of a row's events: that of its table, and the parts of its key, with commas between. */
+export function sourceSql(source: string, key: Column[], row: string): string {
+  const room = Math.floor((MAX_SOURCE - source.length) / key.length) - 1;
+  const parts = key.map(({ name }) => escapedSql(`${row}.${quote(name)}`, room));
+  return `${text(`${source}/`)} || ${parts.join(" || ',' || ")}`;
+}
+
+/** A part of the key, percent-encoded (RFC 3986 §2.1), and cut where it is too long. */
+function escapedSql(value: string, room: number): string {
+  const key = `CASE WHEN typeof(${value}) = 'blob' THEN hex(${value}) ELSE coalesce(CAST(${value} AS TEXT), '') END`;
+  return `CASE WHEN (${key}) NOT GLOB '*[^A-Za-z0-9._~-]*' THEN substr(${key}, 1, ${room}) ELSE (
+      WITH RECURSIVE one(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM one WHERE i < min(${room}, length(${key})))
+      SELECT CASE '%' WHEN substr(e, -1) THEN substr(e, 1, length(e) - 1) WHEN substr(e, -2, 1) THEN substr(e, 1, length(e) - 2) ELSE e END
+      FROM (SELECT substr(group_concat(CASE WHEN c GLOB '[A-Za-z0-9._~-]' THEN c ELSE ${percentSql('u')} END, ''), 1, ${room}) AS e
+        FROM (SELECT c, unicode(c) AS u FROM (SELECT substr(${key}, i, 1) AS c FROM one)))) END`;
+}
+
+/** The bytes of a code point in UTF-8 (RFC 3629 §3), whatever the encoding of the database is. */
+function percentSql(u: string): string {
+  return `CASE WHEN ${u} < 128 THEN printf('%%%02X', ${u})
+    WHEN ${u} < 2048 THEN printf('%%%02X%%%02X', 192 | ${u} >> 6, 128 | ${u} & 63)
+    WHEN ${u} < 65536 THEN printf('%%%02X%%%02X%%%02X', 224 | ${u} >> 12, 128 | ${u} >> 6 & 63, 128 | ${u} & 63)
+    ELSE printf('%%%02X%%%02X%%%02X%%%02X', 240 | ${u} >> 18, 128 | ${u} >> 12 & 63, 128 | ${u} >> 6 & 63, 128 | ${u} & 63) END`;
+}
+
+/** A name in SQL. */
+export function quote(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
+}
+
+/** A text in SQL. */
+export function text(value: string): string {
+  return `'${value.replaceAll("'", "''")}'`;
+}

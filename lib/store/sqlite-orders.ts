@@ -1,0 +1,159 @@
+// What each order does in SQLite, in a savepoint of its own: a bad one fails alone. The triggers in `sqlite-log.sql`
+// and `sqlite-customers.sql` write the events. Whether it lasts, `sqlite-writer.ts` says with its commit.
+import type Database from 'better-sqlite3';
+import type { CustomerFields } from '../customer.ts';
+import { etagOf, matchesStrongly, matchesWeakly } from '../etag.ts';
+import { eventId, toCloudEvent } from '../event.ts';
+import type { Idempotency } from '../idempotency.ts';
+import type { NewEvent } from '../new-event.ts';
+import { refusalOf } from './sqlite.ts';
+import type { prepareWriting } from './sqlite-statements.ts';
+import type { Order, Outcome, Preconditions } from './store.ts';
+
+type Done = Extract<Outcome, { is: 'done' | 'replayed' }>;
+
+const IDEMPOTENCY_SECONDS = 48 * 3600;
+
+/** Another program's trigger said RAISE(IGNORE): the change, or its event, was left out without an error. */
+const IGNORED: Outcome = {
+  is: 'refused',
+  status: 409,
+  detail: 'A rule of the database ignores this change.',
+};
+
+export class SqliteOrders {
+  private readonly db: Database.Database;
+  private readonly sql: ReturnType<typeof prepareWriting>;
+  /** The newest event, as far as the transaction has come: a change must move it. */
+  private head = 0;
+
+  constructor(db: Database.Database, sql: ReturnType<typeof prepareWriting>) {
+    this.db = db;
+    this.sql = sql;
+  }
+
+  /** A transaction begins. */
+  begin(): void {
+    this.head = this.sql.head.get()!.seq;
+  }
+
+  /**
+   * Also where it is one statement: another program's trigger may leave half of it with RAISE(FAIL). After
+   * RAISE(ROLLBACK) the transaction is over, and whoever called finds out by `inTransaction`.
+   * @throws what is no order's fault: a full disk, a bug of ours
+   */
+  run(order: Order): Outcome {
+    const head = this.head;
+    this.sql.savepoint.run();
+    try {
+      const outcome = this.make(order);
+      if (outcome.is === 'key taken' || outcome.is === 'refused')
+        this.undo(head); // of a list, nothing is stored
+      else this.sql.release.run();
+      return outcome;
+    } catch (error) {
+      const refusal = refusalOf(error);
+      if (!refusal) throw error;
+      if (this.db.inTransaction) this.undo(head);
+      return refusal;
+    }
+  }
+
+  private undo(head: number): void {
+    this.sql.rollbackTo.run();
+    this.sql.release.run();
+    this.head = head;
+  }
+
+  private make(order: Order): Outcome {
+    switch (order.op) {
+      case 'create':
+        return this.once(order.idempotency, () => this.create(order.fields));
+      case 'publish':
+        return this.once(order.idempotency, () => this.publish(order.events, order.isList));
+      case 'update':
+        return this.change(order.id, order.preconditions, (current) =>
+          this.update(order.id, order.fields, current),
+        );
+      case 'delete':
+        return this.change(order.id, order.preconditions, () => this.delete(order.id));
+    }
+  }
+
+  /** A repeat gets the answer to the first. */
+  private once(idempotency: Idempotency | undefined, make: () => Outcome): Outcome {
+    if (!idempotency) return make();
+    const earlier = this.sql.findKey.get(idempotency.key);
+    if (earlier && earlier.request !== idempotency.request) return { is: 'key taken' };
+    if (earlier) return { is: 'replayed', json: earlier.answer, lastEventId: earlier.event_id };
+    const outcome = make();
+    if (outcome.is !== 'done') return outcome;
+    this.sql.addKey.run(idempotency.key, idempotency.request, outcome.json, outcome.lastEventId);
+    this.sql.dropOldKeys.run(IDEMPOTENCY_SECONDS); // two at a time, so that old keys go faster than new ones come
+    return outcome;
+  }
+
+  private create({ name, email }: CustomerFields): Outcome {
+    const { changes, lastInsertRowid } = this.sql.insertCustomer.run(name, email);
+    const json = changes === 1 ? this.sql.customer.get(Number(lastInsertRowid)) : undefined;
+    return json === undefined ? IGNORED : this.announced(json);
+  }
+
+  private update(id: number, fields: Partial<CustomerFields>, current: string): Outcome {
+    const { name, email } = { ...(JSON.parse(current) as CustomerFields), ...fields };
+    const { changes } = this.sql.updateCustomer.run(name, email, id);
+    const json = this.sql.customer.get(id);
+    if (changes === 0 || json === undefined) return IGNORED;
+    return json === current ? this.done(json) : this.announced(json);
+  }
+
+  private delete(id: number): Outcome {
+    const { changes } = this.sql.deleteCustomer.run(id);
+    return changes === 0 ? IGNORED : this.announced('');
+  }
+
+  private publish(events: NewEvent[], isList: boolean): Outcome {
+    const outcomes: Done[] = [];
+    for (const [place, event] of events.entries()) {
+      const outcome = this.once(event.idempotency, () => this.insert(event));
+      if (outcome.is === 'key taken') return { is: 'key taken', place };
+      if (!('json' in outcome)) return outcome;
+      outcomes.push(outcome);
+    }
+    const json = isList ? `[${outcomes.map((outcome) => outcome.json).join()}]` : outcomes[0]!.json;
+    return { ...(outcomes.findLast(({ is }) => is === 'done') ?? outcomes.at(-1)!), json };
+  }
+
+  private insert({ type, source, data, extensions }: NewEvent): Outcome {
+    const { changes, lastInsertRowid } = this.sql.insertEvent.run(type, source, data, extensions);
+    const stored = changes === 1 ? this.sql.event.get(lastInsertRowid) : undefined;
+    return stored === undefined ? IGNORED : this.announced(toCloudEvent(stored));
+  }
+
+  private change(id: number, preconditions: Preconditions = {}, make: (current: string) => Outcome): Outcome {
+    const current = this.sql.customer.get(id);
+    if (!holds(preconditions, current)) return { is: 'precondition failed', exists: current !== undefined };
+    return current === undefined ? { is: 'missing' } : make(current);
+  }
+
+  /** A change and its event stand or fall together. */
+  private announced(json: string): Outcome {
+    const before = this.head;
+    const done = this.done(json);
+    return this.head > before ? done : IGNORED;
+  }
+
+  private done(json: string): Done {
+    const head = this.sql.head.get()!;
+    this.head = head.seq;
+    return { is: 'done', json, lastEventId: eventId(head) };
+  }
+}
+
+/** RFC 9110 §13.1.1: `If-Match` fails where there is nothing; §13.1.2: `If-None-Match` fails where it matches. */
+function holds({ ifMatch, ifNoneMatch }: Preconditions, current: string | undefined): boolean {
+  if (current === undefined) return ifMatch === undefined;
+  const etag = etagOf(current);
+  if (ifMatch !== undefined && !matchesStrongly(ifMatch, etag)) return false;
+  return ifNoneMatch === undefined || !matchesWeakly(ifNoneMatch, etag);
+}

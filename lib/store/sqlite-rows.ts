@@ -1,0 +1,119 @@
+// Rows of watched tables, for a snapshot: each is put together by the same SQL as in the events, so it is the same to
+// the byte. A page begins at a place in the primary key, so that a page of a large table costs what a page costs.
+import type Database from 'better-sqlite3';
+import { Problem } from '../problem.ts';
+import { keyOf, keySql, MAX_ROW_BYTES, quote, roughSizeSql, rowSql, sourceSql } from './sqlite-json.ts';
+import type { WatchedTable } from './sqlite-watch.ts';
+
+/** A value of a key as SQLite gives and takes it: integers are whole, however large. */
+type Value = bigint | number | string | Buffer | null;
+
+type Statements = {
+  first: Database.Statement;
+  next: Database.Statement;
+  one: Database.Statement;
+  keys: number;
+};
+
+export class SqliteRows {
+  private readonly tables = new Map<string, Statements & { source: string }>();
+
+  constructor(db: Database.Database, watched: WatchedTable[]) {
+    for (const table of watched) {
+      const statements = { ...prepare(db, table), source: table.source };
+      this.tables.set(table.table, statements);
+    }
+  }
+
+  page(name: string, after: string | undefined, limit: number) {
+    const table = this.tables.get(name);
+    if (!table) return undefined;
+    const key = after === undefined ? [] : parsePlace(after, table.keys);
+    const found = (after === undefined ? table.first : table.next).all(...key, limit + 1) as Value[][];
+    const page = found.slice(0, limit);
+    const last = page.at(-1);
+    return {
+      rows: page.map((row) => row[0] as string),
+      hasMore: found.length > limit,
+      last: last && placeOf(last.slice(1)),
+    };
+  }
+
+  row(name: string, key: string): string | undefined {
+    const table = this.tables.get(name);
+    if (!table) return undefined;
+    const parts = key.split(',').map(meaningsOf);
+    if (parts.length !== table.keys) return undefined;
+    const [row] = table.one.all(...parts.flat(), `${table.source}/${key}`) as [string][];
+    return row?.[0];
+  }
+}
+
+function prepare(db: Database.Database, { table, source, columns }: WatchedTable): Statements {
+  const key = keyOf(columns);
+  const names = key.map(({ name }) => `t.${quote(name)}`);
+  const json = `(SELECT CASE WHEN length(CAST(json AS BLOB)) <= ${MAX_ROW_BYTES} THEN json ELSE ${keySql(key, 't')} END
+    FROM (SELECT CASE WHEN ${roughSizeSql(columns, 't')} <= 1048576 THEN ${rowSql(columns, 't')} END AS json))`;
+  const select = (where: string) =>
+    db
+      .prepare(`SELECT ${[json, ...names].join()} FROM ${quote(table)} AS t ${where}`)
+      .raw()
+      .safeIntegers();
+  const order = `ORDER BY ${names.join()} LIMIT ?`;
+  const place = names.map(() => '?').join();
+  const isOne = names.map((name) => `${name} IN (?, ?, ?)`).join(' AND ');
+  return {
+    first: select(order),
+    next: select(`WHERE (${names.join()}) > (${place}) ${order}`),
+    one: select(`WHERE ${isOne} AND ${sourceSql(source, key, 't')} = ?`),
+    keys: key.length,
+  };
+}
+
+/** What a part of a key in a URI may stand for: a text, a number, or bytes in hexadecimal digits. */
+function meaningsOf(part: string): [Value, Value, Value] {
+  let plain = part;
+  try {
+    plain = decodeURIComponent(part);
+  } catch {
+    // no text, then: nothing will be found by it
+  }
+  const isInteger = /^-?\d{1,19}$/.test(plain);
+  const number = isInteger ? BigInt.asIntN(64, BigInt(plain)) : Number(plain);
+  const bytes = /^([0-9A-F]{2})*$/.test(part) ? Buffer.from(part, 'hex') : null;
+  return [plain, Number.isNaN(number) ? null : number, bytes];
+}
+
+// --- a place in a table, as text
+
+function placeOf(key: Value[]): string {
+  return JSON.stringify(key.map(encode));
+}
+
+function encode(value: Value): string {
+  if (typeof value === 'bigint') return `i${value}`;
+  if (typeof value === 'number') return `r${value}`;
+  if (typeof value === 'string') return `t${value}`;
+  return value === null ? 'n' : `b${value.toString('hex')}`;
+}
+
+/** @throws {Problem} 400 */
+function parsePlace(place: string, keys: number): Value[] {
+  try {
+    const parts = JSON.parse(place) as unknown;
+    if (Array.isArray(parts) && parts.length === keys) return parts.map(decode);
+  } catch {
+    // said below
+  }
+  throw new Problem(400, 'after must be the value that the answer before gave in next.');
+}
+
+function decode(part: unknown): Value {
+  const [kind, rest] = [String(part).slice(0, 1), String(part).slice(1)];
+  if (kind === 'i') return BigInt.asIntN(64, BigInt(rest));
+  if (kind === 'r') return Number(rest);
+  if (kind === 't') return rest;
+  if (kind === 'b') return Buffer.from(rest, 'hex');
+  if (kind === 'n') return null;
+  throw new SyntaxError(`no place: ${part}`);
+}

@@ -1,0 +1,80 @@
+// What of ours must stand in a SQLite database: the texts of the `.sql` files, as SQLite itself stores them. Tables
+// are made or upgraded; views, triggers and indexes are compared at each start, and made anew where they differ.
+import { readFileSync } from 'node:fs';
+import type Database from 'better-sqlite3';
+import { openDatabase } from './sqlite.ts';
+
+/** The version that this program knows. A file of a higher one is refused. */
+export const VERSION = 2;
+
+/** One thing in a schema. */
+export type Thing = {
+  type: 'table' | 'index' | 'trigger' | 'view';
+  name: string;
+  table: string;
+  sql: string;
+};
+
+const LOG_FILES = ['sqlite-log.sql', 'sqlite-watch.sql'];
+const CUSTOMERS_FILE = 'sqlite-customers.sql';
+
+/** Makes what a new database needs. */
+export function createTables(db: Database.Database): void {
+  for (const file of LOG_FILES) db.exec(read(file));
+}
+
+/** Makes the customers, and what announces them. */
+export function createCustomers(db: Database.Database): void {
+  db.exec(read(CUSTOMERS_FILE));
+}
+
+/** All that must be there. */
+export function wantedSchema(hasCustomers: boolean): Thing[] {
+  const scratch = openDatabase(':memory:');
+  createTables(scratch);
+  if (hasCustomers) createCustomers(scratch);
+  const things = readSchema(scratch);
+  scratch.close();
+  return things;
+}
+
+/** What has a name of ours, or stands on a table of ours; without the triggers of WATCH. */
+export function readSchema(db: Database.Database): Thing[] {
+  return db
+    .prepare<[], Thing>(
+      `SELECT type, name, tbl_name AS "table", sql FROM sqlite_schema
+       WHERE sql IS NOT NULL AND name NOT GLOB 'changebell_watch_*' AND name NOT GLOB 'sqlite_*'
+         AND (name GLOB 'changebell_*' OR name = 'customers')`,
+    )
+    .all();
+}
+
+/** Views, triggers and indexes that differ are made anew; old ones of ours go. @returns the names of what changed */
+export function mendSchema(db: Database.Database, hasCustomers: boolean): string[] {
+  const isMendable = (thing: Thing) => thing.type !== 'table';
+  const wanted = wantedSchema(hasCustomers).filter(isMendable);
+  const found = readSchema(db).filter(isMendable);
+  const isIn = (list: Thing[]) => (one: Thing) =>
+    list.some(({ name, sql }) => name === one.name && sql === one.sql);
+  const old = found.filter((thing) => !isIn(wanted)(thing));
+  const fresh = wanted.filter((thing) => !isIn(found)(thing));
+  for (const { type, name } of old) db.exec(`DROP ${type} "${name}"`);
+  for (const { sql } of fresh) db.exec(sql);
+  return [...new Set([...old, ...fresh].map(({ name }) => name))];
+}
+
+/** The first of our tables that isn't there, or has other columns. */
+export function findStrangeTable(db: Database.Database): string | undefined {
+  const columns = (of: Database.Database, table: string) =>
+    String(of.prepare('SELECT group_concat(name) FROM pragma_table_info(?)').pluck().get(table));
+  const scratch = openDatabase(':memory:');
+  createTables(scratch);
+  const tables = readSchema(scratch).filter(({ type }) => type === 'table');
+  const strange = tables.find(({ name }) => columns(db, name) !== columns(scratch, name));
+  scratch.close();
+  return strange?.name;
+}
+
+function read(file: string): string {
+  return readFileSync(new URL(file, import.meta.url), 'utf8');
+}

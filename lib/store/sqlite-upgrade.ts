@@ -1,0 +1,102 @@
+// Brings an older database up to date, in the transaction of the start. Version 1 named the whole log; version 2
+// gives each event a stamp of its own, and the events that are there keep their ids: their stamp is the old name.
+import type Database from 'better-sqlite3';
+import { createTables, readSchema, type Thing } from './sqlite-schema.ts';
+
+/** Tables that are made anew around what they hold. The customers are not: others may have keys to them. */
+const OURS = ['changebell_log', 'changebell_events', 'changebell_idempotency'];
+
+// What the checks of today refuse keeps its place without its data, and says so.
+const IS_GOOD = `typeof(data) = 'text' AND json_valid(data) AND instr(data, char(0)) = 0
+  AND length(CAST(data AS BLOB)) <= 1048576 * length(CAST('a' AS BLOB))`;
+
+// No seq is given twice, also where the newest events are gone.
+const KEEP_SEQUENCE = `
+  DELETE FROM sqlite_sequence WHERE name = 'changebell_events';
+  INSERT INTO sqlite_sequence (name, seq) SELECT 'changebell_events',
+    max(pruned, (SELECT coalesce(max(seq), 0) FROM changebell_events)) FROM changebell_log`;
+
+/** Was it made before the tables had the form that they have now? */
+export function needsUpgrade(db: Database.Database): boolean {
+  return hasColumn(db, 'changebell_log', 'name') || readSchema(db).some(isStrict);
+}
+
+/** Steps from any version that ever was to the newest; the caller has a transaction open. */
+export function upgrade(db: Database.Database): void {
+  const others = thingsOfOthers(db);
+  for (const { type, name } of readSchema(db))
+    if (type === 'trigger' || type === 'view') db.exec(`DROP ${type} "${name}"`);
+  for (const table of OURS) {
+    db.exec(`CREATE TABLE ${table}_old AS SELECT * FROM ${table}; DROP TABLE ${table}`);
+  }
+  createTables(db);
+  const triggers = readSchema(db).filter(({ type, table }) => type === 'trigger' && OURS.includes(table));
+  for (const { name } of triggers) db.exec(`DROP TRIGGER ${name}`); // they would judge old events as new ones
+  if (hasColumn(db, 'changebell_log_old', 'name')) moveFromVersion1(db);
+  else moveFromVersion2(db);
+  for (const table of OURS) db.exec(`DROP TABLE ${table}_old`);
+  db.exec(KEEP_SEQUENCE);
+  for (const { sql } of [...triggers, ...others]) db.exec(sql);
+  loosenCustomers(db);
+}
+
+function moveFromVersion1(db: Database.Database): void {
+  db.exec(`
+    UPDATE changebell_log SET (pruned, pruned_stamp) = (SELECT pruned, name FROM changebell_log_old);
+    INSERT INTO changebell_events (seq, stamp, type, source, time, data, extensions)
+      SELECT seq, name, type, source, time, CASE WHEN ${IS_GOOD} THEN data ELSE 'null' END,
+        CASE WHEN ${IS_GOOD} THEN NULL ELSE '{"truncated":true}' END
+      FROM changebell_events_old, changebell_log_old ORDER BY seq;
+    INSERT INTO changebell_idempotency (key, request, answer, event_id, created_at)
+      SELECT key, request, answer, (SELECT name || '-' || max(pruned, (SELECT coalesce(max(seq), 0)
+        FROM changebell_events_old)) FROM changebell_log_old), created_at FROM changebell_idempotency_old`);
+}
+
+/** A version 2 whose tables were STRICT, which older SQLite can't read. */
+function moveFromVersion2(db: Database.Database): void {
+  db.exec(`
+    UPDATE changebell_log SET (pruned, pruned_stamp) = (SELECT pruned, pruned_stamp FROM changebell_log_old);
+    INSERT INTO changebell_events (seq, stamp, type, source, time, data, extensions)
+      SELECT seq, stamp, type, source, time, CASE WHEN ${IS_GOOD} THEN data ELSE 'null' END,
+        CASE WHEN ${IS_GOOD} THEN extensions ELSE '{"truncated":true}' END
+      FROM changebell_events_old ORDER BY seq;
+    INSERT INTO changebell_idempotency SELECT * FROM changebell_idempotency_old`);
+}
+
+/** Indexes and triggers that another program put on our tables go with them, and come back. */
+function thingsOfOthers(db: Database.Database): Thing[] {
+  return db
+    .prepare<[], Thing>(
+      `SELECT type, name, tbl_name AS "table", sql FROM sqlite_schema
+       WHERE type IN ('index', 'trigger') AND sql IS NOT NULL AND name NOT GLOB 'changebell_*'
+         AND tbl_name IN (${OURS.map((table) => `'${table}'`).join()})`,
+    )
+    .all();
+}
+
+/**
+ * A STRICT table is stored like any other, so that only the text of its schema must change. Making it anew would
+ * break the keys, triggers and views of other programs.
+ */
+function loosenCustomers(db: Database.Database): void {
+  const customers = readSchema(db).find(({ name }) => name === 'customers');
+  if (!customers || !isStrict(customers)) return;
+  db.unsafeMode(true);
+  db.pragma('writable_schema = ON');
+  db.prepare("UPDATE sqlite_schema SET sql = ? WHERE type = 'table' AND name = 'customers'").run(
+    customers.sql.replace(STRICT, ''),
+  );
+  db.pragma('writable_schema = RESET');
+  db.unsafeMode(false);
+}
+
+const STRICT = /\s+STRICT\b(?=[\s,A-Z]*$)/i;
+
+function isStrict({ type, sql }: Thing): boolean {
+  return type === 'table' && STRICT.test(sql);
+}
+
+function hasColumn(db: Database.Database, table: string, column: string): boolean {
+  const find = db.prepare('SELECT 1 FROM pragma_table_info(?) WHERE name = ?');
+  return find.get(table, column) !== undefined;
+}

@@ -1,0 +1,141 @@
+// What runs in the writing thread: the connection that writes, and everything that may wait for a disk, which is
+// commits, checkpoints, pruning, other programs' triggers, and closing. It answers one question after another.
+import { parentPort, workerData } from 'node:worker_threads';
+import { StartError } from '../config.ts';
+import { failureOf, isBusy } from './sqlite.ts';
+import { type FileOptions, type OpenedFile, openSqliteFile } from './sqlite-file.ts';
+import { FileGuard, type Trouble } from './sqlite-guard.ts';
+import type { Answers, Question, Started } from './sqlite-thread.ts';
+import { applyWatch, endWatch, planWatch, type WatchedTable } from './sqlite-watch.ts';
+import { SqliteWriter } from './sqlite-writer.ts';
+
+const LOOK_MS = 250; // how often the files are looked at
+const SOON_MS = 1000; // so long a file may be away before what is there now is opened instead
+const RENEW_MS = 20_000;
+const WAL_LIMIT_BYTES = 64 * 1024 * 1024;
+
+const { retention, ...options } = workerData as FileOptions & { retention: number };
+const port = parentPort!;
+
+/** What is open; undefined after a failure to open it again. */
+let open: { file: OpenedFile; guard: FileGuard; writer: SqliteWriter; watched: WatchedTable[] } | undefined;
+/** Since when something has been wrong with the files, by `performance.now()`. */
+let troubledSince: number | undefined;
+
+start();
+
+function start(): void {
+  try {
+    const { notice, hasCustomers } = openAll();
+    const started: Started = { notice, hasCustomers, watched: open!.watched };
+    port.postMessage({ started });
+  } catch (error) {
+    if (!(error instanceof StartError)) throw error;
+    port.postMessage({ refused: error.message });
+    port.close();
+    return;
+  }
+  const timers = [setInterval(look, LOOK_MS), setInterval(renew, RENEW_MS)];
+  port.on('message', (question: Question) => {
+    if (question.ask === 'close') for (const timer of timers) clearInterval(timer);
+    port.postMessage({ answer: answer(question) });
+    if (question.ask === 'close') port.close();
+  });
+}
+
+function openAll(): OpenedFile {
+  const file = openSqliteFile(options);
+  file.db.prepare('SELECT count(*) FROM changebell_log').get(); // only now its -wal and -shm are there for sure
+  const guard = new FileGuard(options.path);
+  const writer = new SqliteWriter(file.db, guard, { hasCustomers: file.hasCustomers, retention });
+  open = { file, guard, writer, watched: planWatch(file.db, options.watch) };
+  troubledSince = undefined;
+  return file;
+}
+
+function answer(question: Question): Answers[Question['ask']] {
+  switch (question.ask) {
+    case 'commit':
+      if (open) return open.writer.commit(question.orders, question.announced);
+      return question.orders.map(() => ({ is: 'refused', status: 503, detail: 'The database is away.' }));
+    case 'prune':
+      return open?.writer.prune(question.announced) ?? false;
+    case 'check':
+      return open ? open.writer.check() : 'The database is away.';
+    case 'reopen':
+      return reopen();
+    case 'close':
+      return close();
+  }
+}
+
+// --- the files under it
+
+/** The loop is told when it should let go of the file, so that it can be opened anew. */
+function look(): void {
+  const trouble: Trouble | undefined = open
+    ? open.guard.trouble()
+    : { reason: 'The database is away.', reopen: 'soon' };
+  if (!trouble) {
+    troubledSince = undefined;
+    return shrinkWal();
+  }
+  troubledSince ??= performance.now();
+  const isDue = trouble.reopen === 'now' || performance.now() - troubledSince > SOON_MS;
+  if (trouble.reopen === 'never' || !isDue) return;
+  troubledSince = performance.now();
+  port.postMessage({ reopen: trouble.reason });
+}
+
+/**
+ * Closes what was open and opens what is there now. SQLite itself sees to it that closing harms no other file: of a
+ * database that was moved it deletes nothing, and what stood only in a removed -wal it writes into the database.
+ * @returns why that can't be done; undefined if it was
+ */
+function reopen(): string | undefined {
+  try {
+    open?.file.db.close();
+    open = undefined;
+    const { notice } = openAll();
+    if (notice) console.error(notice);
+    return undefined;
+  } catch (error) {
+    if (error instanceof StartError) return error.message;
+    return failureOf(error).message;
+  }
+}
+
+/** Readers that stayed long have let it grow; without this it would stay as large until the next write. */
+function shrinkWal(): void {
+  try {
+    if (open && open.guard.walBytes() > WAL_LIMIT_BYTES) open.file.db.pragma('wal_checkpoint(TRUNCATE)');
+  } catch (error) {
+    if (!isBusy(error)) failureOf(error);
+  }
+}
+
+// --- watching
+
+/** Says again what this server watches, also after the tables were changed or made anew. */
+function renew(): void {
+  if (!open || open.guard.trouble()) return;
+  const { db } = open.file;
+  try {
+    open.watched = planWatch(db, options.watch);
+    applyWatch(db, open.watched, options.server, { isRenewal: true });
+  } catch (error) {
+    if (error instanceof StartError) console.error(error.message);
+    else if (!isBusy(error)) failureOf(error);
+  }
+}
+
+function close(): undefined {
+  if (!open) return;
+  const { db } = open.file;
+  try {
+    if (!open.guard.trouble()) endWatch(db, options.server);
+  } catch (error) {
+    failureOf(error); // what it watches is forgotten by itself in a minute
+  }
+  db.close();
+}
