@@ -107,18 +107,8 @@ class SqliteStore implements Store {
     });
   }
 
-  /** The log is in order of time, but for what others wrote or a clock that was set back: halves tell near enough. */
   async findTime(time: string): Promise<Cursor> {
-    return this.snapshot(() => {
-      const { head, pruned } = this.readPosition();
-      let before = pruned;
-      for (let after = head.seq + 1; after - before.seq > 1; ) {
-        const middle = this.sql.placeOf.get(Math.floor((before.seq + after) / 2));
-        if (middle && middle.seq > before.seq && middle.time < time) before = middle;
-        else after = Math.floor((before.seq + after) / 2);
-      }
-      return { seq: before.seq, stamp: before.stamp };
-    });
+    return this.read((reader) => reader.findTime(time));
   }
 
   async readEvents(after: Cursor, upTo: number, limit: number, maxBytes: number): Promise<Stretch> {
