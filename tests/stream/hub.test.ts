@@ -11,6 +11,7 @@ import { openSqliteStore } from '../../lib/store/sqlite-store.ts';
 import type { Store } from '../../lib/store/store.ts';
 import { EVENT_STREAM, type Transport, WEBSOCKET } from '../../lib/stream/frames.ts';
 import { Hub, type Located } from '../../lib/stream/hub.ts';
+import type { Wish } from '../../lib/stream/start.ts';
 import { eventually, type Frame, isOwn, range, seqsOf } from '../support/helpers.ts';
 
 // A test that failed left its house open, and with its timers this process would not end.
@@ -54,7 +55,7 @@ async function open(gate: { pass: Gate }, { heartbeatMs = 60_000, eventRetention
 /** A client in memory, and all frames that were written to it. */
 function join(
   hub: Hub,
-  start: Omit<Located, 'history'> & { history?: number },
+  start: (Omit<Located, 'history'> & { history?: number }) | { wish: Wish },
   transport: Transport = EVENT_STREAM,
   isConflated = false,
 ) {
@@ -80,7 +81,7 @@ function join(
         isOpen = false;
       },
     },
-    { history: 0, ...start },
+    'wish' in start ? start : { history: 0, ...start },
   );
   const frames = () => [...text.matchAll(/^data: (.*)$/gm)].map(([, json]) => JSON.parse(json!) as Frame);
   return {
@@ -255,5 +256,58 @@ test('an event reaches everyone who is there, though neither a heartbeat nor any
     );
     assert.equal(next!.data, 'for all of them');
   }
+  await house.close();
+});
+
+test('one that was located in a history that is replaced meanwhile is told so, and hears what follows', async (t) => {
+  t.mock.method(console, 'error', () => {});
+  const house = await open({ pass: async () => {} });
+  await house.publish(1);
+  const located = await house.hub.locate({});
+  const { frames } = join(house.hub, { ...located, history: located.history - 1 });
+  await eventually(frames, (all) => all.length > 0, 'a first frame comes');
+  const [first] = frames();
+  assert.deepEqual([first!.type, first!.data], ['stream.reset', { reason: 'unknown-log' }]);
+  await house.publish(2);
+  await eventually(frames, (all) => all.at(-1)!.data === 2, 'the next event comes');
+  await house.close();
+});
+
+test('a stream that came while the database was away has its first frame when it is back, and then everything', async (t) => {
+  t.mock.method(console, 'error', () => {});
+  const gate: { pass: Gate } = { pass: async () => {} };
+  const house = await open(gate, { heartbeatMs: 50 });
+  const first = await house.publish(1);
+  gate.pass = async () => {
+    throw unavailable('away');
+  };
+  const { client, frames } = join(house.hub, { wish: { cursor: house.oldest } });
+  assert.deepEqual(frames(), []);
+  gate.pass = async () => {};
+  await house.publish(2);
+  await eventually(frames, (all) => all.some(({ data }) => data === 2), 'the events come');
+  const told = frames().filter(({ type }) => type !== 'stream.heartbeat');
+  assert.deepEqual(
+    told.map(({ type }) => type),
+    ['stream.ready', 'load', 'load'],
+  );
+  assert.equal(told[1]!.id, first.lastEventId);
+  assert.equal(client.cursor.seq, 2);
+  await house.close();
+});
+
+test('heartbeats go on while a read of the log hangs', async () => {
+  const gate: { pass: Gate } = { pass: async () => {} };
+  const house = await open(gate, { heartbeatMs: 50 });
+  const { frames } = join(house.hub, await house.hub.locate({}));
+  let release = () => {};
+  gate.pass = () => new Promise<void>((resolve) => (release = resolve));
+  await house.publish(1);
+  const beats = () => frames().filter(({ type }) => type === 'stream.heartbeat').length;
+  const before = beats();
+  await eventually(beats, (count) => count >= before + 3, 'three heartbeats come');
+  gate.pass = async () => {};
+  release();
+  await eventually(frames, (all) => all.some(({ data }) => data === 1), 'the event comes');
   await house.close();
 });
