@@ -153,6 +153,10 @@ class PostgresStore implements Store {
     return { ...position, resets };
   }
 
+  async findTime(time: string): Promise<Cursor> {
+    return (await this.read<Cursor>(TIME, [time]))[0]!;
+  }
+
   async readEvents(after: Cursor, upTo: number, limit: number, maxBytes: number): Promise<Stretch> {
     type Row = PositionRow & { stamp_there: string | null; found: number | null } & StoredEvent;
     const rows = await this.read<Row>(EVENTS, [after.seq, upTo, limit, maxBytes]);
@@ -255,6 +259,13 @@ const POSITION = {
   text: `SELECT ${PLACE}, ARRAY(SELECT (SELECT stamp FROM changebell_events AS event WHERE event.seq = asked.seq)
            FROM unnest($1::bigint[]) WITH ORDINALITY AS asked(seq, place) ORDER BY place) AS stamps
          FROM changebell_position`,
+};
+const TIME = {
+  name: 'time',
+  text: `SELECT seq, stamp FROM (
+           (SELECT seq, stamp FROM changebell_events, changebell_position
+            WHERE seq > pruned AND seq <= head AND time < $1 ORDER BY seq DESC LIMIT 1)
+           UNION ALL SELECT pruned, pruned_stamp FROM changebell_position) AS place ORDER BY seq DESC LIMIT 1`,
 };
 const CUSTOMER = {
   name: 'customer',
