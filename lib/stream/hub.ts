@@ -233,7 +233,8 @@ export class Hub {
       if (!this.isKeptBack(client, chunk)) client.deliver(this.encode(client, chunk), chunk.end);
       this.deliveries += chunk.events.length;
       // One chunk in flight: what a herd has in its sockets is written at once when they drain, and delays the live.
-      if (client.readTo.seq < this.head.cursor.seq && client.stream.out.writableLength > 0) client.waitForDrain();
+      if (client.readTo.seq < this.head.cursor.seq && client.stream.out.writableLength > 0)
+        client.waitForDrain();
     } catch (error) {
       console.error(error);
       client.stream.destroy();
