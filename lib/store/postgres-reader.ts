@@ -56,6 +56,11 @@ export class Reader {
     return { ...position, resets };
   }
 
+  /** The newest place before this time. */
+  async time(time: string): Promise<Cursor> {
+    return (await this.read<Cursor>(this.statements.time, [time]))[0]!;
+  }
+
   async events(after: Cursor, upTo: number, limit: number, maxBytes: number): Promise<Stretch> {
     type Row = PositionRow & { stamp_there: string | null; found: number | null } & StoredEvent;
     const rows = await this.read<Row>(this.statements.events, [after.seq, upTo, limit, maxBytes]);

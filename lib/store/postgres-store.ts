@@ -155,6 +155,10 @@ class PostgresStore implements Store {
     return this.reader.position(cursors);
   }
 
+  async findTime(time: string): Promise<Cursor> {
+    return this.reader.time(time);
+  }
+
   async readEvents(after: Cursor, upTo: number, limit: number, maxBytes: number): Promise<Stretch> {
     return this.reader.events(after, upTo, limit, maxBytes);
   }
