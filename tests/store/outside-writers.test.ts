@@ -111,7 +111,7 @@ test('a transaction of many rows is announced whole and in order, to both transp
 
 test('a row put into the log itself is an event', async () => {
   const client = await connect(server.wsUrl);
-  await client.next();
+  const { id: before } = await client.next();
   db.prepare('INSERT INTO changebell_events (type, source, data) VALUES (?, ?, ?)').run(
     'order.shipped',
     '/shop/7',
@@ -119,9 +119,7 @@ test('a row put into the log itself is an event', async () => {
   );
   const event = await client.nextEvent();
   assert.deepEqual([event.type, event.source, event.data], ['order.shipped', '/shop/7', { id: 7 }]);
-  const stream = await openEventStream(
-    `${server.url}/api/events?lastEventId=${event.id.replace(/\d+$/, String(seqOf(event.id) - 1))}`,
-  );
+  const stream = await openEventStream(`${server.url}/api/events?lastEventId=${before}`);
   assert.deepEqual(await stream.nextEvent(), event, 'line breaks in the JSON break no event stream');
   stream.close();
   await client.close();
