@@ -39,8 +39,8 @@ function sayHello(door: Door, store: Store, config: Config): void {
 
 /** One line at most, where anyone may read and write. */
 function warn(door: Door, config: Config): void {
-  if (config.apiToken !== undefined) return;
-  const what = 'no API_TOKEN is set: anyone who reaches it may read and write.';
+  if (config.apiToken !== undefined || config.jwt !== undefined) return;
+  const what = 'neither API_TOKEN nor a JWT key is set: anyone who reaches it may read and write.';
   if (!door.isLoopback) console.error(`Warning: HOST opens this server to the network and ${what}`);
   else if (config.allowedHosts.size > 0)
     console.error(`Warning: ALLOWED_HOSTS opens this server to whoever reaches your proxy, and ${what}`);

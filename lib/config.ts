@@ -10,6 +10,8 @@ export type Config = {
   /** Tables whose changes are announced too. */
   watch: ReadonlySet<string>;
   apiToken: string | undefined;
+  /** Who signs the JWTs that are taken; undefined where none are. */
+  jwt: JwtConfig | undefined;
   allowedOrigins: ReadonlySet<string>;
   allowedHosts: ReadonlySet<string>;
   maxClients: number;
@@ -22,6 +24,9 @@ export type Config = {
   /** False for a program that only watches another's tables: then `/api/customers` is off. */
   hasCustomers: boolean;
 };
+
+/** One of `secret` and `jwksUrl` is there. */
+export type JwtConfig = { secret: string | undefined; jwksUrl: URL | undefined; audience: string };
 
 const SPARE_CONNECTIONS = 2000; // beside the streams: requests, and browsers that keep connections for later
 
@@ -39,6 +44,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     databaseUrl: readDatabaseUrl(env.DATABASE_URL?.trim() || 'changebell.db'),
     watch: new Set(readList(env.WATCH)),
     apiToken: readToken(env.API_TOKEN),
+    jwt: readJwt(env),
     allowedOrigins: new Set(readList(env.ALLOWED_ORIGINS).map(readOrigin)),
     allowedHosts: new Set(readList(env.ALLOWED_HOSTS).map(readHostName)),
     maxClients,
@@ -97,6 +103,25 @@ function readToken(token: string | undefined): string | undefined {
     );
   }
   return token || undefined;
+}
+
+/** Neither a secret nor what is in a URL is repeated in the line that refuses it. */
+function readJwt(env: Env): JwtConfig | undefined {
+  const { JWT_SECRET: secret, JWT_JWKS_URL: url } = env;
+  if (secret && url)
+    throw new StartError('JWT_SECRET and JWT_JWKS_URL are both set, but only one of them can be.');
+  if (secret && Buffer.byteLength(secret) < 32)
+    throw new StartError(
+      'JWT_SECRET has fewer than 32 bytes, but must have as many as HS256 (RFC 7518 §3.2).',
+    );
+  const isUrl = url && URL.canParse(url) && /^https?:$/.test(new URL(url).protocol);
+  if (url && !isUrl) throw new StartError('JWT_JWKS_URL must be an http or https URL of a key set.');
+  if (!secret && !url) return undefined;
+  return {
+    secret: secret || undefined,
+    jwksUrl: url ? new URL(url) : undefined,
+    audience: env.JWT_AUDIENCE || 'changebell',
+  };
 }
 
 function readList(text: string | undefined): string[] {

@@ -1,38 +1,50 @@
-// Requests, and the `curl` line that does the same. The token, where the server wants one, is kept for
-// this tab alone.
+// Requests over HTTP, and the `curl` line that does the same. Where the server wants a token the page asks
+// for it, and keeps it for this tab alone.
 import { element, show } from './dom.js';
+import { recall, remember } from './memory.js';
 
-const TOKEN_KEY = 'changebell-token';
+const PATIENCE_MS = 8000; // a browser whose connections to this host are all taken would wait for ever
 
-export const token = sessionStorage.getItem(TOKEN_KEY) ?? undefined;
+export const auth = { token: /** @type {string | undefined} */ (recall('token')), onChange: () => {} };
 
-/** @param {string} path */
+/** @param {string} path @returns {Promise<Response>} rejects where nothing answers in time */
 export async function api(path, method = 'GET', body = /** @type {unknown} */ (undefined)) {
-  const headers = {
-    ...(body ? { 'Content-Type': 'application/json' } : {}),
-    ...(token ? { Authorization: `Bearer ${token}` } : {}),
-  };
-  const response = await fetch(path, { method, headers, body: body ? JSON.stringify(body) : null });
-  if (response.status === 401 && element('token').hidden) askForToken();
+  const response = await fetch(path, {
+    method,
+    headers: { ...(body ? { 'Content-Type': 'application/json' } : {}), ...authorization() },
+    body: body ? JSON.stringify(body) : null,
+    signal: AbortSignal.timeout(PATIENCE_MS),
+  });
+  if (response.status === 401) askForToken();
   return response;
 }
 
-/** Everything starts anew with it. */
-function askForToken() {
-  element('token').hidden = false;
+/** The header that carries the token, if there is one. @returns {Record<string, string>} */
+const authorization = () => (auth.token ? { Authorization: `Bearer ${auth.token}` } : {});
+
+/** Whoever was refused for the want of it may ask. */
+export function askForToken() {
+  const form = element('token');
+  if (auth.token) show('token-why', 'The server did not take that token.');
+  if (!form.hidden) return;
+  form.hidden = false;
   element('token-field').focus();
-  if (token) show('token-why', 'The server did not take that token.');
-  element('token').onsubmit = (/** @type {SubmitEvent} */ submit) => {
-    submit.preventDefault();
-    sessionStorage.setItem(TOKEN_KEY, element('token-field').value.trim());
-    location.reload();
-  };
 }
+
+element('token').onsubmit = async (/** @type {SubmitEvent} */ submit) => {
+  submit.preventDefault();
+  auth.token = element('token-field').value.trim();
+  const response = await api('/api/events?limit=1').catch(() => undefined);
+  if (!response?.ok) return;
+  remember('token', auth.token);
+  element('token').hidden = true;
+  auth.onChange();
+};
 
 /** The same from a shell, without the token. @param {string} path @param {string} method @param {unknown} body */
 export function curlLine(path, method, body) {
-  const parts = [method === 'POST' ? 'curl' : `curl -X ${method}`, location.host + path];
-  if (token) parts.push('-H "Authorization: Bearer $API_TOKEN"');
+  const parts = [method === 'POST' ? 'curl' : `curl -X ${method}`, location.origin + path];
+  if (auth.token) parts.push('-H "Authorization: Bearer $API_TOKEN"');
   if (body) parts.push("-H 'Content-Type: application/json' -d", quoted(JSON.stringify(body)));
   return parts.join(' ');
 }

@@ -1,21 +1,45 @@
-// The demo page: one connection, and the regions that show what comes over it. Go on with `connection.js`;
-// `changebell.js`, the client library, knows nothing of this page.
-import { listen } from './connection.js';
-import * as customers from './customers.js';
+// The demo page: two clients of one server, and the regions that show what comes over them. Begin with
+// `connection.js` and `loop.js`: what the two do after a break is all that differs.
+import { auth } from './api.js';
+import './bar.js';
+import { connection } from './connection.js';
+import { customers } from './customers.js';
+import * as figures from './figures.js';
 import './lab.js';
 import * as log from './log.js';
+import { loop } from './loop.js';
+import { recall, remember } from './memory.js';
 import './positions.js';
+import './publish.js';
+import { learn } from './server.js';
 import './server-view.js';
-import * as statusBar from './status-bar.js';
+import './stage.js';
+import * as summary from './summary.js';
 
 document.documentElement.classList.toggle('present', new URLSearchParams(location.search).has('present'));
 
-listen({
-  onEntry(entry) {
-    customers.apply(entry.event);
-    log.receive(entry);
-    statusBar.receive(entry);
-  },
-  onBar: log.addBar,
-  onSnapshotNeeded: customers.load,
+/** @type {{ cursor?: string, entries?: Entry[] }} */
+const before = recall('log') ?? {};
+log.restore(before.entries ?? []);
+addEventListener('pagehide', () => {
+  remember('log', { cursor: connection.lastEventId, entries: log.lastEntries() });
 });
+
+auth.onChange = () => {
+  connection.reopen();
+  if (!customers.isLoaded) void customers.load();
+};
+
+await learn(); // how often heartbeats come: to tell silence from quiet
+connection.start(
+  {
+    onEntry(entry) {
+      customers.apply(entry.event);
+      for (const { noteEntry } of [log, figures, summary]) noteEntry(entry);
+    },
+    onBar: log.addBar,
+    onSnapshotNeeded: () => customers.load(),
+  },
+  before.cursor,
+);
+loop.connect();

@@ -1,142 +1,211 @@
-// The page's own connection: its states as people see them, what the failure lab does to it, and after
-// each outage a verdict. The client library knows nothing of this; it only reports.
-import { api, token } from './api.js';
+// The page's own client, and the one place of the page that knows `changebell.js`. It stays away when its
+// cable is cut, and gives a verdict after each outage.
+import { askForToken, auth } from './api.js';
 import { ChangeStream } from './changebell.js';
 import { count, paintSoon, seqOf } from './dom.js';
-import { createLedger } from './ledger.js';
+import { Ledger } from './ledger.js';
+import { learn, noteHead, server } from './server.js';
 
-const AWAY_MS = 8000; // a cable that was cut stays cut for so long: time to change something meanwhile
 const RESET_SHOWN_MS = 5000;
-const REFUSES = "The server refuses: not running, full, or this page's origin isn't allowed.";
+const AGAIN_MS = 1000; // a client that does not resume comes back after a second, as the loop does
 
-export const ledger = createLedger();
-export const server = { clients: 1, ownName: '', isLabOn: false, heartbeatSeconds: 15 };
-await learn(); // how often heartbeats come: to tell silence from quiet
-const url = new URL('/ws', location.href).href;
-export const stream = new ChangeStream(url, { heartbeatSeconds: server.heartbeatSeconds, token });
+class Connection {
+  ledger = new Ledger();
+  lastEventId = ''; // to go on from; of the last frame that came
+  name = ''; // that the server gave us
+  tries = 0; // in a row that did not lead to a frame
+  isHeld = false; // away until it is brought back
+  closeReason = '';
+  refusal = /** @type {{ word: string, why: string } | undefined} */ (undefined);
+  reset = { why: '', until: 0 };
+  replay = { from: 0, behind: 0 };
+  heardAt = Date.now();
+  mutedUntil = 0;
+  isResuming = true;
+  #stream = /** @type {ChangeStream | undefined} */ (undefined);
+  #page = /** @type {Listeners | undefined} */ (undefined);
+  #outage = /** @type {Outage | undefined} */ (undefined);
+  #wantsAway = false;
+  #previousAt = 0;
 
-let outage = /** @type {Outage | undefined} */ (undefined);
-let isResuming = true;
-let awayMs = 0; // how long the lab wants us to stay away
-let replay = { from: 0, behind: 0 };
-let reset = { why: '', until: 0 };
-let previousAt = 0;
+  /** @param {Listeners} page @param {string | undefined} cursor from before a reload */
+  start(page, cursor) {
+    this.#page = page;
+    this.#open(cursor);
+    setInterval(paintSoon, 500); // something counts down, or is silent
+  }
 
-/** @param {Listeners} page */
-export function listen({ onEntry, onBar, onSnapshotNeeded }) {
-  const handlers = /** @type {Record<string, (event: any) => void>} */ ({
-    ready({ detail: { lastEventId, behind, client } }) {
-      const isFirst = !server.ownName;
-      server.ownName = client;
-      replay = { from: seqOf(lastEventId), behind };
-      if (!isFirst) return ledger.reach(replay.from);
-      ledger.restart(replay.from);
-      onSnapshotNeeded();
-    },
-    reset({ detail: { lastEventId, reason } }) {
-      const why = `The log moved on without us (${reason}): customers were loaded afresh`;
-      reset = { why, until: Date.now() + RESET_SHOWN_MS };
-      outage = undefined;
-      ledger.restart(seqOf(lastEventId));
-      onBar(why, true);
-      onSnapshotNeeded();
-    },
-    message({ data, text, lastEventId }) {
-      const at = performance.now();
-      const fate = stream.state === 'catching-up' ? 'replayed' : 'live';
-      ledger.record(seqOf(lastEventId), fate);
-      onEntry({ event: data, text, fate, gapMs: previousAt && at - previousAt });
-      previousAt = at;
-    },
-    heartbeat({ detail: { lastEventId, clients } }) {
-      server.clients = clients;
-      ledger.reach(seqOf(lastEventId));
-    },
-    state() {
-      if (stream.state === 'waiting') leave();
-      if (stream.state === 'live' && outage) onBar(...verdict(outage));
-    },
-  });
-  for (const [type, handle] of Object.entries(handlers)) {
-    stream.addEventListener(type, (event) => {
-      handle(event);
-      paintSoon();
+  get state() {
+    return this.#stream?.state ?? 'connecting';
+  }
+
+  get nextTryAt() {
+    return this.isHeld ? null : (this.#stream?.nextTryAt ?? null);
+  }
+
+  isOpen() {
+    return this.state === 'live' || this.state === 'catching-up';
+  }
+
+  /** Over a WebSocket that is open, the server pulls the plug; where it has no lab, we hang up. */
+  cut() {
+    this.#goAway(() => (server.isLabOn ? this.#stream?.send('{"lab":"cut"}') : this.#stream?.disconnect()));
+  }
+
+  goodbye() {
+    this.#goAway(() => this.#stream?.disconnect());
+  }
+
+  /** For so long that missing heartbeats tell; the server allows a minute. */
+  mute() {
+    const seconds = Math.min(60, Math.max(15, 3 * server.heartbeatSeconds));
+    this.#stream?.send(`{"lab":"mute","seconds":${seconds}}`);
+    this.mutedUntil = Date.now() + seconds * 1000;
+    paintSoon();
+  }
+
+  bringBack() {
+    if (this.isHeld) this.#open(this.isResuming ? this.lastEventId : undefined);
+  }
+
+  /** Now, instead of at the time that it chose. */
+  retry() {
+    this.#stream?.retry();
+  }
+
+  /** Anew, with whatever token there is now. */
+  reopen() {
+    this.#stream?.close();
+    this.#open(this.lastEventId || undefined);
+  }
+
+  /** @param {() => void} end */
+  #goAway(end) {
+    if (!this.isOpen()) return this.#hold();
+    this.#wantsAway = true;
+    end();
+  }
+
+  #hold() {
+    [this.#wantsAway, this.isHeld, this.mutedUntil] = [false, true, 0];
+    this.#stream?.close();
+  }
+
+  /** @param {string | undefined} cursor without one it goes on at the newest: what was missed stays missing */
+  #open(cursor) {
+    const { heartbeatSeconds } = server;
+    const { token } = auth;
+    const url = new URL('/ws', location.href).href;
+    const stream = new ChangeStream(url, { heartbeatSeconds, token, lastEventId: cursor });
+    this.#stream = stream;
+    [this.isHeld, this.mutedUntil, this.heardAt] = [false, 0, Date.now()];
+    const handlers = /** @type {Record<string, (event: any) => void>} */ ({
+      ready: ({ detail }) => this.#ready(detail),
+      reset: ({ detail }) => this.#reset(detail),
+      message: (message) => this.#message(message),
+      heartbeat: ({ detail }) => this.#heartbeat(detail),
+      state: () => this.#changed(),
     });
+    for (const [type, handle] of Object.entries(handlers)) {
+      stream.addEventListener(type, (event) => {
+        if (stream !== this.#stream) return;
+        handle(event);
+        paintSoon();
+      });
+    }
+    paintSoon();
   }
-  setInterval(paintSoon, 500); // something counts down, or is silent
-}
 
-async function learn() {
-  const response = await fetch('/healthz').catch(() => undefined);
-  if (!response?.ok) return; // the stream will tell
-  server.heartbeatSeconds = Number(response.headers.get('Heartbeat-Seconds')) || 15;
-  server.isLabOn = (await response.json()).lab === true;
-  paintSoon();
-}
-
-function leave() {
-  const since = wasSilent() ? stream.lastHeardAt : Date.now();
-  if (server.ownName) outage ??= { since, repeats: stream.repeats, told: ledger.note() };
-  if (!isResuming) stream.lastEventId = undefined; // goes on at the newest: what was missed stays missing
-  if (awayMs > 0) stream.retry(awayMs);
-  awayMs = 0;
-  // A browser does not say why; a 401, asked for over HTTP, brings up the form for the token.
-  if (stream.isRefused) api('/api/customers?limit=1').catch(() => {});
-}
-
-/** @param {Outage} ended @returns {[text: string, isLoss: boolean]} */
-function verdict({ since, repeats, told }) {
-  outage = undefined;
-  void learn(); // the server may have been started anew, with other settings
-  const { replayed, lost } = told();
-  const seconds = (Date.now() - since) / 1000;
-  const away = `Offline ${seconds < 1 ? seconds.toFixed(1) : count(Math.round(seconds))} s`;
-  const again = count(stream.repeats - repeats);
-  return [`${away}, ${count(replayed, 'change')} replayed, ${count(lost)} lost, ${again} repeated`, lost > 0];
-}
-
-/** The state as people see it: its name, a word for the back row, and why. */
-export function view() {
-  const { state, tries, nextTryAt, lastHeardAt, closeReason, isRefused, lastEventId = '' } = stream;
-  const now = Date.now();
-  const seq = seqOf(lastEventId);
-  const quiet = now - lastHeardAt;
-  const tryIn = `Next try in ${Math.ceil(Math.max(0, (nextTryAt ?? now) - now) / 1000)} s.`;
-  const silence = `No heartbeat for ${Math.floor(quiet / 1000)} s, though the socket says open.`;
-  if (isOpen() && quiet > server.heartbeatSeconds * 1200 + 1000) return ['silent', 'Silent', silence];
-  if (state === 'live' && now < reset.until) return ['reset', `Reset at ${count(seq)}`, `${reset.why}.`];
-  if (state === 'live') {
-    const after = isResuming ? `everything after ${lastEventId}` : 'nothing that it missed';
-    return [state, `Live at ${count(seq)}`, `After a break, this page asks for ${after}.`];
+  /** A frame came. @param {string} id */
+  #heard(id) {
+    this.lastEventId = id;
+    this.heardAt = Date.now();
+    this.refusal = undefined;
+    noteHead(id);
   }
-  if (state === 'catching-up')
-    return [state, `Catching up: ${count(seq - replay.from)} of ${count(replay.behind)}`, ''];
-  if (state !== 'waiting') return [state, `Connecting…${tries ? `, try ${tries + 1}` : ''}`, ''];
-  if (isRefused) return ['refused', 'Refused', `${REFUSES} ${tryIn}`];
-  if (wasSilent()) return ['silent', 'Silent', `${silence} ${tryIn}`];
-  return [state, 'Waiting', `${closeReason}. ${tryIn}`];
+
+  /** @param {{ lastEventId: string, behind: number, client: string }} detail */
+  #ready({ lastEventId, behind, client }) {
+    this.#heard(lastEventId);
+    this.name = client;
+    this.replay = { from: seqOf(lastEventId), behind };
+    this.mutedUntil = 0; // that was another connection
+    if (this.ledger.isStarted) return this.ledger.reach(this.replay.from);
+    this.ledger.restart(this.replay.from);
+    this.#page?.onSnapshotNeeded();
+  }
+
+  /** @param {{ lastEventId: string, reason: string }} detail */
+  #reset({ lastEventId, reason }) {
+    const why = `The log moved on without us (${reason}): customers were loaded afresh`;
+    this.reset = { why, until: Date.now() + RESET_SHOWN_MS };
+    this.replay = { from: seqOf(lastEventId), behind: 0 };
+    this.#outage = undefined;
+    server.head = this.replay.from; // of another history, perhaps
+    this.#heard(lastEventId);
+    this.ledger.restart(this.replay.from);
+    this.#page?.onBar(why, true);
+    this.#page?.onSnapshotNeeded();
+  }
+
+  /** @param {{ data: ChangeEvent, text: string, lastEventId: string }} message */
+  #message({ data, text, lastEventId }) {
+    const at = performance.now();
+    const seq = seqOf(lastEventId);
+    const fate = seq <= this.replay.from + this.replay.behind ? 'replayed' : 'live';
+    this.#heard(lastEventId);
+    this.ledger.record(seq, fate);
+    this.#page?.onEntry({ event: data, text, fate, gapMs: this.#previousAt && at - this.#previousAt });
+    this.#previousAt = at;
+  }
+
+  /** @param {{ lastEventId: string, clients: number }} detail */
+  #heartbeat({ lastEventId, clients }) {
+    this.#heard(lastEventId);
+    this.ledger.reach(seqOf(lastEventId));
+    server.clients = clients;
+  }
+
+  #changed() {
+    if (this.state === 'waiting' || this.state === 'refused') this.#left();
+    if (this.state !== 'live') return;
+    this.tries = 0;
+    if (this.#outage) this.#page?.onBar(...this.#verdict(this.#outage));
+  }
+
+  #left() {
+    this.tries += 1;
+    this.closeReason = this.#stream?.closeReason ?? '';
+    const since = this.wasSilent() ? this.heardAt : Date.now();
+    if (this.ledger.isStarted) this.#outage ??= { since, told: this.ledger.note() };
+    if (this.#wantsAway) return this.#hold();
+    if (!this.isResuming) {
+      this.#hold();
+      setTimeout(() => this.bringBack(), AGAIN_MS);
+    }
+    this.refusal = this.#stream?.isRefused ? this.#whyRefused(this.#stream) : undefined;
+  }
+
+  /** It was not even let in. @param {ChangeStream} stream */
+  #whyRefused({ status, detail }) {
+    if (status === undefined) return { word: 'Nobody answers', why: `Nothing runs at ${location.host}.` };
+    if (status === 401) askForToken();
+    return { word: 'Refused', why: status === 401 ? 'The server wants its token.' : (detail ?? '') };
+  }
+
+  wasSilent() {
+    return this.closeReason.startsWith('no heartbeat');
+  }
+
+  /** @param {Outage} ended @returns {[text: string, isLoss: boolean]} */
+  #verdict({ since, told }) {
+    this.#outage = undefined;
+    void learn(); // the server may have been started anew, with other settings
+    const { replayed, lost } = told();
+    const seconds = (Date.now() - since) / 1000;
+    const away = `Offline ${seconds < 1 ? seconds.toFixed(1) : count(Math.round(seconds))} s`;
+    return [`${away}, ${count(replayed, 'change')} replayed, ${count(lost)} lost`, lost > 0];
+  }
 }
 
-export const isOpen = () => stream.state === 'live' || stream.state === 'catching-up';
-const wasSilent = () => stream.closeReason.startsWith('no heartbeat');
-
-/** Ends the connection in one way or another, and stays away for a while. @param {() => void} end */
-function goAway(end) {
-  if (!isOpen()) return;
-  awayMs = AWAY_MS;
-  end();
-}
-
-export const goodbye = () => goAway(() => stream.disconnect());
-export const cut = () => goAway(() => stream.send('{"lab":"cut"}'));
-
-/** For so long that missing heartbeats tell; the server allows a minute. */
-export function mute() {
-  const seconds = Math.min(60, Math.max(15, 3 * server.heartbeatSeconds));
-  stream.send(`{"lab":"mute","seconds":${seconds}}`);
-}
-
-/** @param {boolean} isOn */
-export function resumeAfterReconnect(isOn) {
-  isResuming = isOn;
-}
+export const connection = new Connection();

@@ -1,17 +1,24 @@
-// What people write: a new customer, an edit, a deletion. Each is a plain request, and shows the `curl`
-// line that does the same. The server's errors stand at their field.
+// What people write: a new customer, an edit, a deletion, and the undoing of it. Each is a plain request, and
+// shows the `curl` line that does the same. The server's errors stand at their field.
 import { api, curlLine } from './api.js';
+import { connection } from './connection.js';
 import { button, element, make, setText, show } from './dom.js';
 
-const LATER = 'The table hears of it from the stream.';
+const NO_ANSWER = 'No answer came: the server may have saved it, or not. The table will show it if so.';
+const undo = element('undo');
 
-/** @param {string} text */
-const say = (text) => show('said', text);
+/** @param {string} text @param {(() => void) | null} [onUndo] */
+function say(text, onUndo = null) {
+  show('said', text);
+  undo.hidden = onUndo === null;
+  undo.onclick = onUndo;
+}
 
-/** Resolves to the answer if it was saved. @param {string} path @param {string} method @param {any} [form] */
-async function write(path, method, form) {
-  const [name, email] = form?.querySelectorAll('input') ?? [];
-  const body = form && { name: name.value, email: email.value.trim() || undefined };
+/** While the cable is cut the table can't know. */
+const whenHeard = () => (connection.state === 'live' ? '' : ' This page hears of it when it is back.');
+
+/** Resolves to the answer if it was saved. @param {string} path @param {string} method @param {any} [body] @param {any} [form] */
+async function write(path, method, body, form) {
   element('curl').hidden = false;
   show('curl-line', curlLine(path, method, body));
   try {
@@ -21,8 +28,14 @@ async function write(path, method, form) {
     if (response.ok) return answer;
     say(answer.errors ? '' : answer.detail);
   } catch {
-    say('The server does not answer: nothing was saved.');
+    say(NO_ANSWER);
   }
+}
+
+/** @param {any} form */
+function fieldsOf(form) {
+  const [name, email] = form.querySelectorAll('input');
+  return { name: name.value, email: email.value.trim() || undefined };
 }
 
 /** Each at its field, the focus on the first. @param {any} form @param {any[]} errors */
@@ -39,22 +52,27 @@ function showErrors(form, errors) {
 const form = element('add');
 form.onsubmit = async (/** @type {SubmitEvent} */ submit) => {
   submit.preventDefault();
-  const saved = await write('/api/customers', 'POST', form);
+  const saved = await write('/api/customers', 'POST', fieldsOf(form), form);
   if (!saved) return;
-  say(`Saved as customer ${saved.id}. ${LATER}`);
+  say(`Saved as customer ${saved.id}.${whenHeard()}`);
   form.reset();
   element('name').focus();
 };
-element('copy').hidden = !navigator.clipboard; // only on localhost, or over https
-element('copy').onclick = () => navigator.clipboard.writeText(element('curl-line').textContent);
 
-/** @param {number} id */
-export async function removeCustomer(id) {
-  if (await write(`/api/customers/${id}`, 'DELETE')) say(`Customer ${id} is deleted. ${LATER}`);
+/** @param {any} row */
+export async function removeCustomer(row) {
+  const { id } = row.dataset;
+  const [, name, email] = [...row.cells].map((cell) => cell.textContent);
+  if (!(await write(`/api/customers/${id}`, 'DELETE'))) return;
+  say(`${name} is deleted.${whenHeard()}`, async () => {
+    const again = await write('/api/customers', 'POST', { name, email: email || undefined });
+    if (again) say(`${name} is back, as customer ${again.id}: a number is never used twice.`);
+    element('name').focus();
+  });
 }
 
-/** Turns a row into fields until it is saved or left. @param {any} row @param {() => void} done */
-export function editCustomer(row, done) {
+/** Turns a row into fields until it is saved or left. @param {any} row @param {() => void} onEdited */
+export function editCustomer(row, onEdited) {
   const { id } = row.dataset;
   const buttons = [...row.cells[3].children];
 
@@ -62,12 +80,12 @@ export function editCustomer(row, done) {
     delete row.dataset.isEdited;
     row.onkeydown = null;
     row.cells[3].replaceChildren(...buttons);
-    done();
+    onEdited();
     buttons[0].focus();
   };
   const save = async () => {
-    if (!(await write(`/api/customers/${id}`, 'PUT', row))) return;
-    say(`Saved. ${LATER}`);
+    if (!(await write(`/api/customers/${id}`, 'PUT', fieldsOf(row), row))) return;
+    say(`Saved.${whenHeard()}`);
     leave();
   };
 
@@ -76,14 +94,16 @@ export function editCustomer(row, done) {
     if (key === 'Escape') leave();
     if (key === 'Enter' && target instanceof HTMLInputElement) save();
   };
-  for (const [index, name] of ['name', 'email'].entries()) {
-    const cell = row.cells[index + 1];
-    const error = make('p', { className: 'error', id: `edit-${name}-${id}` });
-    const value = cell.textContent;
-    const input = make('input', { name, value, autocomplete: 'off', ariaLabel: `${name} of customer ${id}` });
-    input.setAttribute('aria-describedby', error.id);
-    cell.replaceChildren(input, error);
-  }
+  for (const [index, name] of ['name', 'email'].entries()) editCell(row.cells[index + 1], name, id);
   row.cells[3].replaceChildren(button('Save', save), button('Cancel', leave));
   row.querySelector('input').select();
+}
+
+/** @param {any} cell @param {string} name of the field @param {string} id of the customer */
+function editCell(cell, name, id) {
+  const error = make('p', { className: 'error', id: `edit-${name}-${id}` });
+  const value = cell.textContent;
+  const input = make('input', { name, value, autocomplete: 'off', ariaLabel: `${name} of customer ${id}` });
+  input.setAttribute('aria-describedby', error.id);
+  cell.replaceChildren(input, error);
 }

@@ -2,11 +2,19 @@
 import { count, element, show } from './dom.js';
 import { timeOf } from './sentences.js';
 
+const FATES = {
+  live: 'came live',
+  replayed: 'replayed after an absence',
+  missing: '',
+  before: '',
+  pending: '',
+};
+
 /** @param {Entry} entry */
 export function inspect({ event, text, fate, gapMs }) {
   const bytes = count(new TextEncoder().encode(text).length, 'byte');
   const gap = gapMs ? `${gapMs.toFixed(gapMs < 10 ? 1 : 0)} ms after the one before` : 'the first';
-  show('message-facts', `${event.id}, ${timeOf(event.time)}: ${fate}, ${bytes}, ${gap}`);
+  show('message-facts', `${event.id}, ${timeOf(event.time)}: ${FATES[fate]}, ${bytes}, ${gap}`);
   show('message-json', JSON.stringify(event, null, 2));
   show('message-text', text);
   for (const form of ['json', 'text']) element(`message-${form}`).hidden = false;

@@ -1,45 +1,58 @@
-// What came of the log's positions, and what never did. Whatever the page says of it ("13 replayed, 0
-// lost") is computed here, from ids.
+// What came of the log's positions for one client, and what never did. Whatever the page says of it
+// ("3 changes replayed, 0 lost") is computed here, from ids; nothing is assumed.
 
 export const WINDOW = 60;
 
-export function createLedger() {
-  const fates = /** @type {Map<number, Fate>} */ (new Map()); // of the last positions only
-  const ledger = {
-    start: 0, // what lies before is not ours to judge
-    head: 0, // the newest position that we know of
-    live: 0,
-    replayed: 0,
+export class Ledger {
+  isStarted = false; // has the client ever been told where it stands?
+  start = 0; // what lies before is not ours to judge
+  head = 0; // where the client stands
+  live = 0;
+  replayed = 0;
+  /** Of the last positions only. */
+  #fates = /** @type {Map<number, Fate>} */ (new Map());
 
-    /** At the first frame, or where the log moved on without us. @param {number} seq */
-    restart(seq) {
-      fates.clear();
-      Object.assign(ledger, { start: seq, head: seq, live: 0, replayed: 0 });
-    },
+  /** At the first frame, or where the log moved on without us. @param {number} seq */
+  restart(seq) {
+    this.#fates.clear();
+    Object.assign(this, { isStarted: true, start: seq, head: seq, live: 0, replayed: 0 });
+  }
 
-    /** The stream stands here: what did not come by now is missing. @param {number} seq */
-    reach(seq) {
-      ledger.head = Math.max(ledger.head, seq);
-    },
+  /** The client stands here: what did not come by now is missing. @param {number} seq */
+  reach(seq) {
+    this.head = Math.max(this.head, seq);
+  }
 
-    /** @param {number} seq @param {'live' | 'replayed'} fate */
-    record(seq, fate) {
-      ledger.reach(seq);
-      ledger[fate] += 1;
-      fates.set(seq, fate);
-      fates.delete(seq - WINDOW);
-    },
+  /** @param {number} seq @param {'live' | 'replayed'} fate */
+  record(seq, fate) {
+    this.reach(seq);
+    this[fate] += 1;
+    this.#fates.set(seq, fate);
+    this.#fates.delete(seq - WINDOW);
+  }
 
-    missing: () => ledger.head - ledger.start - ledger.live - ledger.replayed,
+  missing() {
+    return this.head - this.start - this.live - this.replayed;
+  }
 
-    /** @param {number} seq @returns {Fate} */
-    fateOf: (seq) => (seq <= ledger.start ? 'before' : (fates.get(seq) ?? 'missing')),
+  /** @param {number} seq @returns {Fate} */
+  fateOf(seq) {
+    if (seq > this.head && this.isStarted) return 'pending';
+    return seq <= this.start || !this.isStarted ? 'before' : (this.#fates.get(seq) ?? 'missing');
+  }
 
-    /** Returns a function that tells what happened since. */
-    note() {
-      const [replayed, missing] = [ledger.replayed, ledger.missing()];
-      return () => ({ replayed: ledger.replayed - replayed, lost: ledger.missing() - missing });
-    },
-  };
-  return ledger;
+  /** How many changes are saved that the client has not heard of yet. @param {number} serverHead */
+  behind(serverHead) {
+    return this.isStarted ? Math.max(0, serverHead - this.head) : 0;
+  }
+
+  /** Returns a function that tells what happened since; `isReset`: the log moved on, and nothing can be counted. */
+  note() {
+    const [start, replayed, missing] = [this.start, this.replayed, this.missing()];
+    return () => ({
+      replayed: this.replayed - replayed,
+      lost: this.missing() - missing,
+      isReset: this.start !== start,
+    });
+  }
 }

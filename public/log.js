@@ -1,17 +1,20 @@
 // The notifications, newest last. Counted on receipt, painted a handful per frame; at most 500 rows stand
-// in the document. Follows the end until the reader scrolls up.
-
+// in the document, one line each. Follows the end until the reader scrolls up.
 import { button, count, element, make, onPaint, paintSoon, seqOf, show } from './dom.js';
 import { inspect } from './inspector.js';
 import { sentence, timeOf } from './sentences.js';
 
 const MAX_ROWS = 500;
 const ROWS_A_FRAME = 40;
+const MAX_TYPES = 50; // in the filter: anyone may publish a thousand
+const KEPT = 50; // over a reload
+const MAX_KEPT_LENGTH = 8192; // of one message: what a tab may store is bounded
 
 const region = element('notifications');
 const list = element('log');
 const filter = element('filter');
 const types = new Set();
+let hasMoreTypes = false;
 let items = /** @type {LogItem[]} */ ([]); // the newest 500; the painted ones come first
 let evicted = /** @type {HTMLElement[]} */ ([]);
 let total = 0;
@@ -21,10 +24,24 @@ let top = 0; // where the log was scrolled to last
 let isPaused = false;
 
 /** @param {Entry} entry */
-export function receive(entry) {
+export function noteEntry(entry) {
+  const { type } = entry.event;
   total += 1;
-  types.add(entry.event.type);
+  if (types.size < MAX_TYPES) types.add(type);
+  else hasMoreTypes ||= !types.has(type);
   add({ entry });
+}
+
+/** What stood here before the page was reloaded. @param {Entry[]} entries */
+export function restore(entries) {
+  for (const entry of entries) noteEntry(entry);
+  if (entries.length > 0) addBar('The page was loaded anew here.', false);
+}
+
+/** The newest, for the next time. @returns {Entry[]} */
+export function lastEntries() {
+  const entries = items.slice(-KEPT).flatMap(({ entry }) => entry ?? []);
+  return entries.filter(({ text }) => text.length <= MAX_KEPT_LENGTH);
 }
 
 /** A line that says how an outage went. @param {string} bar @param {boolean} isLoss */
@@ -45,7 +62,13 @@ function paint() {
   show('fresh', isPaused ? `Paused, ${count(fresh)} new` : `${count(fresh)} new ↓`);
   element('fresh').hidden = fresh === 0;
   element('no-notifications').hidden = items.length > 0;
+  paintTypes();
+}
+
+function paintTypes() {
   for (const type of [...types].slice(filter.length - 1)) filter.add(new Option(type, type));
+  if (hasMoreTypes && filter.length <= MAX_TYPES + 1)
+    filter.add(Object.assign(new Option('and more types', ''), { disabled: true }));
 }
 
 function paintRows() {
@@ -64,7 +87,7 @@ function paintRows() {
 function paintItem(item) {
   const { entry, bar, isLoss } = item;
   item.isPainted = true;
-  if (bar) item.row = make('li', { className: isLoss ? 'bar loss' : 'bar' }, bar);
+  if (bar) item.row = make('li', { className: isLoss ? 'bar loss' : 'bar', title: bar }, bar);
   else if (entry && [entry.event.type, ''].includes(filter.value)) item.row = entryRow(entry);
 }
 
@@ -121,9 +144,9 @@ function move(event) {
 }
 
 region.onkeydown = move;
-// Rows that turn out taller than reckoned move the end away: the log goes after it.
+// A change of size, as at a zoom, moves the end away: the log goes after it.
 new ResizeObserver(() => isFollowing && scrollToEnd()).observe(list);
-/** Who scrolls up is the reader. */
+// Only the reader scrolls up.
 region.onscroll = () => {
   const isAtEnd = region.scrollHeight - region.scrollTop - region.clientHeight < 40;
   const isUp = region.scrollTop < top - 1;

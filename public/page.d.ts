@@ -1,8 +1,11 @@
 // Types that the regions share; only the type checker reads this.
 type ChangeEvent = import('./changebell.js').ChangeEvent;
 
-/** Came live, was replayed after an absence, never came; or lies before the page was opened. */
-type Fate = 'live' | 'replayed' | 'missing' | 'before';
+/**
+ * Came live, was replayed after an absence, never came; is saved, but this client has not heard of it yet;
+ * or lies before the page was opened.
+ */
+type Fate = 'live' | 'replayed' | 'missing' | 'pending' | 'before';
 
 /** A notification as it came, and how many milliseconds after the one before. */
 type Entry = { event: ChangeEvent; text: string; fate: Fate; gapMs: number };
@@ -19,8 +22,14 @@ type LogItem = { entry?: Entry; bar?: string; isLoss?: boolean; row?: HTMLElemen
 
 type Customer = { id: number; name: string; email: string | null };
 
-/** Since when the page was away, and what it had seen and dropped by then. */
-type Outage = { since: number; repeats: number; told: () => { replayed: number; lost: number } };
+/** Since when the page was away, and what had come of the log by then. */
+type Outage = { since: number; told: () => Told };
+
+/** What came of an outage; `isReset`: the log had moved on, and nothing can be counted. */
+type Told = { replayed: number; lost: number; isReset: boolean };
+
+/** A client's state in words. `isLossy`: it is connected, and something never came. */
+type View = { state: string; word: string; why: string; isLossy: boolean };
 
 /** One more client in the page: `report` is what its Worker said last, `row` is its line. */
 type Lane = {
@@ -29,8 +38,10 @@ type Lane = {
   isSlow: boolean;
   report: { state: string; lastEventId: string; client?: string };
   worker: Worker;
+  /** Gives its seat among the event streams back. */
+  leave?: (() => void) | undefined;
   // biome-ignore lint/suspicious/noExplicitAny: its parts are found by their place.
-  row: any;
+  row?: any;
 };
 
 /** A stream in the answer of `GET /api/clients`. */

@@ -1,15 +1,17 @@
 // An event as a sentence. Types that we don't know, and data of any shape, are shown as they are.
+import { customerChange } from './roster.js';
 
 const MAX_LENGTH = 240;
-const VERBS = /** @type {Record<string, string>} */ ({
-  'customer.created': 'was added',
-  'customer.updated': 'was changed',
-  'customer.deleted': 'was deleted',
-});
+const VERBS = new Map([
+  ['customer.created', 'was added'],
+  ['customer.updated', 'was changed'],
+  ['customer.deleted', 'was deleted'],
+]);
 
 /** @param {ChangeEvent} event */
-export function sentence({ type, data }) {
-  if (VERBS[type] && typeof data?.name === 'string') return shortened(`${data.name} ${VERBS[type]}`);
+export function sentence(event) {
+  const { type, data } = event;
+  if (customerChange(event)) return shortened(`${data.name} ${VERBS.get(type)}`);
   if (type === 'notification' && typeof data?.message === 'string') return shortened(data.message);
   return shortened(`${type}: ${JSON.stringify(data)}`);
 }

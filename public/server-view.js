@@ -1,16 +1,20 @@
 // What the server says of its open streams: where each stands, and how many bytes wait for it.
 import { api } from './api.js';
-import { server } from './connection.js';
+import { connection } from './connection.js';
 import { count, element, make, seqOf } from './dom.js';
-import { nameOf } from './fan-out.js';
+import { loop } from './loop.js';
 import { timeOf } from './sentences.js';
+import { server } from './server.js';
 
 const POLL_MS = 1000;
 const MAX_ROWS = 40; // of perhaps thousands
 
+/** Which of the server's clients are ours. */
+export const names = /** @type {Map<string, string>} */ (new Map());
+
 async function poll() {
-  if (server.isLabOn && !document.hidden) await refresh().catch(() => {}); // the status bar tells
-  element('no-server-view').hidden = server.isLabOn;
+  if (server.isLabOn && !document.hidden) await refresh().catch(() => {}); // the stage tells
+  element('server-view').hidden = !server.isLabOn;
   setTimeout(poll, POLL_MS);
 }
 
@@ -23,7 +27,8 @@ async function refresh() {
 
 /** @param {ServerStream} stream */
 function clientRow({ client, transport, lastEventId, behind, bufferedBytes, connectedAt }) {
-  const name = client === server.ownName ? 'this page' : (nameOf(client) ?? client);
+  names.set(connection.name, 'this page').set(loop.name, 'the loop');
+  const name = names.get(client) ?? client;
   const numbers = [seqOf(lastEventId), behind, bufferedBytes].map((number) => count(number));
   const cells = [transport, ...numbers, timeOf(connectedAt)].map((text) => make('td', {}, text));
   const className = behind + bufferedBytes > 0 ? 'lagging' : '';

@@ -14,7 +14,8 @@ export const MERGE_PATCH = ['application/json', 'application/merge-patch+json'];
 
 export function createCustomersApi(store: Store) {
   return {
-    async list({ res, query }: Call): Promise<void> {
+    async list({ res, query, scope }: Call): Promise<void> {
+      scope.checkRead('customer', '/api/customers/*');
       const limit = queryInteger(query, 'limit', 100, 1, 500);
       const after = queryInteger(query, 'after', 0, 0, Number.MAX_SAFE_INTEGER);
       const page = await store.listCustomers(after, limit);
@@ -24,6 +25,7 @@ export function createCustomersApi(store: Store) {
     },
 
     async create(call: Call): Promise<void> {
+      call.scope.checkWrite();
       const body = await readJson(call);
       const idempotency = readIdempotency(call, body.text);
       const answer = await store.write({ op: 'create', fields: parseCustomer(body.value), idempotency });
@@ -35,7 +37,9 @@ export function createCustomersApi(store: Store) {
       });
     },
 
-    async read({ req, res, id }: Call): Promise<void> {
+    async read({ req, res, params, scope }: Call): Promise<void> {
+      const id = idIn(params);
+      scope.checkRead('customer', `/api/customers/${id}`);
       const noneMatch = parseEtagList(req.headers['if-none-match'], 'If-None-Match');
       const json = await store.getCustomer(id);
       if (json === undefined) throw new Problem(404, `There is no customer ${id}.`);
@@ -45,20 +49,23 @@ export function createCustomersApi(store: Store) {
     },
 
     async replace(call: Call): Promise<void> {
+      call.scope.checkWrite();
       const preconditions = parsePreconditions(call.req);
       const fields = parseCustomer((await readJson(call)).value);
-      sendCustomer(call, await store.write({ op: 'update', id: call.id, fields, preconditions }));
+      sendCustomer(call, await store.write({ op: 'update', id: idIn(call.params), fields, preconditions }));
     },
 
     async patch(call: Call): Promise<void> {
+      call.scope.checkWrite();
       const preconditions = parsePreconditions(call.req);
       const fields = parseCustomerPatch((await readJson(call, { mediaTypes: MERGE_PATCH })).value);
-      sendCustomer(call, await store.write({ op: 'update', id: call.id, fields, preconditions }));
+      sendCustomer(call, await store.write({ op: 'update', id: idIn(call.params), fields, preconditions }));
     },
 
     async remove(call: Call): Promise<void> {
+      call.scope.checkWrite();
       const preconditions = parsePreconditions(call.req);
-      const answer = await store.write({ op: 'delete', id: call.id, preconditions });
+      const answer = await store.write({ op: 'delete', id: idIn(call.params), preconditions });
       sendEmpty(call.res, 204, headersOf(answer));
     },
   };
@@ -71,4 +78,11 @@ function sendCustomer({ res }: Call, answer: Answer): void {
 /** What every answer to a write says: from where a stream sees it, and whether it was made by an earlier request. */
 export function headersOf({ lastEventId, isReplay }: Answer): Record<string, string> {
   return { 'Last-Event-ID': lastEventId, ...(isReplay ? { 'Idempotency-Replayed': 'true' } : {}) };
+}
+
+/** @throws {Problem} 404 for digits beyond all ids */
+function idIn([digits = '']: string[]): number {
+  const id = Number(digits);
+  if (Number.isSafeInteger(id)) return id;
+  throw new Problem(404, `There is no customer ${digits}.`);
 }

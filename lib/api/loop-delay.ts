@@ -16,7 +16,7 @@ export class LoopDelay {
 
   /** Seconds: what 99 of 100 requests that come at any time wait at most, and the longest wait. */
   read(): { p99: number; max: number } {
-    this.measure(); // what is late just now counts too
+    if (performance.now() > this.dueAt) this.measure(); // what is late just now counts too
     const { max } = this.delays;
     const seconds = { p99: this.delays.percentile(99) / 1e9, max: this.delays.count === 0 ? 0 : max / 1e9 };
     this.delays.reset();
@@ -30,8 +30,12 @@ export class LoopDelay {
   /** A freeze of 5 s is one late timer, but 250 requests would have met it: it counts for each of them. */
   private measure(): void {
     const now = performance.now();
-    for (let late = now - this.dueAt; late >= 0; late -= INTERVAL_MS)
-      this.delays.record(Math.max(1, Math.round(late * 1e6)));
-    if (now >= this.dueAt) this.dueAt = now + INTERVAL_MS;
+    for (let late = now - this.dueAt; late >= 0; late -= INTERVAL_MS) this.record(late);
+    if (now < this.dueAt) this.record(0); // timers know whole milliseconds alone: this one came a little early
+    this.dueAt = now + INTERVAL_MS;
+  }
+
+  private record(milliseconds: number): void {
+    this.delays.record(Math.max(1, Math.round(milliseconds * 1e6)));
   }
 }

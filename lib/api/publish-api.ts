@@ -56,6 +56,7 @@ export function createPublishApi(store: Store, watch: Iterable<string>) {
     isList: boolean,
     idempotency: Idempotency | undefined,
   ): Promise<void> {
+    call.scope.checkPublish(events.map((event) => event.type));
     const answer = await store.write({ op: 'publish', events, isList, idempotency });
     sendJson(call.res, 201, answer.json, headersOf(answer));
   }

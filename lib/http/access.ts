@@ -1,11 +1,12 @@
 // Who may come in. Three questions, each with the attack that it stops: is the Host ours (DNS rebinding), is the
 // page ours that asks (a foreign one uses its reader's network), is the token right. Requests and upgrades are
 // asked in one order, in one place: `admit`.
-import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Config } from '../config.ts';
 import { Problem } from '../problem.ts';
+import { EVERYTHING, type Scope } from '../scope.ts';
 import { queryValue } from './request.ts';
+import type { Tokens } from './tokens.ts';
 
 /** All that the API tells in headers, for pages of other origins (Fetch Standard, CORS protocol). */
 const EXPOSED =
@@ -20,7 +21,7 @@ const ASKED =
 export type Visit = { req: IncomingMessage; path: string; query: URLSearchParams; isStream: boolean };
 
 /** The settings that decide, and where the server listens. */
-export type AccessRules = Pick<Config, 'host' | 'apiToken' | 'allowedOrigins' | 'allowedHosts'> & {
+export type AccessRules = Pick<Config, 'host' | 'allowedOrigins' | 'allowedHosts'> & {
   addresses: string[];
   isLoopback: boolean;
 };
@@ -29,24 +30,28 @@ export class Access {
   private readonly origins: ReadonlySet<string>;
   /** Names that may stand in Host; undefined where any may. */
   private readonly hosts: ReadonlySet<string> | undefined;
-  private readonly tokenHash: Buffer | undefined;
+  private readonly tokens: Tokens;
 
-  constructor({ host, addresses, isLoopback, allowedHosts, allowedOrigins, apiToken }: AccessRules) {
+  constructor({ host, addresses, isLoopback, allowedHosts, allowedOrigins }: AccessRules, tokens: Tokens) {
     const own = ['localhost', '127.0.0.1', '[::1]', ...[host, ...addresses].flatMap(hostNames)];
     const isHostChecked = isLoopback || allowedHosts.size > 0;
     this.hosts = isHostChecked ? new Set([...own, ...allowedHosts]) : undefined;
     this.origins = allowedOrigins;
-    this.tokenHash = apiToken === undefined ? undefined : hash(apiToken);
+    this.tokens = tokens;
   }
 
-  /** Everyone who comes in has passed here. @throws {Problem} 400 and 421 Host, 403 foreign page, 401 token */
-  admit(visit: Visit): void {
+  /**
+   * Everyone who comes in has passed here.
+   * @returns what the visitor may; a promise only where a token has to be looked at
+   * @throws {Problem} 400 and 421 Host, 403 foreign page, 401 token, 503 its keys can't be had
+   */
+  admit(visit: Visit): Scope | Promise<Scope> {
     const { req, path, isStream } = visit;
     this.checkHost(req);
     if (isStream || !isRead(req.method)) this.checkOrigin(req);
-    if (!isGuarded(path)) return;
+    if (!isGuarded(path)) return EVERYTHING;
     this.checkFetch(req);
-    if (req.method !== 'OPTIONS') this.checkToken(visit);
+    return req.method === 'OPTIONS' || this.tokens.areUnwanted ? EVERYTHING : this.checkToken(visit);
   }
 
   /**
@@ -112,18 +117,10 @@ export class Access {
     throw new Problem(403, 'A page of another site may not embed what this server answers.');
   }
 
-  /** `?access_token=` counts for streams alone: browsers can't give those a header. @throws {Problem} 401 */
-  private checkToken({ req, query, isStream }: Visit): void {
-    if (this.tokenHash === undefined) return;
+  /** `?access_token=` counts for streams alone: browsers can't give those a header. @throws {Problem} 401, 503 */
+  private checkToken({ req, query, isStream }: Visit): Promise<Scope> {
     const bearer = /^Bearer +([\x21-\x7e]+) *$/i.exec(req.headers.authorization ?? '')?.[1];
-    const given = bearer ?? (isStream ? queryValue(query, 'access_token') : null);
-    // Hashes have one length, and comparing them takes the same time wherever they differ.
-    if (given !== null && timingSafeEqual(hash(given), this.tokenHash)) return;
-    throw new Problem(
-      401,
-      'This server wants its API token: send the header "Authorization: Bearer <token>".',
-      { headers: { 'WWW-Authenticate': 'Bearer realm="changebell"' } },
-    );
+    return this.tokens.scopeOf(bearer ?? (isStream ? queryValue(query, 'access_token') : null));
   }
 }
 
@@ -162,8 +159,4 @@ function hostNames(address: string): string[] {
   const name = address.includes(':') && !address.startsWith('[') ? `[${address}]` : address.toLowerCase();
   const url = `http://${name}/`;
   return URL.canParse(url) ? [name, new URL(url).hostname] : [name];
-}
-
-function hash(text: string): Buffer {
-  return createHash('sha256').update(text).digest();
 }

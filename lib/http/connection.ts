@@ -7,7 +7,7 @@ import { Readable } from 'node:stream';
 import type { Answer } from './answer.ts';
 import type { Account, UnsentBytes } from './unsent-bytes.ts';
 
-const END_PATIENCE_MS = 3000;
+const END_PATIENCE_MS = 10_000; // for an answer to somebody who sends no more: perhaps gone, perhaps reading
 const LINE_FEED = 10;
 const CARRIAGE_RETURN = 13;
 const NOTHING = Buffer.alloc(0);

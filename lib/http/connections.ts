@@ -14,7 +14,7 @@ import { UnsentBytes } from './unsent-bytes.ts';
 
 const UNREAD_MS = 30_000; // so long an answer may wait without a byte of it being taken
 const SWEEP_MS = 1000;
-const SEARCH_MS = 100; // looking for idle connections takes a look at all: not more often, if there were none
+const SEARCH_MS = 100; // looking for idle connections takes a look at all: after one in vain not before so long
 const LINGER_MS = 500;
 
 export class Connections {
@@ -26,7 +26,7 @@ export class Connections {
   private readonly all = new Map<Duplex, Connection>();
   /** Those that were idle at the last search, the longest idle last: they go first when there are too many. */
   private idle: Connection[] = [];
-  private searchedAt = 0;
+  private searchAgainAt = 0;
   private readonly sweeper: NodeJS.Timeout;
 
   constructor(server: HttpServer, limit: number, refusals: Refusals) {
@@ -139,10 +139,10 @@ export class Connections {
 
   private searchIdle(): Connection | undefined {
     const now = performance.now();
-    if (now - this.searchedAt < SEARCH_MS) return undefined;
-    this.searchedAt = now;
+    if (now < this.searchAgainAt) return undefined;
     this.idle = [...this.all.values()].filter((connection) => connection.isIdle());
     this.idle.sort((a, b) => b.idleSince - a.idleSince);
+    if (this.idle.length === 0) this.searchAgainAt = now + SEARCH_MS;
     return this.idle.pop();
   }
 

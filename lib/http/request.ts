@@ -3,6 +3,7 @@
 import type { IncomingMessage } from 'node:http';
 import { type EtagList, parseEtagList } from '../etag.ts';
 import { Problem } from '../problem.ts';
+import type { Scope } from '../scope.ts';
 import type { Answer } from './answer.ts';
 
 /** One request on its way through the house. */
@@ -11,8 +12,10 @@ export type Call = {
   res: Answer;
   path: string;
   query: URLSearchParams;
-  /** The id in the path, where the route has one. */
-  id: number;
+  /** What stands in the path where its route has a place for it, still percent-encoded. */
+  params: string[];
+  /** What the caller may read and write. */
+  scope: Scope;
 };
 
 /** Of a body, unless its route says otherwise. */

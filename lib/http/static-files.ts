@@ -10,7 +10,7 @@ import type { Refusals } from './refusals.ts';
 import { type Call, parsePreconditions } from './request.ts';
 import { sendBody, sendEmpty } from './response.ts';
 
-const ROOT = fileURLToPath(new URL('../../public', import.meta.url));
+const PUBLIC = fileURLToPath(new URL('../../public', import.meta.url));
 const TYPES: Record<string, string> = {
   '.html': 'text/html; charset=utf-8',
   '.js': 'text/javascript; charset=utf-8',
@@ -31,11 +31,14 @@ export type Found = { file: string } | { redirect: string };
 
 export class StaticFiles {
   private readonly refusals: Refusals;
+  private readonly root: string;
   /** Files that are being read: one that is asked for a thousand times at once takes one descriptor. */
   private readonly reading = new Map<string, Promise<Buffer>>();
 
-  constructor(refusals: Refusals) {
+  /** @param folder the one whose files are shown */
+  constructor(refusals: Refusals, folder = PUBLIC) {
     this.refusals = refusals;
+    this.root = folder;
   }
 
   /** The real file that a path of a URL names; undefined if there is none that may be shown. @throws {Problem} 503 */
@@ -43,7 +46,7 @@ export class StaticFiles {
     const name = decodeURIComponent(path);
     if (/\0|\\|\/\.|\/\//.test(name)) return undefined; // NUL, Windows' separator, dot files and .., the absolute
     try {
-      return await findInRoot(name);
+      return await findInRoot(this.root, name);
     } catch (error) {
       return this.tellUnreadable(error);
     }
@@ -83,8 +86,8 @@ export class StaticFiles {
   }
 }
 
-async function findInRoot(name: string): Promise<Found | undefined> {
-  const root = await realpath(ROOT);
+async function findInRoot(folder: string, name: string): Promise<Found | undefined> {
+  const root = await realpath(folder);
   const file = await realpath(join(root, name.endsWith('/') ? `${name}index.html` : name));
   if (!file.startsWith(root + sep)) return undefined;
   const stats = await stat(file);

@@ -1,38 +1,52 @@
-// Requests take turns with everything else. In one turn the event loop hands out all requests that have come, and if
-// two thousand of them ask for a page of the log, nothing else happens until the last is answered. So those of one
-// turn are begun for a few milliseconds, and the rest in the next turns, first come, first served.
+// Requests take turns with everything else. When two thousand of them ask for a page of the log at once, the event
+// loop would do nothing else until the last is answered. So requests are begun for a few milliseconds; then the loop
+// goes round some times for all others before the next ones have their turn, first come, first served. It has to be
+// several times: each time round, libuv accepts only one new connection from each address.
 const TURN_MS = 5;
+const ROUNDS_BETWEEN = 16;
 
 export class Turns {
   private readonly waiting: (() => void)[] = [];
-  /** When those that may begin in this turn of the loop have had their time; 0 between two turns. */
+  /** When the turn under way ends; 0 if nothing was begun in this round of the loop. */
   private endsAt = 0;
-  private isScheduled = false;
+  /** A turn was used up: until the loop has gone round, nobody begins. */
+  private isResting = false;
 
   /** Resolves when a request may begin; undefined if that is now. */
   next(): Promise<void> | undefined {
-    const now = performance.now();
-    if (this.endsAt === 0) this.endsAt = now + TURN_MS;
-    this.schedule();
-    if (this.waiting.length === 0 && now < this.endsAt) return undefined;
+    if (!this.isResting && this.hasTime()) return undefined;
     return new Promise((resolve) => this.waiting.push(resolve));
   }
 
-  private schedule(): void {
-    if (this.isScheduled) return;
-    this.isScheduled = true;
-    setImmediate(this.turn);
+  private hasTime(): boolean {
+    const now = performance.now();
+    if (this.endsAt === 0) {
+      this.endsAt = now + TURN_MS;
+      setImmediate(this.endRound);
+    }
+    return now < this.endsAt;
   }
 
-  private readonly turn = async (): Promise<void> => {
+  private readonly endRound = (): void => {
+    const wasLong = performance.now() >= this.endsAt;
+    this.endsAt = 0;
+    this.isResting = wasLong;
+    if (wasLong) this.rest(ROUNDS_BETWEEN);
+  };
+
+  private rest(rounds: number): void {
+    if (rounds > 0) setImmediate(() => this.rest(rounds - 1));
+    else this.begin();
+  }
+
+  private async begin(): Promise<void> {
     const endsAt = performance.now() + TURN_MS;
     while (this.waiting.length > 0 && performance.now() < endsAt) {
       this.waiting.shift()!();
-      // The tick comes after all promises that are settled: only then its time is measured whole.
+      // The tick comes after all promises that are settled: only then the time of this one is measured whole.
       await new Promise<void>((resolve) => process.nextTick(resolve));
     }
-    this.isScheduled = false;
-    this.endsAt = 0;
-    if (this.waiting.length > 0) this.schedule();
-  };
+    this.isResting = this.waiting.length > 0 || performance.now() >= endsAt;
+    if (this.isResting) this.rest(ROUNDS_BETWEEN);
+  }
 }

@@ -2,7 +2,7 @@
 // read ahead, answers that nobody takes. Each connection holds little; all of them together would end the process.
 import { Problem } from '../problem.ts';
 
-const MAX_BYTES = 64 * 1024 * 1024;
+const MAX_BYTES = 32 * 1024 * 1024;
 const SMALL_BYTES = 8 * 1024; // such an answer is given in any case: `/healthz` must speak when nothing else does
 
 /** Where the bytes of one answer, and of the body before it, are counted. */

@@ -2,7 +2,7 @@
 // and a cursor. The same ids as on the streams, and the same answers to a cursor that is no good.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { connect, get, post, seqOf, seqsOf, shareServer, startServer } from '../support/helpers.ts';
+import { connect, get, post, range, seqOf, seqsOf, shareServer, startServer } from '../support/helpers.ts';
 
 const server = await shareServer();
 const events = `${server.url}/api/events`;
@@ -158,6 +158,14 @@ test('a filtered walk by limit and lastEventId meets every event of that type', 
   assert.deepEqual(found, [0, 7, 14, 21, 28]);
 });
 
+test('a filter may hide thousands of events: one request looks past them for what it lets through', async () => {
+  const start = await publish({});
+  for (const _ of range(1, 3)) await publish(range(1, 1000).map((data) => ({ type: 'common', data })));
+  const rare = await publish({ type: 'rare' });
+  const page = (await get(`${events}?lastEventId=${start.id}&types=rare`)).body;
+  assert.deepEqual(page, { events: [rare], lastEventId: rare.id, more: false });
+});
+
 test('a malformed cursor, limit or type filter is a 400 with a problem', async () => {
   const queries = [
     'lastEventId=x',
@@ -194,16 +202,17 @@ test('a cursor of another log, or ahead of this one, is 410 with the reason and 
 test('a cursor older than what EVENT_RETENTION keeps is 410 expired; the oldest kept can be continued', async () => {
   const small = await startServer({ EVENT_RETENTION: '20' });
   const url = `${small.url}/api/events`;
-  const first = (await post(url, { data: 0 })).body;
-  for (let i = 1; i < 200; i++) await post(url, { data: i });
+  const sent = [];
+  for (let i = 0; i < 200; i++) sent.push((await post(url, { data: i })).body);
+  const [first] = sent;
   const answer = await get(`${url}?lastEventId=${first.id}`);
   assert.deepEqual([answer.status, answer.body.reason], [410, 'expired']);
   const kept = (await get(`${url}?limit=1000`)).body;
   assert.equal(kept.events.at(-1).data, 199);
   assert.ok(kept.events.length >= 20 && kept.events.length < 200, String(kept.events.length));
   const oldest = kept.events[0];
-  const log = oldest.id.slice(0, oldest.id.lastIndexOf('-'));
-  const atEdge = await get(`${url}?limit=1&lastEventId=${log}-${seqOf(oldest.id) - 1}`);
+  const newestGone = sent.at(-kept.events.length - 1);
+  const atEdge = await get(`${url}?limit=1&lastEventId=${newestGone.id}`);
   assert.deepEqual([atEdge.status, atEdge.body.events[0]], [200, oldest]);
   const reset = await connect(small.wsUrl, { query: { lastEventId: first.id } });
   const frame = await reset.next();
@@ -213,4 +222,53 @@ test('a cursor older than what EVENT_RETENTION keeps is 410 expired; the oldest 
   );
   await reset.close();
   await small.stop();
+});
+
+test('from says where to begin, but not beside a cursor', async () => {
+  const { id } = await publish({});
+  assert.deepEqual((await get(`${events}?from=latest`)).body, { events: [], lastEventId: id, more: false });
+  assert.equal(seqOf((await get(`${events}?from=earliest&limit=1`)).body.events[0].id), 1);
+  assert.equal((await get(`${events}?from=latest&lastEventId=${id}`)).status, 400);
+});
+
+test('Prefer: wait holds an empty answer back until there is an event that the filter lets through', async () => {
+  const { id } = await publish({});
+  const waiting = get(`${events}?lastEventId=${id}&types=rung`, { Prefer: 'respond-async, wait=30' });
+  let isAnswered = false;
+  void waiting.then(() => {
+    isAnswered = true;
+  });
+  await publish({ type: 'other' });
+  await get(`${events}?limit=1`);
+  assert.equal(isAnswered, false);
+  const rung = await publish({ type: 'rung' });
+  const answer = await waiting;
+  assert.deepEqual(answer.body, { events: [rung], lastEventId: rung.id, more: false });
+  assert.equal(answer.headers.get('preference-applied'), 'wait=30');
+  const inVain = await get(`${events}?lastEventId=${rung.id}`, { Prefer: 'wait=0' });
+  assert.deepEqual(inVain.body.events, []);
+});
+
+test('a page that ends below the head may be kept by caches, and is known again by its tag; others are not', async () => {
+  const start = await publish({});
+  for (let i = 0; i < 3; i++) await publish({});
+  const url = `${events}?lastEventId=${start.id}&limit=2`;
+  const page = await get(url);
+  assert.match(page.headers.get('cache-control')!, /^public, max-age=\d+$/);
+  const again = await get(url, { 'If-None-Match': page.headers.get('etag')! });
+  assert.deepEqual([again.status, again.text], [304, '']);
+  const withToken = await get(url, { Authorization: 'Bearer any' });
+  assert.match(withToken.headers.get('cache-control')!, /^private, /);
+  for (const query of [`lastEventId=${start.id}`, 'limit=1', 'from=earliest&limit=1'])
+    assert.equal((await get(`${events}?${query}`)).headers.get('cache-control'), 'no-store', query);
+});
+
+test('a filter of more than 100 items is refused', async () => {
+  const list = (count: number) => range(1, count).map((number) => `type-${number}`);
+  assert.equal((await get(`${events}?types=${list(100)}`)).status, 200);
+  assert.equal((await get(`${events}?types=${list(101)}`)).status, 400);
+  assert.equal(
+    (await get(`${events}?sources=/${'x'.repeat(190)},${list(100).map((item) => `/${item}`)}`)).status,
+    400,
+  );
 });

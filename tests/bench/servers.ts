@@ -6,6 +6,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { stripTypes } from '../support/typescript.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const PEERS = join(ROOT, 'tests/bench/peers');
@@ -54,7 +55,7 @@ export async function start(
 ): Promise<Running> {
   const file = databaseFile ?? join(mkdtempSync(join(tmpdir(), 'changebell-bench-')), 'bench.db');
   const isOurs = peer === changebell;
-  const command = isOurs ? ['--import', 'tsx', peer.file] : [join(PEERS, peer.file)];
+  const command = isOurs ? [...stripTypes, peer.file] : [join(PEERS, peer.file)];
   const child = spawn('taskset', ['-c', SERVER_CORE, process.execPath, ...command], {
     cwd: ROOT,
     env: { ...process.env, NODE_ENV: 'production', PORT: '0', DATABASE_URL: file, ...env },

@@ -17,6 +17,29 @@ import {
 const FRIEND = 'https://shop.example';
 const FOE = 'https://evil.example';
 const TOKEN = 'correct-horse';
+/** What pages of an allowed origin may read of an answer, and may send. */
+const READABLE = [
+  'ETag',
+  'Location',
+  'Last-Event-ID',
+  'Idempotency-Replayed',
+  'Retry-After',
+  'Heartbeat-Seconds',
+  'Allow',
+  'WWW-Authenticate',
+];
+const SENDABLE = [
+  'content-type',
+  'if-match',
+  'if-none-match',
+  'idempotency-key',
+  'authorization',
+  'last-event-id',
+  'cache-control',
+  'prefer',
+  'traceparent',
+  'tracestate',
+];
 let open: Server;
 let locked: Server;
 before(async () => {
@@ -86,7 +109,7 @@ test('an allowed Origin gets CORS headers, on refusals as well', async () => {
   for (const answer of answers) {
     assert.equal(answer.headers.get('access-control-allow-origin'), FRIEND);
     assert.match(answer.headers.get('vary')!, /\borigin\b/i);
-    for (const name of ['ETag', 'Location', 'Idempotency-Replayed', 'Retry-After']) {
+    for (const name of READABLE) {
       assert.match(answer.headers.get('access-control-expose-headers')!, new RegExp(name, 'i'));
     }
   }
@@ -105,7 +128,7 @@ test('a preflight of an allowed Origin is answered with methods and headers, of 
   assert.equal(answer.status, 204);
   assert.equal(answer.headers.get('access-control-allow-origin'), FRIEND);
   assert.match(answer.headers.get('access-control-allow-methods')!, /\bPATCH\b/);
-  for (const name of ['content-type', 'if-match', 'idempotency-key', 'authorization', 'last-event-id']) {
+  for (const name of SENDABLE) {
     assert.match(answer.headers.get('access-control-allow-headers')!, new RegExp(name, 'i'));
   }
   assert.equal((await ask(FOE)).headers.get('access-control-allow-origin'), null);
@@ -170,4 +193,87 @@ test('preflights, /healthz and the page stay open without a token', async () => 
   assert.deepEqual([preflight.status, preflight.headers.get('access-control-allow-origin')], [204, FRIEND]);
   assert.equal((await get(`${locked.url}/healthz`)).status, 200);
   assert.equal((await get(`${locked.url}/`)).status, 200);
+});
+
+test('a preflight also allows what it asks for by name, unless that is no list of names', async () => {
+  const ask = async (names: string) => {
+    const headers = {
+      Origin: FRIEND,
+      'Access-Control-Request-Method': 'POST',
+      'Access-Control-Request-Headers': names,
+    };
+    const answer = await request('OPTIONS', `${open.url}/api/events`, { headers });
+    assert.equal(answer.status, 204);
+    return answer.headers.get('access-control-allow-headers')!;
+  };
+  assert.match(await ask('ce-id,ce-type,baggage'), /ce-id,ce-type,baggage$/);
+  assert.doesNotMatch(await ask('x"y'), /x"y/);
+});
+
+test('every answer of the API, refusals and metrics too, says that it is nothing for a shared cache', async () => {
+  const token = { Authorization: `Bearer ${TOKEN}` };
+  const { headers } = await post(`${locked.url}/api/customers`, { name: 'Ada' }, token);
+  const customer = locked.url + headers.get('location');
+  const answers = {
+    created: headers,
+    list: (await get(`${locked.url}/api/customers`, token)).headers,
+    events: (await get(`${locked.url}/api/events`, token)).headers,
+    metrics: (await get(`${locked.url}/metrics`, token)).headers,
+    healthz: (await get(`${locked.url}/healthz`)).headers,
+    readyz: (await get(`${locked.url}/readyz`)).headers,
+    'no token': (await get(`${locked.url}/api/customers`)).headers,
+    'nothing there': (await get(`${locked.url}/api/nope`, token)).headers,
+    'no metrics': (await get(`${locked.url}/metrics`)).headers,
+    'wrong method': (await request('PUT', `${locked.url}/api/events`, { headers: token })).headers,
+  };
+  for (const [what, fields] of Object.entries(answers)) {
+    assert.equal(fields.get('cache-control'), 'no-store', what);
+    assert.match(fields.get('vary') ?? '', /\bOrigin\b/, what);
+  }
+  assert.match(
+    (await get(customer, token)).headers.get('cache-control')!,
+    /^private, /,
+    'may be kept, and asked about',
+  );
+  const { head } = await rawRequest(locked.port, 'GET /api/customers', { Host: 'evil.example' });
+  assert.match(head, /\r\nCache-Control: no-store\r\n/i);
+  assert.match(head, /\r\nVary: .*Origin/i);
+});
+
+test('what a foreign page embeds is refused before any work, and a link that is followed is not', async () => {
+  const from = (site: string, mode: string, dest: string) =>
+    rawRequest(open.port, 'GET /api/events', {
+      'Sec-Fetch-Site': site,
+      'Sec-Fetch-Mode': mode,
+      'Sec-Fetch-Dest': dest,
+    });
+  for (const [mode, dest] of [
+    ['no-cors', 'image'],
+    ['no-cors', 'script'],
+    ['no-cors', 'empty'],
+    ['navigate', 'iframe'],
+    ['navigate', 'object'],
+  ] as const)
+    assert.equal((await from('cross-site', mode, dest)).status, 403, `${mode} ${dest}`);
+  assert.equal((await from('cross-site', 'navigate', 'document')).status, 200);
+  assert.equal((await from('same-origin', 'no-cors', 'image')).status, 200);
+  assert.equal((await from('none', 'navigate', 'document')).status, 200);
+  assert.equal((await from('cross-site', 'cors', 'empty')).status, 200);
+  const page = { 'Sec-Fetch-Site': 'cross-site', 'Sec-Fetch-Mode': 'no-cors', 'Sec-Fetch-Dest': 'image' };
+  assert.equal((await rawRequest(open.port, 'GET /', page)).status, 200, 'the page is no work');
+});
+
+test('a request is asked in one order, whatever it is: Host, then Origin, then token', async () => {
+  const wrong = { Host: 'evil.example', Origin: FOE };
+  const asked = [
+    ['POST /api/events', {}],
+    ['GET /api/events', { Accept: 'text/event-stream' }],
+    ['GET /ws', { Connection: 'Upgrade', Upgrade: 'websocket' }],
+  ] as const;
+  for (const [line, more] of asked) {
+    const statuses = [];
+    for (const headers of [wrong, { Origin: FOE }, {}])
+      statuses.push((await rawRequest(locked.port, line, { ...more, ...headers })).status);
+    assert.deepEqual(statuses, [421, 403, 401], line);
+  }
 });

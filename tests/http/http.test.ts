@@ -175,6 +175,41 @@ test('what is not HTTP at all is a 400, and the server goes on', async () => {
   assert.equal((await get(at('/healthz'))).status, 200);
 });
 
+test('a byte order mark before the body is skipped', async () => {
+  assert.equal((await post(at('/api/customers'), '\ufeff{"name":"Ada"}')).status, 201);
+  assertProblem(await post(at('/api/customers'), '\ufeff\ufeff{"name":"Ada"}'), 400);
+});
+
+test('an encoded body is a 415 that says so, unless its encoding is none', async () => {
+  for (const encoding of ['gzip', 'br', 'identity, gzip', 'x']) {
+    const answer = await post(at('/api/customers'), { name: 'Ada' }, { 'Content-Encoding': encoding });
+    assertProblem(answer, 415, encoding);
+    assert.equal(answer.headers.get('accept-encoding'), 'identity');
+  }
+  const plain = await post(at('/api/customers'), { name: 'Ada' }, { 'Content-Encoding': 'Identity' });
+  assert.equal(plain.status, 201);
+});
+
+test('what a PATCH may be is told where it was something else, and by OPTIONS', async () => {
+  const { headers } = await post(at('/api/customers'), { name: 'Ada' });
+  const path = headers.get('location')!;
+  const wrong = { 'Content-Type': 'application/json-patch+json' };
+  const refused = await request('PATCH', at(path), { headers: wrong, body: '[]' });
+  assertProblem(refused, 415);
+  for (const answer of [refused, await request('OPTIONS', at(path))])
+    assert.match(answer.headers.get('accept-patch')!, /application\/merge-patch\+json/);
+  assert.equal((await request('OPTIONS', at('/api/events'))).headers.get('accept-patch'), null);
+});
+
+test('an empty If-None-Match is a list of none', async () => {
+  const { headers } = await post(at('/api/customers'), { name: 'Ada' });
+  for (const list of ['', ',', ' , ,'])
+    assert.equal(
+      (await rawRequest(server.port, `GET ${headers.get('location')}`, { 'If-None-Match': list })).status,
+      200,
+    );
+});
+
 test('a malformed path escape is a 400', async () => {
   for (const path of ['/%zz', '/api/customers/%', '/api/customers/%ff'])
     assertProblem(await get(at(path)), 400, path);

@@ -2,7 +2,7 @@
 // connection, with a problem document, and nobody else notices.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { get, parseRaw, raw, type Server, startServer } from '../support/helpers.ts';
+import { get, parseRaw, raw, rawRequest, type Server, startServer } from '../support/helpers.ts';
 import { exchange } from '../support/raw-http.ts';
 
 let server: Server;
@@ -102,4 +102,49 @@ test('an expectation that cannot be met is a 417', () =>
 test('nonsense behind a good request does not take its answer away', async () => {
   const text = await raw(server.port, `${createCustomer('Ada')}nonsense\r\n\r\n`);
   assert.deepEqual(statuses(text), [201, 400]);
+});
+
+test('hundreds of offers of HTTP/2 on one connection leave nothing behind', async () => {
+  const offer = 'Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAA\r\n';
+  const text = await exchange(server.port, `GET /healthz HTTP/1.1\r\n${HOST}${offer}\r\n`.repeat(300));
+  assert.deepEqual(statuses(text), Array(300).fill(200));
+  assert.doesNotMatch(server.output.stderr, /MaxListenersExceeded|leak/);
+});
+
+test('an offer of HTTP/2 with a body keeps its body, and what is behind it waits', async () => {
+  const offer = 'Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAA\r\n';
+  const text = await exchange(
+    server.port,
+    `${createCustomer('Eve', offer).repeat(5)}GET / HTTP/1.1\r\n${HOST}\r\n`,
+  );
+  assert.deepEqual(statuses(text), [201, 201, 201, 201, 201, 200]);
+});
+
+test('a client that sends no more still gets the answers that it waits for', async () => {
+  const text = await exchange(server.port, createCustomer('Ada') + createCustomer('Bob'));
+  assert.deepEqual(statuses(text), [201, 201]);
+});
+
+test('frames that come with the handshake are heard', async () => {
+  const cut = Buffer.from([0x81, 0x8d, 0, 0, 0, 0, ...Buffer.from('{"lab":"cut"}')]);
+  const text = await raw(
+    server.port,
+    Buffer.concat([Buffer.from(`GET /ws HTTP/1.1\r\n${HOST}${UPGRADE}\r\n`), cut]),
+  );
+  assert.deepEqual(statuses(text), [101]);
+});
+
+test('another version of WebSocket is a 426 that says how to upgrade', async () => {
+  const old = UPGRADE.replace('Version: 13', 'Version: 8');
+  const { head } = parseRaw(await raw(server.port, `GET /ws HTTP/1.1\r\n${HOST}${old}\r\n`));
+  assert.match(head, /^HTTP\/1\.1 426 /);
+  assert.match(head, /\r\nUpgrade: websocket/i);
+  assert.match(head, /\r\nConnection: .*upgrade/i);
+});
+
+test('OPTIONS * asks about the server as a whole', async () => {
+  const { status, head } = await rawRequest(server.port, 'OPTIONS *');
+  assert.equal(status, 204);
+  for (const method of ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
+    assert.match(head, new RegExp(`\r\nAllow: .*\\b${method}\\b`, 'i'));
 });

@@ -1,4 +1,4 @@
-// The proxy settings that the README gives, as they stand there, with Debian's nginx before two servers on one
+// The proxy settings of lib/store/nginx.conf, as they stand there, with Debian's nginx before two servers on one
 // PostgreSQL: WebSocket and server-sent events pass at once, and a client moves on when its server ends.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -24,10 +24,9 @@ import { freePort, INITDB, startCluster } from '../support/postgres-cluster.ts';
 
 const skip = skipWithout(INITDB, 'postgresql') || skipWithout('/usr/sbin/nginx', 'nginx-light');
 
-/** The README's settings, with ports that are free here. */
+/** Those settings, with ports that are free here. */
 async function startNginx(ports: number[]) {
-  const readme = readFileSync(join(ROOT, 'README.md'), 'utf8');
-  const [, settings] = /```nginx\n([\s\S]*?)```/.exec(readme)!;
+  const settings = readFileSync(join(ROOT, 'lib/store/nginx.conf'), 'utf8');
   const folder = temporaryFolder();
   const port = await freePort();
   const mapped = settings!
@@ -67,7 +66,7 @@ async function startNginx(ports: number[]) {
   return { port, stop };
 }
 
-test('behind nginx with the settings of the README, streams pass at once and clients move between two servers', {
+test('behind nginx with the settings that are given, streams pass at once and clients move between two servers', {
   skip,
 }, async () => {
   const cluster = await startCluster();

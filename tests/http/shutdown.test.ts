@@ -24,7 +24,7 @@ import {
 /** Starts the program where it must refuse; it exits with 1 and one line on standard error, which is returned. */
 async function refusal(env: Record<string, string>): Promise<string> {
   const { output, exited } = launch({ PORT: '0', DATABASE_URL: ':memory:', ...env });
-  const { code } = await within(exited, 'exit');
+  const { code } = await within(exited, 'exit', 10_000); // four starts at a time
   assert.equal(code, 1, output.stdout + output.stderr);
   assert.match(output.stderr, /^[^\n]+\n$/, 'one line');
   assert.doesNotMatch(output.stderr, /\n\s+at |node:internal/);
@@ -124,6 +124,7 @@ test('a connection that will not end does not keep the server from ending', asyn
   const startedAt = performance.now();
   assert.equal((await server.stop()).code, 0);
   assert.ok(performance.now() - startedAt < 5500);
+  assert.match(server.output.stderr, /^Stopping: requests [^\n]* are cut off\.\n$/, 'and it says so');
   idle.destroy();
   deaf.socket.terminate();
 });

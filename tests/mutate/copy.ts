@@ -21,25 +21,28 @@ export class Copy {
     process.once('exit', () => rmSync(this.folder, { recursive: true, force: true }));
   }
 
-  /** Puts the edits in, runs, and takes them out again. @throws {Error} where one of them has no place */
+  /** Puts the edits in, runs, and takes them out again. @throws {NoPlace} */
   async broken<T>(edits: Edit[], run: () => Promise<T>): Promise<T> {
     const files = [...new Set(edits.map(({ file }) => file))];
     try {
-      for (const edit of edits) this.apply(edit);
+      for (const edit of edits) {
+        const path = join(this.folder, edit.file);
+        writeFileSync(path, applyEdit(readFileSync(path, 'utf8'), edit));
+      }
       return await run();
     } finally {
       for (const file of files) writeFileSync(join(this.folder, file), readFileSync(join(ROOT, file)));
     }
   }
+}
 
-  private apply({ file, find, put }: Edit): void {
-    const path = join(this.folder, file);
-    const text = readFileSync(path, 'utf8').replaceAll('\r\n', '\n');
-    const times = text.split(find).length - 1;
-    if (times !== 1) throw new Error(`${file} holds this ${times} times, not once: ${find.trim()}`);
-    writeFileSync(
-      path,
-      text.replace(find, () => put),
-    );
-  }
+/** The text that an edit looks for is not there, or not once. */
+export class NoPlace extends Error {}
+
+/** @throws {NoPlace} */
+export function applyEdit(text: string, { file, find, put }: Edit): string {
+  const unix = text.replaceAll('\r\n', '\n');
+  const times = unix.split(find).length - 1;
+  if (times !== 1) throw new NoPlace(`${file} holds this ${times} times, and not once: ${find.trim()}`);
+  return unix.replace(find, () => put);
 }

@@ -2,9 +2,10 @@
 // breaks the program a little; the test that names the promise must turn red within 10 s, by an assertion. What
 // stays green is a promise that nobody watches. `npm run mutate -- hub` takes only lines with "hub" in them.
 import { spawn } from 'node:child_process';
-import { needsTsx } from '../support/typescript.ts';
-import { Copy } from './copy.ts';
-import { MUTATIONS, type Mutation } from './mutations.ts';
+import { stripTypes } from '../support/typescript.ts';
+import { Copy, NoPlace } from './copy.ts';
+import type { Mutation } from './mutation.ts';
+import { MUTATIONS } from './mutations.ts';
 
 const LIMIT_MS = 10_000;
 const AT_ONCE = 2;
@@ -18,7 +19,7 @@ function runTest(folder: string, { file, name }: Mutation['red']): Promise<Run> 
   const pattern = name.replace(/[.*+?^${}()|[\]\\/]/g, '\\$&');
   const options = ['--test-reporter=./tests/mutate/reporter.js', `--test-name-pattern=^${pattern}`];
   const startedAt = performance.now();
-  const child = spawn(process.execPath, [...needsTsx, ...options, file], {
+  const child = spawn(process.execPath, [...stripTypes, ...options, file], {
     cwd: folder,
     env: { ...process.env, PATIENCE_SECONDS: process.env.PATIENCE_SECONDS ?? '3' },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -65,13 +66,21 @@ async function take(queue: Mutation[], copy: Copy): Promise<number> {
   let failures = 0;
   for (let mutation = queue.shift(); mutation; mutation = queue.shift()) {
     const { breaks, edits, red } = mutation;
-    const run = await copy.broken(edits, () => runTest(copy.folder, red));
-    const { isTold, line } = judge(run, red.name);
+    const { isTold, line } = await attempt(mutation, copy);
     if (!isTold) failures += 1;
     console.log(`${isTold ? 'red ' : '!!! '} ${edits[0]!.file}: ${breaks}\n      ${line}`);
     if (!isTold) console.log(`      expected to be red: ${red.file}, ${JSON.stringify(red.name)}`);
   }
   return failures;
+}
+
+async function attempt({ edits, red }: Mutation, copy: Copy): Promise<{ isTold: boolean; line: string }> {
+  try {
+    return judge(await copy.broken(edits, () => runTest(copy.folder, red)), red.name);
+  } catch (error) {
+    if (error instanceof NoPlace) return { isTold: false, line: `NO PLACE: ${error.message}` };
+    throw error;
+  }
 }
 
 /** The tests that the table names must be green on the program as it is. */

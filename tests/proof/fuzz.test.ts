@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import fc from 'fast-check';
 import { connect, get, type Server, startServer } from '../support/helpers.ts';
-import { exchange } from '../support/raw-http.ts';
+import { exchange, statusesOf } from '../support/raw-http.ts';
 import { clientFrame, handshake } from '../support/raw-websocket.ts';
 
 const OPTIONS = {
@@ -60,7 +60,16 @@ const cursors = lazily(() =>
   ),
 );
 const paths = often(
-  oneOf('/api/customers', '/api/customers/1', '/api/events', '/api/events', '/ws', '/healthz', '/'),
+  oneOf(
+    '/api/customers',
+    '/api/customers/1',
+    '/api/events',
+    '/api/events',
+    '/ws',
+    '/healthz',
+    '/readyz',
+    '/',
+  ),
   oneOf(
     '/metrics',
     '/app.js',
@@ -92,9 +101,13 @@ const harmless = fc.oneof(
   fc.tuple(oneOf('Idempotency-Key'), nearly('a', 'b', '', 'x'.repeat(256))),
   fc.tuple(oneOf('Origin'), nearly('https://shop.example', 'null', 'http://localhost', 'https://')),
   fc.tuple(oneOf('Authorization'), nearly('Bearer x', 'Basic eA==')),
+  fc.tuple(oneOf('Sec-Fetch-Site', 'Sec-Fetch-Mode'), nearly('cross-site', 'no-cors', 'navigate')),
+  fc.tuple(oneOf('Access-Control-Request-Headers'), nearly('ce-id', 'x,y', ',')),
+  fc.tuple(oneOf('Prefer'), nearly('wait=0', 'wait=-1', 'wait=x', 'respond-async')),
 );
 const harmful = fc.oneof(
   fc.tuple(oneOf('Expect', 'Upgrade', 'Connection'), nearly('100-continue', 'websocket', 'upgrade', 'h2c')),
+  fc.tuple(oneOf('Content-Encoding'), nearly('gzip', 'identity', ',')),
   fc.tuple(oneOf('Content-Type'), nearly('text/plain', 'application/json;charset=utf-16')),
   fc.tuple(oneOf('Transfer-Encoding', 'Content-Length', 'Host'), nearly('chunked', '0', '7', '-1', 'evil')),
 );
@@ -168,6 +181,58 @@ test('any request, whole or damaged, alone or in a row, is answered or refused i
   fc.assert(
     fc.asyncProperty(
       fc.array(often(requests, mutated(requests)), { minLength: 1, maxLength: 3 }),
+      async (row) => checkAnswers(await exchange(server.port, Buffer.concat(row))),
+    ),
+    OPTIONS,
+  ));
+
+/** A body in chunks, with its size as it is or nearly. */
+const chunkedRequests = fc
+  .tuple(targets, fc.array(bodies, { maxLength: 3 }), often(fc.constant(0), fc.integer({ min: -2, max: 2 })))
+  .map(([target, chunks, wrong]) => {
+    const fields = 'Host: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n';
+    const pieces = chunks.flatMap((chunk) => {
+      const size = Math.max(1, chunk.length + wrong).toString(16);
+      return [Buffer.from(`${size}\r\n`), chunk, Buffer.from('\r\n')];
+    });
+    return Buffer.concat([
+      Buffer.from(`POST ${target} HTTP/1.1\r\n${fields}`),
+      ...pieces,
+      Buffer.from('0\r\n\r\n'),
+    ]);
+  });
+
+/** How many answers must come for sure: as many as whole requests that keep their connection, if all are whole. */
+const plain = fc.array(
+  fc.oneof(
+    oneOf('/healthz', '/api/customers?limit=1', '/nope').map(
+      (path) => `GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`,
+    ),
+    fc.json().map((data) => {
+      const body = Buffer.from(`{"data":${data}}`).toString('latin1');
+      return `POST /api/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+    }),
+  ),
+  { minLength: 2, maxLength: 12 },
+);
+
+test('of any row of whole requests, cut into any pieces, each gets one answer, in order', () =>
+  fc.assert(
+    fc.asyncProperty(plain, fc.array(fc.nat(2000), { maxLength: 4 }), async (row, cuts) => {
+      const text = await exchange(server.port, Buffer.from(row.join(''), 'latin1'), cuts);
+      checkAnswers(text);
+      const expected = row.map((one) =>
+        one.startsWith('POST') ? 201 : one.startsWith('GET /nope') ? 404 : 200,
+      );
+      assert.deepEqual(statusesOf(text), expected);
+    }),
+    { ...OPTIONS, numRuns: Math.ceil(OPTIONS.numRuns / 4) },
+  ));
+
+test('any body in chunks, whole or with a wrong size, is answered, and so is what is behind it or nothing', () =>
+  fc.assert(
+    fc.asyncProperty(
+      fc.array(often(chunkedRequests, mutated(chunkedRequests)), { minLength: 1, maxLength: 3 }),
       async (row) => checkAnswers(await exchange(server.port, Buffer.concat(row))),
     ),
     OPTIONS,

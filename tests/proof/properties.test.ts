@@ -32,7 +32,7 @@ let database: Database;
 let insert: Statement;
 let remove: Statement;
 let recorder: Client; // the model: every event there ever was
-let log: string;
+let beginning: string; // the id of position 0
 let pruned = 0;
 before(async () => {
   server = await startServer({ HEARTBEAT_SECONDS: '1' });
@@ -40,12 +40,15 @@ before(async () => {
   insert = database.prepare('INSERT INTO changebell_events (type) VALUES (?)');
   remove = database.prepare('DELETE FROM changebell_events WHERE seq <= ?');
   recorder = await connect(server.wsUrl);
-  log = (await recorder.next()).id.split('-')[0]!;
+  beginning = (await recorder.next()).id;
 });
 after(async () => {
   database.close();
   await server.stop();
 });
+
+const idAt = (seq: number) =>
+  seq === 0 ? beginning : recorder.events().find((event) => seqOf(event.id) === seq)!.id;
 
 /** What one stream was told from its first frame on, and what it had asked for. */
 type Segment = { asked: number | undefined; filter: string; stream: Client | EventStream };
@@ -53,18 +56,18 @@ type Life = { filter: string; isWebSocket: boolean; segments: Segment[] };
 
 const cursorOf = ({ segments }: Life) => {
   const frames = segments.flatMap(({ stream }) => stream.frames);
-  return frames.length > 0 ? seqOf(frames.at(-1)!.id) : undefined;
+  return frames.at(-1)?.id;
 };
 
-async function open(life: Life, seq: number | undefined): Promise<void> {
+async function open(life: Life, id: string | undefined): Promise<void> {
   const query = new URLSearchParams({
     ...(life.filter ? { types: life.filter } : {}),
-    ...(seq === undefined ? {} : { lastEventId: `${log}-${seq}` }),
+    ...(id === undefined ? {} : { lastEventId: id }),
   });
   const stream = life.isWebSocket
     ? await connect(`${server.wsUrl}?${query}`)
     : await openEventStream(`${server.url}/api/events?${query}`);
-  life.segments.push({ asked: seq, filter: life.filter, stream });
+  life.segments.push({ asked: id === undefined ? undefined : seqOf(id), filter: life.filter, stream });
   await stream.next();
 }
 
@@ -113,7 +116,7 @@ async function take({ act, number }: Step, life: Life): Promise<void> {
   if (act !== 'resume' && act !== 'rewind' && act !== 'fresh') return;
   cut(life);
   if (act === 'fresh') return open(life, undefined);
-  return open(life, act === 'resume' ? cursorOf(life) : Math.max(0, head - (number % 100)));
+  return open(life, act === 'resume' ? cursorOf(life) : idAt(Math.max(0, head - (number % 100))));
 }
 
 function prune(upTo: number): void {

@@ -5,12 +5,17 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
 import { surviveCrashes } from '../support/chaos.ts';
-import { post, ROOT, range, startServer } from '../support/helpers.ts';
+import { eventually, get, post, ROOT, range, startServer } from '../support/helpers.ts';
 import { handlesOf, herd, MEGABYTE, memoryOf, wave } from '../support/many-clients.ts';
-import { needsTsx } from '../support/typescript.ts';
+import { deaf, head } from '../support/raw-http.ts';
+import { stripTypes } from '../support/typescript.ts';
 
 const { values } = parseArgs({
-  options: { minutes: { type: 'string', default: '30' }, seed: { type: 'string' } },
+  options: {
+    minutes: { type: 'string', default: '30' },
+    seed: { type: 'string' },
+    inputs: { type: 'string', default: '10000' },
+  },
 });
 const end = Date.now() + Number(values.minutes) * 60_000;
 let seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31));
@@ -36,10 +41,28 @@ async function tide(): Promise<string> {
 }
 
 function inputs(): string {
-  const env = { ...process.env, SEED: String(seed), FUZZ_RUNS: '10000', PROPERTY_RUNS: '200' };
+  const env = { ...process.env, SEED: String(seed), FUZZ_RUNS: values.inputs, PROPERTY_RUNS: '200' };
   const files = ['tests/proof/fuzz.test.ts', 'tests/proof/properties.test.ts'];
-  execFileSync(process.execPath, [...needsTsx, '--test', ...files], { cwd: ROOT, env });
-  return '20,000 inputs, 200 lives';
+  execFileSync(process.execPath, [...stripTypes, '--test', ...files], { cwd: ROOT, env });
+  return `${4 * Number(values.inputs)} inputs, 200 lives`;
+}
+
+/** Answers that nobody takes are cut off after 30 s without a byte; who takes a little now and then is not. */
+async function unread(): Promise<string> {
+  const page = head('GET /api/events?limit=1000').repeat(60);
+  for (const data of range(1, 12))
+    await post(`${server.url}/api/events`, { data: String(data).repeat(30_000) });
+  const count = async () =>
+    Number(/\{reason="unread"\} (\d+)/.exec((await get(`${server.url}/metrics`)).text)![1]);
+  const before = await count();
+  const slow = deaf(server.port, page);
+  const silent = range(1, 10).map(() => deaf(server.port, page));
+  const sips = setInterval(() => slow.read(), 200);
+  await eventually(count, (now) => now >= before + 10, 'ten are cut off', 60_000);
+  clearInterval(sips);
+  assert.equal(await count(), before + 10, 'who takes a little is not cut off');
+  for (const socket of [slow, ...silent]) socket.destroy();
+  return '10 silent readers were cut off';
 }
 
 const parts: Record<string, () => Promise<string> | string> = {
@@ -54,6 +77,7 @@ const parts: Record<string, () => Promise<string> | string> = {
       }),
     ),
   tide,
+  unread,
   herd: async () => `2,000 clients in ${Math.round(await herd(2000))} ms`,
   inputs,
 };

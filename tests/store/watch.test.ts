@@ -51,7 +51,7 @@ function testWatch(open: Connect): void {
     const unwatched = await openStore({ DATABASE_URL: program.url });
     const { head } = await unwatched.position();
     await program.run('DELETE FROM orders');
-    assert.equal((await unwatched.position()).head, head, 'no longer watched: not announced');
+    assert.deepEqual((await unwatched.position()).head, head, 'no longer watched: not announced');
     await unwatched.close();
     await program.close();
   });

@@ -29,9 +29,9 @@ test('the stream opens with retry, then stream.ready with the position as its id
   const ready = await stream.next();
   assert.deepEqual(
     [ready.type, ready.source, ready.id, ready.data.behind],
-    ['stream.ready', '/api/events', id, 0],
+    ['stream.ready', `/api/events/${ready.data.client}/1`, id, 0],
   );
-  assert.ok(ready.data.client);
+  assert.equal(ready.data.heartbeatSeconds, 1);
   assert.match(stream.text(), /^retry: 2000\n/);
   stream.close();
 });

@@ -10,18 +10,8 @@ import {
   chromium,
   type Page,
 } from 'playwright-core';
+import { CHROMIUM, FLAGS } from './chromium.ts';
 import { skipWithout, within } from './helpers.ts';
-
-const CHROMIUM = '/usr/bin/chromium';
-const FLAGS = [
-  '--no-sandbox',
-  '--headless',
-  '--disable-gpu',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-  '--no-first-run',
-];
 
 /** For `test(…, needsChromium, …)`. */
 export const needsChromium = { skip: skipWithout(CHROMIUM, 'chromium') };
@@ -31,10 +21,17 @@ const open: BrowserContext[] = [];
 afterEach(() => Promise.all(open.splice(0).map((context) => context.close())));
 after(async () => (await browser)?.close());
 
+type PageOptions = BrowserContextOptions & {
+  /** What it waits for; '' for nothing. */
+  state?: string;
+  /** Is done to the page before it goes to the URL. */
+  prepare?: (page: Page) => Promise<unknown>;
+};
+
 /** A page in a tab of its own profile, live unless `state` says otherwise. */
-export async function openPage(url: string, options: BrowserContextOptions & { state?: string } = {}) {
+export async function openPage(url: string, options: PageOptions = {}) {
   browser ??= chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
-  const { state = 'live', ...contextOptions } = options;
+  const { state = 'live', prepare, ...contextOptions } = options;
   const context = await (await browser).newContext({
     viewport: { width: 1280, height: 800 },
     ...contextOptions,
@@ -52,6 +49,7 @@ export async function openPage(url: string, options: BrowserContextOptions & { s
     if (new URL(request.url()).origin !== origin) faults.push(`a request to ${request.url()}`);
   });
   page.on('dialog', (dialog) => faults.push(`a dialog: ${dialog.message()}`));
+  await prepare?.(page);
   await page.goto(url);
   if (state !== '') await inState(page, state);
   return { page, context, faults };
@@ -76,6 +74,9 @@ export async function addCustomer(page: Page, name: string, email = ''): Promise
 
 /** Names in the table, newest first. */
 export const namesInTable = (page: Page) => page.locator('#customers tr td:nth-of-type(1)').allTextContents();
+
+/** The line in the log that says how an outage went. */
+export const verdict = (page: Page, words: string) => page.locator('#log .bar').getByText(words).first();
 
 /** Sentences in the log, oldest first. */
 export const sentences = (page: Page) => page.locator('#log button span').allTextContents();

@@ -5,11 +5,17 @@ import { isPostgresUrl, readConfig, StartError } from '../../lib/config.ts';
 import { openPostgresStore } from '../../lib/store/postgres-store.ts';
 import { openSqliteStore } from '../../lib/store/sqlite-store.ts';
 import type { Store } from '../../lib/store/store.ts';
+import { closeAfterTest } from './cleanup.ts';
 
-/** @throws {StartError} what the program would print, and end with */
+/** A store that ends with the test that opened it. @throws {StartError} what the program would print, and end with */
 export async function openStore(env: Record<string, string>): Promise<Store> {
   const config = readConfig(env);
-  return isPostgresUrl(config.databaseUrl) ? openPostgresStore(config) : openSqliteStore(config);
+  const open = isPostgresUrl(config.databaseUrl) ? openPostgresStore : openSqliteStore;
+  const store = await open(config);
+  let closing: Promise<void> | undefined;
+  const close = () => (closing ??= store.close());
+  closeAfterTest(close);
+  return Object.assign(Object.create(store) as Store, { close });
 }
 
 /** What the program would print, and end with. */

@@ -47,20 +47,33 @@ export function jsonPost(path: string, value: unknown, more = ''): string {
   return head(`POST ${path}`, more + type) + body;
 }
 
-/** Sends all of it, says that no more will come, and returns what was answered until the server closed. */
-export function exchange(port: number, bytes: string | Uint8Array): Promise<string> {
+/**
+ * Sends all of it, says that no more will come, and returns what was answered until the server closed.
+ * @param cuts where the bytes are taken apart, to be sent one piece after the other
+ */
+export function exchange(port: number, bytes: string | Uint8Array, cuts: number[] = []): Promise<string> {
+  const all = Buffer.from(bytes as string);
   const answer = new Promise<string>((resolve) => {
     let text = '';
-    const socket = connectTcp(port, '127.0.0.1', () => socket.end(bytes));
+    const socket = connectTcp({ port, host: '127.0.0.1', noDelay: true }, () =>
+      sendPieces(socket, all, cuts),
+    );
     socket.setEncoding('latin1').on('data', (part) => {
       text += part;
     });
     socket.on('error', () => {}).on('close', () => resolve(text));
   });
-  return within(
-    answer,
-    `an end to ${JSON.stringify(Buffer.from(bytes as string).toString('latin1')).slice(0, 2000)}`,
-  );
+  const what = `an end to ${JSON.stringify(all.toString('latin1')).slice(0, 2000)}`;
+  return within(answer, what, 10_000); // long pages, and many at once, take their time
+}
+
+async function sendPieces(socket: Socket, all: Buffer, cuts: number[]): Promise<void> {
+  const borders = [0, ...cuts.map((cut) => cut % (all.length + 1)).sort((a, b) => a - b)];
+  for (const [index, border] of borders.entries()) {
+    if (index > 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    socket.write(all.subarray(border, borders[index + 1] ?? all.length));
+  }
+  socket.end();
 }
 
 /** The status codes of all answers in a text. */

@@ -6,7 +6,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, statSync, watch } from 'node:fs';
 import { join } from 'node:path';
-import { needsTsx } from './typescript.ts';
+import { stripTypes } from './typescript.ts';
 
 const CONCURRENCY = 2; // files at once: each has servers of its own beside it
 const SETTLE_MS = 200; // an editor saves in several steps
@@ -46,7 +46,7 @@ async function run(): Promise<number> {
 }
 
 function node(...args: string[]): Promise<number> {
-  const child = spawn(process.execPath, [...needsTsx, ...args], { stdio: 'inherit' });
+  const child = spawn(process.execPath, [...stripTypes, ...args], { stdio: 'inherit' });
   return new Promise((resolve) => child.once('close', (code) => resolve(code ?? 1)));
 }
 

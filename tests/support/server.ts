@@ -9,10 +9,11 @@ import { join } from 'node:path';
 import { after, beforeEach } from 'node:test';
 import { isTest } from './cleanup.ts';
 import { ROOT, within } from './patience.ts';
-import { needsTsx } from './typescript.ts';
+import { stripTypes } from './typescript.ts';
 
 const START_MS = 5000; // what a start may take on a machine that is busy with other things
 const STOP_MS = 5000; // what the program itself promises
+const FORCE_EXIT_MS = 15_000;
 
 const folders = new Set<string>();
 const running = new Set<ChildProcess>();
@@ -26,6 +27,7 @@ if (isTest) {
   after(async () => {
     for (const stop of shared) await stop();
     killLeftOvers();
+    setTimeout(() => process.exit(), FORCE_EXIT_MS).unref(); // should a test have left something open
   });
 }
 process.once('exit', () => {
@@ -53,9 +55,12 @@ export function temporaryFolder(): string {
   return folder;
 }
 
-/** Starts the program with these variables and no others of ours; it has not necessarily come up yet. */
-export function launch(env: Record<string, string> = {}) {
-  const child = spawn(process.execPath, [...needsTsx, 'server.ts'], {
+/**
+ * Starts the program with these variables and no others of ours; it has not necessarily come up yet.
+ * @param before what stands before the file in the arguments of Node
+ */
+export function launch(env: Record<string, string> = {}, before: readonly string[] = stripTypes) {
+  const child = spawn(process.execPath, [...before, 'server.ts'], {
     cwd: ROOT,
     env: { ...ambient(), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -93,9 +98,9 @@ function ambient(): Record<string, string> {
 }
 
 /** A server that listens: on a free port, with a database of its own unless `env` names one. */
-export async function startServer(env: Record<string, string> = {}) {
+export async function startServer(env: Record<string, string> = {}, before = stripTypes) {
   const databaseFile = env.DATABASE_URL ?? join(temporaryFolder(), 'test.db');
-  const { child, output, exited } = launch({ PORT: '0', DATABASE_URL: databaseFile, ...env });
+  const { child, output, exited } = launch({ PORT: '0', DATABASE_URL: databaseFile, ...env }, before);
   const instead = () => `it said: ${output.stdout}${output.stderr}`;
   const wsUrl = await within(readUrl(child, output, exited), 'the server to print its URLs', {
     takes: START_MS,
@@ -149,6 +154,7 @@ export async function shareServer(env: Record<string, string> = {}): Promise<Ser
   });
   shared.push(async () => {
     const { code } = await server.stop();
+    if (process.platform === 'win32') return; // there a signal ends a program at once
     assert.equal(code, 0, `the shared server ended badly: ${server.output.stderr}`);
   });
   return server;

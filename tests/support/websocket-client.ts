@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { type ClientOptions, WebSocket } from 'ws';
 import { closeAfterTest } from './cleanup.ts';
 import { createInbox, isFiltered } from './inbox.ts';
-import { within } from './patience.ts';
+import { failureAt, placeOf, within } from './patience.ts';
 import { type Answer, parseBody } from './requests.ts';
 
 export type ConnectOptions = {
@@ -47,12 +47,13 @@ export async function connect(
 
 /** The status and the problem that a WebSocket handshake is refused with. */
 export async function refusedHandshake(wsUrl: string, headers: Record<string, string> = {}): Promise<Answer> {
+  const place = placeOf(refusedHandshake);
   const socket = new WebSocket(wsUrl, { headers });
   const answer = new Promise<Answer>((resolve, reject) => {
     socket.on('error', () => {});
     socket.once('open', () => {
       socket.terminate();
-      reject(new Error('the handshake was accepted'));
+      reject(failureAt(place, 'the handshake was accepted, and should be refused'));
     });
     socket.once('unexpected-response', (_request, response) => {
       let text = '';
@@ -66,5 +67,5 @@ export async function refusedHandshake(wsUrl: string, headers: Record<string, st
       });
     });
   });
-  return within(answer, 'the handshake to be refused');
+  return within(answer, 'the handshake to be refused', { place });
 }

@@ -1,0 +1,90 @@
+// Who somebody is: the bearer of the API token, or of a JWT (RFC 7519) that a known key has signed. The key pins the
+// algorithm (RFC 8725 §3.1): a token can't choose it, so `alg: none`, or a public key taken for a secret, gets nowhere.
+import { createHash, timingSafeEqual } from 'node:crypto';
+import type { JWTPayload } from 'jose';
+import { type Config, type JwtConfig, StartError } from '../config.ts';
+import { Problem, unavailable } from '../problem.ts';
+import { EVERYTHING, Scope } from '../scope.ts';
+
+const SKEW_SECONDS = 30; // clocks differ
+
+/** Resolves to what a JWT says. @throws what `jose` throws */
+type Verify = (jwt: string) => Promise<JWTPayload>;
+
+export class Tokens {
+  private readonly tokenHash: Buffer | undefined;
+  private readonly verify: Verify | undefined;
+
+  private constructor(apiToken: string | undefined, verify: Verify | undefined) {
+    this.tokenHash = apiToken === undefined ? undefined : hash(apiToken);
+    this.verify = verify;
+  }
+
+  /** @throws {StartError} if JWTs are wanted and the package `jose` is not installed */
+  static async open({ apiToken, jwt }: Pick<Config, 'apiToken' | 'jwt'>): Promise<Tokens> {
+    return new Tokens(apiToken, jwt && (await createVerify(jwt)));
+  }
+
+  /** Nobody needs a token here. */
+  get areUnwanted(): boolean {
+    return !this.tokenHash && !this.verify;
+  }
+
+  /** What the bearer may. @throws {Problem} 401 no token or a bad one, 503 if the key set can't be had */
+  async scopeOf(token: string | null): Promise<Scope> {
+    if (this.areUnwanted) return EVERYTHING;
+    if (token === null) throw unauthorized('send the header "Authorization: Bearer <token>".');
+    // Hashes have one length, and comparing them takes the same time wherever they differ.
+    if (this.tokenHash && timingSafeEqual(hash(token), this.tokenHash)) return EVERYTHING;
+    if (!this.verify) throw unauthorized('this is another one.', 'invalid_token');
+    const payload = await this.verify(token).catch((error) => {
+      throw refusalOf(error);
+    });
+    return scopeIn(payload);
+  }
+}
+
+async function createVerify({ secret, jwksUrl, audience }: JwtConfig): Promise<Verify> {
+  const jose = await import('jose').catch(() => {
+    throw new StartError('JWTs are to be taken, but the package jose is not installed: npm install jose');
+  });
+  const rules = { audience, requiredClaims: ['exp'], clockTolerance: SKEW_SECONDS };
+  if (secret !== undefined) {
+    const key = new TextEncoder().encode(secret);
+    return async (jwt) => (await jose.jwtVerify(jwt, key, { ...rules, algorithms: ['HS256'] })).payload;
+  }
+  const keys = jose.createRemoteJWKSet(jwksUrl!); // asks again, at most every 30 s, for a key that it doesn't know
+  const algorithms = ['RS256', 'ES256', 'EdDSA'];
+  return async (jwt) => (await jose.jwtVerify(jwt, keys, { ...rules, algorithms })).payload;
+}
+
+/** A claim that is missing, or no object, allows nothing. */
+function scopeIn(payload: JWTPayload): Scope {
+  const { changebell: claim } = payload;
+  const isObject = typeof claim === 'object' && claim !== null && !Array.isArray(claim);
+  return new Scope(isObject ? (claim as Record<string, unknown>) : {}, payload.exp! * 1000);
+}
+
+/** Only what is wrong with the token is the caller's; a key set that is away is not. */
+function refusalOf(error: unknown): Problem {
+  const { code = '', claim = '' } = error as { code?: string; claim?: string };
+  if (/^ERR_JW[ST]_|^ERR_JOSE_(ALG|NOT)|^ERR_JWKS_(NO|MULTIPLE)/.test(code)) {
+    const why =
+      code === 'ERR_JWT_EXPIRED' ? 'it has expired' : claim ? `its ${claim} does not fit` : 'it is not valid';
+    return unauthorized(`${why}.`, 'invalid_token');
+  }
+  console.error(`The key set of JWT_JWKS_URL cannot be read: ${(error as Error).message}`);
+  return unavailable('The keys that tokens are checked with cannot be had at the moment.');
+}
+
+/** RFC 6750 §3: without a token no error is named. */
+function unauthorized(detail: string, error?: string): Problem {
+  const challenge = `Bearer realm="changebell"${error ? `, error="${error}"` : ''}`;
+  return new Problem(401, `This server wants its API token: ${detail}`, {
+    headers: { 'WWW-Authenticate': challenge },
+  });
+}
+
+function hash(text: string): Buffer {
+  return createHash('sha256').update(text).digest();
+}

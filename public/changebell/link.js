@@ -1,0 +1,229 @@
+// Stays connected: one connection after another, and in between the time to wait. It knows nothing of events
+// and cursors; it only decides when a connection is dead, when the next is due, and when asking again is useless.
+import { openEventStream, openWebSocket } from './wire.js';
+
+const FIRST_WAIT_MS = 250;
+const LONGEST_WAIT_MS = 10_000;
+const STEADY_MS = 10_000; // a connection that was live for so long starts the waits anew
+const GRACE_MS = 250; // a process that was blocked has yet to read what came meanwhile
+
+/** @typedef {import('./wire.js').Wire} Wire */
+/** @typedef {import('./wire.js').Refusal} Refusal */
+/** @typedef {import('./types.js').Attempt} Attempt */
+/**
+ * Whose link it is. `address` may take its time; `mayGoWithoutCursor` is asked when the server calls the
+ * question malformed; `change` tells of a new `state`.
+ * @typedef {{ address: (attempt: Attempt) => Promise<URL>, hear: (text: string) => void, mayGoWithoutCursor: () => boolean, change: () => void }} Owner
+ */
+
+export class Link {
+  state = /** @type {'connecting' | 'open' | 'waiting' | 'refused' | 'closed'} */ ('connecting');
+  nextTryAt = /** @type {number | null} */ (null);
+  tries = 0; // lost connections in a row
+  lost = /** @type {Refusal | undefined} */ (undefined); // why the last connection ended
+  isUnheard = false; // the last connection ended before its first frame
+  lastHeardAt = Date.now(); // for people; what is reckoned with is `#heardAt`
+  heartbeatSeconds;
+
+  #owner;
+  #options;
+  #token = /** @type {string | undefined} */ (undefined); // kept until it is refused or has expired
+  #wasTokenRefused = false;
+  #heardAt = 0; // monotonic: a clock that is set makes no connection dead
+  #liveAt = Number.POSITIVE_INFINITY;
+  #wire = /** @type {Wire | undefined} */ (undefined);
+  #attempt = new AbortController(); // what comes from an older one is ignored
+  #retryTimer = /** @type {Timer} */ (undefined);
+  #silenceTimer = /** @type {Timer} */ (undefined);
+  #end = new AbortController();
+
+  /** @param {Pick<import('./types.js').Options, 'token' | 'heartbeatSeconds' | 'WebSocket'>} options @param {Owner} owner */
+  constructor(options, owner) {
+    this.#options = { ...options };
+    this.#owner = owner;
+    this.heartbeatSeconds = options.heartbeatSeconds ?? 15;
+    const { signal } = this.#end;
+    globalThis.addEventListener?.('online', () => this.#changeNetwork(), { signal });
+    for (const type of ['visibilitychange', 'pageshow', 'focus'])
+      globalThis.addEventListener?.(type, () => this.#wake(), { signal });
+  }
+
+  connect() {
+    this.leave();
+    this.#attempt = new AbortController();
+    const { signal } = this.#attempt;
+    this.nextTryAt = null;
+    this.isUnheard = true; // until it is heard
+    this.#open(signal).catch((error) => signal.aborted || this.fail(error));
+    this.#setState('connecting'); // last, since a listener may close the stream
+  }
+
+  /** @param {AbortSignal} signal */
+  async #open(signal) {
+    const { token, WebSocket = globalThis.WebSocket } = this.#options;
+    const said = this.#token ?? (typeof token === 'function' ? await token() : token);
+    signal.throwIfAborted();
+    this.#token = said;
+    const url = await this.#owner.address({ token: this.#token, signal });
+    signal.throwIfAborted();
+    const isSocket = WebSocket && /^ws|\/ws$/.test(url.protocol + url.pathname);
+    this.#noteLife();
+    this.#listenForSilence();
+    /** @type {import('./wire.js').Ear} */
+    const ear = {
+      hear: (text) => signal.aborted || this.#hear(text),
+      lose: (why) => signal.aborted || this.fail(why),
+    };
+    this.#wire = (isSocket ? openWebSocket : openEventStream)(url, this.#token, ear, WebSocket);
+  }
+
+  /** Lets go of the connection; the state stays. */
+  leave() {
+    this.#attempt.abort();
+    clearTimeout(this.#silenceTimer);
+    clearTimeout(this.#retryTimer);
+    this.#wire?.close();
+    this.#wire = undefined;
+  }
+
+  close() {
+    this.leave();
+    this.nextTryAt = null;
+    this.#end.abort();
+    this.#setState('closed');
+  }
+
+  disconnect() {
+    this.#wire?.close();
+  }
+
+  /** @param {string} text */
+  send(text) {
+    this.#wire?.send(text);
+  }
+
+  /** Ends the waiting or the refusal. @param {number} afterMs */
+  retry(afterMs) {
+    if (this.state === 'refused') this.renewToken();
+    else if (this.state !== 'waiting') return;
+    else if (afterMs > 0) return this.#tryIn(afterMs);
+    this.connect();
+  }
+
+  /** The one that was said last. */
+  get token() {
+    return this.#token;
+  }
+
+  /** A fresh one, or a function that gets one; ends a refusal. @param {import('./types.js').Token} token */
+  setToken(token) {
+    this.#options.token = token;
+    this.renewToken();
+    if (this.state === 'refused') this.connect();
+  }
+
+  /** The next connection asks for a fresh one. */
+  renewToken() {
+    this.#token = undefined;
+    this.#wasTokenRefused = false;
+  }
+
+  expireToken() {
+    this.renewToken();
+    this.fail(new Error('the token has expired'));
+  }
+
+  /** The owner has caught up. */
+  noteLive() {
+    this.#liveAt = Math.min(this.#liveAt, performance.now());
+  }
+
+  /** @param {number} seconds as the server tells */
+  expectHeartbeats(seconds) {
+    this.heartbeatSeconds = seconds;
+    clearTimeout(this.#silenceTimer);
+    this.#listenForSilence();
+  }
+
+  /** @param {any} why it ended, or could not begin: an Error, perhaps with what the server answered */
+  fail(why) {
+    if (this.state === 'closed') return;
+    this.leave();
+    if (performance.now() - this.#liveAt >= STEADY_MS) this.tries = 0;
+    this.#liveAt = Number.POSITIVE_INFINITY;
+    this.lost = why instanceof Error ? why : new Error(String(why));
+    const { status = 0, retryAfterMs = 0 } = this.lost;
+    if (this.#mayAskAtOnce(status)) return this.connect();
+    if (isFinal(status)) return this.#setState('refused');
+    // Full jitter: after a restart the clients come back spread out, not all at once.
+    const backoff = Math.random() * Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** this.tries);
+    this.tries += 1;
+    this.#tryIn(retryAfterMs + backoff);
+    this.#setState('waiting');
+  }
+
+  /** Once with a fresh token, once without a cursor: what is refused then stays refused. @param {number} status */
+  #mayAskAtOnce(status) {
+    if (status === 400) return this.#owner.mayGoWithoutCursor();
+    if (status !== 401 || typeof this.#options.token !== 'function' || this.#wasTokenRefused) return false;
+    this.#token = undefined;
+    this.#wasTokenRefused = true;
+    return true;
+  }
+
+  /** @param {number} ms */
+  #tryIn(ms) {
+    clearTimeout(this.#retryTimer);
+    this.nextTryAt = Date.now() + ms;
+    this.#retryTimer = setTimeout(() => this.connect(), ms);
+  }
+
+  /** @param {string} text */
+  #hear(text) {
+    this.#noteLife();
+    this.isUnheard = false;
+    this.#wasTokenRefused = false;
+    if (this.state === 'connecting') this.state = 'open'; // the owner says more, once it has read the frame
+    this.#owner.hear(text);
+  }
+
+  #noteLife() {
+    this.lastHeardAt = Date.now();
+    this.#heardAt = performance.now();
+  }
+
+  /** Two heartbeats may fail to come, and two seconds: 32 s where they come every 15 s. */
+  #listenForSilence(isGrace = false) {
+    const seconds = 2 * this.heartbeatSeconds + 2;
+    const rest = () => this.#heardAt + seconds * 1000 - performance.now();
+    const judge = () => {
+      if (rest() > 0) return this.#listenForSilence();
+      if (!isGrace) return this.#listenForSilence(true);
+      this.fail(new Error(`no heartbeat for ${seconds} s, though the socket says open`));
+    };
+    this.#silenceTimer = setTimeout(judge, isGrace ? GRACE_MS : rest());
+  }
+
+  /** The old connection went over the old network: nobody would tell us of its end. */
+  #changeNetwork() {
+    if (this.state !== 'refused' && this.state !== 'closed') this.connect();
+  }
+
+  /** By the clock on the wall, which goes on while a computer sleeps. */
+  #wake() {
+    if (globalThis.document?.hidden) return;
+    const isOverdue = Date.now() - this.lastHeardAt > this.heartbeatSeconds * 1000 + 2000;
+    if (this.state === 'waiting' || (this.state === 'open' && isOverdue)) this.connect();
+  }
+
+  /** @param {Link['state']} state */
+  #setState(state) {
+    this.state = state;
+    this.#owner.change();
+  }
+}
+
+/** The same question would get the same answer: not so where the server is slow, full, or has forgotten. @param {number} status */
+const isFinal = (status) => status >= 400 && status < 500 && ![408, 410, 425, 429].includes(status);
+
+/** @typedef {ReturnType<typeof setTimeout> | undefined} Timer */

@@ -1,0 +1,128 @@
+// One connection, from the handshake to its end: a WebSocket, or server-sent events read with `fetch`, which
+// works in Node too and can send the token in a header. Whoever opens one hears the texts of its frames, and
+// once why it ended. A browser does not tell a page why a handshake was refused, so that is asked over HTTP.
+
+/** @typedef {(text: string) => void} Hear */
+/** @typedef {{ hear: Hear, lose: (why: Refusal) => void }} Ear */
+/** @typedef {{ close: () => void, send: (text: string) => void }} Wire */
+/** @typedef {Error & { status?: number, detail?: string, retryAfterMs?: number }} Refusal an answer's status and detail, where there was one */
+
+/** @param {URL} url @param {string | undefined} token @param {Ear} ear @param {typeof WebSocket} Socket @returns {Wire} */
+export function openWebSocket(url, token, { hear, lose }, Socket) {
+  let isOpen = false;
+  url.protocol = url.protocol.replace('http', 'ws');
+  if (token) url.searchParams.set('access_token', token); // browsers can't give a WebSocket a header
+  const socket = new Socket(url, 'cloudevents.json');
+  socket.onopen = () => {
+    isOpen = true;
+  };
+  socket.onmessage = ({ data }) => hear(data);
+  socket.onerror = () => {}; // 'close' follows
+  socket.onclose = ({ code }) => {
+    if (!isOpen) return void whyRefused(url).then(lose);
+    lose(new Error(`${code}: the connection was ${code === 1006 ? 'cut without a goodbye' : 'closed'}`));
+  };
+  return { close: () => socket.close(1000), send: (text) => socket.readyState === 1 && socket.send(text) };
+}
+
+/** @param {URL} url @param {string | undefined} token @param {Ear} ear @returns {Wire} */
+export function openEventStream(url, token, { hear, lose }) {
+  const abort = new AbortController();
+  const read = async () => {
+    const body = await askForStream(url, token, abort.signal);
+    await readEventStream(body, ({ type, data }) => type === 'message' && hear(data));
+    throw new Error('the stream was ended');
+  };
+  read().catch((error) => lose(abort.signal.aborted ? new Error('the connection was closed') : error));
+  return { close: () => abort.abort(), send: () => {} };
+}
+
+/**
+ * The same question as the handshake's, in HTTP. A page sends its Origin, for which it may have been refused,
+ * with OPTIONS, and with GET only to foreign servers (Fetch Standard, "append a request `Origin` header").
+ * @param {URL} url
+ * @returns {Promise<Refusal>}
+ */
+async function whyRefused(url) {
+  const abort = new AbortController();
+  try {
+    await askForStream(url, undefined, abort.signal);
+    const door = await fetch(httpUrl(url), { method: 'OPTIONS' });
+    if (!door.ok) throw await refusalOf(door);
+    return new Error('the WebSocket could not be opened, though the server answers over HTTP');
+  } catch (error) {
+    return /** @type {Refusal} */ (error);
+  } finally {
+    abort.abort(); // it was let in: this was only to ask
+  }
+}
+
+/** @param {URL} url @param {string | undefined} token @param {AbortSignal} signal */
+async function askForStream(url, token, signal) {
+  const headers = { Accept: 'text/event-stream', ...authorization(token) };
+  const response = await fetch(httpUrl(url), { headers, signal, cache: 'no-store' }).catch(() => {
+    throw new Error('the server did not answer, or not to this origin');
+  });
+  if (!response.ok) throw await refusalOf(response);
+  // A login page of a hotel's network answers with 200 as well.
+  if (response.body && /^text\/event-stream\b/i.test(response.headers.get('Content-Type') ?? ''))
+    return response.body;
+  throw new Error('what answered is no event stream');
+}
+
+/** @param {string | undefined} token @returns {Record<string, string>} */
+export const authorization = (token) => (token ? { Authorization: `Bearer ${token}` } : {});
+
+/** Where the same stream is told as server-sent events. @param {URL} url */
+function httpUrl(url) {
+  const http = new URL(url);
+  http.protocol = url.protocol.replace('ws', 'http');
+  http.pathname = url.pathname.replace(/\/ws$/, '/api/events');
+  return http;
+}
+
+/** What a problem document (RFC 9457) and Retry-After (RFC 9110 §10.2.3) say. @param {Response} response @returns {Promise<Refusal>} */
+export async function refusalOf(response) {
+  const { status, headers } = response;
+  const { detail = `The server answered ${status}.` } = await response.json().catch(() => ({}));
+  const retryAfter = headers.get('Retry-After') ?? '';
+  const ms = /^\d+$/.test(retryAfter) ? Number(retryAfter) * 1000 : Date.parse(retryAfter) - Date.now();
+  const error = new Error(`the server refused with ${status}`);
+  return Object.assign(error, { status, detail, retryAfterMs: Math.max(0, ms || 0) });
+}
+
+/**
+ * HTML Standard §9.2.6. `retry` is left aside: when to try again is reckoned elsewhere.
+ * @param {ReadableStream<Uint8Array>} body
+ * @param {(message: { type: string, data: string, lastEventId: string }) => void} tell
+ */
+export async function readEventStream(body, tell) {
+  const decoder = new TextDecoder(); // drops a byte order mark at the beginning
+  const reader = body.getReader();
+  let [rest, type, data, lastEventId] = ['', '', '', ''];
+  let endedInCarriageReturn = false;
+
+  /** @param {string} line */
+  const take = (line) => {
+    if (line === '') {
+      if (data) tell({ type: type || 'message', data: data.slice(0, -1), lastEventId });
+      [type, data] = ['', ''];
+    }
+    const [, field, value = ''] = /^([^:]*)(?:: ?(.*))?$/s.exec(line) ?? [];
+    if (field === 'data') data += `${value}\n`;
+    if (field === 'event') type = value;
+    if (field === 'id' && !value.includes('\0')) lastEventId = value;
+  };
+
+  for (;;) {
+    const part = await reader.read();
+    if (part.done) return; // what no empty line has ended is dropped
+    let text = decoder.decode(part.value, { stream: true });
+    if (!text) continue;
+    if (endedInCarriageReturn && text[0] === '\n') text = text.slice(1); // the two are one line's end
+    endedInCarriageReturn = text === '' ? false : text.endsWith('\r');
+    const lines = (rest + text).split(/\r\n|\n|\r/);
+    rest = lines.pop() ?? '';
+    for (const line of lines) take(line);
+  }
+}

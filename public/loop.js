@@ -1,0 +1,104 @@
+// The other client on the stage, as the usual tutorial writes it: a socket, what comes over it, and a new
+// socket when it is closed. It is a fair loop: nothing is lost while it is connected. It only never asks
+// what it missed. `ledger` and `missing` are for the spectators: the loop itself could not know.
+import { auth } from './api.js';
+import { connection } from './connection.js';
+import { paintSoon, seqOf } from './dom.js';
+import { Ledger } from './ledger.js';
+import { Roster } from './roster.js';
+import { noteHead, server } from './server.js';
+
+const AGAIN_MS = 1000;
+const SOON_MS = 50;
+
+class Loop {
+  ledger = new Ledger();
+  roster = new Roster();
+  state = 'connecting';
+  lastEventId = '';
+  name = ''; // that the server gave it
+  isHeld = false; // its cable is cut, until it is brought back
+  isFilled = false; // does it have its first list of customers?
+  #socket = /** @type {WebSocket | undefined} */ (undefined);
+  #timer = /** @type {ReturnType<typeof setTimeout> | undefined} */ (undefined);
+
+  /** What everyone writes. */
+  connect() {
+    clearTimeout(this.#timer);
+    if (this.isHeld) return;
+    if (!connection.isOpen()) return this.#again(SOON_MS); // the page comes first where places are few
+    const url = new URL('/ws', location.href);
+    if (auth.token) url.searchParams.set('access_token', auth.token);
+    const socket = new WebSocket(url, 'cloudevents.json');
+    socket.onmessage = ({ data }) => this.#hear(JSON.parse(data));
+    socket.onclose = () => this.#closed();
+    this.#socket = socket;
+    this.#become('connecting');
+  }
+
+  #closed() {
+    this.#become('waiting');
+    if (!this.isHeld) this.#again(AGAIN_MS);
+  }
+
+  /** @param {number} ms */
+  #again(ms) {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.connect(), ms);
+  }
+
+  /** @param {ChangeEvent} event */
+  #hear(event) {
+    const seq = seqOf(event.id);
+    if (event.type.startsWith('stream.')) this.#stand(event, seq);
+    else {
+      this.ledger.record(seq, 'live');
+      this.roster.apply(event);
+    }
+    this.lastEventId = event.id;
+    noteHead(event.id);
+    this.#become('live');
+  }
+
+  /** The server's own frames say where it stands. @param {ChangeEvent} frame @param {number} seq */
+  #stand({ type, data }, seq) {
+    if (type === 'stream.ready') this.name = data.client;
+    if (!this.ledger.isStarted || seq < this.ledger.head) this.ledger.restart(seq);
+    else this.ledger.reach(seq);
+  }
+
+  /** @param {string} state */
+  #become(state) {
+    this.state = state;
+    paintSoon();
+  }
+
+  /** As a person does who presses reload: a fresh list, and nothing is held against it. */
+  startAfresh() {
+    this.ledger.restart(this.ledger.head);
+    this.isFilled = false;
+    paintSoon();
+  }
+
+  /** Takes over the page's list, once the page has heard of all that the loop has. @param {Roster} roster */
+  fill(roster) {
+    if (this.isFilled || this.state !== 'live' || connection.ledger.head < this.ledger.head) return;
+    this.roster.rows = new Map(roster.rows);
+    this.isFilled = true;
+  }
+
+  cut() {
+    this.isHeld = true;
+    if (server.isLabOn && this.state === 'live') this.#socket?.send('{"lab":"cut"}');
+    else this.#socket?.close();
+    this.#become('waiting');
+  }
+
+  bringBack() {
+    if (!this.isHeld) return;
+    this.isHeld = false;
+    this.connect();
+  }
+}
+
+export const loop = new Loop();

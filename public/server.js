@@ -1,0 +1,27 @@
+// What the page knows of the server itself. `GET /healthz` tells it to everyone, also to a page whose
+// cable is cut: so one sees how many changes a client misses while it misses them.
+import { paintSoon, seqOf } from './dom.js';
+
+export const server = {
+  clients: -1, // until it is known
+  head: 0, // the newest position that we have heard of, over whatever way
+  isLabOn: false,
+  heartbeatSeconds: 15, // to tell silence from quiet
+};
+
+/** Asks; an answer that does not come changes nothing, since the stream's state will tell. */
+export async function learn() {
+  const response = await fetch('/healthz').catch(() => undefined);
+  if (!response?.ok) return;
+  const { clients, lastEventId, lab } = await response.json();
+  server.heartbeatSeconds = Number(response.headers.get('Heartbeat-Seconds')) || 15;
+  server.isLabOn = lab === true;
+  server.clients = clients;
+  noteHead(lastEventId);
+  paintSoon();
+}
+
+/** @param {string} id */
+export function noteHead(id) {
+  server.head = Math.max(server.head, seqOf(id));
+}

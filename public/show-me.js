@@ -1,0 +1,40 @@
+// *Show me*: the story of a lost change in twelve seconds, on real connections and with real writes. Nothing
+// in it is staged: each sentence waits until what it says has happened.
+import { api } from './api.js';
+import { cable } from './cable.js';
+import { connection } from './connection.js';
+import { loop } from './loop.js';
+import { addPerson, areEven, areLive, pause, tell, verdict } from './story.js';
+
+/** Rejects with an AbortError when it is stopped. */
+export async function play() {
+  tell('Both are connected.', 1);
+  if (cable.isOut) cable.bringBack();
+  loop.startAfresh();
+  await pause(800, areLive);
+  tell('Ada Lovelace is added. Both hear of it at once.', 1);
+  const ada = await addPerson('Ada Lovelace');
+  await pause(2000, areEven);
+
+  tell('Both cables are cut. Neither hears anything now.', 2);
+  const left = connection.ledger.note();
+  const right = loop.ledger.note();
+  cable.cut();
+  cable.stayOut(false); // the story brings them back itself
+  await pause(1800);
+
+  tell('Meanwhile three changes are saved: Grace joins…', 3);
+  await addPerson('Grace Hopper');
+  await pause(1000);
+  tell('Meanwhile three changes are saved: Grace joins, Ada is renamed…', 3);
+  await api(`/api/customers/${ada}`, 'PATCH', { name: 'Ada King' });
+  await pause(1000);
+  tell('Meanwhile three changes are saved: Grace joins, Ada is renamed, Edsger joins.', 3);
+  await addPerson('Edsger Dijkstra');
+  await pause(2000);
+
+  tell('Both come back. The left one names the last event that it saw; the right one only listens.', 4);
+  cable.bringBack();
+  await pause(3400, areEven);
+  tell(verdict(left(), right()), 5);
+}

@@ -1,0 +1,70 @@
+// A client's state as people see it: the name of the state, a few words for the back row, and why. The words
+// are never better than the truth: who is live and has lost something says so.
+import { cable } from './cable.js';
+import { connection } from './connection.js';
+import { customers } from './customers.js';
+import { count } from './dom.js';
+import { loop } from './loop.js';
+import { server } from './server.js';
+
+const seconds = (/** @type {number} */ ms) => Math.ceil(Math.max(0, ms) / 1000);
+
+/** @param {{ head: number }} ledger @param {number} lost @returns {View} */
+function live({ head }, lost, why = '') {
+  const loss = lost > 0 ? `, ${count(lost, 'change')} lost` : '';
+  return { state: 'live', word: `Live at ${count(head)}${loss}`, why, isLossy: lost > 0 };
+}
+
+/** @param {import('./ledger.js').Ledger} ledger @param {string} why @returns {View} */
+function away(ledger, why) {
+  const missed = ledger.behind(server.head);
+  const soFar = missed > 0 ? `, ${count(missed, 'change')} missed so far` : '';
+  const back = cable.backAt > 0 ? ` Back in ${seconds(cable.backAt - Date.now())} s.` : '';
+  return { state: 'waiting', word: `Cut off${soFar}`, why: why + back, isLossy: false };
+}
+
+/** @returns {View} */
+export function pageView() {
+  const { ledger, state, reset, refusal, replay, isResuming } = connection;
+  const now = Date.now();
+  /** @param {string} name @param {string} word */
+  const say = (name, word, why = '') => ({ state: name, word, why, isLossy: false });
+  const quiet = now - connection.heardAt;
+  const silence = `No heartbeat for ${Math.floor(quiet / 1000)} s, though the socket says open.`;
+  if (connection.isOpen() && quiet > server.heartbeatSeconds * 1200 + 1000)
+    return say('silent', 'Silent', silence);
+  if (connection.isOpen() && now < connection.mutedUntil) {
+    const left = `Muted, ${seconds(connection.mutedUntil - now)} s left`;
+    return say('muted', left, 'The server sends nothing, and the socket still says open.');
+  }
+  if (state === 'live' && now < reset.until)
+    return say('reset', `Reset at ${count(ledger.head)}`, `${reset.why}.`);
+  if (state === 'live') return live(ledger, customers.lost(), isResuming ? RESUMES : RESUMES_NOT);
+  if (state === 'catching-up') {
+    const done = `${count(ledger.head - replay.from)} of ${count(replay.behind)}`;
+    return say(state, `Catching up: ${done}`, 'It asked for all that it missed.');
+  }
+  if (connection.isHeld && (cable.isOut || !refusal))
+    return away(ledger, `${connection.closeReason || 'The cable is cut'}.`);
+  if (state === 'connecting') {
+    const { tries } = connection;
+    return say('connecting', `Connecting…${tries ? `, try ${tries + 1}` : ''}`, connection.name && RESUMES);
+  }
+  const isFinal = state === 'refused'; // the same question would get the same answer
+  const next = isFinal ? '' : `Next try in ${seconds((connection.nextTryAt ?? now) - now)} s.`;
+  if (refusal) return say('refused', refusal.word, `${refusal.why} ${next}`);
+  if (connection.wasSilent()) return say('silent', 'Silent', `${silence} ${next}`);
+  return say('waiting', 'Waiting', `${connection.closeReason}. ${next}`);
+}
+
+const RESUMES = 'After a break it asks for all that it missed.';
+const RESUMES_NOT = 'Resuming is off: after a break it just listens again.';
+const LISTENS = 'After a break it just listens again.';
+
+/** @returns {View} */
+export function loopView() {
+  const { ledger, state, isHeld } = loop;
+  if (isHeld) return away(ledger, LISTENS);
+  if (state === 'live') return live(ledger, ledger.missing(), LISTENS);
+  return { state, word: state === 'waiting' ? 'Waiting' : 'Connecting…', why: LISTENS, isLossy: false };
+}

@@ -1,0 +1,63 @@
+// Which events a client wants: exact values, prefixes, both lists at once; and equal wishes have equal keys.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { parseFilter } from '../lib/filter.ts';
+import { Problem } from '../lib/problem.ts';
+
+const lets = (types: string | null, sources: string | null, type: string, source = '/x') =>
+  parseFilter(types, sources).matches({ type, source });
+
+test('no filter lets everything through', () => {
+  assert.ok(lets(null, null, 'anything', '/anywhere'));
+});
+
+test('a type is the whole of it, and a prefix ends with a dot', () => {
+  for (const [types, type, isWanted] of [
+    ['order', 'order', true],
+    ['order', 'order.paid', false],
+    ['order', 'orders', false],
+    ['order.*', 'order.paid', true],
+    ['order.*', 'order.paid.twice', true],
+    ['order.*', 'order', false],
+    ['order.*', 'orders.paid', false],
+    ['alarm,order.*', 'alarm', true],
+    ['alarm,order.*', 'alarm.off', false],
+  ] as const) {
+    assert.equal(lets(types, null, type), isWanted, `${types} and ${type}`);
+  }
+});
+
+test('a source is the whole of it, and a prefix ends with a slash', () => {
+  for (const [sources, source, isWanted] of [
+    ['/rooms/42', '/rooms/42', true],
+    ['/rooms/42', '/rooms/421', false],
+    ['/rooms/42/*', '/rooms/42/door', true],
+    ['/rooms/42/*', '/rooms/42', false],
+    ['/rooms/42/*', '/rooms/421/door', false],
+  ] as const) {
+    assert.equal(lets(null, sources, 'any', source), isWanted, `${sources} and ${source}`);
+  }
+});
+
+test('both lists must let an event through', () => {
+  assert.ok(lets('order.*', '/shop/*', 'order.paid', '/shop/7'));
+  assert.ok(!lets('order.*', '/shop/*', 'order.paid', '/other/7'));
+  assert.ok(!lets('order.*', '/shop/*', 'alarm', '/shop/7'));
+});
+
+test('the same wish has the same key, in whatever order and however often it is said', () => {
+  assert.equal(parseFilter('b,a, a').key, parseFilter('a,b').key);
+  const keys = [parseFilter('a'), parseFilter(null, 'a'), parseFilter('a', 'a'), parseFilter(null)];
+  assert.equal(new Set(keys.map(({ key }) => key)).size, 4);
+});
+
+test('what is neither a value nor a prefix is a 400 that names it', () => {
+  for (const bad of ['', '*', 'a,,b', 'a*', 'a.*.b', '.*', 'a b'])
+    assert.throws(
+      () => parseFilter(bad),
+      (error) => error instanceof Problem && error.status === 400 && error.message.includes('types'),
+      JSON.stringify(bad),
+    );
+  for (const bad of ['', '*', '/a*', '/a/*/b', '/a b'])
+    assert.throws(() => parseFilter(null, bad), /sources/, JSON.stringify(bad));
+});

@@ -1,0 +1,307 @@
+// What one client does at its worst, and what all others notice of it: nothing. Each flood comes from this process
+// and hits a server of its own; what it does to others is judged beside what they had before, in the same run.
+import assert from 'node:assert/strict';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
+import { Agent, get as httpGet } from 'node:http';
+import { connect as connectTcp, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import {
+  connect,
+  eventually,
+  get,
+  post,
+  ROOT,
+  range,
+  refusedHandshake,
+  type Server,
+  skipWithout,
+  startServer,
+  temporaryFolder,
+  within,
+} from '../support/helpers.ts';
+import { insertEvents, memoryOf } from '../support/many-clients.ts';
+import { deaf, exchange, head, jsonPost, statusesOf } from '../support/raw-http.ts';
+
+const LONG_PAGE = head('GET /api/events?limit=1000');
+
+/** How long others wait for `/healthz` while something is done, in milliseconds, the longest last. */
+async function probe(server: Server, doing: Promise<unknown>): Promise<number[]> {
+  let isDone = false;
+  const done = doing.finally(() => {
+    isDone = true;
+  });
+  const waits: number[] = [];
+  while (!isDone) {
+    const startedAt = performance.now();
+    assert.equal((await get(`${server.url}/healthz`)).status, 200);
+    waits.push(performance.now() - startedAt);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  await done;
+  return waits.sort((a, b) => a - b);
+}
+
+/** A server whose log fills a page of 1 MiB three times. */
+async function startWithLongLog(env: Record<string, string> = {}): Promise<Server> {
+  const server = await startServer(env);
+  const { lastEventId } = (await get(`${server.url}/healthz`)).body;
+  insertEvents(server.databaseFile, 3000, 1000);
+  const hasAll = (answer: { body: { lastEventId: string } }) => answer.body.lastEventId !== lastEventId;
+  await eventually(
+    () => get(`${server.url}/healthz`),
+    hasAll,
+    'the events of the other program are announced',
+  );
+  return server;
+}
+
+async function metric(server: Server, name: string): Promise<number> {
+  const { text } = await get(`${server.url}/metrics`);
+  const line = text.split('\n').find((candidate) => candidate.startsWith(`changebell_${name} `));
+  assert.ok(line, `no metric ${name} in ${text}`);
+  return Number(line.split(' ')[1]);
+}
+
+test('a request that is pipelined behind a write begins after its answer, and sees what was written', async () => {
+  const server = await startServer();
+  const read = head('GET /api/events?limit=1000');
+  const text = await exchange(
+    server.port,
+    range(1, 20)
+      .map((number) => jsonPost('/api/events', { data: `event ${number}.` }) + read)
+      .join(''),
+  );
+  assert.deepEqual(statusesOf(text), Array(20).fill([201, 200]).flat());
+  const pages = text.split(/HTTP\/1\.1 200 OK/).slice(1);
+  pages.forEach((page, index) => {
+    const seen = /"more":false/.test(page) && page.includes(`"event ${index + 1}."`);
+    assert.ok(seen, `the read behind write ${index + 1} doesn't show its event: ${page.slice(0, 400)}`);
+  });
+  await server.stop();
+});
+
+test('a body in pieces, with borders anywhere, is one body, and the request behind it another', async () => {
+  const server = await startServer();
+  const pieces = ['{"dat', 'a":"a\\r\\n\\r\\nb', ' and"}\r\n\r\n'].map(
+    (piece) => `${piece.length.toString(16)};x=y\r\n${piece}\r\n`,
+  );
+  const chunked =
+    head('POST /api/events', 'Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n') +
+    `${pieces.join('')}0\r\nX-Trailer: yes\r\n\r\n`;
+  const whole =
+    chunked + jsonPost('/api/events', { data: '\r\n\r\nGET / HTTP/1.1\r\n\r\n' }) + head('GET /healthz');
+  for (const size of [1, 2, 3, 7, 64]) {
+    const socket = connectTcp({ port: server.port, host: '127.0.0.1', noDelay: true });
+    let text = '';
+    socket.on('data', (part) => {
+      text += part;
+    });
+    for (let at = 0; at < whole.length; at += size) {
+      socket.write(whole.slice(at, at + size));
+      if (at % 16 === 0) await new Promise(setImmediate);
+    }
+    await eventually(
+      () => statusesOf(text),
+      (statuses) => statuses.length === 3,
+      `three answers to pieces of ${size} bytes`,
+    );
+    assert.deepEqual(statusesOf(text), [201, 201, 200]);
+    socket.destroy();
+  }
+  await server.stop();
+});
+
+test('a client that pipelines long reads and never reads costs others neither time nor memory', async () => {
+  const server = await startWithLongLog();
+  await post(`${server.url}/api/customers`, { name: 'warm' });
+  const pause = () => new Promise((resolve) => setTimeout(resolve, 1500));
+  const quiet = await probe(server, pause());
+  const before = memoryOf(server);
+  const flooders = range(1, 6).map(() => deaf(server.port, LONG_PAGE.repeat(1100)));
+  const flooded = await probe(server, pause());
+  const [usual, slow] = [quiet[Math.floor(quiet.length / 2)]!, flooded[Math.floor(flooded.length * 0.9)]!];
+  assert.ok(slow < 40 * usual + 20, `nine of ten waited up to ${slow} ms, ${usual} ms is usual`);
+  assert.ok(memoryOf(server) < 2.5 * before, `${memoryOf(server)} bytes of memory, ${before} before`);
+  for (const socket of flooders) socket.destroy();
+  assert.equal((await server.stop()).code, 0);
+});
+
+test('while three hundred clients ask for long pages at once, others are answered in between', async () => {
+  const server = await startWithLongLog();
+  const startedAt = performance.now();
+  const pages = range(1, 300).map(() => exchange(server.port, LONG_PAGE));
+  const waits = await probe(server, Promise.all(pages));
+  const all = performance.now() - startedAt;
+  for (const text of await Promise.all(pages)) assert.match(text, /^HTTP\/1\.1 (200|503) /);
+  assert.ok(waits.at(-1)! < all / 4, `one waited ${waits.at(-1)} ms of the ${all} ms that it took`);
+  await server.stop();
+});
+
+test('answers that nobody takes are bounded over all connections: then long ones are 503, short ones and writes go on', async () => {
+  const server = await startWithLongLog();
+  const limit = await metric(server, 'unsent_limit_bytes');
+  const deafOnes: Socket[] = [];
+  const isFull = async () => {
+    if (deafOnes.length < 60)
+      deafOnes.push(...range(1, 20).map(() => deaf(server.port, LONG_PAGE.repeat(60))));
+    return metric(server, 'refusals_total{reason="memory"}');
+  };
+  await eventually(isFull, (count) => count > 0, 'a read is refused for lack of room');
+  assert.ok((await metric(server, 'unsent_bytes')) <= limit + 1024 * 1024);
+  const refused = await eventually(
+    () => get(`${server.url}/api/events?limit=1000`),
+    ({ status }) => status === 503,
+    'a long read is a 503',
+  );
+  assert.match(refused.body.detail, /wait to be taken/);
+  assert.ok(refused.headers.get('retry-after'));
+  const { status, headers } = await post(`${server.url}/api/customers`, { name: 'Ada' });
+  assert.equal(status, 201);
+  assert.equal((await get(server.url + headers.get('location'))).status, 200);
+  for (const socket of deafOnes) socket.destroy();
+  const isFree = ({ status }: { status: number }) => status === 200;
+  await eventually(() => get(`${server.url}/api/events?limit=1000`), isFree, 'there is room again');
+  assert.ok((await metric(server, 'unsent_bytes')) < limit / 2);
+  await server.stop();
+});
+
+test('above MAX_CONNECTIONS the longest idle goes first; streams stay, and then new ones are closed with a line', async () => {
+  const server = await startServer({ MAX_CONNECTIONS: '12' });
+  const streams = await Promise.all(range(1, 6).map(() => connect(server.wsUrl)));
+  const open = async () => {
+    const socket = connectTcp(server.port, '127.0.0.1').on('error', () => {});
+    socket.write(head('GET /healthz'));
+    await within(once(socket, 'data'), 'an answer on a connection that stays open');
+    return socket;
+  };
+  const idle: Socket[] = [];
+  for (const _ of range(1, 10)) idle.push(await open());
+  await eventually(
+    () => idle.filter((socket) => socket.destroyed || socket.readableEnded).length,
+    (count) => count >= 4,
+    'the longest idle are closed',
+  );
+  assert.equal(idle.at(-1)!.destroyed, false, 'the newest stays');
+  for (const socket of idle) socket.destroy();
+  const more = await eventually(
+    () => connect(server.wsUrl).then((client) => streams.push(client)),
+    (count) => count === 12,
+    'every connection is a stream',
+  );
+  assert.equal(more, 12);
+  await assert.rejects(get(`${server.url}/healthz`), 'one more is closed at once');
+  for (const { socket } of streams) assert.equal(socket.readyState, socket.OPEN);
+  assert.match(server.output.stderr, /^Refused: too many connections/m);
+  await server.stop();
+});
+
+test('with no file descriptor left the page is a 503 and no 404, nothing spins, and all is well afterwards', {
+  skip: skipWithout('/usr/bin/prlimit', 'util-linux'),
+}, async () => {
+  const server = await startServer();
+  const { pid } = server.process;
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  const ask = (path: string) =>
+    new Promise<number>((resolve, reject) => {
+      httpGet(server.url + path, { agent }, (response) => {
+        response.resume().on('end', () => resolve(response.statusCode!));
+      }).on('error', reject);
+    });
+  assert.equal(await ask('/'), 200);
+  const limit = (files: number) => execFileSync('prlimit', ['--pid', String(pid), `--nofile=${files}:20000`]);
+  const used = new Set(readdirSync(`/proc/${pid}/fd`).map(Number));
+  const lowestFree = range(0, used.size).find((number) => !used.has(number))!;
+  const processorTime = () => {
+    const [, , ...fields] = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ');
+    return (Number(fields[9]) + Number(fields[10])) * 10; // utime and stime, in ms
+  };
+  limit(lowestFree);
+  assert.equal(await ask('/style.css'), 503);
+  assert.equal(await ask('/healthz'), 200, 'on a connection that is open');
+  const before = processorTime();
+  const turnedAway = range(1, 30).map(() => connectTcp(server.port, '127.0.0.1').on('error', () => {}));
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  assert.ok(processorTime() - before < 600, `${processorTime() - before} ms of processor time in a second`);
+  for (const socket of turnedAway) socket.destroy();
+  limit(20_000);
+  assert.equal(await ask('/style.css'), 200);
+  assert.match(server.output.stderr, /no file descriptor is left/);
+  agent.destroy();
+  assert.equal((await server.stop()).code, 0);
+});
+
+test('a system that allows few open files bounds the connections below that', async () => {
+  const folder = temporaryFolder();
+  const child = spawn(
+    '/bin/sh',
+    ['-c', `ulimit -n 200; exec "$0" --import tsx server.ts`, process.execPath],
+    {
+      cwd: ROOT,
+      env: { PATH: process.env.PATH, PORT: '0', DATABASE_URL: join(folder, 'x.db') },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  );
+  let output = '';
+  child.stdout.setEncoding('utf8').on('data', (text) => {
+    output += text;
+  });
+  await eventually(
+    () => output,
+    (text) => /ws:\S+\/ws/.test(text),
+    'it starts',
+  );
+  const port = Number(/http:\/\/\S+:(\d+)/.exec(output)![1]);
+  const idle = range(1, 250).map(() => connectTcp(port, '127.0.0.1').on('error', () => {}));
+  assert.match(await exchange(port, head('GET /metrics')), /^changebell_connections_limit 100$/m);
+  const seen = () =>
+    exchange(port, head('GET /metrics')).then((text) => /^changebell_connections (\d+)$/m.exec(text)![1]);
+  assert.ok(Number(await seen()) <= 100);
+  assert.deepEqual(statusesOf(await exchange(port, head('GET /'))), [200]);
+  for (const socket of idle) socket.destroy();
+  child.kill('SIGTERM');
+  assert.deepEqual(await once(child, 'exit'), [0, null]);
+});
+
+test('a flood of refusals is ten lines in the log for each reason, with path and origin and without a token', async () => {
+  const server = await startServer({ API_TOKEN: 'correct-horse' });
+  for (const _ of range(1, 25)) {
+    await get(`${server.url}/api/customers?access_token=hunter2`, { Authorization: 'Bearer hunter3' });
+    await refusedHandshake(`${server.wsUrl}?access_token=hunter2`, { Origin: 'https://evil.example' });
+  }
+  const lines = server.output.stderr.split('\n').filter((line) => line !== '');
+  const of = (reason: string) => lines.filter((line) => line.includes(`(${reason})`));
+  assert.deepEqual([of('token').length, of('origin').length, lines.length], [10, 10, 20]);
+  assert.match(of('origin')[0]!, /GET "\/ws" from "https:\/\/evil\.example"/);
+  assert.doesNotMatch(server.output.stderr, /hunter/);
+  const text = (await get(`${server.url}/metrics`, { Authorization: 'Bearer correct-horse' })).text;
+  assert.match(text, /^changebell_refusals_total\{reason="token"\} 25$/m);
+  assert.match(text, /^changebell_refusals_total\{reason="origin"\} 25$/m);
+  await server.stop();
+});
+
+test('a path with a line break forges no line in the log', async () => {
+  const server = await startServer({ API_TOKEN: 'correct-horse' });
+  await get(`${server.url}/api/x%0aRefused:%20forged`);
+  await exchange(server.port, head('GET http://user:hunter2@localhost/api/x'));
+  const lines = await eventually(
+    () => server.output.stderr.split('\n').filter((line) => line !== ''),
+    (all) => all.length >= 2,
+    'two lines',
+  );
+  assert.equal(lines.length, 2, lines.join('\n'));
+  assert.doesNotMatch(lines.join('\n'), /hunter2/);
+  await server.stop();
+});
+
+test('a reader of the log that is gone, as after `| head`, is no end', async () => {
+  const server = await startServer({ API_TOKEN: 'correct-horse' });
+  server.process.stdout!.destroy();
+  server.process.stderr!.destroy();
+  for (const _ of range(1, 5)) assert.equal((await get(`${server.url}/api/customers`)).status, 401);
+  assert.equal((await get(`${server.url}/healthz`)).status, 200);
+  server.process.kill('SIGTERM');
+  assert.deepEqual(await within(once(server.process, 'exit'), 'exit'), [0, null]);
+});

@@ -1,0 +1,224 @@
+// JWTs: who signed, for whom, until when, and what the bearer may. Forged, stale and misdirected ones are refused; what
+// a reader may not see never reaches it, on no transport.
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { after, before, test } from 'node:test';
+import { exportJWK, exportSPKI, generateKeyPair, type JWTPayload, SignJWT, UnsecuredJWT } from 'jose';
+import {
+  connect,
+  type Frame,
+  get,
+  launch,
+  openEventStream,
+  post,
+  refusedHandshake,
+  request,
+  type Server,
+  startServer,
+} from '../support/helpers.ts';
+
+const SECRET = 'a secret of thirty-two bytes or more';
+const KEY = new TextEncoder().encode(SECRET);
+const ALL = { subscribe: ['*'], publish: ['*'], write: true };
+const inSeconds = (seconds: number) => Math.floor(Date.now() / 1000) + seconds;
+
+/** A JWT as the application would sign it. */
+const sign = (
+  claim: unknown,
+  more: { [claim in keyof JWTPayload]: JWTPayload[claim] | undefined } = {},
+  key: Uint8Array | CryptoKey = KEY,
+  header = {},
+) =>
+  new SignJWT({ changebell: claim, aud: 'changebell', exp: inSeconds(60), ...more } as JWTPayload)
+    .setProtectedHeader({ alg: 'HS256', ...header })
+    .sign(key);
+const bearer = (token: string) => ({ Authorization: `Bearer ${token}` });
+
+let server: Server;
+let everything: Record<string, string>;
+before(async () => {
+  server = await startServer({ JWT_SECRET: SECRET, API_TOKEN: 'the-token' });
+  everything = bearer(await sign(ALL));
+});
+after(() => server?.stop());
+const api = (path: string) => `${server.url}/api${path}`;
+
+test('a JWT is taken wherever the token is, and the token still is', async () => {
+  for (const headers of [everything, bearer('the-token')]) {
+    assert.equal((await get(api('/customers'), headers)).status, 200);
+    assert.equal((await get(`${server.url}/metrics`, headers)).status, 200);
+    assert.equal((await post(api('/customers'), { name: 'Ada' }, headers)).status, 201);
+  }
+  const client = await connect(server.wsUrl, { query: { access_token: await sign(ALL) } });
+  assert.equal((await client.next()).type, 'stream.ready');
+  await client.close();
+});
+
+test('a token that is forged, stale, misdirected or endless is a 401 that says why', async () => {
+  const other = new TextEncoder().encode('another secret that is long enough, too');
+  const { publicKey, privateKey } = await generateKeyPair('RS256', { extractable: true });
+  const spki = new TextEncoder().encode(await exportSPKI(publicKey));
+  const unsigned = new UnsecuredJWT({ changebell: ALL, aud: 'changebell', exp: inSeconds(60) }).encode();
+  const bad: Record<string, string> = {
+    'signed by another': await sign(ALL, {}, other),
+    'alg none': unsigned,
+    'another algorithm': await sign(ALL, {}, privateKey, { alg: 'RS256' }),
+    'the public key as a secret': await sign(ALL, {}, spki),
+    HS512: await new SignJWT({ changebell: ALL, aud: 'changebell', exp: inSeconds(60) })
+      .setProtectedHeader({ alg: 'HS512' })
+      .sign(new Uint8Array(64)),
+    expired: await sign(ALL, { exp: inSeconds(-31) }),
+    'without an end': await sign(ALL, { exp: undefined }),
+    'not valid yet': await sign(ALL, { nbf: inSeconds(40) }),
+    'for somebody else': await sign(ALL, { aud: 'another' }),
+    'for nobody': await sign(ALL, { aud: undefined }),
+    'no JWT at all': 'x.y.z',
+  };
+  for (const [what, token] of Object.entries(bad)) {
+    const { status, headers } = await get(api('/customers'), bearer(token));
+    assert.equal(status, 401, what);
+    assert.match(
+      headers.get('www-authenticate')!,
+      /^Bearer realm="changebell", error="invalid_token"$/,
+      what,
+    );
+    assert.equal(
+      (await refusedHandshake(`${server.wsUrl}?access_token=${encodeURIComponent(token)}`)).status,
+      401,
+      what,
+    );
+  }
+  assert.match((await get(api('/customers'), bearer(bad.expired!))).body.detail, /expired/);
+  assert.equal(
+    (await get(api('/customers'), bearer(await sign(ALL, { exp: inSeconds(-20) })))).status,
+    200,
+    'clocks differ',
+  );
+});
+
+test('what a claim does not name is not allowed', async () => {
+  for (const claim of [undefined, {}, [], 'all', { subscribe: 'customer.*', write: 'yes', publish: null }]) {
+    const headers = bearer(await sign(claim));
+    assert.equal((await get(api('/customers'), headers)).status, 403);
+    assert.equal((await post(api('/customers'), { name: 'x' }, headers)).status, 403);
+    assert.equal((await post(api('/events'), { message: 'x' }, headers)).status, 403);
+    assert.deepEqual((await get(api('/events'), headers)).body.events, []);
+  }
+});
+
+test('publishing keeps to the types that are allowed, in a list as well', async () => {
+  const headers = bearer(await sign({ publish: ['chat.*'] }));
+  assert.equal((await post(api('/events'), { type: 'chat.said' }, headers)).status, 201);
+  assert.equal((await post(api('/events'), { type: 'chatter' }, headers)).status, 403);
+  assert.equal((await post(api('/events'), [{ type: 'chat.said' }, { type: 'other' }], headers)).status, 403);
+});
+
+test('a snapshot is for those who may see the events of all its rows', async () => {
+  const { body: ada } = await post(api('/customers'), { name: 'Ada' }, everything);
+  const one = bearer(await sign({ subscribe: ['customer.*'], sources: [`/api/customers/${ada.id}`] }));
+  assert.equal((await get(api(`/customers/${ada.id}`), one)).status, 200);
+  assert.equal((await get(api(`/customers/${ada.id + 1}`), one)).status, 403);
+  assert.equal((await get(api('/customers'), one)).status, 403);
+  const created = bearer(await sign({ subscribe: ['customer.created'] }));
+  assert.equal((await get(api('/customers'), created)).status, 403);
+  assert.equal((await get(api('/customers'), bearer(await sign({ subscribe: ['customer.*'] })))).status, 200);
+});
+
+test('what it may not see never reaches a reader: not live, not replayed, not in a page, not in a count', async () => {
+  const { lastEventId } = (await get(api('/customers'), everything)).body;
+  const token = await sign({ subscribe: ['room.*'], sources: ['/rooms/42/*'] });
+  const query = { lastEventId, access_token: token };
+  const say = (type: string, source: string) => post(api('/events'), { type, source }, everything);
+  await say('room.said', '/rooms/42/a');
+  await say('room.said', '/rooms/43/a');
+  await say('secret', '/rooms/42/a');
+  const client = await connect(server.wsUrl, { query });
+  assert.equal((await client.next()).data.behind, 1);
+  const wide = await connect(server.wsUrl, {
+    query: { ...query, types: '*.said'.replace('*.', 'room.'), sources: '/rooms/43/*' },
+  });
+  const stream = await openEventStream(`${api('/events')}?lastEventId=${lastEventId}`, bearer(token));
+  await say('secret', '/rooms/42/a');
+  await say('room.said', '/rooms/42/b');
+  const sourcesOf = (frames: Frame[]) => frames.map(({ source }) => source);
+  for (const reader of [client, stream]) {
+    await reader.until(({ source }) => source === '/rooms/42/b');
+    assert.deepEqual(sourcesOf(reader.events()), ['/rooms/42/a', '/rooms/42/b']);
+  }
+  const page = await get(`${api('/events')}?lastEventId=${lastEventId}`, bearer(token));
+  assert.deepEqual(sourcesOf(page.body.events), ['/rooms/42/a', '/rooms/42/b']);
+  assert.deepEqual(wide.events(), [], 'a filter that asks for more than it may is narrowed');
+  for (const reader of [client, wide, stream]) reader.close();
+});
+
+test('at its end a stream says so, is closed, and goes on with a fresh token where it was', async () => {
+  const exp = inSeconds(1);
+  const client = await connect(server.wsUrl, { query: { access_token: await sign(ALL, { exp }) } });
+  const stream = await openEventStream(api('/events'), bearer(await sign(ALL, { exp })));
+  const last = await client.until(({ type }) => type === 'stream.expired', 1500);
+  assert.equal((await client.closed).code, 1008);
+  await stream.until(({ type }) => type === 'stream.expired', 1500);
+  await stream.closed;
+  const { body } = await post(api('/events'), { message: 'meanwhile' }, everything);
+  const again = await connect(server.wsUrl, {
+    query: { access_token: await sign(ALL), lastEventId: last.id },
+  });
+  assert.deepEqual(await again.nextEvent(), body);
+  await again.close();
+});
+
+test('a key set: keys pin their algorithm, rotate, and where they are away it is a 503', async () => {
+  const [old, fresh] = await Promise.all([
+    generateKeyPair('ES256', { extractable: true }),
+    generateKeyPair('EdDSA', { extractable: true }),
+  ]);
+  let keys = [{ ...(await exportJWK(old.publicKey)), kid: 'old', alg: 'ES256' }];
+  const keyServer = createServer((_, res) => res.end(JSON.stringify({ keys }))).listen(0, '127.0.0.1');
+  await once(keyServer, 'listening');
+  const { port } = keyServer.address() as AddressInfo;
+  const signed = (key: CryptoKey, alg: string, kid: string) => sign(ALL, {}, key, { alg, kid });
+  const other = await startServer({ JWT_JWKS_URL: `http://127.0.0.1:${port}/keys` });
+  const ask = async (token: string) => (await get(`${other.url}/api/customers`, bearer(token))).status;
+  assert.equal(await ask(await signed(old.privateKey, 'ES256', 'old')), 200);
+  assert.equal(await ask(await sign(ALL, {}, KEY, { kid: 'old' })), 401, 'HS256 is not taken from a key set');
+  assert.equal(
+    await ask(await signed(fresh.privateKey, 'EdDSA', 'fresh')),
+    401,
+    'a key that is not in the set',
+  );
+  await other.stop();
+  keys = [{ ...(await exportJWK(fresh.publicKey)), kid: 'fresh', alg: 'EdDSA' }];
+  const rotated = await startServer({ JWT_JWKS_URL: `http://127.0.0.1:${port}/keys` });
+  const status = async (token: string) =>
+    (await request('GET', `${rotated.url}/api/customers`, { headers: bearer(token) })).status;
+  assert.equal(await status(await signed(fresh.privateKey, 'EdDSA', 'fresh')), 200);
+  await rotated.stop();
+  keyServer.close();
+  keyServer.closeAllConnections();
+  const alone = await startServer({ JWT_JWKS_URL: `http://127.0.0.1:${port}/keys` });
+  const away = await get(
+    `${alone.url}/api/customers`,
+    bearer(await signed(fresh.privateKey, 'EdDSA', 'fresh')),
+  );
+  assert.deepEqual([away.status, away.headers.has('retry-after')], [503, true]);
+  await alone.stop();
+});
+
+test('settings that make no sense are one line, without the secret', async () => {
+  for (const env of [
+    { JWT_SECRET: 'too short' },
+    { JWT_SECRET: SECRET, JWT_JWKS_URL: 'http://localhost/keys' },
+    { JWT_JWKS_URL: 'file:///keys' },
+  ]) {
+    const { output, exited } = launch({
+      PORT: '0',
+      DATABASE_URL: ':memory:',
+      ...(env as Record<string, string>),
+    });
+    assert.equal((await exited).code, 1);
+    assert.match(output.stderr, /^JWT_\w+ [^\n]*\n$/);
+    assert.ok(!output.stderr.includes('short'));
+  }
+});

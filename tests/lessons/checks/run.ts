@@ -1,0 +1,86 @@
+// Runs the checks of a lesson on the program in a folder: from outside, one after the other. The program may be
+// broken in any way, so each way has an end, and its sentence.
+import { AssertionError } from 'node:assert';
+import { Program, Trouble } from '../program.ts';
+import { answer } from './1-answer.ts';
+import { frame } from './2-frame.ts';
+import { set } from './3-set.ts';
+import { commit } from './4-commit.ts';
+import { cursor } from './5-cursor.ts';
+import { slow } from './6-slow.ts';
+import { access } from './7-access.ts';
+import { programs } from './8-programs.ts';
+import type { Check, Checks } from './check.ts';
+
+const CHECKS: Checks[] = [answer, frame, set, commit, cursor, slow, access, programs];
+const LIMIT_MS = 10_000;
+const ROUND = 'It never came to an end (10 s): does something go round and round?';
+
+/** A promise, and why it is broken; without `why` it is kept. */
+export type Result = { promise: string; why?: string };
+
+/** `trouble` is set where the program could not be tried at all, or fell over: one line. */
+export type Outcome = { results: Result[]; trouble?: string };
+
+/** Until when a check waits for what should come, and for how long all of them may run. */
+export type Limits = { patienceMs: number; limitMs: number };
+
+/** What a learner waits for: that a promise is broken is seen by what does not come. */
+export const LEARNER: Limits = { patienceMs: 700, limitMs: LIMIT_MS };
+
+/** What a lesson promises, in the order in which it is tried. */
+export const promisesOf = (number: number): string[] =>
+  CHECKS[number - 1]!.checks.map(({ promise }) => promise);
+
+/** @param number of the lesson, from 1 @param root the folder of the project */
+export async function runChecks(root: string, number: number, limits: Limits = LEARNER): Promise<Outcome> {
+  const { env = {}, checks } = CHECKS[number - 1]!;
+  const { patienceMs, limitMs } = limits;
+  let program: Program;
+  try {
+    program = await Program.start(root, patienceMs, limitMs, env);
+  } catch (error) {
+    if (!(error instanceof Trouble)) throw error;
+    return {
+      results: checks.map(({ promise }) => ({ promise, why: error.message })),
+      trouble: error.message,
+    };
+  }
+  const results: Result[] = [];
+  const end = performance.now() + limitMs;
+  try {
+    for (const check of checks) results.push(await tryOne(program, check, end));
+    const isBroken = results.some(({ why }) => why !== undefined);
+    const trouble = isBroken
+      ? (program.trouble() ?? ((await isDeaf(program)) ? ROUND : undefined))
+      : undefined;
+    return trouble === undefined ? { results } : { results, trouble };
+  } finally {
+    await program.stop();
+  }
+}
+
+async function tryOne(program: Program, { promise, run }: Check, end: number): Promise<Result> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Trouble(ROUND)), end - performance.now());
+  });
+  try {
+    await Promise.race([run(program), late]);
+    return { promise };
+  } catch (error) {
+    const isExpected = error instanceof AssertionError || error instanceof Trouble || isOfNetwork(error);
+    if (!isExpected) throw error;
+    return { promise, why: (error as Error).message.split('\n')[0]! };
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+const isOfNetwork = (error: unknown): boolean =>
+  /^(ECONN|EPIPE|SQLITE)/.test(String((error as { code?: string }).code));
+
+/** It runs, but answers nothing at all. */
+async function isDeaf(program: Program): Promise<boolean> {
+  return (await program.ask('GET', '/healthz')).status === 0;
+}

@@ -1,0 +1,37 @@
+// Rung 4. The database writes the event, in the change's own transaction: no change without its event,
+// whoever saves. The server reads the log, and tells what is new. But who was away missed it.
+import { createServer } from 'node:http';
+import { type WebSocket, WebSocketServer } from 'ws';
+import { openShop, readCustomer, start } from './shop.ts';
+
+type Event = { seq: number; name: string };
+
+const { db, insert } = openShop();
+db.exec(`
+  CREATE TABLE log (seq INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL);
+  CREATE TRIGGER created AFTER INSERT ON customers BEGIN
+    INSERT INTO log (name) VALUES (NEW.name);
+  END`);
+const eventsAfter = db.prepare<[number], Event>('SELECT seq, name FROM log WHERE seq > ? ORDER BY seq');
+
+const sockets = new Set<WebSocket>();
+let head = 0; // the last event that was told
+
+const server = createServer(async (req, res) => {
+  res.writeHead(insert(await readCustomer(req)) ? 201 : 409).end();
+});
+
+new WebSocketServer({ server }).on('connection', (socket) => {
+  sockets.add(socket);
+  socket.on('close', () => sockets.delete(socket));
+});
+
+function tellNews(): void {
+  for (const event of eventsAfter.all(head)) {
+    for (const socket of sockets) socket.send(JSON.stringify(event));
+    head = event.seq;
+  }
+}
+
+setInterval(tellNews, 50);
+start(server);

@@ -1,0 +1,87 @@
+// Serves the stage as a page: the scene as server-sent events, the page's buttons as POSTs. For this machine
+// alone.
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { json } from 'node:stream/consumers';
+import { compare } from '../diff.ts';
+import { fileOf, RUNGS } from './rung.ts';
+import { Stage } from './stage.ts';
+
+const LOOK_MS = 250; // what waits in the rung's memory changes without a word
+const FILES: Record<string, string> = { '/': 'show.html', '/show.css': 'show.css', '/show.js': 'show.js' };
+const TYPES = { html: 'text/html', css: 'text/css', js: 'text/javascript' };
+
+/** Runs until Ctrl+C. */
+export async function showRung(first: number, port: number): Promise<void> {
+  let stage = await Stage.open(first);
+  const pages = new Set<ServerResponse>();
+  let last = '';
+  let isChanging = false;
+
+  async function show(): Promise<void> {
+    if (isChanging) return;
+    const scene = JSON.stringify(await stage.scene());
+    if (scene !== last) for (const page of pages) page.write(`data: ${scene}\n\n`);
+    last = scene;
+  }
+
+  async function change(number: number): Promise<void> {
+    isChanging = true;
+    await stage.close();
+    stage = await Stage.open(number);
+    isChanging = false;
+    stage.onChange = () => void show();
+    await show();
+  }
+
+  async function answer(req: IncomingMessage, res: ServerResponse): Promise<void> {
+    const { pathname } = new URL(req.url ?? '/', 'http://ladder');
+    const rung = /^\/rung\/([1-7])$/.exec(pathname)?.[1];
+    if (pathname === '/scene') {
+      res.writeHead(200, { 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store' });
+      pages.add(res);
+      res.on('close', () => pages.delete(res));
+      last = '';
+      return show();
+    }
+    if (req.method === 'POST') {
+      const { order, who, number } = (await json(req)) as { order: string; who?: string; number?: number };
+      await (order === 'rung' ? change(number ?? 1) : stage.obey(order, who));
+      return void res.writeHead(204).end();
+    }
+    if (rung) return sendJson(res, { files: RUNGS, lines: sourceOf(Number(rung)) });
+    sendFile(res, pathname);
+  }
+
+  const server = createServer((req, res) => {
+    answer(req, res).catch((error: Error) => res.writeHead(400).end(error.message));
+  });
+  stage.onChange = () => void show();
+  setInterval(() => void show(), LOOK_MS);
+  server.listen(port, '127.0.0.1');
+  await once(server, 'listening');
+  console.log(`The ladder: http://localhost:${(server.address() as AddressInfo).port}/ (Ctrl+C ends it)`);
+}
+
+function sendFile(res: ServerResponse, path: string): void {
+  const name = Object.hasOwn(FILES, path) ? FILES[path] : undefined;
+  if (!name) return void res.writeHead(404).end();
+  const type = TYPES[name.split('.')[1] as keyof typeof TYPES];
+  res
+    .writeHead(200, { 'Content-Type': `${type}; charset=utf-8` })
+    .end(readFileSync(new URL(name, import.meta.url)));
+}
+
+function sendJson(res: ServerResponse, value: unknown): void {
+  res.writeHead(200, { 'Content-Type': 'application/json' }).end(JSON.stringify(value));
+}
+
+/** The lines of a rung; marked are those that the rung below has not. */
+function sourceOf(number: number) {
+  const text = readFileSync(fileOf(number), 'utf8').trimEnd();
+  const below = number === 1 ? text : readFileSync(fileOf(number - 1), 'utf8').trimEnd();
+  const lines = compare(below, text).filter(({ mark }) => mark !== '-');
+  return lines.map((line) => ({ text: line.text, isNew: line.mark === '+' && !line.text.startsWith('//') }));
+}

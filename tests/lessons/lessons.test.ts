@@ -1,0 +1,57 @@
+// Each lesson does what it says: on the program as it is every check is green; with its lines taken out a lesson's
+// own checks are red, by a sentence that its text shows, and no earlier lesson's are. A rename in lib/ ends here,
+// and the failure says which lesson to look at.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { describe, test } from 'node:test';
+import { Copy } from '../mutate/copy.ts';
+import { type Limits, type Outcome, runChecks } from './checks/run.ts';
+import { ROOT } from './commands.ts';
+import { LESSONS } from './lessons.ts';
+import { parse } from './markdown.ts';
+
+// What comes is seen at once, so that patience costs nothing; on a broken program, what doesn't come is waited for.
+const CLEAN: Limits = { patienceMs: 20_000, limitMs: 60_000 };
+const BROKEN: Limits = { patienceMs: 1500, limitMs: 60_000 };
+
+const whyNot = ({ results }: Outcome) =>
+  results.flatMap(({ promise, why }) => (why ? [`${promise}: ${why}`] : []));
+
+/** The figures in a sentence may differ from run to run. */
+const withoutFigures = (text: string) => text.replace(/\d+(\.\d+)?/g, 'n');
+
+describe('lessons', { concurrency: 3 }, () => {
+  for (const { number, title, edits } of LESSONS) {
+    const where = `Lesson ${number} (${title}; tests/lessons/lessons.ts and ${number}.md)`;
+
+    test(`the checks of lesson ${number} are green on the program as it is`, async () => {
+      const outcome = await runChecks(ROOT, number, CLEAN);
+      assert.deepEqual(whyNot(outcome), [], `${where}: its checks fail though nothing is broken`);
+    });
+
+    test(`lesson ${number} reddens its own checks, and none of an earlier lesson`, async () => {
+      const copy = new Copy();
+      const tryAll = async () => {
+        const own = await runChecks(copy.folder, number, BROKEN);
+        const earlier: Outcome[] = [];
+        for (let one = 1; one < number; one += 1) earlier.push(await runChecks(copy.folder, one, CLEAN));
+        return { own, earlier };
+      };
+      const { own, earlier } = await copy.broken(edits, tryAll).catch((error: Error) => {
+        throw new Error(`${where}: ${error.message}`);
+      });
+      assert.equal(own.trouble, undefined, `${where}: the program should run, and do something wrong`);
+      const why = own.results.find((result) => result.why !== undefined)?.why;
+      assert.ok(why, `${where}: its lines are gone, and its checks don't notice`);
+      earlier.forEach((outcome, index) => {
+        assert.deepEqual(whyNot(outcome), [], `${where} breaks what lesson ${index + 1} has mended`);
+      });
+      const blocks = parse(readFileSync(new URL(`${number}.md`, import.meta.url), 'utf8'));
+      const shown = blocks.flatMap((block) => (block.kind === 'code' ? [withoutFigures(block.text)] : []));
+      assert.ok(
+        shown.includes(withoutFigures(why)),
+        `${where}: its text should show the first sentence: ${why}`,
+      );
+    });
+  }
+});

@@ -1,0 +1,225 @@
+// The commands of the lessons, as a learner meets them: in a copy of the project, in a process of their own, with
+// what goes wrong in a class: line ends of Windows, a ZIP without git, a syntax error, an endless loop.
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { Copy } from '../mutate/copy.ts';
+import { get, startServer, within } from '../support/helpers.ts';
+import { stripTypes } from '../support/typescript.ts';
+import { LESSONS, takeOut } from './lessons.ts';
+
+const FRAMES = 'lib/stream/frames.ts';
+const PATIENCE_MS = 60_000; // a command starts the program, on a machine that does other things as well
+const HUB = 'lib/stream/hub.ts';
+
+type Said = { code: number | null; text: string };
+
+/** A learner's copy of the project. */
+class Desk {
+  private readonly copy = new Copy();
+
+  file(name: string): string {
+    return join(this.copy.folder, name);
+  }
+
+  read(name: string): string {
+    return readFileSync(this.file(name), 'utf8');
+  }
+
+  write(name: string, text: string): void {
+    writeFileSync(this.file(name), text);
+  }
+
+  replace(name: string, find: string, put: string): void {
+    assert.ok(this.read(name).includes(find), `${name} has ${find}`);
+    this.write(
+      name,
+      this.read(name).replace(find, () => put),
+    );
+  }
+
+  start(...words: string[]) {
+    const args = [...stripTypes, 'tests/lessons/lesson.ts', ...words];
+    const child = spawn(process.execPath, args, { cwd: this.copy.folder, stdio: ['ignore', 'pipe', 'pipe'] });
+    let text = '';
+    for (const stream of [child.stdout, child.stderr])
+      stream.setEncoding('utf8').on('data', (part: string) => {
+        text += part;
+      });
+    return { child, text: () => text };
+  }
+
+  async run(...words: string[]): Promise<Said> {
+    const { child, text } = this.start(...words);
+    const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
+    return { code: await within(ended, `npm run lesson -- ${words.join(' ')}`, PATIENCE_MS), text: text() };
+  }
+
+  git(...args: string[]): void {
+    const who = ['-c', 'user.name=Ada', '-c', 'user.email=ada@example.com'];
+    const { status, stderr } = spawnSync('git', [...who, ...args], {
+      cwd: this.copy.folder,
+      encoding: 'utf8',
+    });
+    assert.equal(status, 0, stderr);
+  }
+}
+
+const [, frames] = LESSONS;
+const { find: lost, put: marker } = frames!.edits[0]!;
+
+describe('npm run lesson', { concurrency: 3 }, () => {
+  test('a lesson from its start to its end, with another solution than ours, and everything back as it came', async () => {
+    const desk = new Desk();
+    const clean = desk.read(FRAMES);
+    const begun = await desk.run('start', '2');
+    assert.equal(begun.code, 0, begun.text);
+    assert.match(begun.text, /lib\/stream\/frames\.ts:\d+/);
+    assert.equal(desk.read(FRAMES), takeOut(frames!, FRAMES, clean));
+
+    const red = await desk.run('check');
+    assert.equal(red.code, 1);
+    assert.match(red.text, /^The message has 126 bytes, and its header says 125\.$/m);
+    const other = '    bytes.set([126, length >> 8, length & 255], offset + 1);\n';
+    desk.replace(FRAMES, marker, other);
+    const green = await desk.run('check');
+    assert.deepEqual([green.code, /✘/.test(green.text)], [0, false], green.text);
+    assert.match((await desk.run()).text, /^✔ 2 |^▸ 2 /m);
+    assert.match((await desk.run('diff')).text, /\+ {5}bytes\.set/);
+
+    await desk.run('reset');
+    assert.equal(desk.read(FRAMES), clean);
+    assert.ok(desk.read('.lessons/mine/2-frames.ts').includes(other), 'what the learner wrote is kept');
+    assert.match((await desk.run()).text, /^✔ 2 /m);
+  });
+
+  test('who starts another lesson, or the same again, loses nothing', async () => {
+    const desk = new Desk();
+    const clean = desk.read(FRAMES);
+    for (const work of ['// first\n', '// second\n']) {
+      await desk.run('start', '2');
+      desk.replace(FRAMES, marker, work);
+    }
+    await desk.run('start', '3');
+    assert.equal(desk.read(FRAMES), clean);
+    const kept = readdirSync(desk.file('.lessons/mine')).map((name) => desk.read(`.lessons/mine/${name}`));
+    assert.deepEqual([kept.length, kept.some((text) => text.includes('// first'))], [2, true]);
+  });
+
+  test('line ends of Windows stay what they are', async () => {
+    const desk = new Desk();
+    const windows = desk.read(FRAMES).replaceAll('\n', '\r\n');
+    desk.write(FRAMES, windows);
+    const begun = await desk.run('start', '2');
+    assert.equal(begun.code, 0, begun.text);
+    assert.doesNotMatch(desk.read(FRAMES), /[^\r]\n/);
+    assert.equal((await desk.run('check')).code, 1);
+    await desk.run('reset');
+    assert.equal(desk.read(FRAMES), windows);
+  });
+
+  test('a syntax error is one line with its file and line; a name that is not there as well', async () => {
+    const desk = new Desk();
+    await desk.run('start', '2');
+    desk.replace(FRAMES, marker, '    bytes[offset + 1 = 126;\n');
+    const { text } = await desk.run('check');
+    assert.match(text, /^✘ lib\/stream\/frames\.ts:\d+ is not TypeScript: .+\n\nStuck\?/);
+    desk.replace(FRAMES, '    bytes[offset + 1 = 126;\n', '    byts[offset + 1] = 126;\n');
+    const named = await desk.run('check');
+    assert.match(named.text, /lib\/stream\/frames\.ts:\d+: ReferenceError: byts is not defined/);
+  });
+
+  test('an endless loop ends by itself, with a sentence', async () => {
+    const desk = new Desk();
+    await desk.run('start', '2');
+    desk.replace(FRAMES, marker, '    for (;;);\n');
+    const { code, text } = await desk.run('check');
+    assert.equal(code, 1);
+    assert.match(text, /It never came to an end \(10 s\): does something go round and round\?/);
+  });
+
+  test('a file with other changes is refused, with what to do, from a ZIP as well as from a clone', async () => {
+    const zip = new Desk();
+    zip.replace(FRAMES, lost, '    // mine\n');
+    const refused = await zip.run('start', '2');
+    assert.equal(refused.code, 1);
+    assert.match(refused.text, /stands there 0 times[\s\S]*from git or the ZIP/);
+    assert.ok(!existsSync(zip.file('.lessons/clean')), 'nothing was begun');
+
+    const clone = new Desk();
+    clone.git('init', '--quiet');
+    clone.git('add', 'lib');
+    clone.git('commit', '--quiet', '-m', 'as it came');
+    clone.write(FRAMES, `${clone.read(FRAMES)}// a note of mine\n`);
+    const { code, text } = await clone.run('start', '2');
+    assert.equal(code, 1);
+    assert.match(text, /git stash[\s\S]*git checkout lib\/stream\/frames\.ts/);
+  });
+
+  test('three hints, one more each time, and only then the solution', async () => {
+    const desk = new Desk();
+    await desk.run('start', '2');
+    assert.match((await desk.run('solve', '2')).text, /First the hints: there are 3 left/);
+    for (const count of [1, 2, 3])
+      assert.equal((await desk.run('hint')).text.match(/^\d\. /gm)?.length, count);
+    assert.ok((await desk.run('solve')).text.includes(lost));
+  });
+
+  test('watch tries it at each save', async () => {
+    const desk = new Desk();
+    await desk.run('start', '3');
+    const { child, text } = desk.start('watch');
+    const shows = async (pattern: RegExp) => {
+      while (!pattern.test(text())) await new Promise((resolve) => child.stdout.once('data', resolve));
+    };
+    await within(shows(/the Set holds 0\.[\s\S]*Waiting for you to save/), 'the first check', PATIENCE_MS);
+    const { find, put } = LESSONS[2]!.edits[0]!;
+    desk.replace(HUB, put, find);
+    await within(shows(/✔ who has come is in the Set/), 'the check of the saved file', PATIENCE_MS);
+    child.kill('SIGKILL');
+  });
+
+  test('the board is told by typed events, and a board that is away is one line', async () => {
+    const desk = new Desk();
+    const server = await startServer();
+    assert.match((await desk.run('board', server.url, 'Ada', 'L.')).text, /You are Ada L\./);
+    await desk.run('start', '2');
+    await desk.run('check');
+    await desk.run('hint');
+    desk.replace(FRAMES, marker, lost);
+    await desk.run('check');
+    const { events } = (await get(`${server.url}/api/events?types=lesson.*`)).body;
+    const told = events.map(({ type, data }: { type: string; data: Record<string, unknown> }) => [
+      type,
+      data.kept,
+    ]);
+    assert.deepEqual(told, [
+      ['lesson.started', undefined],
+      ['lesson.red', 2],
+      ['lesson.stuck', undefined],
+      ['lesson.done', 6],
+    ]);
+    assert.deepEqual(events[1].data, {
+      nick: 'Ada L.',
+      lesson: 2,
+      kept: 2,
+      of: 6,
+      why: 'The message has 126 bytes, and its header says 125.',
+    });
+    await server.stop();
+    const { code, text } = await desk.run('check');
+    assert.equal(code, 0, text);
+    assert.match(text, /The board was not told: .* does not answer/);
+  });
+
+  test('what is not there is said, with what is', async () => {
+    const desk = new Desk();
+    assert.match((await desk.run('chekc')).text, /There is no command chekc\.[\s\S]*check, watch/);
+    assert.match((await desk.run('start', '9')).text, /There is no lesson 9\./);
+    assert.match((await desk.run('check')).text, /No lesson is open\. Begin one: npm run lesson -- start 1/);
+    assert.match((await desk.run('read', '3', 'xx')).text, /There is no 3\.xx\.md yet/);
+    assert.match((await desk.run('read', '3', 'de')).text, /Das Set/);
+  });
+});

@@ -1,0 +1,21 @@
+// What a broken program leaves on its standard error, as one line that says which file and which line to look at.
+// A learner meets a syntax error in nearly every lesson: a screen full of stack is no help with it.
+
+/** One line; undefined where nothing is wrong. `exitCode` is null while the program runs. */
+export function explain(output: string, exitCode: number | null): string | undefined {
+  const syntax = /([\w./\\:-]+\.ts):(\d+):\d+: ERROR: (.*)/.exec(output);
+  if (syntax) return `${inProject(syntax[1]!)}:${syntax[2]} is not TypeScript: ${syntax[3]}`;
+  const error = /^(?:Uncaught )?((?:\w*Error)\b.*)$/m.exec(output);
+  if (error) {
+    const place = /((?:lib|public)[/\\][\w./\\-]+\.\w+):(\d+)/.exec(output.slice(error.index));
+    return `${place ? `${inProject(place[1]!)}:${place[2]}: ` : ''}${error[1]}`;
+  }
+  if (exitCode === null) return undefined;
+  const lines = output.split('\n').filter((line) => line.trim() !== '');
+  return lines.at(-1) ?? `The program ended with code ${exitCode}, without a word.`;
+}
+
+/** `lib/stream/hub.ts` of a path anywhere on this machine. */
+function inProject(path: string): string {
+  return path.replaceAll('\\', '/').replace(/^.*\/(?=(lib|public|tests)\/)/, '');
+}

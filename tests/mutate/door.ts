@@ -1,0 +1,112 @@
+// Breaks of what stands at the door: who may come in, what is asked, and how it is answered.
+import { breaksOf, type Mutation } from './mutation.ts';
+
+const access = breaksOf('lib/http/access.ts', 'tests/http/origin.test.ts');
+const token = breaksOf('lib/http/access.ts', 'tests/http/access.test.ts');
+const config = breaksOf('lib/config.ts', 'tests/config.test.ts');
+const customer = breaksOf('lib/customer.ts', 'tests/api/customers-api.test.ts');
+const customers = breaksOf('lib/api/customers-api.ts', 'tests/api/customers-api.test.ts');
+const events = breaksOf('lib/api/events-api.ts', 'tests/api/events-api.test.ts');
+const http = (file: string) => breaksOf(file, 'tests/http/http.test.ts');
+const tokens = (file: string) => breaksOf(file, 'tests/http/tokens.test.ts');
+const publishing = (file: string) => breaksOf(file, 'tests/api/publish-api.test.ts');
+
+export const DOOR: Mutation[] = [
+  access(
+    'an Origin may begin like ours',
+    'new URL(own).host === originHost',
+    'originHost.startsWith(new URL(own).host.slice(0, 12))',
+    'an Origin that only begins, or ends, like ours',
+  ),
+  access(
+    'a Host may end like ours',
+    "if (this.hosts.has(host.replace(/:\\d*$/, '').toLowerCase())) return;",
+    "if ([...this.hosts].some((name) => host.replace(/:\\d*$/, '').endsWith(name))) return;",
+    'a Host that only begins, or ends, like ours',
+  ),
+  token('the scheme of a token does not matter', '/^Bearer +', '/^\\w+ +', 'a wrong token is a 401'),
+  config(
+    'the heartbeat is counted in milliseconds',
+    'heartbeatMs: 1000 * readInteger',
+    'heartbeatMs: readInteger',
+    'heartbeats are given in seconds',
+  ),
+  config(
+    'an empty variable is a bad one',
+    '  const text = env[variable];\n  if (!text) return fallback;\n  const isInRange',
+    '  const text = env[variable];\n  if (text === undefined) return fallback;\n  const isInRange',
+    'without a variable everything has its default',
+  ),
+  customer(
+    'what is unknown is let through',
+    "'is not a field of a customer'",
+    'undefined',
+    'every bad field is named, unknown ones too',
+  ),
+  customers(
+    'a page of customers forgets what follows',
+    'page.hasMore ?',
+    '!page.hasMore ?',
+    'pages follow each other by next',
+  ),
+  events(
+    'a catch-up gives up after a thousand events that its filter hides',
+    'page.more = end.seq < head.seq;',
+    'page.more = false;',
+    'a filter may hide thousands of events',
+  ),
+  http('lib/http/static-files.ts')(
+    'a page is sent again although the browser has it',
+    'if (ifNoneMatch && matchesWeakly(ifNoneMatch, etag))',
+    'if (ifNoneMatch && matchesWeakly(ifNoneMatch, ifNoneMatch[0] ?? etag) && !etag)',
+    'the page is HTML with a strict policy, and is not sent again',
+  ),
+  http('lib/http/request.ts')(
+    'a body may be one byte too large',
+    'if (size > maxBytes) return reject(tooLarge(maxBytes));',
+    '',
+    'a chunked body that grows too large',
+  ),
+  http('lib/app.ts')(
+    'a method that a path does not take is not found',
+    'throw new Problem(405,',
+    'throw new Problem(404,',
+    'a known path with another method is a 405',
+  ),
+  tokens('lib/http/tokens.ts')(
+    'a JWT needs no end',
+    "requiredClaims: ['exp']",
+    'requiredClaims: []',
+    'a token that is forged, stale, misdirected or endless',
+  ),
+  tokens('lib/scope.ts')(
+    'a claim that names no types allows all of them',
+    'this.types = texts(claim.subscribe);',
+    "this.types = claim.subscribe === undefined ? ['*'] : texts(claim.subscribe);",
+    'what a claim does not name is not allowed',
+  ),
+  tokens('lib/scope.ts')(
+    'what one may not see is let through by the filter',
+    'this.maySee(event) && filter.matches(event)',
+    'filter.matches(event)',
+    'what it may not see never reaches a reader',
+  ),
+  publishing('lib/cloud-event.ts')(
+    "the sender's id is lost",
+    '...others, originid: id }',
+    '...others }',
+    'a CloudEvent in structured mode keeps its attributes',
+  ),
+  publishing('lib/new-event.ts')(
+    'anybody may publish what triggers write',
+    'return isReserved(value) ?',
+    'return isReserved(value) && false ?',
+    'what triggers write nobody can publish',
+  ),
+  breaksOf('lib/http/refusals.ts', 'tests/http/bounds.test.ts')(
+    'a flood of refusals floods the log',
+    'if (number > MAX_LINES) return;',
+    '',
+    'a flood of refusals is ten lines in the log',
+  ),
+];

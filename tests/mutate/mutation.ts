@@ -1,0 +1,14 @@
+// What a line of the table is.
+import type { Edit } from './copy.ts';
+
+/** A break of the program, in words and as edits; and the test that must turn red: its file, and how its name begins. */
+export type Mutation = { breaks: string; edits: Edit[]; red: { file: string; name: string } };
+
+/** Breaks of one file that one file of tests watches. */
+export function breaksOf(file: string, tests: string) {
+  return (breaks: string, find: string, put: string, name: string): Mutation => ({
+    breaks,
+    edits: [{ file, find, put }],
+    red: { file: tests, name },
+  });
+}

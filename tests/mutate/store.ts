@@ -1,0 +1,136 @@
+// Breaks of what leads from a write to the log.
+import { breaksOf, type Mutation } from './mutation.ts';
+
+const event = breaksOf('lib/event.ts', 'tests/event.test.ts');
+const filter = breaksOf('lib/filter.ts', 'tests/filter.test.ts');
+const groupCommit = breaksOf('lib/store/group-commit.ts', 'tests/store/group-commit.test.ts');
+const store = (file: string) => breaksOf(`lib/store/${file}`, 'tests/store/sqlite-store.test.ts');
+
+export const STORE: Mutation[] = [
+  event(
+    'a cursor at the oldest place is expired',
+    'if (seq < pruned.seq)',
+    'if (seq <= pruned.seq)',
+    'a cursor goes on where the log holds the very event',
+  ),
+  event(
+    'a cursor at the head is ahead',
+    'if (seq > head.seq)',
+    'if (seq >= head.seq)',
+    'a cursor goes on where the log holds the very event',
+  ),
+  event(
+    'the stamp of a cursor is not looked at',
+    "return stamp === stampThere ? undefined : 'unknown-log';",
+    'return undefined;',
+    'a cursor whose place holds another event',
+  ),
+  event(
+    'line breaks of other programs stay in the data',
+    'if (/[\\r\\n]/.test(event.data))',
+    'if (/[\\r]\\r/.test(event.data))',
+    'line breaks between the tokens of JSON',
+  ),
+  filter(
+    'a prefix forgets its dot',
+    'item.slice(0, -1)',
+    'item.slice(0, -2)',
+    'a type is the whole of it, and a prefix ends with a dot',
+  ),
+  filter(
+    'one of the two lists is enough',
+    'type.matches(event.type) && source.matches(event.source)',
+    'type.matches(event.type) || source.matches(event.source)',
+    'both lists must let an event through',
+  ),
+  groupCommit(
+    'a commit for each turn of the event loop',
+    'setImmediate(() => setImmediate(() => this.flush()));',
+    'setImmediate(() => this.flush());',
+    'writes of two turns share one batch',
+  ),
+  groupCommit(
+    'a second batch begins while the first is under way',
+    'if (this.isFlushDue || this.flying.length > 0) return;',
+    'if (this.isFlushDue) return;',
+    'one batch is under way at a time',
+  ),
+  groupCommit(
+    'what was locked is forgotten',
+    'this.waiting.push(write);\n        hasLocked = true;',
+    'hasLocked = true;',
+    'what was locked is tried again',
+  ),
+  groupCommit(
+    'a write whose commit hangs is told that nothing was changed',
+    'write.reject(unclear())',
+    'write.reject(outOfPatience())',
+    'a commit that hangs is told to be unclear',
+  ),
+  groupCommit(
+    'what waits is not bounded',
+    'const MAX_WAITING_BYTES = 64 * 1024 * 1024;',
+    'const MAX_WAITING_BYTES = 640 * 1024 * 1024;',
+    'what waits is bounded: beyond 64 MiB',
+  ),
+  groupCommit(
+    'what was answered counts as waiting for ever',
+    'this.bytes -= write.bytes;',
+    '',
+    'what stays locked is refused after 2 s',
+  ),
+  store('sqlite-store.ts')(
+    'no wake when another program commits',
+    'if (version !== this.seenVersion) this.shared.wake();',
+    '',
+    'a commit of another program wakes the readers',
+  ),
+  store('sqlite-orders.ts')(
+    'a repeat is not told from a first answer',
+    "if (earlier) return { is: 'replayed', json: earlier.answer,",
+    "if (earlier) return { is: 'done', json: earlier.answer,",
+    'a key gives the first answer again',
+  ),
+  store('sqlite-orders.ts')(
+    'a key may be used for another request',
+    'earlier.request !== idempotency.request',
+    'false',
+    'a key gives the first answer again',
+  ),
+  store('sqlite-orders.ts')(
+    'If-Match is not looked at',
+    'if (ifMatch !== undefined && !matchesStrongly(ifMatch, etag)) return false;',
+    '',
+    'If-Match is checked inside the transaction',
+  ),
+  store('sqlite-log.sql')(
+    "other programs may write the server's own types",
+    "AND NOT type GLOB 'stream.*'",
+    '',
+    'a row that another program puts into the log is an event, if',
+  ),
+  store('sqlite-log.sql')(
+    'an event can be changed afterwards',
+    "SELECT RAISE(ABORT, 'changebell_events: an event is a fact and cannot be changed');",
+    'SELECT 1;',
+    'a row that another program puts into the log is an event, if',
+  ),
+  store('sqlite-log.sql')(
+    'nobody notes what was deleted from the log',
+    'UPDATE changebell_log SET pruned = OLD.seq, pruned_stamp = OLD.stamp WHERE pruned < OLD.seq;',
+    'SELECT 1;',
+    'retention deletes the oldest events',
+  ),
+  store('sqlite-customers.sql')(
+    'an update that changes nothing is announced',
+    '  IS NOT (OLD.name, OLD.email, OLD.created_at, OLD.updated_at)',
+    '  IS NOT (OLD.name, OLD.email, OLD.created_at, 0)',
+    'an update is an event with the customer after it',
+  ),
+  store('sqlite-customers.sql')(
+    'a deletion is announced as an update',
+    "SELECT 'customer.deleted', '/api",
+    "SELECT 'customer.updated', '/api",
+    'a deletion is an event with the customer as it last was',
+  ),
+];

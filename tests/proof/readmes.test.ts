@@ -1,0 +1,54 @@
+// What the READMEs say of the repository is true: the files that they name are there, and so are the tests.
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, posix } from 'node:path';
+import { test } from 'node:test';
+import { ROOT } from '../support/helpers.ts';
+
+const READMES = [
+  'README.md',
+  'lib/README.md',
+  'lib/store/README.md',
+  'tests/README.md',
+  'tests/bench/README.md',
+];
+const read = (file: string) => readFileSync(join(ROOT, file), 'utf8');
+/** A file may be named from the top, or from the folder of the README. */
+const exists = (readme: string, file: string) =>
+  [file, posix.join(dirname(readme), file)].some((path) => existsSync(join(ROOT, path)));
+
+for (const readme of READMES) {
+  test(`${readme} names only files that are there`, () => {
+    const text = read(readme).replace(/```[\s\S]*?```/g, '');
+    const named = [
+      ...text.matchAll(
+        /`([\w./-]+\.(?:ts|js|sql|md|json|conf|css|html|service))`|\]\((?!https?:)([^)#]+)\)/g,
+      ),
+    ];
+    const missing = named.map(([, code, link]) => (code ?? link)!).filter((file) => !exists(readme, file));
+    assert.deepEqual(missing, []);
+  });
+}
+
+test('every invariant of lib/README.md names a test that is there, in the file that it names', () => {
+  const lines = read('lib/README.md').match(/^\d+\. .*Test: .*$/gm) ?? [];
+  assert.ok(lines.length >= 9, `only ${lines.length} invariants with a test were found`);
+  for (const line of lines) {
+    const [, name, file] = /“([^”]+)” \(`([^`]+)`\)/.exec(line) ?? [];
+    assert.ok(name && file, `no test can be read from: ${line}`);
+    assert.ok(read(file).includes(name), `${file} has no test “${name}”`);
+  }
+});
+
+test('every name of code in the two routes is found in its file', () => {
+  const rows = read('lib/README.md').match(/^\| .* \| `[\w/.-]+`: .* \|$/gm) ?? [];
+  assert.ok(rows.length >= 8, `only ${rows.length} steps were found`);
+  const sql = readdirSync(join(ROOT, 'lib/store')).filter((file) => file.endsWith('.sql'));
+  const anySql = sql.map((file) => read(posix.join('lib/store', file))).join('');
+  for (const row of rows) {
+    const [, file, names] = /`([\w/.-]+)`: (.*) \|$/.exec(row)!;
+    const text = read(posix.join('lib', file!)) + (names!.includes('PostgreSQL') ? anySql : '');
+    for (const [, name] of names!.matchAll(/`(\w+)`/g))
+      assert.ok(text.includes(name!), `${file} has no ${name}`);
+  }
+});

@@ -1,0 +1,182 @@
+// What others may do to the page, and it must bear: whatever anyone publishes, a browser that blocks storage,
+// and one that opens six connections to a host and no more.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { openDatabase } from '../../lib/store/sqlite.ts';
+import { addCustomer, button, field, inState, needsChromium, openPage, region } from '../support/browser.ts';
+import { eventually, post, type Server, startServer } from '../support/helpers.ts';
+
+let server: Server;
+before(async () => {
+  server = await startServer();
+});
+after(() => server.stop());
+
+/** Into the log itself, as another program may: past all that the API refuses. */
+function commit(events: { type: string; source?: string; data: unknown }[]): void {
+  const db = openDatabase(server.databaseFile, { timeout: 5000 });
+  const insert = db.prepare('INSERT INTO changebell_events (type, source, data) VALUES (?, ?, ?)');
+  db.transaction(() => {
+    for (const { type, source = '/elsewhere', data } of events)
+      insert.run(type, source, JSON.stringify(data));
+  })();
+  db.close();
+}
+
+test('an event that only looks like a change of a customer changes no table', needsChromium, async () => {
+  const { page, faults } = await openPage(server.url);
+  await addCustomer(page, 'Ada Lovelace');
+  await page.getByRole('button', { name: 'Edit Ada Lovelace' }).waitFor();
+  const markup = '<img src=x onerror=alert(1)>';
+  const odd: unknown[] = [
+    { id: 9007199254740000, name: {}, email: null },
+    { id: 5, name: { toString: 1, valueOf: 1 }, email: null },
+    { id: 6, name: null, email: 7 },
+    { id: 7, name: markup, email: { a: 1 } },
+    { id: -1, name: 'x', email: null },
+    { id: '1', name: 'x', email: null },
+    [1],
+    'text',
+    null,
+  ];
+  commit(
+    odd.flatMap((data) => {
+      const id = (data as { id?: unknown } | null)?.id;
+      return ['created', 'updated', 'deleted'].map((verb) => ({
+        type: `customer.${verb}`,
+        source: `/api/customers/${id}`,
+        data,
+      }));
+    }),
+  );
+  const ada = { id: 1, name: 'Ada Lovelace', email: null };
+  commit([
+    { type: 'customer.deleted', source: '/somewhere/else', data: ada }, // of the right shape, from the wrong source
+    { type: 'constructor', data: { name: markup } },
+    { type: 'notification', data: { message: { a: 1 } } },
+    { type: 'notification', data: { message: 'the last of the odd ones' } },
+  ]);
+  await page.locator('#log').getByText('the last of the odd ones').waitFor();
+  await addCustomer(page, 'Grace Hopper');
+  await page.getByRole('button', { name: 'Edit Grace Hopper' }).waitFor();
+  assert.equal(await page.locator('#customers tr').count(), 2);
+  assert.equal(await page.locator('#log img').count(), 0);
+  assert.deepEqual(faults, []);
+});
+
+test('a thousand types fill no filter', needsChromium, async () => {
+  const { page } = await openPage(server.url);
+  commit(
+    Array.from({ length: 1000 }, (_, number) => ({ type: `t${number}.${'x'.repeat(80)}`, data: number })),
+  );
+  await page.locator('#log').getByText('t999.').waitFor();
+  assert.equal(await page.locator('#filter option').count(), 52);
+  assert.equal(await page.locator('#filter option').last().textContent(), 'and more types');
+  const clear = button(page, 'Clear');
+  const pause = await button(page, 'Pause').boundingBox();
+  assert.equal((await clear.boundingBox())?.y, pause?.y, 'the controls stay on one line');
+});
+
+test(
+  'where the browser blocks storage, the page works and only remembers nothing',
+  needsChromium,
+  async () => {
+    const { page, faults } = await openPage(server.url, {
+      prepare: (fresh) =>
+        fresh.addInitScript(() => {
+          for (const name of ['sessionStorage', 'localStorage']) {
+            Object.defineProperty(globalThis, name, {
+              get() {
+                throw new DOMException('Access is denied for this document.', 'SecurityError');
+              },
+            });
+          }
+        }),
+    });
+    await addCustomer(page, 'Without storage');
+    await page.getByRole('button', { name: 'Edit Without storage' }).waitFor();
+    await page.reload();
+    await inState(page, 'live');
+    assert.deepEqual(faults, []);
+  },
+);
+
+test(
+  'a fifth event stream of one browser is a WebSocket, with the reason, and the page can still write',
+  needsChromium,
+  async () => {
+    const { page, context } = await openPage(server.url);
+    const other = await context.newPage();
+    await other.goto(server.url);
+    await inState(other, 'live');
+    const add = async (tab: typeof page, name: string) => {
+      await field(tab, 'Transport').selectOption('Server-sent events');
+      await button(tab, 'Add client').click();
+      return tab.locator('#lanes li').filter({ has: tab.getByText(name, { exact: true }) });
+    };
+    for (const name of ['A', 'B', 'C', 'D'])
+      await (await add(page, name)).getByText('Server-sent events').waitFor();
+    await (await add(other, 'A')).getByText('WebSocket').waitFor();
+    await region(other, 'Fan-out')
+      .getByText(/A browser opens only six connections to one server/)
+      .waitFor();
+    await addCustomer(other, 'Saved all the same');
+    await other.getByRole('button', { name: 'Edit Saved all the same' }).waitFor();
+    await button(page, 'Remove client B').click();
+    await eventually(
+      async () => {
+        await button(other, 'Remove client A').click();
+        const lane = await add(other, 'A');
+        await lane.waitFor();
+        return lane.textContent();
+      },
+      (text) => /Server-sent events/.test(text ?? ''),
+      'the seat that was given back is taken',
+    );
+  },
+);
+
+test('a write that nobody answers says that it cannot be known', needsChromium, async () => {
+  const { page } = await openPage(server.url);
+  await page.route('**/api/customers', (route) =>
+    route.request().method() === 'POST' ? route.abort() : route.continue(),
+  );
+  await addCustomer(page, 'Perhaps');
+  await page.getByText('No answer came: the server may have saved it, or not.').waitFor();
+});
+
+test('where places are few the page comes first, and a refusal tells its reason', needsChromium, async () => {
+  const small = await startServer({ MAX_CLIENTS: '1' });
+  const { page } = await openPage(small.url);
+  await inState(page, 'live');
+  assert.equal(
+    (await page.locator('#loop-state').getAttribute('data-state')) !== 'live',
+    true,
+    'the loop found no place',
+  );
+  const second = await openPage(small.url, { state: 'refused' });
+  await region(second.page, 'Connection')
+    .getByText(/Too many clients/)
+    .waitFor();
+  await post(`${small.url}/api/events`, { message: 'to the one' });
+  await page.locator('#log').getByText('to the one').waitFor();
+  await small.stop();
+});
+
+test('where the server keeps no customers, the page is about messages alone', needsChromium, async () => {
+  const plain = await startServer({ CUSTOMERS: '0' });
+  const { page, faults } = await openPage(plain.url);
+  await page.locator('#caption-text').getByText('Cut the cable, publish a message').waitFor();
+  for (const name of ['Show me', 'Add a customer', 'Tidy up', 'Add customer'])
+    assert.equal(await button(page, name).isVisible(), false, name);
+  await page.waitForSelector('#loop-state[data-state="live"]');
+  await button(page, 'Cut the cable').click();
+  await post(`${plain.url}/api/events`, { message: 'missed by both' });
+  await button(page, 'Bring back').click();
+  await page
+    .locator('#caption-text')
+    .getByText('Left: 1 change replayed, 0 lost. Right: 1 change lost')
+    .waitFor();
+  assert.deepEqual(faults, []);
+  await plain.stop();
+});

@@ -1,0 +1,315 @@
+// The stage, as someone meets it who has never heard of a cursor: the story of a lost change on real
+// connections, outages that last until they are ended, and words that are never better than the truth.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import type { Page } from 'playwright-core';
+import {
+  addCustomer,
+  assertAccessible,
+  button,
+  field,
+  inState,
+  namesInTable,
+  needsChromium,
+  openPage,
+  region,
+  sentences,
+  verdict,
+} from '../support/browser.ts';
+import { del, eventually, get, post, type Server, startServer } from '../support/helpers.ts';
+
+const WIDE_FONT = 'DejaVu Sans';
+const NARROW_FONT = 'DejaVu Sans Condensed';
+const BEAT_MS = 300;
+
+let server: Server;
+before(async () => {
+  server = await startServer();
+});
+after(() => server.stop());
+
+const at = (path: string) => server.url + path;
+const customersOf = async () => (await get(at('/api/customers'))).body.customers as { name: string }[];
+const loop = (page: Page) => region(page, 'A loop over sockets');
+const caption = (page: Page) => page.locator('#caption-text');
+
+/** Both clients are live, and hold the same list. */
+async function bothLive(page: Page): Promise<void> {
+  await inState(page, 'live');
+  await page.waitForSelector('#loop-state[data-state="live"]');
+}
+
+/** Plays on the page's own clock, put forward bit by bit while the connections are real; tells how long. */
+async function playUntil(page: Page, words: RegExp): Promise<number> {
+  const startedAt = await page.evaluate(() => Date.now());
+  await eventually(
+    async () => {
+      await page.clock.fastForward(BEAT_MS);
+      return caption(page).textContent();
+    },
+    (text) => words.test(text ?? ''),
+    `the caption says ${words}`,
+  );
+  return page.evaluate((begin) => Date.now() - begin, startedAt);
+}
+
+test(
+  'Show me: left three changes are replayed, right three are lost, and its customers are wrong',
+  needsChromium,
+  async () => {
+    const { page, faults } = await openPage(server.url, { prepare: ({ clock }) => clock.install() });
+    await bothLive(page);
+    await button(page, 'Show me').click();
+    await playUntil(page, /cables are cut/);
+    await inState(page, 'waiting');
+    await playUntil(page, /Grace joins, Ada is renamed, Edsger joins/);
+    for (const client of [region(page, 'Connection'), loop(page)])
+      await client.getByText('Cut off, 3 changes missed so far').waitFor();
+    await playUntil(page, /^Left: 3 changes replayed, 0 lost\. Right: 3 changes lost, and nobody told it\.$/);
+
+    await region(page, 'Connection')
+      .getByText(/^Live at \d+$/)
+      .waitFor();
+    await loop(page)
+      .getByText(/^Live at \d+, 3 changes lost$/)
+      .waitFor();
+    assert.equal(await page.locator('#loop-state').getAttribute('data-lossy'), 'true');
+    assert.equal(await page.locator('#strip .replayed').count(), 3);
+    assert.equal(await page.locator('#loop-strip .missing').count(), 3);
+    assert.deepEqual(await page.locator('#page-roster li').allTextContents(), [
+      'Edsger Dijkstra',
+      'Grace Hopper',
+      'Ada King',
+      '',
+    ]);
+    assert.deepEqual(await page.locator('#loop-roster li').allTextContents(), [
+      'never heard of Edsger Dijkstra',
+      'never heard of Grace Hopper',
+      'Ada Lovelaceis Ada King now',
+      '',
+    ]);
+    await assertAccessible(page, 'after the story');
+    assert.deepEqual(
+      (await customersOf()).map(({ name }) => name),
+      ['Ada King', 'Grace Hopper', 'Edsger Dijkstra'],
+      'real writes',
+    );
+
+    await button(page, 'Tidy up').click();
+    await playUntil(page, /^Two clients of one server/);
+    assert.deepEqual(await customersOf(), []);
+    await loop(page)
+      .getByText(/^Live at \d+$/)
+      .waitFor();
+    assert.equal(await button(page, 'Tidy up').getAttribute('aria-disabled'), 'true');
+    assert.deepEqual(faults, []);
+  },
+);
+
+test(
+  'Show me takes some 12 s, can be stopped at any moment, and leaves the page usable',
+  needsChromium,
+  async () => {
+    const { page } = await openPage(server.url, { prepare: ({ clock }) => clock.install() });
+    await bothLive(page);
+    await button(page, 'Show me').click();
+    const ms = await playUntil(page, /^Left:/);
+    assert.ok(ms > 9000 && ms < 15_000, `${ms} ms`);
+    await button(page, 'Show me').click();
+    await playUntil(page, /cables are cut/);
+    await button(page, 'Stop').click();
+    await playUntil(page, /^Two clients of one server/);
+    await bothLive(page);
+    await addCustomer(page, 'After the story');
+    await page.getByRole('button', { name: 'Edit After the story' }).waitFor();
+    await button(page, 'Tidy up').click();
+    await eventually(
+      () => page.clock.fastForward(BEAT_MS).then(customersOf),
+      (all) => all.length === 1,
+      'all but one are tidied up',
+    );
+    assert.deepEqual(
+      (await customersOf()).map(({ name }) => name),
+      ['After the story'],
+      'what others added stays',
+    );
+    await Promise.all(
+      (await get(at('/api/customers'))).body.customers.map(({ id }: { id: number }) =>
+        del(at(`/api/customers/${id}`)),
+      ),
+    );
+  },
+);
+
+test('an outage lasts until Bring back, or eight seconds where that is ticked', needsChromium, async () => {
+  const { page } = await openPage(server.url, { prepare: ({ clock }) => clock.install() });
+  await bothLive(page);
+  await button(page, 'Cut the cable').click();
+  await inState(page, 'waiting');
+  await page.clock.fastForward(600_000);
+  await button(page, 'Add a customer').click();
+  await page.getByText('Cut off, 1 change missed so far').first().waitFor();
+  assert.equal((await customersOf()).length, 1, 'it is saved');
+  assert.equal((await namesInTable(page)).length, 0, 'the page has not heard of it');
+  assert.equal(await button(page, 'Retry now').isVisible(), false, 'nothing counts down');
+  await button(page, 'Bring back').click();
+  await verdict(page, '1 change replayed, 0 lost').waitFor();
+  await playUntil(page, /^Left: 1 change replayed, 0 lost\. Right: 1 change lost, and nobody told it\.$/);
+
+  await field(page, 'automatically, after 8 s').check();
+  await button(page, 'Cut the cable').click();
+  await inState(page, 'waiting');
+  await page.clock.fastForward(6000);
+  assert.equal(await page.locator('#state').getAttribute('data-state'), 'waiting');
+  await page.clock.fastForward(3000);
+  await bothLive(page);
+  await button(page, 'Tidy up').click();
+  await eventually(
+    () => page.clock.fastForward(BEAT_MS).then(customersOf),
+    (all) => all.length === 0,
+    'tidy',
+  );
+});
+
+test(
+  'all of the stage fits, whatever the font, and nothing is cut off or covered',
+  needsChromium,
+  async () => {
+    const sizes = [
+      { width: 1280, height: 720, query: '' },
+      { width: 960, height: 1040, query: '' },
+      { width: 1280, height: 720, query: '?present' },
+      { width: 1920, height: 1080, query: '?present' },
+    ];
+    for (const { width, height, query } of sizes) {
+      const { page, context } = await openPage(`${server.url}/${query}`, { viewport: { width, height } });
+      await bothLive(page);
+      await button(page, 'Cut the cable').click(); // the longest headlines
+      await button(page, 'Add a customer').click();
+      await page.getByText('Cut off, 1 change missed so far').first().waitFor();
+      for (const font of [WIDE_FONT, NARROW_FONT]) {
+        await page.evaluate((family) => {
+          document.documentElement.style.fontFamily = family;
+        }, font);
+        const seen = await page.evaluate(() => {
+          const boxes = [...document.querySelectorAll('#bar > *, .client')].map((node) =>
+            node.getBoundingClientRect(),
+          );
+          return {
+            bottom: Math.max(...boxes.map((box) => box.bottom)),
+            right: Math.max(...boxes.map((box) => box.right)),
+            sideways: document.documentElement.scrollWidth - innerWidth,
+          };
+        });
+        const where = `${width} by ${height}${query}, ${font}: ${JSON.stringify(seen)}`;
+        assert.ok(seen.bottom <= height && seen.right <= width && seen.sideways <= 0, where);
+      }
+      await button(page, 'Bring back').click();
+      await verdict(page, '1 change replayed, 0 lost').waitFor();
+      await button(page, 'Tidy up').click();
+      await eventually(customersOf, (all) => all.length === 0, 'tidied up');
+      await context.close();
+    }
+  },
+);
+
+test(
+  'every control of the stage is within ten presses of Tab from any other, and the two that matter have keys',
+  needsChromium,
+  async () => {
+    const { page } = await openPage(server.url);
+    await bothLive(page);
+    const stops = await page.locator('#stage').locator('button:visible, input:visible').count();
+    assert.ok(stops >= 6 && stops <= 10, `${stops} stops`);
+    await page.keyboard.press('Alt+c');
+    await inState(page, 'waiting');
+    await page.waitForSelector('#loop-state[data-state="waiting"]');
+    await page.keyboard.press('Alt+b');
+    await bothLive(page);
+    for (const [name, keys] of [
+      ['Cut the cable', 'Alt C'],
+      ['Bring back', 'Alt B'],
+    ] as const)
+      assert.equal(await button(page, name).locator('kbd').textContent(), keys, 'the shortcut is shown');
+  },
+);
+
+test('Delete can be undone, under another number', needsChromium, async () => {
+  const { page } = await openPage(server.url);
+  await addCustomer(page, 'Ada Byron', 'ada@example.com');
+  await page.getByRole('button', { name: 'Delete Ada Byron' }).click();
+  await page.getByText('Ada Byron is deleted.').waitFor();
+  await page.getByRole('button', { name: 'Edit Ada Byron' }).waitFor({ state: 'detached' });
+  await button(page, 'Undo').click();
+  await page.getByRole('button', { name: 'Edit Ada Byron' }).waitFor();
+  const [back] = (await get(at('/api/customers'))).body.customers;
+  assert.deepEqual([back.name, back.email], ['Ada Byron', 'ada@example.com']);
+  assert.equal(await button(page, 'Undo').isVisible(), false);
+  await del(at(`/api/customers/${back.id}`));
+});
+
+test(
+  'a message is published from the page, and after a reload the last 50 are there, with what was missed',
+  needsChromium,
+  async () => {
+    const { page } = await openPage(server.url);
+    for (let number = 1; number <= 55; number += 1)
+      await post(at('/api/events'), { message: `number ${number}` });
+    await field(page, 'Message to everyone').fill('Lunch is ready');
+    await button(page, 'Publish').click();
+    await page.locator('#log').getByText('Lunch is ready').waitFor();
+    await page.goto('about:blank');
+    await post(at('/api/events'), { message: 'while nobody looked' });
+    await page.goto(server.url);
+    await inState(page, 'live');
+    await page.locator('#log').getByText('while nobody looked').waitFor();
+    const shown = await sentences(page);
+    assert.deepEqual(
+      [shown.length, shown[0], ...shown.slice(-2)],
+      [51, 'number 7', 'Lunch is ready', 'while nobody looked'],
+    );
+  },
+);
+
+test(
+  'the status bar tells how long a change takes to the screen, and the page how to listen from a terminal',
+  needsChromium,
+  async () => {
+    const { page } = await openPage(server.url);
+    await post(at('/api/events'), { message: 'how long did I take?' });
+    const shown = await eventually(
+      () => page.locator('#save-to-screen').textContent(),
+      (text) => /^[\d,]+ ms$/.test(text ?? ''),
+      'a figure',
+    );
+    assert.ok(shown);
+    await eventually(
+      () => page.locator('#rate').textContent(),
+      (text) => text === '0.2',
+      'one change in five seconds',
+    );
+    await page.getByText('Listen from a terminal').click();
+    assert.equal(
+      await page.locator('#terminal-line').textContent(),
+      `curl -N ${server.url}/api/events -H 'Accept: text/event-stream'`,
+    );
+    assert.ok(await button(page, 'Copy').first().isVisible());
+  },
+);
+
+test(
+  'where the lab is off nothing dead is left, and the story can be told as well',
+  needsChromium,
+  async () => {
+    const plain = await startServer({ LAB: '0' });
+    const { page } = await openPage(plain.url);
+    await bothLive(page);
+    for (const name of ['Failure lab', "Server's view"])
+      assert.equal(await region(page, name).count(), 0, name);
+    await button(page, 'Cut the cable').click();
+    await post(`${plain.url}/api/events`, { message: 'missed by both' });
+    await button(page, 'Bring back').click();
+    await caption(page).getByText('Left: 1 change replayed, 0 lost. Right: 1 change lost').waitFor();
+    await plain.stop();
+  },
+);

@@ -1,0 +1,28 @@
+// Takes the picture of the README anew: `npx tsx tests/support/picture.ts`. It plays *Show me* on a fresh server,
+// and shows the stage as it stands at the end.
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { chromium } from 'playwright-core';
+import { CHROMIUM, FLAGS } from './chromium.ts';
+import { ROOT, startServer } from './helpers.ts';
+
+const FILE = join(ROOT, 'public/page.png');
+const MAX_BYTES = 120_000;
+const STORY_MS = 30_000;
+
+const server = await startServer();
+const browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
+const page = await browser.newPage({ viewport: { width: 1280, height: 720 }, colorScheme: 'light' });
+await page.goto(server.url);
+await page.waitForSelector('#loop-state[data-state="live"]');
+await page.getByRole('button', { name: 'Show me' }).click();
+await page.locator('#caption-text').getByText('Right: 3 changes lost').waitFor({ timeout: STORY_MS });
+await page.mouse.move(0, 0); // no button looks as if someone were about to press it
+const { height = 0, y = 0 } = (await page.locator('#stage').boundingBox()) ?? {};
+await page.screenshot({ path: FILE, clip: { x: 0, y: 0, width: 1280, height: y + height } });
+await browser.close();
+await server.stop();
+
+const { size } = await stat(FILE);
+if (size > MAX_BYTES) throw new Error(`The picture has ${size} bytes: at most ${MAX_BYTES} may be.`);
+console.log(`${FILE}: ${size} bytes`);
