@@ -44,6 +44,7 @@ export class App {
   private readonly turns = new Turns();
   private readonly files = new StaticFiles(this.refusals);
   private readonly connections: Connections;
+  private readonly events;
   private readonly webSockets;
   private readonly health: Health;
   private readonly metrics: Metrics;
@@ -64,6 +65,7 @@ export class App {
     this.access = new Access({ ...config, ...door }, tokens);
     const connections = new Connections(door.server, connectionLimit(config.maxConnections), refusals);
     this.connections = connections;
+    this.events = createEventsApi(store);
     this.webSockets = createWebSockets(hub, { isLabOn });
     this.health = new Health({ hub, database: store, isLabOn, heartbeatMs });
     this.metrics = new Metrics({ store, hub, connections, refusals, maxClients });
@@ -72,10 +74,9 @@ export class App {
   }
 
   private listRoutes(isLabOn: boolean, config: Config): Route[] {
-    const { store, hub, health, metrics } = this;
+    const { store, hub, health, metrics, events } = this;
     const hasCustomers = config.hasCustomers && store.hasCustomers;
     const customers = createCustomersApi(store);
-    const events = createEventsApi(store);
     const { publish } = createPublishApi(store, config.watch);
     const watched = createWatchApi(store, config.watch);
     const readEvents = (call: Call) =>
@@ -227,6 +228,7 @@ export class App {
   async close(): Promise<void> {
     const { health, door, connections, hub } = this;
     health.isDraining = true;
+    this.events.stopWaiting();
     door.close();
     // Event streams are answers too, but they would never end by themselves.
     const isStream = (answer: Answer) => [...hub.clients].some(({ stream }) => stream.out === answer);
