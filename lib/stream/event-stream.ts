@@ -10,7 +10,8 @@ import type { Stream } from './client.ts';
 import { parseConflation } from './conflation.ts';
 import { endAtExpiry } from './expiry.ts';
 import { EVENT_STREAM } from './frames.ts';
-import type { Hub, Located } from './hub.ts';
+import type { Hub } from './hub.ts';
+import type { Located } from './serving.ts';
 import { parseWish, type Wish } from './start.ts';
 
 const KEEP_ALIVE_MS = 15_000; // no pings here: the kernel finds dead connections

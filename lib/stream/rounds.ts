@@ -5,8 +5,8 @@ import type { Client } from './client.ts';
 const SLICE_MS = 2; // then HTTP has its turn: a fan-out must not hold up a POST
 const MAX_REST_MS = 25;
 
-/** What the hub does for a client in its turn. */
-type Serving = {
+/** What is done for a client in its turn; see `serving.ts`. */
+type Turn = {
   /** Returns a promise only if it must wait for the log. */
   serve: (client: Client) => Promise<void> | undefined;
   /** Does the client want another turn, and can it take one? */
@@ -14,7 +14,7 @@ type Serving = {
 };
 
 export class Rounds {
-  private readonly hub: Serving;
+  private readonly turn: Turn;
   private readonly live: Client[] = [];
   /** Others who may be owed something. */
   private readonly behind: Client[] = [];
@@ -22,8 +22,8 @@ export class Rounds {
   /** Until then nobody asks for more events: they come together, and go out as one. */
   private restsUntil = 0;
 
-  constructor(hub: Serving) {
-    this.hub = hub;
+  constructor(turn: Turn) {
+    this.turn = turn;
   }
 
   /** Has everyone who stood at the head had what was new there? */
@@ -77,9 +77,9 @@ export class Rounds {
       if (client.queue !== name) continue;
       served += 1;
       client.queue = undefined;
-      const waiting = this.hub.serve(client);
+      const waiting = this.turn.serve(client);
       if (waiting) await waiting;
-      if (this.hub.isOwed(client)) this.add(client, name === 'live');
+      if (this.turn.isOwed(client)) this.add(client, name === 'live');
     }
     queue.splice(0, taken);
   }

@@ -10,7 +10,8 @@ import { unavailable } from '../../lib/problem.ts';
 import { openSqliteStore } from '../../lib/store/sqlite-store.ts';
 import type { Store } from '../../lib/store/store.ts';
 import { EVENT_STREAM, type Transport, WEBSOCKET } from '../../lib/stream/frames.ts';
-import { Hub, type Located } from '../../lib/stream/hub.ts';
+import { Hub } from '../../lib/stream/hub.ts';
+import type { Located } from '../../lib/stream/serving.ts';
 import type { Wish } from '../../lib/stream/start.ts';
 import { eventually, type Frame, isOwn, range, seqsOf } from '../support/helpers.ts';
 
