@@ -61,12 +61,6 @@ const ATTEMPTS: Record<string, Attempt> = {
     put: "if (seq <= pruned.seq) return 'expired'; if (seq > head.seq) return 'ahead'; return stamp === stampThere ? undefined : 'unknown-log';",
     says: /from the last that is gone: nothing is lost, and the answer was 410/,
   },
-  'sent away though it has seen everything': {
-    lesson: 5,
-    edit: 1,
-    put: "if (seq < pruned.seq) return 'expired'; if (seq >= head.seq) return 'ahead'; return stamp === stampThere ? undefined : 'unknown-log';",
-    says: /Ada has seen everything: she is 0 behind, and was told: ahead/,
-  },
   'the stamps first': {
     lesson: 5,
     edit: 1,
