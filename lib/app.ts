@@ -4,6 +4,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { createCustomersApi, MERGE_PATCH } from './api/customers-api.ts';
+import { createDescriptionsApi } from './api/descriptions-api.ts';
 import { createEventsApi } from './api/events-api.ts';
 import { Health } from './api/health.ts';
 import { Metrics } from './api/metrics.ts';
@@ -74,6 +75,7 @@ export class App {
     const { store, hub, health, metrics } = this;
     const hasCustomers = config.hasCustomers && store.hasCustomers;
     const customers = createCustomersApi(store);
+    const { openapi, asyncapi } = createDescriptionsApi({ ...config, ...this.door, hasCustomers, isLabOn });
     const events = createEventsApi(store);
     const { publish } = createPublishApi(store, config.watch);
     const readEvents = (call: Call) =>
@@ -95,6 +97,8 @@ export class App {
       { path: /^\/healthz$/, methods: { GET: health.healthz } },
       { path: /^\/readyz$/, methods: { GET: health.readyz } },
       { path: /^\/metrics$/, methods: { GET: metrics.answer } },
+      { path: /^\/openapi\.json$/, methods: { GET: openapi } },
+      { path: /^\/asyncapi\.json$/, methods: { GET: asyncapi } },
       isLabOn && { path: /^\/api\/clients$/, methods: { GET: health.clients } },
     ];
     return all.filter((route) => route !== false);
