@@ -90,7 +90,7 @@ function optionsOf({ operationId, ...get }: Operation): Operation {
     summary: 'What this path takes; and what a page of an allowed origin may send (CORS)',
     parameters: [],
     responses: { 204: { description: 'The methods.', headers: ['Allow', 'Accept-Patch'] } },
-    problems: [],
+    problems: [403], // a page of a foreign origin
     open: true,
   };
 }
