@@ -1,14 +1,12 @@
-// The one `node:http` server: the route table, dispatch, the upgrade, and the one place where an error becomes an
-// answer. Whatever is thrown on the way of a request or an upgrade arrives in `refuse`.
+// The one `node:http` server: dispatch, the upgrade, and the one place where an error becomes an answer. Which path
+// goes where stands in `api/routes.ts`.
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { createCustomersApi, MERGE_PATCH } from './api/customers-api.ts';
-import { createDescriptionsApi } from './api/descriptions-api.ts';
-import { createEventsApi } from './api/events-api.ts';
+import { MERGE_PATCH } from './api/customers-api.ts';
 import { Health } from './api/health.ts';
 import { Metrics } from './api/metrics.ts';
-import { createPublishApi } from './api/publish-api.ts';
+import { type Methods, Routes } from './api/routes.ts';
 import type { Config } from './config.ts';
 import { Access, type Visit } from './http/access.ts';
 import type { Answer } from './http/answer.ts';
@@ -23,16 +21,12 @@ import { Turns } from './http/turns.ts';
 import { Problem } from './problem.ts';
 import { NOTHING } from './scope.ts';
 import type { Store } from './store/store.ts';
-import { openEventStream, wantsEventStream } from './stream/event-stream.ts';
+import { wantsEventStream } from './stream/event-stream.ts';
 import { Hub } from './stream/hub.ts';
 import { createWebSockets } from './stream/websocket.ts';
 
 const DRAIN_MS = 3000; // requests in flight may take so long; then the streams get CLOSE_MS, all within 5 s
 const CLOSE_MS = 1500;
-
-type Handler = (call: Call) => void | Promise<void>;
-type Methods = Record<string, Handler>;
-type Route = { path: RegExp; methods: Methods };
 
 /** Answers on a server that listens already. */
 export class App {
@@ -47,7 +41,7 @@ export class App {
   private readonly webSockets;
   private readonly health: Health;
   private readonly metrics: Metrics;
-  private readonly routes: Route[];
+  private readonly routes: Routes;
 
   /** Reads where the log stands, then answers. @throws {Problem} 503 if it can't be read */
   static async open(door: Door, store: Store, config: Config): Promise<App> {
@@ -67,41 +61,9 @@ export class App {
     this.webSockets = createWebSockets(hub, { isLabOn });
     this.health = new Health({ hub, database: store, isLabOn, heartbeatMs });
     this.metrics = new Metrics({ store, hub, connections, refusals, maxClients });
-    this.routes = this.listRoutes(isLabOn, config);
+    const { health, metrics } = this;
+    this.routes = new Routes({ store, hub, health, metrics, isLabOn, config });
     this.takeOver();
-  }
-
-  private listRoutes(isLabOn: boolean, config: Config): Route[] {
-    const { store, hub, health, metrics } = this;
-    const hasCustomers = config.hasCustomers && store.hasCustomers;
-    const customers = createCustomersApi(store);
-    const { openapi, asyncapi } = createDescriptionsApi({ ...config, ...this.door, hasCustomers, isLabOn });
-    const events = createEventsApi(store);
-    const { publish } = createPublishApi(store, config.watch);
-    const readEvents = (call: Call) =>
-      wantsEventStream(call) ? openEventStream(call, hub) : events.catchUp(call);
-    const customer: Methods = {
-      GET: customers.read,
-      PUT: customers.replace,
-      PATCH: customers.patch,
-      DELETE: customers.remove,
-    };
-    const all: (Route | false)[] = [
-      { path: /^\/api\/events$/, methods: { GET: readEvents, POST: publish } },
-      hasCustomers && {
-        path: /^\/api\/customers$/,
-        methods: { GET: customers.list, POST: customers.create },
-      },
-      hasCustomers && { path: /^\/api\/customers\/([1-9]\d{0,15})$/, methods: customer },
-      { path: /^\/ws$/, methods: { GET: explainWebSocket } },
-      { path: /^\/healthz$/, methods: { GET: health.healthz } },
-      { path: /^\/readyz$/, methods: { GET: health.readyz } },
-      { path: /^\/metrics$/, methods: { GET: metrics.answer } },
-      { path: /^\/openapi\.json$/, methods: { GET: openapi } },
-      { path: /^\/asyncapi\.json$/, methods: { GET: asyncapi } },
-      isLabOn && { path: /^\/api\/clients$/, methods: { GET: health.clients } },
-    ];
-    return all.filter((route) => route !== false);
   }
 
   private takeOver(): void {
@@ -125,7 +87,7 @@ export class App {
     try {
       if (this.health.isDraining) refuseWhileDraining(req, res);
       const { path, query } = parseTarget(req);
-      const call: Call = { req, res, path, query, id: 0, scope: NOTHING };
+      const call: Call = { req, res, path, query, params: [], scope: NOTHING };
       isStream = path === '/ws' || (path === '/api/events' && wantsEventStream(call));
       await this.dispatch(call, isStream);
     } catch (error) {
@@ -156,31 +118,12 @@ export class App {
 
   /** What a path takes. @throws {Problem} 404 there is nothing */
   private async methodsOf(call: Call): Promise<Methods> {
-    const route = this.findRoute(call);
+    const route = this.routes.find(call);
     if (route) return route;
-    if (call.path === '*' && call.req.method === 'OPTIONS') return this.allMethods();
+    if (call.path === '*' && call.req.method === 'OPTIONS') return this.routes.all();
     const found = await this.files.find(call.path);
     if (found === undefined) throw new Problem(404, `There is nothing at ${call.path}.`);
     return { GET: (asking) => this.files.send(asking, found) };
-  }
-
-  private findRoute(call: Call): Methods | undefined {
-    for (const { path, methods } of this.routes) {
-      const match = path.exec(call.path);
-      if (!match) continue;
-      call.id = Number(match[1] ?? 0);
-      if (Number.isSafeInteger(call.id)) return methods;
-    }
-    return undefined;
-  }
-
-  /** `OPTIONS *` asks about the server as a whole (RFC 9110 §9.3.7). */
-  private allMethods(): Methods {
-    const { OPTIONS, ...methods } = Object.assign(
-      {},
-      ...this.routes.map(({ methods }) => methods),
-    ) as Methods;
-    return methods;
   }
 
   // --- an upgrade
@@ -204,7 +147,7 @@ export class App {
   };
 
   private async refuseElsewhere(path: string): Promise<never> {
-    const isRoute = this.routes.some((route) => route.path.test(path));
+    const isRoute = this.routes.has(path);
     if (!isRoute && (await this.files.find(path)) === undefined)
       throw new Problem(404, `There is nothing at ${path}.`);
     throw new Problem(400, `${path} is no WebSocket endpoint: use /ws.`);
@@ -227,6 +170,7 @@ export class App {
   async close(): Promise<void> {
     const { health, door, connections, hub } = this;
     health.isDraining = true;
+    this.routes.stopWaiting();
     door.close();
     // Event streams are answers too, but they would never end by themselves.
     const isStream = (answer: Answer) => [...hub.clients].some(({ stream }) => stream.out === answer);
@@ -246,10 +190,6 @@ export class App {
 /** Asks nobody and takes no time: such a path is answered at once, whoever else waits. */
 function isCheap(path: string): boolean {
   return path === '/healthz' || path === '/readyz' || path === '/metrics';
-}
-
-function explainWebSocket(): never {
-  throw new Problem(400, 'This is a WebSocket endpoint: connect with new WebSocket("ws://…/ws").');
 }
 
 function refuseWhileDraining(req: IncomingMessage, res: Answer): void {

@@ -1,7 +1,12 @@
-// Which events a client wants: `?types=customer.*,order.shipped&sources=/rooms/42/*`. Equal filters have an
-// equal key, so that ten thousand clients with the same wish share their frames.
+// Which events a client wants: `?types=customer.*,order.shipped&sources=/rooms/42/*`. A question costs a look into a
+// set for each step of a name, however long the list is. Equal filters have an equal key, so that ten thousand clients
+// with the same wish share their frames.
 import type { StoredEvent } from './event.ts';
 import { Problem } from './problem.ts';
+
+// A stream keeps its filter for as long as it is open, and there may be ten thousand streams.
+const MAX_ITEMS = 100;
+const MAX_LIST_LENGTH = 4000;
 
 /** Both lists must let an event through; the server's own `stream.*` frames are never asked. */
 export type Filter = {
@@ -9,37 +14,64 @@ export type Filter = {
   matches(event: Pick<StoredEvent, 'type' | 'source'>): boolean;
 };
 
+/** How the items of one list look. */
+type Form = {
+  name: string;
+  /** What stands between the steps of a value: a prefix ends there, with a `*` behind it. */
+  separator: string;
+  pattern: RegExp;
+  /** For people: what an item must be. */
+  meaning: string;
+};
+
+const TYPES: Form = {
+  name: 'types',
+  separator: '.',
+  pattern: /^[^\s*,]{1,200}(?<!\.)(\.\*)?$/,
+  meaning: 'a type, or a prefix such as customer.*',
+};
+const SOURCES: Form = {
+  name: 'sources',
+  separator: '/',
+  pattern: /^([!-)+\--~]{1,200}|[!-)+\--~]{0,200}\/\*)$/, // visible ASCII, but for the comma and the star
+  meaning: 'a source, or a prefix such as /rooms/42/*',
+};
+
 type Match = { key: string; matches: (text: string) => boolean };
 
 const EVERYTHING: Match = { key: '', matches: () => true };
 
-/** @throws {Problem} 400 naming the item that is neither a whole value nor a prefix */
+/** @throws {Problem} 400 naming the item that is neither a whole value nor a prefix, or the list that is too long */
 export function parseFilter(types: string | null, sources: string | null = null): Filter {
-  const type = parseList(
-    types,
-    /^[^\s*,]{1,200}(?<!\.)(\.\*)?$/,
-    'types',
-    'a type, or a prefix such as customer.*',
-  );
-  const source = parseList(
-    sources,
-    /^[!-)+\--~]{1,200}?(\/\*)?$/,
-    'sources',
-    'a source, or a prefix such as /rooms/42/*',
-  );
+  const type = parseList(types, TYPES);
+  const source = parseList(sources, SOURCES);
   const matches: Filter['matches'] = (event) => type.matches(event.type) && source.matches(event.source);
   return { key: `${type.key} ${source.key}`, matches };
 }
 
-function parseList(text: string | null, form: RegExp, name: string, meaning: string): Match {
+function parseList(text: string | null, { name, separator, pattern, meaning }: Form): Match {
   if (text === null) return EVERYTHING;
   const items = [...new Set(text.split(',').map((item) => item.trim()))].sort();
+  if (items.length > MAX_ITEMS || text.length > MAX_LIST_LENGTH) {
+    const bound = `at most ${MAX_ITEMS} items and ${MAX_LIST_LENGTH} characters`;
+    throw new Problem(400, `${name} may have ${bound}: name prefixes, or filter on your side.`);
+  }
   for (const item of items) {
-    if (!form.test(item))
+    if (!pattern.test(item))
       throw new Problem(400, `${name} has ${JSON.stringify(item)}, but each must be ${meaning}.`);
   }
-  const exact = new Set(items);
-  const prefixes = items.filter((item) => item.endsWith('*')).map((item) => item.slice(0, -1));
-  const matches = (value: string) => exact.has(value) || prefixes.some((prefix) => value.startsWith(prefix));
+  const isPrefix = (item: string) => item.endsWith(`${separator}*`);
+  const exact = new Set(items.filter((item) => !isPrefix(item)));
+  const prefixes = new Set(items.filter(isPrefix).map((item) => item.slice(0, -1)));
+  const matches = (value: string) => exact.has(value) || hasPrefix(value, separator, prefixes);
   return { key: items.join(), matches };
+}
+
+/** Is one of the beginnings of this value, each up to a separator, among the prefixes? */
+function hasPrefix(value: string, separator: string, prefixes: ReadonlySet<string>): boolean {
+  if (prefixes.size === 0) return false;
+  for (let at = value.indexOf(separator); at >= 0; at = value.indexOf(separator, at + 1)) {
+    if (prefixes.has(value.slice(0, at + 1))) return true;
+  }
+  return false;
 }

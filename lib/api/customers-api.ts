@@ -37,7 +37,8 @@ export function createCustomersApi(store: Store) {
       });
     },
 
-    async read({ req, res, id, scope }: Call): Promise<void> {
+    async read({ req, res, params, scope }: Call): Promise<void> {
+      const id = idIn(params);
       scope.checkRead('customer', `/api/customers/${id}`);
       const noneMatch = parseEtagList(req.headers['if-none-match'], 'If-None-Match');
       const json = await store.getCustomer(id);
@@ -51,20 +52,20 @@ export function createCustomersApi(store: Store) {
       call.scope.checkWrite();
       const preconditions = parsePreconditions(call.req);
       const fields = parseCustomer((await readJson(call)).value);
-      sendCustomer(call, await store.write({ op: 'update', id: call.id, fields, preconditions }));
+      sendCustomer(call, await store.write({ op: 'update', id: idIn(call.params), fields, preconditions }));
     },
 
     async patch(call: Call): Promise<void> {
       call.scope.checkWrite();
       const preconditions = parsePreconditions(call.req);
       const fields = parseCustomerPatch((await readJson(call, { mediaTypes: MERGE_PATCH })).value);
-      sendCustomer(call, await store.write({ op: 'update', id: call.id, fields, preconditions }));
+      sendCustomer(call, await store.write({ op: 'update', id: idIn(call.params), fields, preconditions }));
     },
 
     async remove(call: Call): Promise<void> {
       call.scope.checkWrite();
       const preconditions = parsePreconditions(call.req);
-      const answer = await store.write({ op: 'delete', id: call.id, preconditions });
+      const answer = await store.write({ op: 'delete', id: idIn(call.params), preconditions });
       sendEmpty(call.res, 204, headersOf(answer));
     },
   };
@@ -77,4 +78,11 @@ function sendCustomer({ res }: Call, answer: Answer): void {
 /** What every answer to a write says: from where a stream sees it, and whether it was made by an earlier request. */
 export function headersOf({ lastEventId, isReplay }: Answer): Record<string, string> {
   return { 'Last-Event-ID': lastEventId, ...(isReplay ? { 'Idempotency-Replayed': 'true' } : {}) };
+}
+
+/** @throws {Problem} 404 for digits beyond all ids */
+function idIn([digits = '']: string[]): number {
+  const id = Number(digits);
+  if (Number.isSafeInteger(id)) return id;
+  throw new Problem(404, `There is no customer ${digits}.`);
 }

@@ -5,6 +5,7 @@ import type { Config } from '../config.ts';
 import { etagOf, matchesWeakly } from '../etag.ts';
 import { type Call, parsePreconditions } from '../http/request.ts';
 import { sendEmpty, sendJson } from '../http/response.ts';
+import { describeWatched } from '../store/watch.ts';
 import { asyncApi } from './asyncapi.ts';
 import { type Description, type Json, readParts } from './description.ts';
 import { openApi } from './openapi.ts';
@@ -13,19 +14,20 @@ import { openApi } from './openapi.ts';
 export type Described = Pick<Config, 'apiToken' | 'jwt' | 'watch'> & {
   hasCustomers: boolean;
   isLabOn: boolean;
-  port: number;
 };
 
 export function createDescriptionsApi(described: Described) {
   return {
-    openapi: (call: Call): void => send(call, describe(described, urlOf(call, described)).openapi),
-    asyncapi: (call: Call): void => send(call, describe(described, urlOf(call, described)).asyncapi),
+    openapi: (call: Call): void => send(call, describe(described, urlOf(call)).openapi),
+    asyncapi: (call: Call): void => send(call, describe(described, urlOf(call)).asyncapi),
   };
 }
 
 /** Both documents. @param url where the server is, without a slash at the end */
-export function describe(described: Omit<Described, 'port'>, url: string): { openapi: Json; asyncapi: Json } {
-  const watched = [...described.watch];
+export function describe(described: Described, url: string): { openapi: Json; asyncapi: Json } {
+  const watched = describeWatched(described.watch).map(({ source }) =>
+    decodeURIComponent(source.slice('/watch/'.length)),
+  );
   const parts = readParts(watched);
   const { hasCustomers, isLabOn } = described;
   const securitySchemes = schemesOf(described);
@@ -65,10 +67,10 @@ function schemesOf({ apiToken, jwt }: Pick<Described, 'apiToken' | 'jwt'>): Reco
 }
 
 /** As the caller names this server; a proxy that ends TLS says so in `X-Forwarded-Proto`. It is told to its asker alone. */
-function urlOf({ req: { headers } }: Call, { port }: Described): string {
+function urlOf({ req: { headers, socket } }: Call): string {
   const scheme = headers['x-forwarded-proto'] === 'https' ? 'https' : 'http';
   const url = `${scheme}://${headers.host}`;
-  return URL.canParse(url) ? new URL(url).origin : `http://localhost:${port}`;
+  return URL.canParse(url) ? new URL(url).origin : `http://localhost:${socket.localPort}`;
 }
 
 function send({ req, res }: Call, document: Json): void {

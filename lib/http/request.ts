@@ -12,8 +12,8 @@ export type Call = {
   res: Answer;
   path: string;
   query: URLSearchParams;
-  /** The id in the path, where the route has one. */
-  id: number;
+  /** What stands in the path where its route has a place for it, still percent-encoded. */
+  params: string[];
   /** What the caller may read and write. */
   scope: Scope;
 };

@@ -1,18 +1,30 @@
-// WATCH on PostgreSQL: two triggers for each table, one for rows and one for TRUNCATE, put up and taken down
-// inside the transaction of the start. `changebell_watch` in the schema does the work; here it is only bound.
+// WATCH on PostgreSQL: one trigger for rows and one for TRUNCATE on each table, put up and taken down inside the
+// transaction of the start. `changebell_watch` in the database does the work; here it is only bound. Whatever any
+// living server watches stays: each holds a shared lock for every table that it watches.
 import type { Client } from 'pg';
+import { StartError } from '../config.ts';
+import { inSchema } from './postgres-schema.ts';
 import { cannotWatch, describeWatched, isOwnTable } from './watch.ts';
 
-/** A table by its number, and what its triggers are told. */
-type Binding = { table: string; args: string[] };
+/** A table that is watched here. `table` is as WATCH names it, `relation` as SQL does. */
+export type WatchedTable = {
+  table: string;
+  relation: string;
+  type: string;
+  source: string;
+  /** Names of columns. */
+  key: string[];
+  keyTypes: string[];
+  bytes: string[];
+};
 
 /** @throws {StartError} naming a table that can't be watched */
 export async function planWatch(
   client: Client,
   watch: ReadonlySet<string>,
   hasOurCustomers: boolean,
-): Promise<Binding[]> {
-  const bindings: Binding[] = [];
+): Promise<WatchedTable[]> {
+  const tables: WatchedTable[] = [];
   for (const { table, type, source } of describeWatched(watch)) {
     if (isOwnTable(table)) throw cannotWatch(table, 'that is no table of an application');
     if (table === 'customers' && hasOurCustomers)
@@ -23,36 +35,131 @@ export async function planWatch(
     if (!/[rp]/.test(found.kind))
       throw cannotWatch(table, 'that is not a table, and only tables have triggers for every change');
     if (found.key === null) throw cannotWatch(table, 'that table has no primary key');
-    const args = [type, source, JSON.stringify(found.key), JSON.stringify(found.bytes ?? [])];
-    bindings.push({ table: found.table, args });
+    const { relation, key, key_types: keyTypes } = found;
+    tables.push({ table, relation, type, source, key, keyTypes, bytes: found.bytes ?? [] });
   }
-  return bindings;
+  return tables;
 }
 
-/** Puts up what is missing and takes down what is no longer watched; changes nothing if all is as it should be. */
-export async function applyWatch(client: Client, wanted: Binding[]): Promise<void> {
-  const { rows } = await client.query(FIND_TRIGGERS);
-  const existing = rows.map(({ table, args }) => ({ table, args: String(args).split('\0').slice(0, -1) }));
-  const isSame = (a: Binding) => (b: Binding) => JSON.stringify(a) === JSON.stringify(b);
-  for (const old of existing.filter((binding) => !wanted.some(isSame(binding)))) {
-    await client.query(`DROP TRIGGER changebell_watch ON ${old.table};
-      DROP TRIGGER changebell_watch_truncate ON ${old.table}`);
+/** Says to other servers that these tables are watched, for as long as the connection is open. */
+export async function holdWatch(client: Client, sources: string[]): Promise<void> {
+  await client.query(
+    'SELECT pg_advisory_lock_shared(1130918255, hashtext(source)) FROM unnest($1::text[]) AS source',
+    [sources],
+  );
+}
+
+/** Puts up what is missing and takes down what nobody watches any more. @returns lines for people */
+export async function applyWatch(client: Client, schema: string, wanted: WatchedTable[]): Promise<string[]> {
+  await holdWatch(
+    client,
+    wanted.map(({ source }) => source),
+  );
+  const notices: string[] = [];
+  const { rows: existing } = await client.query<Trigger>(inSchema(FIND_TRIGGERS, schema));
+  const isWanted = (trigger: Trigger) => wanted.some(({ source }) => source === trigger.source);
+  for (const source of new Set(existing.filter((old) => !isWanted(old)).map((old) => old.source))) {
+    const triggers = existing.filter((old) => old.source === source);
+    notices.push(...(await takeDown(client, schema, source, triggers)));
   }
-  for (const fresh of wanted.filter((binding) => !existing.some(isSame(binding)))) {
-    const call = `changebell_watch(${fresh.args.map((arg) => client.escapeLiteral(arg)).join()})`;
-    await client.query(`CREATE TRIGGER changebell_watch AFTER INSERT OR UPDATE OR DELETE ON ${fresh.table}
-        FOR EACH ROW EXECUTE FUNCTION ${call};
-      CREATE TRIGGER changebell_watch_truncate BEFORE TRUNCATE ON ${fresh.table}
-        FOR EACH STATEMENT EXECUTE FUNCTION ${call}`);
+  for (const table of wanted) await putUp(client, schema, table, existing);
+  return notices;
+}
+
+type Trigger = { name: string; relation: string; source: string; enabled: string; isOwner: boolean };
+
+async function takeDown(
+  client: Client,
+  schema: string,
+  source: string,
+  triggers: Trigger[],
+): Promise<string[]> {
+  const lock = 'SELECT pg_try_advisory_xact_lock(1130918255, hashtext($1)) AS "isFree"';
+  const { rows } = await client.query(lock, [source]);
+  if (!rows[0].isFree) return []; // another server watches it
+  await client.query(inSchema('DELETE FROM bell.changebell_watched WHERE source = $1', schema), [source]);
+  await client.query(inSchema('DELETE FROM bell.changebell_partitions WHERE source = $1', schema), [source]);
+  for (const { name, relation, isOwner } of triggers) {
+    if (isOwner) await client.query(`DROP TRIGGER IF EXISTS ${name} ON ${relation}`);
+  }
+  const stays = triggers.find(({ isOwner }) => !isOwner);
+  if (!stays) return [];
+  return [
+    `${stays.relation} is no longer watched, but its triggers can only be dropped by its owner: they are idle. DROP TRIGGER changebell_watch ON ${stays.relation} removes them.`,
+  ];
+}
+
+async function putUp(
+  client: Client,
+  schema: string,
+  table: WatchedTable,
+  existing: Trigger[],
+): Promise<void> {
+  const { relation, type, source, key, bytes } = table;
+  await client.query(inSchema(REGISTER, schema), [source, type, JSON.stringify(key), JSON.stringify(bytes)]);
+  const { rows: parts } = await client.query<{ relation: string; oid: string; isLeaf: boolean }>(FIND_PARTS, [
+    relation,
+  ]);
+  try {
+    await bind(client, schema, table, relation, 'changebell_watch', existing);
+    for (const part of parts) {
+      await bind(client, schema, table, part.relation, 'changebell_watch_truncate', existing);
+      if (part.relation === relation) continue;
+      const remember = 'INSERT INTO bell.changebell_partitions VALUES ($1, $2) ON CONFLICT DO NOTHING';
+      await client.query(inSchema(remember, schema), [source, part.oid]);
+    }
+  } catch (error) {
+    if ((error as { code?: string }).code !== '42501') throw error;
+    throw new StartError(
+      `WATCH names "${table.table}", but ${(error as Error).message}: its owner must GRANT SELECT, TRIGGER ON ${relation} TO ${client.user}.`,
+    );
   }
 }
+
+/** Enabled also for rows that come by replication, which only the owner of the table may say. */
+async function bind(
+  client: Client,
+  schema: string,
+  { source }: WatchedTable,
+  relation: string,
+  name: string,
+  existing: Trigger[],
+): Promise<void> {
+  const there = existing.find((trigger) => trigger.name === name && trigger.relation === relation);
+  if (there?.source === source && (there.enabled === 'A' || !there.isOwner)) return;
+  if (there) await client.query(`DROP TRIGGER ${name} ON ${relation}`);
+  const on =
+    name === 'changebell_watch'
+      ? `AFTER INSERT OR UPDATE OR DELETE ON ${relation} FOR EACH ROW`
+      : `BEFORE TRUNCATE ON ${relation} FOR EACH STATEMENT`;
+  const call = inSchema(`bell.changebell_watch(${client.escapeLiteral(source)})`, schema);
+  await client.query(`CREATE TRIGGER ${name} ${on} EXECUTE FUNCTION ${call}`);
+  const { rows } = await client.query(IS_OWNER, [relation]);
+  if (rows[0].isOwner) await client.query(`ALTER TABLE ${relation} ENABLE ALWAYS TRIGGER ${name}`);
+}
+
+const REGISTER = `
+  INSERT INTO bell.changebell_watched AS old VALUES ($1, $2, $3, $4)
+  ON CONFLICT (source) DO UPDATE SET type = $2, key = $3, bytes = $4
+  WHERE (old.type, old.key, old.bytes) IS DISTINCT FROM ($2, $3, $4)`;
+
+const IS_OWNER = `SELECT pg_has_role(relowner, 'USAGE') AS "isOwner" FROM pg_class WHERE oid = $1::regclass`;
+
+/** The table, and each of its partitions. */
+const FIND_PARTS = `
+  SELECT format('%I.%I', nspname, relname) AS relation, class.oid::text FROM pg_class AS class
+    JOIN pg_namespace AS namespace ON namespace.oid = relnamespace
+  WHERE class.oid = $1::regclass OR class.oid IN (SELECT relid FROM pg_partition_tree($1::regclass))`;
 
 // A name in the current schema; or, with a dot, in the schema before it. `key` and `bytes` are names of columns.
 const FIND_TABLE = `
-  SELECT format('%I.%I', nspname, relname) AS table, relkind AS kind,
+  SELECT format('%I.%I', nspname, relname) AS relation, relkind AS kind,
     (SELECT json_agg(attname ORDER BY array_position(indkey::int2[], attnum))
       FROM pg_attribute JOIN pg_index ON indrelid = attrelid AND indisprimary AND attnum = ANY (indkey)
       WHERE attrelid = class.oid) AS key,
+    (SELECT json_agg(format_type(atttypid, atttypmod) ORDER BY array_position(indkey::int2[], attnum))
+      FROM pg_attribute JOIN pg_index ON indrelid = attrelid AND indisprimary AND attnum = ANY (indkey)
+      WHERE attrelid = class.oid) AS key_types,
     (SELECT json_agg(attname ORDER BY attnum) FROM pg_attribute
       WHERE attrelid = class.oid AND atttypid = 'bytea'::regtype AND NOT attisdropped) AS bytes
   FROM pg_class AS class JOIN pg_namespace AS namespace ON namespace.oid = relnamespace
@@ -61,7 +168,8 @@ const FIND_TABLE = `
   ORDER BY relname = $1 DESC LIMIT 1`;
 
 const FIND_TRIGGERS = `
-  SELECT format('%I.%I', nspname, relname) AS table, tgargs AS args
+  SELECT tgname AS name, format('%I.%I', nspname, relname) AS relation, tgenabled AS enabled,
+    split_part(encode(tgargs, 'escape'), '\\000', 1) AS source, pg_has_role(relowner, 'USAGE') AS "isOwner"
   FROM pg_trigger JOIN pg_class AS class ON class.oid = tgrelid
     JOIN pg_namespace AS namespace ON namespace.oid = relnamespace
-  WHERE tgname = 'changebell_watch' AND tgparentid = 0 AND tgfoid = 'changebell_watch'::regproc`;
+  WHERE tgparentid = 0 AND tgfoid = 'bell.changebell_watch'::regproc`;

@@ -73,6 +73,19 @@ export class SqliteReader {
     return { head: this.sql.head.get()!, pruned: this.sql.pruned.get()! };
   }
 
+  /** The log is in order of time, but where a clock was set back: halving it finds the place near enough. */
+  findTime(time: string): Cursor {
+    const { head, pruned } = this.position();
+    let before = pruned;
+    for (let after = head.seq + 1; after - before.seq > 1; ) {
+      const middle = Math.floor((before.seq + after) / 2);
+      const found = this.sql.placeOf.get(middle);
+      if (found && found.time < time) before = { seq: found.seq, stamp: found.stamp };
+      else after = middle;
+    }
+    return before;
+  }
+
   judge(cursor: Cursor, position: Position): ResetReason | undefined {
     const isPruned = cursor.seq === position.pruned.seq;
     return judgeCursor(cursor, position, isPruned ? position.pruned.stamp : this.sql.stamp.get(cursor.seq));

@@ -19,6 +19,9 @@ export function prepareReading(db: Database.Database, hasCustomers: boolean) {
     head: db.prepare<[], Cursor>(HEAD),
     pruned: db.prepare<[], Cursor>('SELECT pruned AS seq, pruned_stamp AS stamp FROM changebell_log'),
     stamp: db.prepare<[number], string>('SELECT stamp FROM changebell_events WHERE seq = ?').pluck(),
+    placeOf: db.prepare<[number], Cursor & { time: string }>(
+      'SELECT seq, stamp, time FROM changebell_events WHERE seq = ?',
+    ),
     events: db.prepare<[number, number, number], StoredEvent>(
       `SELECT ${EVENT} FROM changebell_events WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?`,
     ),

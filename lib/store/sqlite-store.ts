@@ -107,6 +107,10 @@ class SqliteStore implements Store {
     });
   }
 
+  async findTime(time: string): Promise<Cursor> {
+    return this.read((reader) => reader.findTime(time));
+  }
+
   async readEvents(after: Cursor, upTo: number, limit: number, maxBytes: number): Promise<Stretch> {
     return this.read((reader) => reader.stretch(after, upTo, limit, maxBytes));
   }

@@ -85,6 +85,8 @@ export interface Store {
 
   /** Where the log stands, and whether it can be read on from each of these cursors: one look at one moment. */
   position(cursors?: readonly Cursor[]): Promise<Position & { resets: (ResetReason | undefined)[] }>;
+  /** The newest event from before this time (as events have it), or the newest that isn't kept: what follows is later. */
+  findTime(time: string): Promise<Cursor>;
   /** Events after `after` up to `upTo`, in order; fewer than `limit` if they exceed `maxBytes`, at least one. */
   readEvents(after: Cursor, upTo: number, limit: number, maxBytes: number): Promise<Stretch>;
 

@@ -3,26 +3,45 @@
 // positions, so cursors meet after the first one, and from there on share every chunk. The log only grows at its
 // end, so any stretch of it stays right for as long as it is kept here; another history begins with `clear`.
 import { type Cursor, eventId, type ResetReason, type StoredEvent, toCloudEvent } from '../event.ts';
+import type { Filter } from '../filter.ts';
 import type { Store } from '../store/store.ts';
-import type { Client } from './client.ts';
+import type { Encoded, Transport } from './frames.ts';
 
 const CHUNK_EVENTS = 256;
 const CHUNK_BYTES = 128 * 1024;
-const MAX_CACHE_BYTES = 4 * 1024 * 1024; // of stored text; with the frames it is some three times as much
 const EVENT_OVERHEAD_BYTES = 200; // an object, and the envelope around the data
-const MAX_FILTERS = 64; // kept for each chunk: ten thousand clients may have ten thousand filters
+
+/** Of everything that is kept here: texts, frames, and the frames of each filter. */
+const MAX_CACHE_BYTES = 16 * 1024 * 1024;
+/** Of one chunk's filtered frames: ten thousand clients may have ten thousand filters. */
+const MAX_FILTERED_BYTES = 2 * 1024 * 1024;
+const ENTRY_BYTES = 300; // what a filter's entry costs though nothing passes it
+
+/** What decides which bytes a client gets: those with an equal key get the same. */
+export type Kind = {
+  readonly key: string;
+  readonly transport: Transport;
+  readonly filter: Filter;
+  /** Of several events of one source only the newest. */
+  readonly isConflated: boolean;
+};
 
 /**
  * The events after `start` up to `end`, as bytes for each transport and filter that asked for them. One that ended
  * at the head is thrown away when the log grows: else a client that resumes there would get it in small pieces.
  */
 export type Chunk = {
-  start: Cursor;
-  end: Cursor;
-  endsBelowHead: boolean;
-  events: StoredEvent[];
+  readonly start: Cursor;
+  readonly end: Cursor;
+  readonly endsBelowHead: boolean;
+  readonly events: StoredEvent[];
+  /** All events, by transport. */
+  readonly encoded: Map<Transport, Encoded>;
+  /** Those that a kind of client gets, by its key, and how many bytes they are together. */
+  readonly filtered: Map<string, Buffer>;
+  filteredBytes: number;
+  /** What all of it takes. */
   size: number;
-  frames: Map<string, Buffer>;
 };
 
 export class Chunks {
@@ -32,10 +51,16 @@ export class Chunks {
   /** The seqs before the chunks that end at the head, and where that head is. */
   private tails: number[] = [];
   private tailsEnd = 0;
+  /** What is kept, in bytes. */
   private cachedBytes = 0;
 
   constructor(store: Pick<Store, 'readEvents'>) {
     this.store = store;
+  }
+
+  /** What is kept, in bytes. */
+  get bytes(): number {
+    return this.cachedBytes;
   }
 
   /** The chunk after a cursor; undefined if it must be read first. */
@@ -52,22 +77,23 @@ export class Chunks {
     const limit = isNearHead ? CHUNK_EVENTS : boundary - start.seq;
     const { events, end, reset } = await this.store.readEvents(start, head.seq, limit, CHUNK_BYTES);
     if (reset) return reset;
-    const size = events.reduce((sum, event) => sum + event.data.length + EVENT_OVERHEAD_BYTES, 0);
-    const chunk = { start, end, endsBelowHead: end.seq < head.seq, events, size, frames: new Map() };
+    const size = events.reduce((sum, event) => sum + textBytes(event), 0);
+    const endsBelowHead = end.seq < head.seq;
+    const maps = { encoded: new Map(), filtered: new Map(), filteredBytes: 0 };
+    const chunk: Chunk = { start, end, endsBelowHead, events, size, ...maps };
     this.keep(chunk, head);
     return chunk;
   }
 
   /** The bytes of a chunk for clients of this kind: the events that their filter lets through. */
-  encode(chunk: Chunk, { frameKey, stream: { transport, filter } }: Client): Buffer {
-    const known = chunk.frames.get(frameKey);
+  encode(chunk: Chunk, kind: Kind): Buffer {
+    const known = chunk.filtered.get(kind.key);
     if (known) return known;
-    const wanted = chunk.events.filter((event) => filter.matches(event));
-    const bytes = transport.encode(
-      wanted.map((event) => ({ id: eventId(event), json: toCloudEvent(event) })),
-    );
-    chunk.frames.set(frameKey, bytes);
-    if (chunk.frames.size > MAX_FILTERS) chunk.frames.delete(chunk.frames.keys().next().value!);
+    const all = this.encodeAll(chunk, kind.transport);
+    const bytes = pick(all, wanted(chunk.events, kind));
+    if (bytes !== all.bytes) this.grow(chunk, bytes.length + ENTRY_BYTES);
+    chunk.filtered.set(kind.key, bytes);
+    if (bytes !== all.bytes) this.boundFiltered(chunk, bytes.length + ENTRY_BYTES);
     return bytes;
   }
 
@@ -78,14 +104,49 @@ export class Chunks {
     this.cachedBytes = 0;
   }
 
+  /** Once for all filters: what a filter lets through is copied from here. */
+  private encodeAll(chunk: Chunk, transport: Transport): Encoded {
+    const known = chunk.encoded.get(transport);
+    if (known) return known;
+    const encoded = transport.encode(toItems(chunk.events));
+    chunk.encoded.set(transport, encoded);
+    this.grow(chunk, encoded.bytes.length);
+    return encoded;
+  }
+
   private keep(chunk: Chunk, head: Cursor): void {
     if (this.tailsEnd !== head.seq) this.dropTails(head.seq);
     if (!chunk.endsBelowHead) this.tails.push(chunk.start.seq);
     this.drop(chunk.start.seq);
     this.chunks.set(chunk.start.seq, chunk);
     this.cachedBytes += chunk.size;
+    this.makeRoom();
+  }
+
+  /** A chunk that was dropped meanwhile is somebody's last look at it, and counts no longer. */
+  private grow(chunk: Chunk, bytes: number): void {
+    if (this.chunks.get(chunk.start.seq) !== chunk) return;
+    chunk.size += bytes;
+    this.cachedBytes += bytes;
+    this.makeRoom();
+  }
+
+  /** One chunk may be larger than all the room: it is what is wanted now. */
+  private makeRoom(): void {
     while (this.cachedBytes > MAX_CACHE_BYTES && this.chunks.size > 1) {
       this.drop(this.chunks.keys().next().value!);
+    }
+  }
+
+  /** The oldest filter goes first. */
+  private boundFiltered(chunk: Chunk, added: number): void {
+    chunk.filteredBytes += added;
+    while (chunk.filteredBytes > MAX_FILTERED_BYTES && chunk.filtered.size > 1) {
+      const [key, bytes] = chunk.filtered.entries().next().value!;
+      chunk.filtered.delete(key);
+      if ([...chunk.encoded.values()].some((encoded) => encoded.bytes === bytes)) continue;
+      chunk.filteredBytes -= bytes.length + ENTRY_BYTES;
+      this.grow(chunk, -(bytes.length + ENTRY_BYTES));
     }
   }
 
@@ -100,4 +161,44 @@ export class Chunks {
     this.cachedBytes -= this.chunks.get(seq)?.size ?? 0;
     this.chunks.delete(seq);
   }
+}
+
+/** What a transport encodes. */
+export function toItems(events: readonly StoredEvent[]): { id: string; json: string }[] {
+  return events.map((event) => ({ id: eventId(event), json: toCloudEvent(event) }));
+}
+
+/** What an event takes, near enough. */
+export function textBytes({ data, extensions }: StoredEvent): number {
+  return data.length + (extensions?.length ?? 0) + EVENT_OVERHEAD_BYTES;
+}
+
+/** Which of the events this kind of client gets. */
+function wanted(events: readonly StoredEvent[], { filter, isConflated }: Kind): boolean[] {
+  const isWanted = events.map((event) => filter.matches(event));
+  if (!isConflated) return isWanted;
+  const newest = new Set<string>(); // sources that were met, from the newest event on
+  for (let i = events.length - 1; i >= 0; i -= 1) {
+    if (!isWanted[i]) continue;
+    isWanted[i] = !newest.has(events[i]!.source);
+    newest.add(events[i]!.source);
+  }
+  return isWanted;
+}
+
+/** The bytes of these events alone. Nothing is copied where all are wanted; a small part is, or it would keep the whole. */
+function pick({ bytes, ends }: Encoded, isWanted: readonly boolean[]): Buffer {
+  const runs: Buffer[] = [];
+  let start = -1; // of the run that goes on
+  isWanted.forEach((is, i) => {
+    const at = i === 0 ? 0 : ends[i - 1]!;
+    if (is && start < 0) start = at;
+    if (!is && start >= 0) {
+      runs.push(bytes.subarray(start, at));
+      start = -1;
+    }
+  });
+  if (start === 0) return bytes;
+  if (start > 0) runs.push(bytes.subarray(start));
+  return Buffer.concat(runs);
 }

@@ -1,57 +1,81 @@
 // A server-sent-events response as a client of the hub (HTML Standard §9.2). It ends with the
 // connection instead of chunked encoding, so that the same bytes can go to every client.
-import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { parseCursor } from '../event.ts';
 import { type Filter, parseFilter } from '../filter.ts';
+import type { Answer } from '../http/answer.ts';
 import { queuedBytes } from '../http/connection.ts';
 import { type Call, queryValue } from '../http/request.ts';
 import { Problem } from '../problem.ts';
 import type { Stream } from './client.ts';
+import { parseConflation } from './conflation.ts';
 import { endAtExpiry } from './expiry.ts';
 import { EVENT_STREAM } from './frames.ts';
 import type { Hub } from './hub.ts';
+import type { Located } from './serving.ts';
+import { parseWish, type Wish } from './start.ts';
+
+const KEEP_ALIVE_MS = 15_000; // no pings here: the kernel finds dead connections
 
 /** Does the caller ask for a stream rather than a page? */
 export function wantsEventStream({ req }: Pick<Call, 'req'>): boolean {
   return /(^|[\s,])text\/event-stream\s*([;,]|$)/i.test(req.headers.accept ?? '');
 }
 
-/** `GET /api/events` with `Accept: text/event-stream`. @throws {Problem} 400 bad cursor, 503 full */
+/** `GET /api/events` with `Accept: text/event-stream`. @throws {Problem} 400 bad cursor or filter, 503 full */
 export async function openEventStream({ req, res, query, scope }: Call, hub: Hub): Promise<void> {
-  const header = req.headers['last-event-id'] as string | undefined; // wins: a browser's own resume
-  const cursor = parseCursor(header || queryValue(query, 'lastEventId'));
+  const { 'last-event-id': header } = req.headers;
+  const wish = { ...parseWish(query, typeof header === 'string' ? header : undefined), scope };
   const filter = scope.narrow(parseFilter(queryValue(query, 'types'), queryValue(query, 'sources')));
-  const start = await hub.locate(cursor, scope);
-  if (hub.isFull) throw tooManyClients();
+  const isConflated = parseConflation(query);
+  if (req.method === 'HEAD') return void writeHead(res).end();
+  hub.checkRoom();
+  const start = await locateOrWait(hub, wish);
+  hub.checkRoom(); // others may have come meanwhile
   if (res.destroyed) return;
-  res.shouldKeepAlive = false;
-  res.useChunkedEncodingByDefault = false;
-  res.writeHead(200, {
-    'Content-Type': 'text/event-stream; charset=utf-8',
-    'Cache-Control': 'no-store',
-    'X-Accel-Buffering': 'no', // nginx would hold events back
-    'X-Content-Type-Options': 'nosniff',
-  });
-  if (req.method === 'HEAD') return void res.end();
-  res.write('retry: 2000\n\n');
-  req.socket.setKeepAlive(true, 15_000); // no pings here: the kernel finds dead connections
-  const client = hub.add(new EventStream(res, req.socket, filter), start);
+  writeHead(res).write('retry: 2000\n\n');
+  req.socket.setKeepAlive(true, KEEP_ALIVE_MS);
+  const client = hub.add(new EventStream(res, req.socket, filter, isConflated), start);
   endAtExpiry(client, scope.expiresAt);
   res.on('close', () => hub.remove(client));
   res.on('error', () => hub.remove(client));
 }
 
+/**
+ * A browser's EventSource gives up for good at any status but 200 (HTML Standard §9.2.3). So while the database is
+ * away the stream is opened all the same, and its first frame comes when the place was found.
+ */
+async function locateOrWait(hub: Hub, wish: Wish): Promise<Located | { wish: Wish }> {
+  try {
+    return await hub.locate(wish);
+  } catch (error) {
+    if (error instanceof Problem && error.status === 503) return { wish };
+    throw error;
+  }
+}
+
+function writeHead(res: Answer): Answer {
+  res.shouldKeepAlive = false;
+  res.useChunkedEncodingByDefault = false;
+  return res.writeHead(200, {
+    'Content-Type': 'text/event-stream; charset=utf-8',
+    'Cache-Control': 'no-store, no-transform', // what compresses would hold events back
+    'X-Accel-Buffering': 'no', // and so would nginx
+    'X-Content-Type-Options': 'nosniff',
+  });
+}
+
 class EventStream implements Stream {
   readonly transport = EVENT_STREAM;
-  readonly out: ServerResponse;
+  readonly out: Answer;
   readonly socket: Socket;
   readonly filter: Filter;
+  readonly isConflated: boolean;
 
-  constructor(out: ServerResponse, socket: Socket, filter: Filter) {
+  constructor(out: Answer, socket: Socket, filter: Filter, isConflated: boolean) {
     this.out = out;
     this.socket = socket;
     this.filter = filter;
+    this.isConflated = isConflated;
   }
 
   isOpen(): boolean {
@@ -73,11 +97,4 @@ class EventStream implements Stream {
   destroy(): void {
     this.out.destroy();
   }
-}
-
-/** 503 for one stream too many. */
-export function tooManyClients(): Problem {
-  return new Problem(503, 'Too many clients are connected: try again later.', {
-    headers: { 'Retry-After': '5' },
-  });
 }

@@ -1,20 +1,23 @@
 // Heartbeats: how a client knows that it is live although nothing happens, and how the server finds out that a
 // client is gone. A frame and a ping go together: a browser's page can't see pings, and a dead connection can't
-// answer them.
+// answer them. Nothing here reads the log, so they go on while the database is away.
 import type { Client } from './client.ts';
 
 const COUNT_INTERVAL_MS = 1000;
+const SLICE_MS = 2; // ten thousand heartbeats at once would hold up everyone else
 
-/** What the hub lends: its clients, its turn, and whether a client stands at the head of the log. */
+/** What the hub lends: its clients, and whether one stands at the head of the log. */
 type Lent = {
   clients: ReadonlySet<Client>;
-  enqueue: (client: Client) => void;
   isAtHead: (client: Client) => boolean;
 };
 
 export class Heartbeats {
   private readonly hub: Lent;
   private readonly timer: NodeJS.Timeout;
+  /** Who has yet to get the one that is due. */
+  private waiting: Client[] = [];
+  private isSending = false;
   /** Set while the number of clients has changed and nobody was told yet. */
   private countTimer: NodeJS.Timeout | undefined;
   private countedAt = 0;
@@ -27,12 +30,13 @@ export class Heartbeats {
     }, intervalMs);
   }
 
-  /** To a client that is ready: when it has caught up, and also behind, since its filter may hide all it passes. */
+  /** Also to a client that is behind: its filter may hide all that it passes, and it would believe us dead. */
   sendIfDue(client: Client): void {
-    if (!client.liveness.isHeartbeatDue) return;
+    if (!client.liveness.isHeartbeatDue || !client.isReady || client.dueReset) return;
     client.liveness.isHeartbeatDue = false;
     client.ping();
-    client.tell('stream.heartbeat', { clients: this.hub.clients.size });
+    if (client.wish) client.keepWaiting();
+    else client.tell('stream.heartbeat', { clients: this.hub.clients.size });
   }
 
   /** Tells everyone how many clients there are, at most once a second. */
@@ -49,14 +53,21 @@ export class Heartbeats {
   stop(): void {
     clearInterval(this.timer);
     clearTimeout(this.countTimer);
+    this.waiting = [];
   }
 
-  /** Everyone gets one as soon as there is room. */
+  /** Everyone gets one, or as soon as there is room: then the hub sends it. */
   private beat(): void {
-    for (const client of this.hub.clients) {
-      client.liveness.isHeartbeatDue = true;
-      this.hub.enqueue(client);
-    }
+    for (const client of this.hub.clients) client.liveness.isHeartbeatDue = true;
+    this.waiting = [...this.hub.clients].reverse();
+    if (!this.isSending) this.sendSlice();
+  }
+
+  private sendSlice(): void {
+    const sliceEnd = performance.now() + SLICE_MS;
+    while (this.waiting.length > 0 && performance.now() < sliceEnd) this.sendIfDue(this.waiting.pop()!);
+    this.isSending = this.waiting.length > 0;
+    if (this.isSending) setImmediate(() => this.sendSlice());
   }
 
   private endIfDead(client: Client): void {

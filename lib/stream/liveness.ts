@@ -1,7 +1,6 @@
 // What is known of a client's side: bytes that it was sent, took and read, and heartbeats that it left unanswered.
 // Nothing here writes or waits: it only counts, and judges. Kernels hold megabytes for a slow client, so a socket
 // that takes bytes says little; a ping carries the number of bytes before it, and its pong tells that they were read.
-
 const SILENT_BEATS = 2; // unanswered heartbeats after which a connection is dead
 const PATIENCE_BEATS = 10; // so many where it has yet to take, or to read, what it was sent
 const PING_BYTES = 64 * 1024; // behind so many bytes goes a ping

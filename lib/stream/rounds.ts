@@ -3,9 +3,10 @@
 import type { Client } from './client.ts';
 
 const SLICE_MS = 2; // then HTTP has its turn: a fan-out must not hold up a POST
+const MAX_REST_MS = 25;
 
-/** What the hub does for a client in its turn. */
-type Serving = {
+/** What is done for a client in its turn; see `serving.ts`. */
+type Turn = {
   /** Returns a promise only if it must wait for the log. */
   serve: (client: Client) => Promise<void> | undefined;
   /** Does the client want another turn, and can it take one? */
@@ -13,13 +14,16 @@ type Serving = {
 };
 
 export class Rounds {
-  private readonly hub: Serving;
+  private readonly turn: Turn;
   private readonly live: Client[] = [];
-  /** Others who may be owed something. A client stands in at most one of the two, once. */
+  /** Others who may be owed something. */
   private readonly behind: Client[] = [];
+  private startedAt = 0;
+  /** Until then nobody asks for more events: they come together, and go out as one. */
+  private restsUntil = 0;
 
-  constructor(hub: Serving) {
-    this.hub = hub;
+  constructor(turn: Turn) {
+    this.turn = turn;
   }
 
   /** Has everyone who stood at the head had what was new there? */
@@ -31,29 +35,52 @@ export class Rounds {
     return this.live.length === 0 && this.behind.length === 0;
   }
 
+  /** Milliseconds until the next round may begin. */
+  get restMs(): number {
+    return Math.max(0, this.restsUntil - performance.now());
+  }
+
+  /** The head has moved: from now on a round is timed. */
+  start(): void {
+    this.startedAt = performance.now();
+  }
+
+  /** A client stands in one of the two queues, once; one that is live leaves the other, where its entry is skipped. */
   add(client: Client, isLive: boolean): void {
-    if (client.isQueued) return;
-    client.isQueued = true;
+    if (client.queue === 'live' || (client.queue === 'behind' && !isLive)) return;
+    client.queue = isLive ? 'live' : 'behind';
     (isLive ? this.live : this.behind).push(client);
   }
 
-  async serveSlice(): Promise<void> {
+  /** @param hasMore did more events come while this round went on? Then the server is loaded, and it may rest. */
+  async serveSlice(hasMore: () => boolean): Promise<void> {
     const sliceEnd = performance.now() + SLICE_MS;
-    await this.serveSome(this.live, sliceEnd);
-    await this.serveSome(this.behind, sliceEnd); // at least one, whatever the time: nobody starves
+    const wasOver = this.isOver;
+    await this.serveSome(this.live, 'live', sliceEnd);
+    if (!wasOver && this.isOver && hasMore()) this.rest();
+    await this.serveSome(this.behind, 'behind', sliceEnd); // at least one, whatever the time: nobody starves
   }
 
-  private async serveSome(queue: Client[], sliceEnd: number): Promise<void> {
+  /** As long as the round took: events that come meanwhile cost each client one write together. */
+  private rest(): void {
+    const now = performance.now();
+    this.restsUntil = now + Math.min(now - this.startedAt, MAX_REST_MS);
+  }
+
+  private async serveSome(queue: Client[], name: 'live' | 'behind', sliceEnd: number): Promise<void> {
     const atMost = queue.length; // who is put back waits for the next slice
+    let taken = 0;
     let served = 0;
-    while (served < atMost && (served === 0 || performance.now() < sliceEnd)) {
-      const client = queue[served]!;
+    while (taken < atMost && (served === 0 || performance.now() < sliceEnd)) {
+      const client = queue[taken]!;
+      taken += 1;
+      if (client.queue !== name) continue;
       served += 1;
-      client.isQueued = false;
-      const waiting = this.hub.serve(client);
+      client.queue = undefined;
+      const waiting = this.turn.serve(client);
       if (waiting) await waiting;
-      if (this.hub.isOwed(client)) this.add(client, queue === this.live);
+      if (this.turn.isOwed(client)) this.add(client, name === 'live');
     }
-    queue.splice(0, served);
+    queue.splice(0, taken);
   }
 }

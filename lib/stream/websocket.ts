@@ -1,26 +1,26 @@
 // The `/ws` handshake, and a socket as a client of the hub. `ws` shakes hands, reads and closes; the
 // raw socket of Node's `upgrade` event is ours, and ready-made frames go straight to it.
 import type { IncomingMessage } from 'node:http';
-import type { Socket } from 'node:net';
+import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { type WebSocket, WebSocketServer } from 'ws';
-import { parseCursor } from '../event.ts';
+import { type RawData, type ServerOptions, WebSocket, WebSocketServer } from 'ws';
 import { type Filter, parseFilter } from '../filter.ts';
 import { queuedBytes } from '../http/connection.ts';
 import { queryValue } from '../http/request.ts';
 import { Problem } from '../problem.ts';
 import type { Scope } from '../scope.ts';
 import type { Client, Stream } from './client.ts';
-import { tooManyClients } from './event-stream.ts';
+import { parseConflation } from './conflation.ts';
 import { endAtExpiry } from './expiry.ts';
+import { FLOOD_REASON, FrameCounter } from './flood.ts';
 import { WEBSOCKET } from './frames.ts';
 import type { Hub } from './hub.ts';
+import { parseWish } from './start.ts';
 
 const MAX_MESSAGE_BYTES = 4096;
-const MAX_MESSAGES = 50;
-const MESSAGE_WINDOW_MS = 10_000;
 const CLOSE_TIMEOUT_MS = 1000; // ws waits 30 s for a peer's close frame; our shutdown has 5 s
 const MAX_UNSENT_FOR_PONG = 64 * 1024;
+const MAX_FRAMES_AFTER_FLOOD = 100; // its answer to our close may be among them
 const SUBPROTOCOL = 'cloudevents.json';
 
 export type Handshake = {
@@ -31,8 +31,27 @@ export type Handshake = {
   scope: Scope;
 };
 
+/** A socket of `ws` that knows its client, so that ten thousand idle ones share their listeners. */
+class Peer extends WebSocket {
+  client: Client | undefined;
+  readonly frames = new FrameCounter();
+  framesTooMany = 0;
+  /** The newest ping that is not answered yet; older ones of the same read need no answer (RFC 6455 §5.5.3). */
+  unansweredPing: Buffer | undefined;
+}
+
+/** Our server makes no others; the types of ws can't know it. */
+function peerOf(socket: WebSocket): Peer {
+  if (socket instanceof Peer) return socket;
+  throw new TypeError('a WebSocket that this server did not make');
+}
+
+/** The types of ws 8.18 don't know `closeTimeout` yet, which ws 8.19 and later obey. */
+type Options = ServerOptions<typeof Peer> & { closeTimeout: number };
+
 export function createWebSockets(hub: Hub, { isLabOn }: { isLabOn: boolean }) {
-  const server = new WebSocketServer({
+  const options: Options = {
+    WebSocket: Peer,
     noServer: true,
     clientTracking: false,
     perMessageDeflate: false,
@@ -40,65 +59,62 @@ export function createWebSockets(hub: Hub, { isLabOn }: { isLabOn: boolean }) {
     maxPayload: MAX_MESSAGE_BYTES,
     closeTimeout: CLOSE_TIMEOUT_MS,
     handleProtocols: (offered: Set<string>) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
-  } as ConstructorParameters<typeof WebSocketServer>[0]);
+  };
+  const server = new WebSocketServer(options);
   server.on('headers', (headers) => headers.push('X-Content-Type-Options: nosniff'));
 
   /** Upgrades and joins. @throws {Problem} 400 bad cursor or handshake, 503 full: all before the upgrade */
   async function accept({ req, socket, head, query, scope }: Handshake): Promise<void> {
-    const cursor = parseCursor(queryValue(query, 'lastEventId'));
+    const wish = { ...parseWish(query), scope };
     const filter = scope.narrow(parseFilter(queryValue(query, 'types'), queryValue(query, 'sources')));
-    const start = await hub.locate(cursor, scope);
-    if (hub.isFull) throw tooManyClients();
-    if (socket.destroyed) return;
-    const ws = shakeHands(req, socket, head);
-    const client = hub.add(new WebSocketStream(ws, socket as Socket, filter), start);
-    listen(ws, client);
+    const isConflated = parseConflation(query);
+    hub.checkRoom();
+    const start = await hub.locate(wish);
+    hub.checkRoom(); // others may have come meanwhile
+    if (socket.destroyed || !(socket instanceof Socket)) return void socket.destroy(); // it left meanwhile
+    const peer = shakeHands(req, socket, head);
+    const client = hub.add(new WebSocketStream(peer, socket, filter, isConflated), start);
+    peer.client = client;
     endAtExpiry(client, scope.expiresAt);
+    socket.prependListener('data', (bytes: Buffer) => countFrames(peer, bytes));
+    peer
+      .on('pong', onPong)
+      .on('ping', onPing)
+      .on('message', onMessage)
+      .on('error', ignore)
+      .on('close', onClose);
   }
 
   /** ws tells of a bad handshake by an event, before `handleUpgrade` returns. @throws {Problem} 400, 426 */
-  function shakeHands(req: IncomingMessage, socket: Duplex, head: Buffer): WebSocket {
+  function shakeHands(req: IncomingMessage, socket: Duplex, head: Buffer): Peer {
     if (req.headers['sec-websocket-version'] !== '13') {
-      const headers = { 'Sec-WebSocket-Version': '13', Upgrade: 'websocket', Connection: 'Upgrade, close' }; // RFC 6455 §4.4, RFC 9110 §7.8
+      // RFC 6455 §4.4, RFC 9110 §7.8
+      const headers = { 'Sec-WebSocket-Version': '13', Upgrade: 'websocket', Connection: 'Upgrade, close' };
       throw new Problem(426, 'Only version 13 of WebSocket is spoken here.', { headers });
     }
-    let accepted: WebSocket | undefined;
+    let accepted: Peer | undefined;
     let reason = 'The handshake was refused';
     const refuse = (error: Error) => {
       reason = error.message;
     };
     server.once('wsClientError', refuse);
-    server.handleUpgrade(req, socket, head, (ws) => {
-      accepted = ws;
+    server.handleUpgrade(req, socket, head, (peer) => {
+      accepted = peer;
     });
     server.off('wsClientError', refuse);
     if (accepted) return accepted;
     throw new Problem(400, `${reason}.`);
   }
 
-  function listen(ws: WebSocket, client: Client): void {
-    const heardAt: number[] = []; // when the last messages came, oldest first
-    const countMessage = () => {
-      const now = performance.now();
-      heardAt.push(now);
-      if (heardAt.length <= MAX_MESSAGES) return;
-      const isFlood = now - heardAt.shift()! < MESSAGE_WINDOW_MS;
-      if (isFlood) ws.close(1008, `At most ${MAX_MESSAGES} messages in 10 s.`);
-    };
-    ws.on('pong', (data) => client.liveness.heard(String(data)));
-    ws.on('ping', (data) => {
-      client.liveness.heard();
-      // Who pings and doesn't read must not fill our memory with pongs.
-      const { writableLength } = client.stream.out;
-      if (writableLength < MAX_UNSENT_FOR_PONG && ws.readyState === ws.OPEN) ws.pong(data, false);
-    });
-    ws.on('message', (data, isBinary) => {
-      client.liveness.heard();
-      countMessage();
-      if (isLabOn && !isBinary) obeyLab(client, String(data));
-    });
-    ws.on('error', () => {}); // ws closes with 1002, 1007 or 1009 by itself; 'close' follows
-    ws.on('close', () => hub.remove(client));
+  function onMessage(this: WebSocket, data: RawData, isBinary: boolean): void {
+    const { client } = peerOf(this);
+    client?.liveness.heard();
+    if (isLabOn && !isBinary && client) obeyLab(client, String(data));
+  }
+
+  function onClose(this: WebSocket): void {
+    const { client } = peerOf(this);
+    if (client) hub.remove(client);
   }
 
   /** The failure lab: a client may harm its own connection, to see that nothing is lost. */
@@ -113,22 +129,55 @@ export function createWebSockets(hub: Hub, { isLabOn }: { isLabOn: boolean }) {
   return { accept };
 }
 
-/** A class, so that ten thousand idle sockets share these functions. */
+/** Before ws takes them. A flooder is told why, and soon read no more: what it sends stays in its own kernel. */
+function countFrames(peer: Peer, bytes: Buffer): void {
+  const tooMany = peer.frames.count(bytes, performance.now());
+  if (tooMany === 0) return;
+  peer.framesTooMany += tooMany;
+  if (peer.readyState === WebSocket.OPEN) peer.close(1008, FLOOD_REASON);
+  if (peer.framesTooMany > MAX_FRAMES_AFTER_FLOOD) peer.pause();
+}
+
+function onPong(this: WebSocket, data: Buffer): void {
+  peerOf(this).client?.liveness.heard(String(data));
+}
+
+/** Answered after all that was read with it. */
+function onPing(this: WebSocket, data: Buffer): void {
+  const peer = peerOf(this);
+  peer.client?.liveness.heard();
+  if (peer.unansweredPing === undefined) queueMicrotask(() => answerPing(peer));
+  peer.unansweredPing = data;
+}
+
+/** Who pings and doesn't read must not fill our memory with pongs. */
+function answerPing(peer: Peer): void {
+  const { client, unansweredPing } = peer;
+  peer.unansweredPing = undefined;
+  const hasRoom = client && client.stream.out.writableLength < MAX_UNSENT_FOR_PONG;
+  if (hasRoom && peer.readyState === WebSocket.OPEN) peer.pong(unansweredPing, false);
+}
+
+/** ws closes with 1002, 1007 or 1009 by itself; 'close' follows. */
+function ignore(): void {}
+
 class WebSocketStream implements Stream {
   readonly transport = WEBSOCKET;
   readonly ws: WebSocket;
   readonly out: Socket;
   readonly filter: Filter;
+  readonly isConflated: boolean;
 
-  constructor(ws: WebSocket, out: Socket, filter: Filter) {
+  constructor(ws: WebSocket, out: Socket, filter: Filter, isConflated: boolean) {
     this.ws = ws;
     this.out = out;
     this.filter = filter;
+    this.isConflated = isConflated;
   }
 
   /** Never a frame after a close frame (RFC 6455 §5.5.1). */
   isOpen(): boolean {
-    return this.ws.readyState === this.ws.OPEN;
+    return this.ws.readyState === WebSocket.OPEN;
   }
 
   unsentBytes(): number {
@@ -153,6 +202,6 @@ function parseOrder(text: string): { lab?: unknown; seconds?: unknown } {
     const value: unknown = JSON.parse(text);
     return typeof value === 'object' && value !== null ? value : {};
   } catch {
-    return {};
+    return {}; // what clients send is ignored, but for the lab
   }
 }

@@ -9,9 +9,9 @@ const CLASS_MS = 12 * 3600_000; // events older than that are of another class
 /** @typedef {{ type: string, time: string, data: any }} LessonEvent */
 
 /**
- * A learner. `lesson` is the open one, 0 where there is none; `since` is when they last got further: began,
- * kept a promise more, or were done.
- * @typedef {Progress & { done: Set<number>, since: number }} Learner
+ * A learner. `lesson` is the open one, 0 where there is none; `best` is the most promises of it that they have kept at
+ * once; `since` is when they last got further: began, kept a promise more than ever, or were done.
+ * @typedef {Progress & { done: Set<number>, best: number, since: number }} Learner
  */
 
 /** @typedef {ReturnType<typeof rowsOf>[number]} Row */
@@ -20,18 +20,28 @@ const CLASS_MS = 12 * 3600_000; // events older than that are of another class
 
 /** Takes one event into account; what is no lesson's event is passed over. @param {Class} all @param {LessonEvent} event */
 export function follow(all, { type, time, data }) {
-  const progress = read(data);
-  if (!type.startsWith('lesson.') || !progress) return;
+  const told = read(data);
+  if (!type.startsWith('lesson.') || !told) return;
   const at = Date.parse(time);
-  const { nick, lesson, kept } = progress;
-  const before = all.get(nick) ?? { lesson: 0, kept: 0, done: new Set(), since: at };
-  const isDone = type === 'lesson.done';
-  const isNew = type === 'lesson.started' || lesson !== before.lesson;
-  const done = new Set(before.done);
-  if (isDone) done.add(lesson);
-  const since = isDone || isNew || kept > before.kept ? at : before.since;
-  const hint = isNew ? 0 : Math.max(progress.hint, 'hint' in before ? before.hint : 0);
-  all.set(nick, { ...progress, lesson: isDone ? 0 : lesson, done, since, hint });
+  const before = all.get(told.nick);
+  const done = new Set(before?.done);
+  const isOver = type === 'lesson.done';
+  if (done.has(told.lesson) && !isOver && type !== 'lesson.started') return; // it plays with what it has mended
+  if (isOver) done.add(told.lesson);
+  const same = type !== 'lesson.started' && before?.lesson === told.lesson ? before : undefined;
+  const isHint = type === 'lesson.stuck' && same !== undefined; // it says nothing new of the promises
+  const { kept, why } = isHint ? same : told;
+  const isFurther = isOver || !same || kept > same.best;
+  all.set(told.nick, {
+    ...told,
+    kept,
+    why,
+    lesson: isOver ? 0 : told.lesson,
+    hint: Math.max(told.hint, same?.hint ?? 0),
+    best: Math.max(kept, same?.best ?? 0),
+    since: isFurther ? at : same.since,
+    done,
+  });
 }
 
 /** Anyone can publish: only what has the right shape is believed. @param {any} data @returns {Progress | undefined} */

@@ -9,8 +9,10 @@ import { createConfig, lintFromString } from '@redocly/openapi-core';
 import { answerFault, frameFault } from '../support/described.ts';
 import { get, post, ROOT, request, shareServer, startServer, temporaryFolder } from '../support/helpers.ts';
 
+// One server where all is on that can be, and one where all is off that can be, and a token is wanted.
 const server = await shareServer();
-const open = { WATCH: '', LAB: '0', CUSTOMERS: '0', API_TOKEN: 'a-token', JWT_SECRET: 's'.repeat(32) };
+const closed = { LAB: '0', CUSTOMERS: '0', API_TOKEN: 'a-token', JWT_SECRET: 's'.repeat(32) };
+const narrow = await shareServer(closed);
 
 async function lintOpenApi(source: string): Promise<string[]> {
   const rules = { 'info-license': 'off', 'no-server-example.com': 'off' } as const; // it is at localhost
@@ -34,13 +36,11 @@ async function lintAsyncApi(source: string): Promise<string[]> {
 }
 
 test('/openapi.json has no fault that the linter of Redocly finds, whatever is on or off', async () => {
-  const narrow = await startServer(open);
   for (const { url } of [server, narrow])
     assert.deepEqual(await lintOpenApi((await get(`${url}/openapi.json`)).text), []);
 });
 
 test('/asyncapi.json has no fault that the parser of AsyncAPI finds, whatever is on or off', async () => {
-  const narrow = await startServer(open);
   for (const { url } of [server, narrow])
     assert.deepEqual(await lintAsyncApi((await get(`${url}/asyncapi.json`)).text), []);
 });
@@ -56,11 +56,11 @@ test('the linters see a fault', async () => {
 
 test('every route of the program is described, with every method that it takes', async () => {
   const { body } = await get(`${server.url}/openapi.json`);
-  const source = readFileSync(join(ROOT, 'lib/app.ts'), 'utf8');
+  const source = readFileSync(join(ROOT, 'lib/api/routes.ts'), 'utf8');
   const routes = [...source.matchAll(/path: \/\^(.+?)\$\/,/g)].map(([, route]) =>
     route!.replaceAll('\\', ''),
   );
-  assert.ok(routes.length >= 8, `only ${routes.length} routes were found in lib/app.ts`);
+  assert.ok(routes.length >= 8, `only ${routes.length} routes were found in lib/api/routes.ts`);
   for (const route of routes) {
     const path = route.startsWith('/api/watch') ? undefined : route.replace(/\(.*\)/, '{id}');
     if (path === undefined) continue; // this server watches nothing
@@ -81,7 +81,6 @@ test('it is this very server that is described: its URL, its tables, and nothing
   assert.ok(body.paths['/api/customers/{id}'] && body.paths['/api/clients']);
   assert.deepEqual(body.security, [], 'nobody is asked for a token');
   assert.deepEqual(body.components.securitySchemes, {});
-  const narrow = await startServer(open);
   const { body: other } = await get(`${narrow.url}/openapi.json`);
   const off = Object.keys(other.paths).filter((path) => /customers|clients|watch/.test(path));
   assert.deepEqual(off, []);
@@ -107,7 +106,6 @@ test('watched tables are named where they may stand in a path', async () => {
 });
 
 test('both are open like the page, answer HEAD, and 304 to whoever has them', async () => {
-  const narrow = await startServer(open);
   for (const name of ['openapi.json', 'asyncapi.json']) {
     const { status, headers } = await get(`${narrow.url}/${name}`);
     assert.equal(status, 200);

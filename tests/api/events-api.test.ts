@@ -223,3 +223,52 @@ test('a cursor older than what EVENT_RETENTION keeps is 410 expired; the oldest 
   await reset.close();
   await small.stop();
 });
+
+test('from says where to begin, but not beside a cursor', async () => {
+  const { id } = await publish({});
+  assert.deepEqual((await get(`${events}?from=latest`)).body, { events: [], lastEventId: id, more: false });
+  assert.equal(seqOf((await get(`${events}?from=earliest&limit=1`)).body.events[0].id), 1);
+  assert.equal((await get(`${events}?from=latest&lastEventId=${id}`)).status, 400);
+});
+
+test('Prefer: wait holds an empty answer back until there is an event that the filter lets through', async () => {
+  const { id } = await publish({});
+  const waiting = get(`${events}?lastEventId=${id}&types=rung`, { Prefer: 'respond-async, wait=30' });
+  let isAnswered = false;
+  void waiting.then(() => {
+    isAnswered = true;
+  });
+  await publish({ type: 'other' });
+  await get(`${events}?limit=1`);
+  assert.equal(isAnswered, false);
+  const rung = await publish({ type: 'rung' });
+  const answer = await waiting;
+  assert.deepEqual(answer.body, { events: [rung], lastEventId: rung.id, more: false });
+  assert.equal(answer.headers.get('preference-applied'), 'wait=30');
+  const inVain = await get(`${events}?lastEventId=${rung.id}`, { Prefer: 'wait=0' });
+  assert.deepEqual(inVain.body.events, []);
+});
+
+test('a page that ends below the head may be kept by caches, and is known again by its tag; others are not', async () => {
+  const start = await publish({});
+  for (let i = 0; i < 3; i++) await publish({});
+  const url = `${events}?lastEventId=${start.id}&limit=2`;
+  const page = await get(url);
+  assert.match(page.headers.get('cache-control')!, /^public, max-age=\d+$/);
+  const again = await get(url, { 'If-None-Match': page.headers.get('etag')! });
+  assert.deepEqual([again.status, again.text], [304, '']);
+  const withToken = await get(url, { Authorization: 'Bearer any' });
+  assert.match(withToken.headers.get('cache-control')!, /^private, /);
+  for (const query of [`lastEventId=${start.id}`, 'limit=1', 'from=earliest&limit=1'])
+    assert.equal((await get(`${events}?${query}`)).headers.get('cache-control'), 'no-store', query);
+});
+
+test('a filter of more than 100 items is refused', async () => {
+  const list = (count: number) => range(1, count).map((number) => `type-${number}`);
+  assert.equal((await get(`${events}?types=${list(100)}`)).status, 200);
+  assert.equal((await get(`${events}?types=${list(101)}`)).status, 400);
+  assert.equal(
+    (await get(`${events}?sources=/${'x'.repeat(190)},${list(100).map((item) => `/${item}`)}`)).status,
+    400,
+  );
+});

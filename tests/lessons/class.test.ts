@@ -32,7 +32,9 @@ test('who has kept no promise more for three minutes stands on top, longest firs
       [0, 'lesson.started', begin('Bob')],
       [0, 'lesson.started', begin('Ada')],
       [1, 'lesson.red', { ...begin('Bob'), kept: 1, why: WHY }],
-      [2, 'lesson.red', { ...begin('Bob'), kept: 1, why: WHY }], // tried again, and got no further
+      [2, 'lesson.red', { ...begin('Bob'), kept: 0, why: WHY }], // a slip, a hint, and no further than before
+      [2, 'lesson.stuck', { ...begin('Bob'), hint: 1 }],
+      [3, 'lesson.red', { ...begin('Bob'), kept: 1, why: WHY }],
       [3, 'lesson.red', { ...begin('Ada'), kept: 2 }],
       [4, 'lesson.stuck', { ...begin('Cyd'), hint: 1 }],
     ],
@@ -46,14 +48,16 @@ test('who has kept no promise more for three minutes stands on top, longest firs
       ['Ada', false, 2],
     ],
   );
+  assert.deepEqual([rows[1]!.kept, rows[1]!.hint, rows[1]!.why], [1, 1, WHY], 'a hint takes nothing away');
   assert.equal(summaryOf(rows), '3 learners, 3 at work, 2 stuck for three minutes');
 });
 
-test('who is done is not stuck, however long ago, and keeps its ticks', () => {
+test('who is done is not stuck, however long ago, also where it takes lines out again to see', () => {
   const [ada] = rowsAfter(
     [
       [0, 'lesson.started', { nick: 'Ada', lesson: 1, of: 4 }],
       [1, 'lesson.done', { nick: 'Ada', lesson: 1, kept: 4, of: 4 }],
+      [2, 'lesson.red', { nick: 'Ada', lesson: 1, kept: 3, of: 4 }],
     ],
     60,
   );

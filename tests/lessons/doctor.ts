@@ -39,10 +39,13 @@ async function sqlite(): Promise<Finding> {
     new Database(':memory:').close();
     return { what };
   } catch (error) {
-    const [reason] = String((error as Error).message).split('\n');
+    const isOtherNode = /NODE_MODULE_VERSION/.test((error as Error).message);
+    const reason = isOtherNode
+      ? 'It was built for another version of Node.'
+      : (error as Error).message.split('\n')[0];
     return {
       what,
-      problem: `${reason} Run npm ci again, with a network; it must fetch or build a native file.`,
+      problem: `${reason} Run npm ci with this one, and a network: it fetches or builds a native file.`,
     };
   }
 }

@@ -8,6 +8,8 @@ const customer = breaksOf('lib/customer.ts', 'tests/api/customers-api.test.ts');
 const customers = breaksOf('lib/api/customers-api.ts', 'tests/api/customers-api.test.ts');
 const events = breaksOf('lib/api/events-api.ts', 'tests/api/events-api.test.ts');
 const http = (file: string) => breaksOf(file, 'tests/http/http.test.ts');
+const tokens = (file: string) => breaksOf(file, 'tests/http/tokens.test.ts');
+const publishing = (file: string) => breaksOf(file, 'tests/api/publish-api.test.ts');
 
 export const DOOR: Mutation[] = [
   access(
@@ -70,5 +72,41 @@ export const DOOR: Mutation[] = [
     'throw new Problem(405,',
     'throw new Problem(404,',
     'a known path with another method is a 405',
+  ),
+  tokens('lib/http/tokens.ts')(
+    'a JWT needs no end',
+    "requiredClaims: ['exp']",
+    'requiredClaims: []',
+    'a token that is forged, stale, misdirected or endless',
+  ),
+  tokens('lib/scope.ts')(
+    'a claim that names no types allows all of them',
+    'this.types = texts(claim.subscribe);',
+    "this.types = claim.subscribe === undefined ? ['*'] : texts(claim.subscribe);",
+    'what a claim does not name is not allowed',
+  ),
+  tokens('lib/scope.ts')(
+    'what one may not see is let through by the filter',
+    'this.maySee(event) && filter.matches(event)',
+    'filter.matches(event)',
+    'what it may not see never reaches a reader',
+  ),
+  publishing('lib/cloud-event.ts')(
+    "the sender's id is lost",
+    '...others, originid: id }',
+    '...others }',
+    'a CloudEvent in structured mode keeps its attributes',
+  ),
+  publishing('lib/new-event.ts')(
+    'anybody may publish what triggers write',
+    'return isReserved(value) ?',
+    'return isReserved(value) && false ?',
+    'what triggers write nobody can publish',
+  ),
+  breaksOf('lib/http/refusals.ts', 'tests/http/bounds.test.ts')(
+    'a flood of refusals floods the log',
+    'if (number > MAX_LINES) return;',
+    '',
+    'a flood of refusals is ten lines in the log',
   ),
 ];

@@ -85,19 +85,19 @@ export const STORE: Mutation[] = [
     '',
     'a commit of another program wakes the readers',
   ),
-  store('sqlite-writer.ts')(
+  store('sqlite-orders.ts')(
     'a repeat is not told from a first answer',
     "if (earlier) return { is: 'replayed', json: earlier.answer,",
     "if (earlier) return { is: 'done', json: earlier.answer,",
     'a key gives the first answer again',
   ),
-  store('sqlite-writer.ts')(
+  store('sqlite-orders.ts')(
     'a key may be used for another request',
     'earlier.request !== idempotency.request',
     'false',
     'a key gives the first answer again',
   ),
-  store('sqlite-writer.ts')(
+  store('sqlite-orders.ts')(
     'If-Match is not looked at',
     'if (ifMatch !== undefined && !matchesStrongly(ifMatch, etag)) return false;',
     '',
@@ -128,9 +128,9 @@ export const STORE: Mutation[] = [
     'an update is an event with the customer after it',
   ),
   store('sqlite-customers.sql')(
-    'a deletion is not announced',
-    "SELECT 'customer.deleted', '/api/customers/' || id, json FROM changebell_customers WHERE id = OLD.id;",
-    "SELECT 'customer.deleted', '/api/customers/' || id, json FROM changebell_customers WHERE id = -1;",
+    'a deletion is announced as an update',
+    "SELECT 'customer.deleted', '/api",
+    "SELECT 'customer.updated', '/api",
     'a deletion is an event with the customer as it last was',
   ),
 ];

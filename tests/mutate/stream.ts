@@ -3,6 +3,7 @@ import { breaksOf, type Mutation } from './mutation.ts';
 
 const hub = breaksOf('lib/stream/hub.ts', 'tests/stream/hub.test.ts');
 const hubOutside = breaksOf('lib/stream/hub.ts', 'tests/stream/websocket.test.ts');
+const start = breaksOf('lib/stream/start.ts', 'tests/stream/websocket.test.ts');
 const client = breaksOf('lib/stream/client.ts', 'tests/stream/client.test.ts');
 const liveness = breaksOf('lib/stream/liveness.ts', 'tests/stream/liveness.test.ts');
 const heartbeats = breaksOf('lib/stream/heartbeats.ts', 'tests/stream/heartbeats.test.ts');
@@ -12,40 +13,35 @@ const chunks = breaksOf('lib/stream/chunks.ts', 'tests/stream/chunks.test.ts');
 export const STREAM: Mutation[] = [
   hub(
     'no fan-out: when the head moves nobody is given a turn',
-    'for (const client of this.clients) this.enqueue(client, client.cursor.seq === old.seq);',
+    'for (const client of this.clients) this.enqueue(client, client.cursor.seq === oldSeq);',
     '',
     'an event reaches everyone who is there',
   ),
-  hub(
+  breaksOf('lib/stream/head.ts', 'tests/stream/hub.test.ts')(
     'a failed read of the head is not tried again',
-    '    if (!position) {\n      this.isHeadStale = true;\n',
+    '    if (!position) {\n      this.isStale = true;\n',
     '    if (!position) {\n      this.isReadable = true;\n',
     'a read that fails is tried again',
   ),
-  hubOutside(
+  start(
     'a cursor that cannot be continued is taken for a good one',
-    'if (resets[0]) return',
-    'if (!cursor) return',
+    'if (isGone && !isTime) return',
+    'if (isGone && isTime) return',
     'a cursor that cannot be continued gets stream.reset',
   ),
-  hubOutside(
+  start(
     '`behind` is one too many',
-    'behind: head.seq - cursor.seq',
-    'behind: head.seq - cursor.seq + 1',
+    'return head.seq - start.seq;',
+    'return head.seq - start.seq + 1;',
     'a client that resumes after event 2',
   ),
   hubOutside(
     'one client too many is let in',
-    'this.clients.size >= this.config.maxClients',
-    'this.clients.size > this.config.maxClients',
+    'this.clients.size >= this.settings.maxClients',
+    'this.clients.size > this.settings.maxClients',
     'too many clients are refused',
   ),
-  hubOutside(
-    'a muted client is served on',
-    'client.isMuted = true;',
-    '',
-    'lab: a muted client gets no frame',
-  ),
+  hubOutside('a muted client is served on', 'client.mute();', '', 'lab: a muted client gets no frame'),
   breaksOf('lib/stream/hub.ts', 'tests/stream/event-stream.test.ts')(
     'who has left stays in the Set',
     'if (this.clients.delete(client))',
@@ -66,8 +62,8 @@ export const STREAM: Mutation[] = [
   ),
   client(
     'the cursor stays where it was when the filter hid everything',
-    '    this.cursor = cursor;\n    if (this.liveness',
-    '    if (bytes.length > 0) this.cursor = cursor;\n    if (this.liveness',
+    'if (bytes.length > 0) this.send(bytes);\n    this.cursor = cursor;',
+    'if (bytes.length > 0) this.send(bytes);\n    if (bytes.length > 0) this.cursor = cursor;',
     'its cursor is the end of what was delivered',
   ),
   client(
@@ -120,14 +116,14 @@ export const STREAM: Mutation[] = [
   ),
   rounds(
     'a client stands in the queue as often as it is added',
-    'if (client.isQueued) return;',
+    "if (client.queue === 'live' || (client.queue === 'behind' && !isLive)) return;",
     '',
     'a client stands in the queue once',
   ),
   rounds(
     'a busy head starves those who are behind',
-    'while (served < atMost && (served === 0 || performance.now() < sliceEnd))',
-    'while (served < atMost && performance.now() < sliceEnd)',
+    'while (taken < atMost && (served === 0 || performance.now() < sliceEnd))',
+    'while (taken < atMost && performance.now() < sliceEnd)',
     'however busy those at the head are',
   ),
   chunks(
@@ -150,20 +146,20 @@ export const STREAM: Mutation[] = [
   ),
   chunks(
     'the frames of a chunk are made anew for each client',
-    'if (known) return known;',
-    '',
+    'const known = chunk.filtered.get(kind.key);\n    if (known) return known;',
+    'chunk.encoded.clear();',
     'the bytes of a chunk are made once',
   ),
   breaksOf('lib/stream/chunks.ts', 'tests/stream/websocket.test.ts')(
     'a filter hides nothing',
-    'chunk.events.filter((event) => filter.matches(event))',
-    'chunk.events.filter((event) => filter.matches(event) || true)',
+    'events.map((event) => filter.matches(event))',
+    'events.map((event) => filter.matches(event) || true)',
     'types keeps only what it names',
   ),
   breaksOf('lib/stream/chunks.ts', 'tests/stream/websocket.test.ts')(
     'the first event after a cursor is left out',
-    'wanted.map((event) =>',
-    'wanted.slice(chunk.end.seq - chunk.start.seq > 1 ? 1 : 0).map((event) =>',
+    'const isWanted = events.map((event) => filter.matches(event));',
+    'const isWanted = events.map((event, i) => (i > 0 || events.length === 1) && filter.matches(event));',
     'a client that resumes after event 2',
   ),
 ];

@@ -3,7 +3,7 @@ import { breaksOf, type Mutation } from './mutation.ts';
 
 const frames = breaksOf('lib/stream/frames.ts', 'tests/stream/frames.test.ts');
 const webSocket = breaksOf('lib/stream/websocket.ts', 'tests/stream/websocket.test.ts');
-const eventStream = breaksOf('lib/stream/event-stream.ts', 'tests/stream/event-stream.test.ts');
+const flood = breaksOf('lib/stream/flood.ts', 'tests/stream/websocket.test.ts');
 
 export const WIRE: Mutation[] = [
   frames(
@@ -14,23 +14,23 @@ export const WIRE: Mutation[] = [
   ),
   frames(
     '65,536 bytes are announced in 16 bits',
-    'payloadLength < 126 ? 2 : payloadLength < 65_536 ? 4 : 10',
-    'payloadLength < 126 ? 2 : payloadLength <= 65_536 ? 4 : 10',
+    'payloadLength < 126 ? 2 : payloadLength < 65_536 ? 4 :',
+    'payloadLength < 126 ? 2 : payloadLength <= 65_536 ? 4 :',
     'the length of a frame stands in 7, 16 or 64 bits',
   ),
   frames(
     'a frame is as long as its text has characters',
-    'Buffer.byteLength(item.json)',
-    'item.json.length',
+    'items.map((item) => Buffer.byteLength(item.json))',
+    'items.map((item) => item.json.length)',
     'lengths count bytes of UTF-8',
   ),
   frames(
     'the blocks of an event stream run into each other',
-    "json}\\n\\n`).join('')",
-    "json}\\n`).join('')",
+    'json}\\n\\n`);',
+    'json}\\n`);',
     'an event of a stream is an id line',
   ),
-  webSocket(
+  flood(
     'the 51st message is let through',
     'const MAX_MESSAGES = 50;',
     'const MAX_MESSAGES = 51;',
@@ -38,14 +38,14 @@ export const WIRE: Mutation[] = [
   ),
   webSocket(
     'a ping is not answered',
-    'ws.readyState === ws.OPEN) ws.pong(data, false);',
-    'ws.readyState === ws.OPEN) void data;',
+    'peer.pong(unansweredPing, false);',
+    'void unansweredPing;',
     'a close is answered with its code, and a ping',
   ),
-  eventStream(
+  breaksOf('lib/stream/start.ts', 'tests/stream/event-stream.test.ts')(
     'the query wins over the header of a browser that resumes',
-    "parseCursor(header || queryValue(query, 'lastEventId'))",
-    "parseCursor(queryValue(query, 'lastEventId') ?? header)",
+    'if (lastEventId) return',
+    'if (lastEventId && inQuery === null) return',
     'it resumes by the Last-Event-ID header or by the query',
   ),
 ];

@@ -1,7 +1,7 @@
 // The store on PostgreSQL keeps what a store promises, as the one on SQLite does.
 import { after, before, describe } from 'node:test';
 import { openPostgresStore } from '../../lib/store/postgres-store.ts';
-import { skipWithout } from '../support/helpers.ts';
+import { eventually, skipWithout } from '../support/helpers.ts';
 import { type Cluster, INITDB, startCluster } from '../support/postgres-cluster.ts';
 import { testStore } from './store-contract.ts';
 
@@ -21,7 +21,14 @@ describe('on PostgreSQL', { skip: skipWithout(INITDB, 'postgresql') }, () => {
     },
     async connect(name) {
       const client = await cluster.connect(name);
-      return { run: (sql) => client.query(sql), close: () => client.end() };
+      const drafts = () => client.query('SELECT count(*)::int AS many FROM changebell_events WHERE seq < 0');
+      return {
+        async run(sql) {
+          await client.query(sql);
+          await eventually(drafts, ({ rows }) => rows[0].many === 0, 'what is committed is numbered');
+        },
+        close: () => client.end(),
+      };
     },
   });
 });

@@ -3,13 +3,12 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import type { Cursor } from '../../lib/event.ts';
+import { parseFilter } from '../../lib/filter.ts';
 import { openSqliteStore } from '../../lib/store/sqlite-store.ts';
 import type { Store } from '../../lib/store/store.ts';
-import { type Chunk, Chunks } from '../../lib/stream/chunks.ts';
-import { Client } from '../../lib/stream/client.ts';
+import { type Chunk, Chunks, type Kind } from '../../lib/stream/chunks.ts';
 import { EVENT_STREAM, type Transport, WEBSOCKET } from '../../lib/stream/frames.ts';
 import { range } from '../support/helpers.ts';
-import { memoryStream } from '../support/memory-client.ts';
 
 const open: Store[] = [];
 after(() => Promise.all(open.map((store) => store.close())));
@@ -48,12 +47,13 @@ async function openLog(count: number, { bytes = 10, type = (_: number): string =
   return { store, append, chunks, reads, at, load };
 }
 
+const MAX_CACHE_BYTES = 16 * 1024 * 1024;
 const seqsIn = (chunk: Chunk) => chunk.events.map(({ seq }) => seq);
 
-/** A client that gets its frames this way. */
-function clientOf(transport: Transport, types: string | null = null): Client {
-  const { stream } = memoryStream({ transport, types });
-  return new Client(stream, 'client-1', { cursor: { seq: 0, stamp: 'abcdef' }, behind: 0 }, () => {});
+/** Clients that get their frames this way. */
+function kindOf(transport: Transport, types: string | null = null, isConflated = false): Kind {
+  const filter = parseFilter(types);
+  return { key: `${transport.name} ${isConflated} ${filter.key}`, transport, filter, isConflated };
 }
 
 test('a chunk begins with the event after the cursor, and ends at the head where that is near', async () => {
@@ -133,38 +133,62 @@ test('after clear nothing is known any more', async () => {
   assert.equal(chunks.find(at(0), at(300)), undefined);
 });
 
-test('what is kept is bounded by 4 MiB: the oldest goes, and is read again', async () => {
-  const { chunks, load, at } = await openLog(50, { bytes: 120_000 });
-  for (const from of range(0, 48)) await load(from);
-  const known = range(0, 48).filter((from) => chunks.find(at(from), at(50)));
-  assert.ok(known.length >= 30 && known.length <= 35, `${known.length} chunks of 120 kB are kept`);
-  assert.deepEqual(known, range(49 - known.length, 48), 'the newest');
+test('what is kept is bounded by 16 MiB, texts and frames together: the oldest goes, and is read again', async () => {
+  const { chunks, load, at } = await openLog(100, { bytes: 120_000 });
+  const kinds = [kindOf(WEBSOCKET), kindOf(EVENT_STREAM)];
+  for (const from of range(0, 98)) {
+    const chunk = await load(from);
+    for (const kind of kinds) chunks.encode(chunk, kind);
+    assert.ok(chunks.bytes <= MAX_CACHE_BYTES, `${chunks.bytes} bytes are kept`);
+  }
+  const known = range(0, 98).filter((from) => chunks.find(at(from), at(100)));
+  assert.ok(known.length > 35 && known.length < 50, `${known.length} chunks of three times 120 kB are kept`);
+  assert.deepEqual(known, range(99 - known.length, 98), 'the newest');
   assert.deepEqual(seqsIn(await load(0)), [1]);
 });
 
 test('the bytes of a chunk are made once for all clients of a kind', async () => {
   const { chunks, load } = await openLog(10);
   const chunk = await load(0);
-  const bytes = chunks.encode(chunk, clientOf(WEBSOCKET));
-  assert.equal(chunks.encode(chunk, clientOf(WEBSOCKET)), bytes, 'the very same buffer');
-  const others = [clientOf(EVENT_STREAM), clientOf(WEBSOCKET, 'test'), clientOf(WEBSOCKET, 'other')];
-  for (const client of others) assert.notEqual(chunks.encode(chunk, client), bytes);
+  const bytes = chunks.encode(chunk, kindOf(WEBSOCKET));
+  assert.equal(chunks.encode(chunk, kindOf(WEBSOCKET)), bytes, 'the very same buffer');
+  const others = [kindOf(EVENT_STREAM), kindOf(WEBSOCKET, 'other')];
+  for (const kind of others) assert.notDeepEqual(chunks.encode(chunk, kind), bytes);
 });
 
 test('a filter leaves out what it does not name, and a chunk of nothing wanted is no bytes', async () => {
   const { chunks, load } = await openLog(9, { type: (seq) => (seq % 3 === 0 ? 'third' : 'other') });
   const chunk = await load(0);
-  const text = String(chunks.encode(chunk, clientOf(EVENT_STREAM, 'third')));
+  const text = String(chunks.encode(chunk, kindOf(EVENT_STREAM, 'third')));
   assert.deepEqual(
     [...text.matchAll(/^id: \w+-(\d+)$/gm)].map(([, seq]) => Number(seq)),
     [3, 6, 9],
   );
-  assert.equal(chunks.encode(chunk, clientOf(EVENT_STREAM, 'nothing')).length, 0);
+  assert.equal(chunks.encode(chunk, kindOf(EVENT_STREAM, 'nothing')).length, 0);
 });
 
 test('ten thousand filters do not stay with a chunk for ever', async () => {
-  const { chunks, load } = await openLog(10);
+  const { chunks, load } = await openLog(100, { bytes: 1000, type: (seq) => (seq % 2 ? 'odd' : 'even') });
   const chunk = await load(0);
-  for (const number of range(1, 1000)) chunks.encode(chunk, clientOf(WEBSOCKET, `type-${number}`));
-  assert.ok(chunk.frames.size <= 64, `${chunk.frames.size} are kept`);
+  const before = chunks.bytes;
+  for (const number of range(1, 200)) chunks.encode(chunk, kindOf(WEBSOCKET, `odd,type-${number}`));
+  const kept = [...chunk.filtered.values()].reduce((sum, bytes) => sum + bytes.length, 0);
+  assert.ok(kept <= 2 * 1024 * 1024, `${kept} bytes are kept, of 200 filters with 60 kB each`);
+  assert.ok(
+    chunks.bytes - before >= kept && chunks.bytes - before < 2.5 * 1024 * 1024,
+    'and all are counted',
+  );
+});
+
+test('of several events of one source a client that conflates gets the newest, in the order of the log', async () => {
+  const { chunks, load } = await openLog(9);
+  const chunk = await load(0);
+  chunk.events.forEach((event, i) => {
+    event.source = `/source/${i % 3}`;
+  });
+  const text = String(chunks.encode(chunk, kindOf(EVENT_STREAM, null, true)));
+  assert.deepEqual(
+    [...text.matchAll(/^id: \w+-(\d+)$/gm)].map(([, seq]) => Number(seq)),
+    [7, 8, 9],
+  );
 });

@@ -13,11 +13,8 @@ const place = (seq: number) => ({ seq, stamp: `abcdef0${seq % 10}` });
 function open(options: Parameters<typeof memoryStream>[0] = {}) {
   const memory = memoryStream(options);
   const roomAt: number[] = [];
-  const client: Client = new Client(
-    memory.stream,
-    'client-7',
-    { cursor: place(0), behind: 0 },
-    ({ cursor }) => roomAt.push(cursor.seq),
+  const client: Client = new Client(memory.stream, 'client-7', place(0), ({ cursor }) =>
+    roomAt.push(cursor.seq),
   );
   return { ...memory, client, roomAt };
 }
@@ -60,7 +57,7 @@ test('up to 256 KiB may wait for it; above that it lags, and is ready again once
 
 test('muted, or closed, it is not ready', () => {
   const muted = open();
-  muted.client.isMuted = true;
+  muted.client.mute();
   assert.equal(muted.client.isReady, false);
   const closed = open();
   closed.shut();
@@ -74,4 +71,20 @@ test('one that gets much is pinged, where its transport has a ping', () => {
   const stream = open();
   stream.client.deliver(Buffer.alloc(64 * KIB), place(1));
   assert.equal(stream.text().length, 64 * KIB);
+});
+
+test('what is larger than a part is written part by part, as its side takes it, and nothing comes in between', async () => {
+  const { client, text, stall, drain, roomAt } = open({ transport: WEBSOCKET });
+  const json = `"${'x'.repeat(1024 * KIB)}"`;
+  const { bytes } = WEBSOCKET.encode([{ id: 'abcdef01-1', json }]);
+  stall();
+  client.deliver(bytes, place(1));
+  const unsent = client.stream.out.writableLength;
+  assert.ok(unsent <= 600 * KIB, `${unsent} bytes wait in its socket`);
+  client.tell('stream.heartbeat', { clients: 1 });
+  drain();
+  for (let turns = 0; turns < 20 && roomAt.length === 0; turns += 1) await nextTurn();
+  assert.ok(client.isReady, 'all of it was taken');
+  assert.equal(text().match(/x/g)?.length, 1024 * KIB);
+  assert.doesNotMatch(text(), /heartbeat/);
 });

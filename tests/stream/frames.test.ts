@@ -2,7 +2,7 @@
 // wrong by one byte here is garbage for every client.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { EVENT_STREAM, WEBSOCKET } from '../../lib/stream/frames.ts';
+import { EVENT_STREAM, PART_BYTES, WEBSOCKET } from '../../lib/stream/frames.ts';
 
 /** One item whose JSON is a text of so many bytes. */
 const item = (bytes: number, id = 'abcdef01-1') => ({ id, json: `"${'x'.repeat(bytes - 2)}"` });
@@ -37,7 +37,7 @@ test('the length of a frame stands in 7, 16 or 64 bits, in the fewest that hold 
     [65_536, 127, 65_546],
     [70_000, 127, 70_010],
   ] as const) {
-    const bytes = WEBSOCKET.encode([item(length)]);
+    const bytes = WEBSOCKET.encode([item(length)]).bytes;
     assert.equal(bytes.length, total, `a payload of ${length} bytes`);
     const [frame] = split(bytes);
     assert.deepEqual([frame!.first, frame!.second], [0x81, second], 'FIN and text; no mask from a server');
@@ -47,20 +47,20 @@ test('the length of a frame stands in 7, 16 or 64 bits, in the fewest that hold 
 
 test('lengths count bytes of UTF-8, not characters', () => {
   const json = `"${'🔔ä'.repeat(30)}"`; // 92 UTF-16 units, 182 bytes
-  const [frame] = split(WEBSOCKET.encode([{ id: 'abcdef01-1', json }]));
+  const [frame] = split(WEBSOCKET.encode([{ id: 'abcdef01-1', json }]).bytes);
   assert.equal(frame!.payload, json);
 });
 
 test('many events are as many frames, one behind the other, in order', () => {
   const items = [2, 126, 65_536, 3].map((bytes, i) => item(bytes, `abcdef01-${i}`));
   assert.deepEqual(
-    split(WEBSOCKET.encode(items)).map(({ payload }) => payload),
+    split(WEBSOCKET.encode(items).bytes).map(({ payload }) => payload),
     items.map(({ json }) => json),
   );
 });
 
 test('no events are no bytes, in either transport', () => {
-  for (const transport of [WEBSOCKET, EVENT_STREAM]) assert.equal(transport.encode([]).length, 0);
+  for (const transport of [WEBSOCKET, EVENT_STREAM]) assert.equal(transport.encode([]).bytes.length, 0);
 });
 
 test('a ping carries its payload, which a pong brings back', () => {
@@ -69,7 +69,7 @@ test('a ping carries its payload, which a pong brings back', () => {
 });
 
 test('an event of a stream is an id line, a data line, and an empty one', () => {
-  const bytes = EVENT_STREAM.encode([
+  const { bytes } = EVENT_STREAM.encode([
     { id: 'abcdef01-1', json: '{"a":1}' },
     { id: 'abcdef02-2', json: '"ä"' },
   ]);
@@ -78,4 +78,26 @@ test('an event of a stream is an id line, a data line, and an empty one', () => 
 
 test('server-sent events have no ping', () => {
   assert.equal(EVENT_STREAM.ping, undefined);
+});
+
+test('a large event is a message in fragments, each within a part, and together they are its text', () => {
+  for (const length of [PART_BYTES, PART_BYTES + 1, 1_000_000]) {
+    const { bytes, ends } = WEBSOCKET.encode([item(length)]);
+    const frames = split(bytes);
+    assert.deepEqual(ends, [bytes.length]);
+    assert.equal(frames.map(({ payload }) => payload).join(''), item(length).json);
+    const firsts = frames.map(({ first }) => first);
+    const expected = firsts.length === 1 ? [0x81] : [0x01, ...firsts.slice(2).map(() => 0x00), 0x80];
+    assert.deepEqual(firsts, expected, 'text first, then continuations, and FIN on the last alone');
+  }
+});
+
+test('a part ends between two frames', () => {
+  const { bytes } = WEBSOCKET.encode([item(1_000_000), item(100_000), item(200_000)]);
+  const parts = [];
+  for (let at = 0; at < bytes.length; at = WEBSOCKET.partEnd(bytes, at))
+    parts.push(bytes.subarray(at, WEBSOCKET.partEnd(bytes, at)));
+  assert.ok(parts.every((part) => part.length <= PART_BYTES));
+  const frames = parts.flatMap(split);
+  assert.equal(frames.map(({ payload }) => payload).join('').length, 1_300_000);
 });

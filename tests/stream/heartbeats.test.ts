@@ -15,34 +15,25 @@ afterEach(() => {
   for (const heartbeats of running.splice(0)) heartbeats.stop();
 });
 
-/** Heartbeats for one client; `enqueued` is how often it was given a turn. */
+/** Heartbeats for one client. */
 function open(
   intervalMs: number,
   { isAtHead = true, ...options }: Parameters<typeof memoryStream>[0] & { isAtHead?: boolean } = {},
 ) {
   const memory = memoryStream(options);
-  const client = new Client(
-    memory.stream,
-    'client-1',
-    { cursor: { seq: 7, stamp: 'abcdef' }, behind: 0 },
-    () => {},
-  );
-  const state = { enqueued: 0 };
+  const client = new Client(memory.stream, 'client-1', { seq: 7, stamp: 'abcdef' }, () => {});
   const heartbeats = new Heartbeats(intervalMs, {
     clients: new Set([client]),
-    enqueue: () => {
-      state.enqueued += 1;
-    },
     isAtHead: () => isAtHead,
   });
   running.push(heartbeats);
-  return { ...memory, client, heartbeats, state };
+  return { ...memory, client, heartbeats };
 }
 
-const beats = (count: number, state: { enqueued: number }) =>
+const beats = (count: number, { text }: { text: () => string }) =>
   eventually(
-    () => state.enqueued,
-    (enqueued) => enqueued >= count,
+    () => text().split('stream.heartbeat').length - 1,
+    (heard) => heard >= count,
     `${count} heartbeats`,
   );
 
@@ -67,21 +58,31 @@ test('a ping goes with it, where the transport has one', () => {
   assert.equal(text().charCodeAt(1), 1, 'a payload of one digit: no byte stood before it');
 });
 
-test('at each interval everyone is owed one, and given a turn', async () => {
-  const { client, state } = open(BEAT_MS);
-  await beats(1, state);
-  assert.equal(client.liveness.isHeartbeatDue, true);
+test('at each interval everyone gets one, or is owed it until there is room', async () => {
+  const ready = open(BEAT_MS);
+  const muted = open(BEAT_MS);
+  muted.client.mute();
+  await beats(2, ready);
+  assert.equal(muted.client.liveness.isHeartbeatDue, true);
+  assert.equal(muted.text(), '');
+});
+
+test('one that waits for the database is told nothing, but its connection is kept', async () => {
+  const waiting = open(BEAT_MS);
+  waiting.client.wish = {};
+  await eventually(waiting.text, (text) => text.includes(': waiting'), 'a comment comes');
+  assert.deepEqual(waiting.frames(), []);
 });
 
 test('a change of the number of clients is told at once, and the next ones a second later, together', async () => {
-  const { heartbeats, state } = open(NEVER_MS);
+  const { heartbeats, text, frames } = open(NEVER_MS);
   heartbeats.announceCount();
-  await beats(1, state);
+  await beats(1, { text });
   const startedAt = performance.now();
   for (let i = 0; i < 5; i += 1) heartbeats.announceCount();
-  await beats(2, state);
+  await beats(2, { text });
   assert.ok(performance.now() - startedAt > 900, 'not before a second was over');
-  assert.equal(state.enqueued, 2);
+  assert.equal(frames().length, 2);
 });
 
 test('one that answers nothing is ended, one that does is not', async () => {
@@ -89,7 +90,7 @@ test('one that answers nothing is ended, one that does is not', async () => {
   const alive = open(BEAT_MS, { transport: WEBSOCKET });
   const answering = setInterval(() => alive.client.liveness.heard(), BEAT_MS / 2);
   await eventually(silent.isOpen, (isOpen) => !isOpen, 'the silent one is ended');
-  await beats(10, alive.state);
+  await beats(10, alive);
   clearInterval(answering);
   assert.ok(alive.isOpen());
 });
@@ -97,20 +98,19 @@ test('one that answers nothing is ended, one that does is not', async () => {
 test('who is behind, who is muted and who has no pings is not asked', async () => {
   const behind = open(BEAT_MS, { transport: WEBSOCKET, isAtHead: false });
   const muted = open(BEAT_MS, { transport: WEBSOCKET });
-  muted.client.isMuted = true;
+  muted.client.mute();
   const stream = open(BEAT_MS);
-  for (const { state, isOpen } of [behind, muted, stream]) {
-    await beats(15, state);
-    assert.ok(isOpen());
-  }
+  await Promise.all([beats(15, behind), beats(15, stream)]);
+  for (const { isOpen } of [behind, muted, stream]) assert.ok(isOpen());
 });
 
 test('one that takes no byte for ten heartbeats is ended, though it was within what may wait for it', async () => {
-  const { client, stall, state, isOpen } = open(BEAT_MS);
+  const { client, stall, isOpen } = open(BEAT_MS);
+  const other = open(BEAT_MS);
   stall();
   client.deliver(Buffer.alloc(100_000), { seq: 8, stamp: 'abcdef' });
   assert.equal(client.isLagging, false);
-  await beats(5, state);
+  await beats(5, other);
   assert.ok(client.isLagging && isOpen(), 'it is watched, and not given up yet');
   await eventually(isOpen, (open) => !open, 'it is ended');
 });

@@ -9,9 +9,10 @@ import { parseFilter } from '../../lib/filter.ts';
 import { unavailable } from '../../lib/problem.ts';
 import { openSqliteStore } from '../../lib/store/sqlite-store.ts';
 import type { Store } from '../../lib/store/store.ts';
-import type { Start } from '../../lib/stream/client.ts';
 import { EVENT_STREAM, type Transport, WEBSOCKET } from '../../lib/stream/frames.ts';
 import { Hub } from '../../lib/stream/hub.ts';
+import type { Located } from '../../lib/stream/serving.ts';
+import type { Wish } from '../../lib/stream/start.ts';
 import { eventually, type Frame, isOwn, range, seqsOf } from '../support/helpers.ts';
 
 // A test that failed left its house open, and with its timers this process would not end.
@@ -53,7 +54,12 @@ async function open(gate: { pass: Gate }, { heartbeatMs = 60_000, eventRetention
 }
 
 /** A client in memory, and all frames that were written to it. */
-function join(hub: Hub, start: Start, transport: Transport = EVENT_STREAM) {
+function join(
+  hub: Hub,
+  start: (Omit<Located, 'history'> & { history?: number }) | { wish: Wish },
+  transport: Transport = EVENT_STREAM,
+  isConflated = false,
+) {
   const out = new PassThrough();
   let text = '';
   let isOpen = true;
@@ -66,6 +72,7 @@ function join(hub: Hub, start: Start, transport: Transport = EVENT_STREAM) {
       transport,
       out,
       filter: parseFilter(null),
+      isConflated,
       isOpen: () => isOpen,
       unsentBytes: () => 0,
       close: () => {},
@@ -75,7 +82,7 @@ function join(hub: Hub, start: Start, transport: Transport = EVENT_STREAM) {
         isOpen = false;
       },
     },
-    start,
+    'wish' in start ? start : { history: 0, ...start },
   );
   const frames = () => [...text.matchAll(/^data: (.*)$/gm)].map(([, json]) => JSON.parse(json!) as Frame);
   return {
@@ -93,7 +100,7 @@ test('what is committed while a handshake waits for the database comes once, in 
   await house.publish(1);
   let release = () => {};
   gate.pass = () => new Promise<void>((resolve) => (release = resolve));
-  const locating = house.hub.locate(undefined);
+  const locating = house.hub.locate({});
   await nextTurn();
   gate.pass = async () => {};
   const writes = range(2, 50).map((number) => house.publish(number));
@@ -131,10 +138,10 @@ test('a handshake that fails hides no event from those who are there', async (t)
   t.mock.method(console, 'error', () => {});
   const gate: { pass: Gate } = { pass: async () => {} };
   const house = await open(gate);
-  const { events } = join(house.hub, await house.hub.locate(undefined));
+  const { events } = join(house.hub, await house.hub.locate({}));
   const refusals: (() => void)[] = []; // the hub may look by itself meanwhile
   gate.pass = () => new Promise<void>((_, reject) => refusals.push(() => reject(unavailable('away'))));
-  const locating = assert.rejects(house.hub.locate(undefined), /away/);
+  const locating = assert.rejects(house.hub.locate({}), /away/);
   await nextTurn();
   gate.pass = async () => {};
   for (const refuse of refusals) refuse();
@@ -148,7 +155,7 @@ test('while the database is away, those who have caught up still get heartbeats'
   t.mock.method(console, 'error', () => {});
   const gate: { pass: Gate } = { pass: async () => {} };
   const house = await open(gate, { heartbeatMs: 100 });
-  const { frames } = join(house.hub, await house.hub.locate(undefined));
+  const { frames } = join(house.hub, await house.hub.locate({}));
   gate.pass = async () => {
     throw unavailable('away');
   };
@@ -174,7 +181,9 @@ test('a client that closes while its events are read gets nothing more', async (
   release();
   await nextTurn();
   assert.deepEqual(
-    frames().map((frame) => frame.type),
+    frames()
+      .map((frame) => frame.type)
+      .filter((type) => type !== 'stream.heartbeat'), // one may have come while it was still open
     ['stream.ready'],
   );
   await house.close();
@@ -216,7 +225,7 @@ test('a herd from more cursors than the cache has room for gets everything', asy
 test('a frame that cannot be made ends its stream and is logged whole; nobody else loses anything', async (t) => {
   const complaints = t.mock.method(console, 'error', () => {});
   const house = await open({ pass: async () => {} });
-  const start = await house.hub.locate(undefined);
+  const start = await house.hub.locate({});
   const broken = join(house.hub, start, {
     ...WEBSOCKET,
     encode: (items) => {
@@ -235,7 +244,7 @@ test('a frame that cannot be made ends its stream and is logged whole; nobody el
 
 test('an event reaches everyone who is there, though neither a heartbeat nor anybody who comes gives them a turn', async () => {
   const house = await open({ pass: async () => {} });
-  const start = await house.hub.locate(undefined);
+  const start = await house.hub.locate({});
   const clients = range(1, 3).map(() => join(house.hub, start));
   const isCounted = (frame: Frame) => frame.type === 'stream.heartbeat' && frame.data.clients === 3;
   for (const { frames } of clients)
@@ -248,5 +257,58 @@ test('an event reaches everyone who is there, though neither a heartbeat nor any
     );
     assert.equal(next!.data, 'for all of them');
   }
+  await house.close();
+});
+
+test('one that was located in a history that is replaced meanwhile is told so, and hears what follows', async (t) => {
+  t.mock.method(console, 'error', () => {});
+  const house = await open({ pass: async () => {} });
+  await house.publish(1);
+  const located = await house.hub.locate({});
+  const { frames } = join(house.hub, { ...located, history: located.history - 1 });
+  await eventually(frames, (all) => all.length > 0, 'a first frame comes');
+  const [first] = frames();
+  assert.deepEqual([first!.type, first!.data], ['stream.reset', { reason: 'unknown-log' }]);
+  await house.publish(2);
+  await eventually(frames, (all) => all.at(-1)!.data === 2, 'the next event comes');
+  await house.close();
+});
+
+test('a stream that came while the database was away has its first frame when it is back, and then everything', async (t) => {
+  t.mock.method(console, 'error', () => {});
+  const gate: { pass: Gate } = { pass: async () => {} };
+  const house = await open(gate, { heartbeatMs: 50 });
+  const first = await house.publish(1);
+  gate.pass = async () => {
+    throw unavailable('away');
+  };
+  const { client, frames } = join(house.hub, { wish: { cursor: house.oldest } });
+  assert.deepEqual(frames(), []);
+  gate.pass = async () => {};
+  await house.publish(2);
+  await eventually(frames, (all) => all.some(({ data }) => data === 2), 'the events come');
+  const told = frames().filter(({ type }) => type !== 'stream.heartbeat');
+  assert.deepEqual(
+    told.map(({ type }) => type),
+    ['stream.ready', 'load', 'load'],
+  );
+  assert.equal(told[1]!.id, first.lastEventId);
+  assert.equal(client.cursor.seq, 2);
+  await house.close();
+});
+
+test('heartbeats go on while a read of the log hangs', async () => {
+  const gate: { pass: Gate } = { pass: async () => {} };
+  const house = await open(gate, { heartbeatMs: 50 });
+  const { frames } = join(house.hub, await house.hub.locate({}));
+  let release = () => {};
+  gate.pass = () => new Promise<void>((resolve) => (release = resolve));
+  await house.publish(1);
+  const beats = () => frames().filter(({ type }) => type === 'stream.heartbeat').length;
+  const before = beats();
+  await eventually(beats, (count) => count >= before + 3, 'three heartbeats come');
+  gate.pass = async () => {};
+  release();
+  await eventually(frames, (all) => all.some(({ data }) => data === 1), 'the event comes');
   await house.close();
 });

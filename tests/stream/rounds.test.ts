@@ -7,7 +7,8 @@ import { Rounds } from '../../lib/stream/rounds.ts';
 import { range } from '../support/helpers.ts';
 import { memoryStream } from '../support/memory-client.ts';
 
-const START = { cursor: { seq: 0, stamp: 'abcdef' }, behind: 0 };
+const START = { seq: 0, stamp: 'abcdef' };
+const nothingMore = () => false;
 const clientNamed = (name: string) => new Client(memoryStream().stream, name, START, () => {});
 
 /** Rounds that note whom they serve; each turn takes so long, and `owed` says who wants another. */
@@ -27,7 +28,7 @@ test('those at the head come first, each group in the order it came', async () =
   const { rounds, served } = open();
   for (const name of ['behind 1', 'behind 2']) rounds.add(clientNamed(name), false);
   for (const name of ['live 1', 'live 2']) rounds.add(clientNamed(name), true);
-  await rounds.serveSlice();
+  await rounds.serveSlice(nothingMore);
   assert.deepEqual(served, ['live 1', 'live 2', 'behind 1', 'behind 2']);
   assert.ok(rounds.isEmpty);
 });
@@ -36,10 +37,10 @@ test('a client stands in the queue once, however often it is added', async () =>
   const { rounds, served } = open();
   const client = clientNamed('one');
   for (const isLive of [true, false, true]) rounds.add(client, isLive);
-  await rounds.serveSlice();
+  await rounds.serveSlice(nothingMore);
   assert.deepEqual(served, ['one']);
   rounds.add(client, true);
-  await rounds.serveSlice();
+  await rounds.serveSlice(nothingMore);
   assert.deepEqual(served, ['one', 'one'], 'and may come again');
 });
 
@@ -47,10 +48,10 @@ test('a slice ends after some milliseconds, and the next one goes on where it en
   const { rounds, served } = open({ turnMs: 1 });
   const names = range(1, 30).map((number) => `live ${number}`);
   for (const name of names) rounds.add(clientNamed(name), true);
-  await rounds.serveSlice();
+  await rounds.serveSlice(nothingMore);
   assert.ok(served.length < 15, `${served.length} of 30 were served in one slice`);
   assert.equal(rounds.isOver, false);
-  while (!rounds.isOver) await rounds.serveSlice();
+  while (!rounds.isOver) await rounds.serveSlice(nothingMore);
   assert.deepEqual(served, names);
 });
 
@@ -58,7 +59,7 @@ test('however busy those at the head are, one that is behind has its turn in eac
   const { rounds, served } = open({ turnMs: 3 });
   for (const number of range(1, 10)) rounds.add(clientNamed(`live ${number}`), true);
   rounds.add(clientNamed('behind'), false);
-  await rounds.serveSlice();
+  await rounds.serveSlice(nothingMore);
   assert.ok(served.includes('behind'), `${served} were served`);
 });
 
@@ -66,9 +67,9 @@ test('who is owed more is put back, and waits for the next slice', async () => {
   let more = 3;
   const { rounds, served } = open({ isOwed: () => more-- > 0 });
   rounds.add(clientNamed('behind'), false);
-  await rounds.serveSlice();
+  await rounds.serveSlice(nothingMore);
   assert.deepEqual([served.length, rounds.isEmpty], [1, false]);
-  while (!rounds.isEmpty) await rounds.serveSlice();
+  while (!rounds.isEmpty) await rounds.serveSlice(nothingMore);
   assert.equal(served.length, 4);
 });
 
@@ -80,6 +81,26 @@ test('a slice waits for a client that must be read for', async () => {
   };
   const rounds = new Rounds({ serve, isOwed: () => false });
   for (const name of ['one', 'two']) rounds.add(clientNamed(name), false);
-  while (!rounds.isEmpty) await rounds.serveSlice();
+  while (!rounds.isEmpty) await rounds.serveSlice(nothingMore);
   assert.deepEqual(served, ['one', 'two']);
+});
+
+test('one that stands at the head when it moves goes first, though it waited behind the herd', async () => {
+  const { rounds, served } = open();
+  const [herd, live] = [clientNamed('herd'), clientNamed('live')];
+  for (const client of [herd, live]) rounds.add(client, false);
+  rounds.add(live, true);
+  while (!rounds.isEmpty) await rounds.serveSlice(nothingMore);
+  assert.deepEqual(served, ['live', 'herd']);
+});
+
+test('a round rests as long as it took, and only where more came meanwhile', async () => {
+  const { rounds } = open({ turnMs: 5 });
+  for (const hasMore of [false, true]) {
+    rounds.start();
+    rounds.add(clientNamed('live'), true);
+    await rounds.serveSlice(() => hasMore);
+    assert.equal(rounds.restMs > 0, hasMore);
+  }
+  assert.ok(rounds.restMs <= 25, `${rounds.restMs} ms of rest`);
 });

@@ -17,7 +17,7 @@ import {
   shareServer,
   within,
 } from '../support/helpers.ts';
-import { handshake, openRaw } from '../support/raw-websocket.ts';
+import { clientFrame, handshake, openRaw } from '../support/raw-websocket.ts';
 
 const server = await shareServer();
 const quick = await shareServer({ HEARTBEAT_SECONDS: '1', MAX_CLIENTS: '3', LAB: '0' });
@@ -34,8 +34,9 @@ test('the first frame is stream.ready at the newest event, with a name for the s
     [frame.specversion, frame.type, frame.source, frame.id],
     ['1.0', 'stream.ready', `/ws/${frame.data.client}/1`, id],
   );
-  assert.equal(frame.data.behind, 0);
-  assert.ok(frame.data.client);
+  const { client: name } = frame.data;
+  assert.deepEqual(frame.data, { behind: 0, client: name, heartbeatSeconds: 15 });
+  assert.match(name, /^[\w-]+$/);
   assert.match(frame.time, /^\d{4}-\d\d-\d\dT[\d:.]+Z$/);
   await client.close();
 });
@@ -345,5 +346,98 @@ test('where the lab is off its path is a 404 and its orders are ignored', async 
   client.socket.send('{"lab":"mute","seconds":60}');
   const event = await publish({}, quick);
   assert.deepEqual(await client.nextEvent(), event);
+  await client.close();
+});
+
+/** Opens a WebSocket by hand, sends this frame so often, and tells what comes back: opcodes, and the close code. */
+async function flood(frame: Buffer, times: number): Promise<{ opcodes: number[]; code: number | undefined }> {
+  const { socket, received } = await openRaw(server.port, handshake());
+  socket.write(Buffer.concat(range(1, times).map(() => frame)));
+  const closed = new Promise((resolve) => socket.once('close', resolve)); // perhaps by a reset: it is read no more
+  await within(closed, 'the server to close', 1000);
+  const bytes = Buffer.concat(received);
+  const opcodes = [];
+  let code: number | undefined;
+  for (let at = bytes.indexOf('\r\n\r\n') + 4; at < bytes.length; ) {
+    const [header, length] = bytes[at + 1] === 126 ? [4, bytes.readUInt16BE(at + 2)] : [2, bytes[at + 1]!];
+    const opcode = bytes[at]! & 15;
+    opcodes.push(opcode);
+    if (opcode === 8) code = bytes.readUInt16BE(at + header);
+    at += header + length;
+  }
+  return { opcodes, code };
+}
+
+test('more than 200 pings or pongs within 10 s close with 1008, and of pings that are read at once the newest is answered', async () => {
+  const pings = await flood(clientFrame(0x89, 'a'), 20_000);
+  assert.equal(pings.code, 1008);
+  const pongs = pings.opcodes.filter((opcode) => opcode === 10).length;
+  assert.ok(pongs <= 2, `${pongs} pongs`);
+  assert.equal((await flood(clientFrame(0x8a), 201)).code, 1008);
+});
+
+test('fragments count as messages', async () => {
+  const fragments = [clientFrame(0x01), ...range(1, 60).map(() => clientFrame(0x00))];
+  assert.equal((await flood(Buffer.concat(fragments), 1)).code, 1008);
+});
+
+test('an event of 1 MB is one message, and a pong may come in the middle of it', async () => {
+  const client = await connect(server.wsUrl);
+  await client.next();
+  const event = await publish({ type: 'large', data: 'x'.repeat(1_000_000) });
+  assert.deepEqual(await client.nextEvent(), event);
+  await client.close();
+});
+
+test('from begins at the oldest event, at the newest, or with those of a time and later', async () => {
+  const before = await publish({ data: 'before' });
+  await new Promise((resolve) => setTimeout(resolve, 5)); // times are told to the millisecond
+  const at = await publish({ data: 'at' });
+  const latest = await connect(server.wsUrl, { query: { from: 'latest' } });
+  assert.equal((await latest.next()).id, at.id);
+  const earliest = await connect(server.wsUrl, { query: { from: 'earliest' } });
+  assert.equal(seqOf((await earliest.next()).id), 0);
+  const shifted = at.time.replace('Z', '+00:00');
+  for (const from of [at.time, shifted, new Date(Date.parse(at.time) - 1).toISOString()]) {
+    const timed = await connect(server.wsUrl, { query: { from } });
+    const ready = await timed.next();
+    assert.deepEqual([ready.id, ready.data.behind], [before.id, 1], from);
+    assert.deepEqual(await timed.nextEvent(), at);
+    await timed.close();
+  }
+  for (const query of [
+    'from=yesterday',
+    'from=2026-02-30T00:00:00Z',
+    `from=latest&lastEventId=${at.id}`,
+    'conflate=type',
+  ])
+    assert.equal((await refusedHandshake(`${server.wsUrl}?${query}`)).status, 400, query);
+  await Promise.all([latest.close(), earliest.close()]);
+});
+
+test('conflate=source: of what waits for a client it gets of each source the newest, in order, and then live ones', async () => {
+  const start = await publish();
+  const sent = await publish(range(1, 900).map((data) => ({ source: `/sensors/${data % 3}`, data })));
+  const client = await connect(server.wsUrl, { query: { lastEventId: start.id, conflate: 'source' } });
+  const ready = await client.next();
+  assert.deepEqual([ready.id, ready.data.behind], [start.id, 900], 'its cursor stays where it was');
+  for (const event of sent.slice(-3)) assert.deepEqual(await client.nextEvent(), event);
+  const live = await publish({ source: '/sensors/1', data: 'live' });
+  assert.deepEqual(await client.nextEvent(), live);
+  assert.equal(client.events().length, 4);
+  await client.close();
+});
+
+test('sources keeps only what it names, alone and beside types', async () => {
+  const client = await connect(server.wsUrl, { query: { sources: '/rooms/42/*,/one', types: 'said' } });
+  await client.next();
+  for (const source of ['/rooms/42', '/rooms/421/x', '/onex', '/two'])
+    await publish({ type: 'said', source });
+  await publish({ type: 'other', source: '/one' });
+  const wanted = [
+    await publish({ type: 'said', source: '/rooms/42/x/y' }),
+    await publish({ type: 'said', source: '/one' }),
+  ];
+  assert.deepEqual([await client.nextEvent(), await client.nextEvent()], wanted);
   await client.close();
 });

@@ -9,7 +9,11 @@ import { type Frame, isOwn } from './frames.ts';
 export type MemoryStream = ReturnType<typeof memoryStream>;
 
 /** @param types as in `?types=` */
-export function memoryStream({ transport = EVENT_STREAM as Transport, types = null as string | null } = {}) {
+export function memoryStream({
+  transport = EVENT_STREAM as Transport,
+  types = null as string | null,
+  isConflated = false,
+} = {}) {
   const parts: Buffer[] = [];
   let isOpen = true;
   let resume: (() => void) | undefined;
@@ -28,6 +32,7 @@ export function memoryStream({ transport = EVENT_STREAM as Transport, types = nu
   const stream: Stream = {
     transport,
     filter: parseFilter(types),
+    isConflated,
     out,
     isOpen: () => isOpen,
     unsentBytes: () => out.writableLength,

@@ -13,6 +13,7 @@ import { stripTypes } from './typescript.ts';
 
 const START_MS = 5000; // what a start may take on a machine that is busy with other things
 const STOP_MS = 5000; // what the program itself promises
+const FORCE_EXIT_MS = 15_000;
 
 const folders = new Set<string>();
 const running = new Set<ChildProcess>();
@@ -26,6 +27,7 @@ if (isTest) {
   after(async () => {
     for (const stop of shared) await stop();
     killLeftOvers();
+    setTimeout(() => process.exit(), FORCE_EXIT_MS).unref(); // should a test have left something open
   });
 }
 process.once('exit', () => {

@@ -1,59 +1,8 @@
 // Node before 22.18 can't run TypeScript. tsx makes it, but takes longer to load than all of ours, and the tests start
-// a hundred programs: so they have this hook instead, which does what newer Nodes do by themselves. It takes the types
-// out of a file, and keeps the result. `node --import ./tests/support/strip-types.js server.ts`
-import { createHash } from 'node:crypto';
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { createRequire, register } from 'node:module';
-import { basename, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { isMainThread } from 'node:worker_threads';
+// a hundred programs: so they have a hook instead, which does what newer Nodes do by themselves, and says so, as they
+// do. `node --import ./tests/support/strip-types.js server.ts`; threads inherit it.
+import { register } from 'node:module';
 
-const CACHE = fileURLToPath(new URL('../../node_modules/.cache/strip-types/', import.meta.url));
-
-/**
- * Called by Node for each module (`module.register`, "Customization hooks").
- * @type {import('node:module').LoadHook}
- */
-export async function load(url, context, next) {
-  if (!url.startsWith('file:') || !url.endsWith('.ts')) return next(url, context);
-  return { format: 'module', source: stripped(fileURLToPath(url)), shortCircuit: true };
-}
-
-/** @param {string} file */
-function stripped(file) {
-  const source = readFileSync(file, 'utf8');
-  const kept = join(CACHE, `${createHash('sha1').update(source).digest('hex')}-${basename(file)}.js`);
-  try {
-    return readFileSync(kept, 'utf8');
-  } catch {
-    const code = strip(source, file);
-    mkdirSync(CACHE, { recursive: true });
-    writeFileSync(`${kept}.${process.pid}`, code);
-    renameSync(`${kept}.${process.pid}`, kept); // whole, or not at all: others read it meanwhile
-    return code;
-  }
-}
-
-/**
- * With a map, so that errors name lines of the source. The map knows a file by its name alone, since copies of one
- * file share what is kept; a file that is no TypeScript is named by its whole path.
- * @param {string} source
- * @param {string} file
- */
-function strip(source, file) {
-  const { transformSync } = createRequire(import.meta.url)('esbuild');
-  const { code, map } = transformSync(source, {
-    loader: 'ts',
-    sourcemap: 'external',
-    sourcefile: file,
-    target: 'node20',
-  });
-  const named = JSON.stringify({ ...JSON.parse(map), sources: [basename(file)] });
-  return `${code}//# sourceMappingURL=data:application/json;base64,${Buffer.from(named).toString('base64')}\n`;
-}
-
-// This file is loaded twice: by --import, to register it, and then by Node as the hook, in a thread of its own.
-if (isMainThread) {
-  process.setSourceMapsEnabled(true);
-  register(import.meta.url);
-}
+process.setSourceMapsEnabled(true);
+register('./strip-types-hook.js', import.meta.url);
+Reflect.defineProperty(process.features, 'typescript', { value: 'hook' });

@@ -5,4 +5,4 @@ const { typescript } = process.features as { typescript?: string | false };
 const hook = new URL('./strip-types.js', import.meta.url).href;
 
 /** What stands before the file in the arguments of Node. */
-export const stripTypes: readonly string[] = typescript ? [] : ['--import', hook];
+export const stripTypes: readonly string[] = typescript && typescript !== 'hook' ? [] : ['--import', hook];

@@ -1,0 +1,110 @@
+// The route table: which path takes which methods, and who answers. On one screen, so that a reader finds from here
+// where any request goes. Whoever adds a resource adds its lines here.
+import type { Config } from '../config.ts';
+import type { Call } from '../http/request.ts';
+import { Problem } from '../problem.ts';
+import type { Store } from '../store/store.ts';
+import { openEventStream, wantsEventStream } from '../stream/event-stream.ts';
+import type { Hub } from '../stream/hub.ts';
+import { createCustomersApi } from './customers-api.ts';
+import { createDescriptionsApi } from './descriptions-api.ts';
+import { createEventsApi } from './events-api.ts';
+import type { Health } from './health.ts';
+import type { Metrics } from './metrics.ts';
+import { createPublishApi } from './publish-api.ts';
+import { createWatchApi } from './watch-api.ts';
+
+/** Answers a request, or throws a Problem that does. */
+export type Handler = (call: Call) => void | Promise<void>;
+/** By the name of the method; HEAD goes to GET. */
+export type Methods = Record<string, Handler>;
+/** What stands in parentheses in the path becomes `call.params`. */
+type Route = { path: RegExp; methods: Methods };
+
+/** What the handlers need. */
+export type RouteParts = {
+  store: Store;
+  hub: Hub;
+  health: Health;
+  metrics: Metrics;
+  isLabOn: boolean;
+  config: Pick<Config, 'apiToken' | 'hasCustomers' | 'jwt' | 'watch'>;
+};
+
+export class Routes {
+  private readonly routes: Route[];
+  private readonly events;
+
+  constructor(parts: RouteParts) {
+    this.events = createEventsApi(parts.store);
+    this.routes = this.list(parts);
+  }
+
+  /** The methods of a path, whose parameters are now in the call; undefined if it is no route. */
+  find(call: Call): Methods | undefined {
+    for (const { path, methods } of this.routes) {
+      const match = path.exec(call.path);
+      if (!match) continue;
+      call.params = match.slice(1);
+      return methods;
+    }
+    return undefined;
+  }
+
+  /** `OPTIONS *` asks about the server as a whole (RFC 9110 §9.3.7). */
+  all(): Methods {
+    const { OPTIONS, ...methods } = Object.assign(
+      {},
+      ...this.routes.map(({ methods }) => methods),
+    ) as Methods;
+    return methods;
+  }
+
+  has(path: string): boolean {
+    return this.routes.some((route) => route.path.test(path));
+  }
+
+  /** Answers those who wait for an event, since the server stops. */
+  stopWaiting(): void {
+    this.events.stopWaiting();
+  }
+
+  private list({ store, hub, health, metrics, isLabOn, config }: RouteParts): Route[] {
+    const { events } = this;
+    const hasCustomers = config.hasCustomers && store.hasCustomers;
+    const customers = createCustomersApi(store);
+    const { openapi, asyncapi } = createDescriptionsApi({ ...config, hasCustomers, isLabOn });
+    const { publish } = createPublishApi(store, config.watch);
+    const watched = createWatchApi(store, config.watch);
+    const readEvents = (call: Call) =>
+      wantsEventStream(call) ? openEventStream(call, hub) : events.catchUp(call);
+    const customer: Methods = {
+      GET: customers.read,
+      PUT: customers.replace,
+      PATCH: customers.patch,
+      DELETE: customers.remove,
+    };
+    const all: (Route | false)[] = [
+      { path: /^\/api\/events$/, methods: { GET: readEvents, POST: publish } },
+      hasCustomers && {
+        path: /^\/api\/customers$/,
+        methods: { GET: customers.list, POST: customers.create },
+      },
+      hasCustomers && { path: /^\/api\/customers\/([1-9]\d{0,15})$/, methods: customer },
+      { path: /^\/api\/watch\/([^/]+)$/, methods: { GET: watched.list } },
+      { path: /^\/api\/watch\/([^/]+)\/([^/]+)$/, methods: { GET: watched.read } },
+      { path: /^\/ws$/, methods: { GET: explainWebSocket } },
+      { path: /^\/healthz$/, methods: { GET: health.healthz } },
+      { path: /^\/readyz$/, methods: { GET: health.readyz } },
+      { path: /^\/metrics$/, methods: { GET: metrics.answer } },
+      { path: /^\/openapi\.json$/, methods: { GET: openapi } },
+      { path: /^\/asyncapi\.json$/, methods: { GET: asyncapi } },
+      isLabOn && { path: /^\/api\/clients$/, methods: { GET: health.clients } },
+    ];
+    return all.filter((route) => route !== false);
+  }
+}
+
+function explainWebSocket(): never {
+  throw new Problem(400, 'This is a WebSocket endpoint: connect with new WebSocket("ws://…/ws").');
+}

@@ -1,0 +1,58 @@
+// Requests that wait for an event (`Prefer: wait=30`, RFC 7240 §4.3): each is woken by the next commit, by its own
+// deadline, or by its caller's leaving.
+import type { ServerResponse } from 'node:http';
+import type { Store } from '../store/store.ts';
+
+const MAX_WAIT_SECONDS = 60;
+
+/** The seconds that a caller would wait; undefined if it doesn't say, or says nothing that can be met. */
+export function preferredWait(header: string | string[] | undefined): number | undefined {
+  const [, digits] = /(?:^|[,;])\s*wait\s*=\s*"?(\d{1,9})"?\s*(?:[,;]|$)/i.exec(String(header ?? '')) ?? [];
+  return digits === undefined ? undefined : Math.min(Number(digits), MAX_WAIT_SECONDS);
+}
+
+export class Waiting {
+  private readonly waiters = new Set<() => void>();
+  private isStopped = false;
+  /** Commits that this server has heard of: who looked before the last of them has to look again. */
+  private heard = 0;
+
+  constructor(store: Pick<Store, 'onCommit'>) {
+    store.onCommit(() => {
+      this.heard += 1;
+      this.wakeAll();
+    });
+  }
+
+  /** Where the log stands, to be given to `next` after a look. */
+  get mark(): number {
+    return this.heard;
+  }
+
+  /** Resolves at the first commit after `mark`. False if there will be none for this caller. */
+  next(res: ServerResponse, mark: number, until: number): Promise<boolean> {
+    const mayWait = () => !this.isStopped && !res.destroyed && performance.now() < until;
+    if (this.heard !== mark || !mayWait()) return Promise.resolve(mayWait());
+    return new Promise((resolve) => {
+      const wake = () => {
+        this.waiters.delete(wake);
+        clearTimeout(timer);
+        res.off('close', wake);
+        resolve(mayWait());
+      };
+      const timer = setTimeout(wake, until - performance.now() + 1);
+      res.on('close', wake);
+      this.waiters.add(wake);
+    });
+  }
+
+  /** The server stops: everyone gets the answer that there is. */
+  stop(): void {
+    this.isStopped = true;
+    this.wakeAll();
+  }
+
+  private wakeAll(): void {
+    for (const wake of [...this.waiters]) wake();
+  }
+}

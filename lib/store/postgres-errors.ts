@@ -1,0 +1,41 @@
+// What goes wrong with PostgreSQL, and what the caller may know of it. SQLSTATEs: Appendix A of its documentation.
+import { Problem, unavailable } from '../problem.ts';
+import type { Result } from './group-commit.ts';
+
+/** Locked, or in conflict with another transaction: nothing was written, and it may work in a moment. */
+export function isTransient(code: string | undefined): boolean {
+  return code === '55P03' || code === '40P01' || code === '40001';
+}
+
+/** The server takes no writes (any more): another connection may lead to the one that does. */
+export function isReadOnly(code: string | undefined): boolean {
+  return code === '25006';
+}
+
+/** What came of an order that the database refused: a rule forbids it, or another program's trigger is broken. */
+export function toRefusal(code: string, message: string): Result {
+  if (code === 'CB422') return { is: 'key taken', place: Number(message) };
+  tell(`A rule of the database refused a write (${code}): ${message}`);
+  if (code === 'CB409') return { is: 'refused', status: 409, detail: message };
+  if (/^(22|23|P0|44)/.test(code))
+    return { is: 'refused', status: 409, detail: 'A rule of the database forbids this change.' };
+  const detail = 'The database cannot make this change at the moment. Nothing was changed.';
+  return { is: 'refused', status: 503, detail };
+}
+
+/** What the caller may know of a failure. */
+export function toProblem(error: unknown): unknown {
+  if (error instanceof Problem) return error;
+  const { code = '', message } = error as { code?: string; message: string };
+  tell(`The database failed${code && ` (${code})`}: ${message}`);
+  return unavailable('The database cannot be used at the moment.');
+}
+
+const told = { line: '', at: 0 };
+
+/** The same line once a minute: while the database is away, every request and every turn meets it. */
+function tell(line: string): void {
+  if (line === told.line && performance.now() - told.at < 60_000) return;
+  Object.assign(told, { line, at: performance.now() });
+  console.error(line);
+}

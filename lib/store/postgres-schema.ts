@@ -1,0 +1,95 @@
+// Our objects in a database: made where there are none, brought up to date where they are older, left alone where they
+// are right. A function, view or trigger is one paragraph of a `.sql` file. Its comment in the database says what it
+// was made from and what came out, so that an older one, and one that was altered by hand, is made anew.
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import type { Client } from 'pg';
+import { upgrade } from './postgres-upgrade.ts';
+
+/** The version of the tables; functions, views and triggers have none, since they are compared. */
+export const VERSION = 2;
+
+/** A paragraph of a `.sql` file: what it makes, and the statements that make it. */
+type Piece = { kind: string; name: string; sql: string };
+
+/** A schema's name in SQL; its objects are written as `bell.…` in our texts. */
+export function inSchema(sql: string, schema: string): string {
+  return sql.replace(/\bbell\./g, () => `${schema}.`);
+}
+
+function readPieces(file: string, schema: string): Piece[] {
+  const text = readFileSync(new URL(`postgres-${file}.sql`, import.meta.url), 'utf8');
+  const pieces: Piece[] = [];
+  for (const paragraph of inSchema(text, schema).split(/\n\n(?=--|CREATE)/)) {
+    const sql = paragraph.replace(/^--.*\n/gm, '').trim();
+    const [, kind = '', name = ''] = /^CREATE (\w+) (\S+?)[\s(]/.exec(sql) ?? [];
+    if (kind !== '') pieces.push({ kind, name, sql });
+  }
+  return pieces;
+}
+
+/** All that is ours, in the transaction that is open. @returns whether older tables were brought up to date */
+export async function install(
+  client: Client,
+  schema: string,
+  { isNew, hasCustomers }: { isNew: boolean; hasCustomers: boolean },
+): Promise<boolean> {
+  await client.query('SET LOCAL check_function_bodies = off'); // one may stand before what it uses
+  const isUpgraded = !isNew && (await upgrade(client, schema));
+  const files = ['log', 'write', 'watch', ...(hasCustomers ? ['customers'] : [])];
+  for (const file of files) {
+    for (const piece of readPieces(file, schema)) {
+      if (piece.kind === 'TABLE' || piece.kind === 'TYPE') await makeOnce(client, piece);
+      else await makeRight(client, piece);
+    }
+  }
+  return isUpgraded;
+}
+
+async function makeOnce(client: Client, { name, sql }: Piece): Promise<void> {
+  const { rows } = await client.query('SELECT to_regclass($1) IS NULL AS "isMissing"', [name]);
+  if (rows[0].isMissing) await client.query(sql);
+}
+
+async function makeRight(client: Client, piece: Piece): Promise<void> {
+  const before = await look(client, piece);
+  const text = createHash('md5').update(piece.sql).digest('hex');
+  if (before && before.comment === mark(text, before.definition)) return;
+  if (piece.kind === 'TRIGGER' && before)
+    await client.query(`DROP TRIGGER ${piece.name} ON ${tableOf(piece)}`);
+  await client.query(piece.sql.replace(/^CREATE (FUNCTION|VIEW)/, 'CREATE OR REPLACE $1'));
+  const after = (await look(client, piece))!;
+  if (piece.kind === 'FUNCTION') await client.query(`REVOKE ALL ON FUNCTION ${after.identity} FROM PUBLIC`);
+  const place = piece.kind === 'TRIGGER' ? `${piece.name} ON ${tableOf(piece)}` : after.identity;
+  const comment = client.escapeLiteral(mark(text, (await look(client, piece))!.definition));
+  await client.query(`COMMENT ON ${piece.kind} ${place} IS ${comment}`);
+}
+
+function mark(text: string, definition: string): string {
+  return `Changebell ${text} ${definition}`;
+}
+
+type Seen = { identity: string; definition: string; comment: string | null };
+
+/** How the database has it now; `definition` is a hash. */
+async function look(client: Client, piece: Piece): Promise<Seen | undefined> {
+  const values = piece.kind === 'TRIGGER' ? [tableOf(piece), piece.name] : [piece.name];
+  const { rows } = await client.query<Seen>(LOOK[piece.kind]!, values);
+  return rows[0];
+}
+
+function tableOf({ sql }: Piece): string {
+  return / ON (\S+)/.exec(sql)![1]!;
+}
+
+const LOOK: Record<string, string> = {
+  FUNCTION: `SELECT oid::regprocedure::text AS identity, md5(pg_get_functiondef(oid) || coalesce(proacl::text, '')) AS definition,
+      obj_description(oid, 'pg_proc') AS comment
+    FROM pg_proc WHERE oid = to_regproc($1)`,
+  VIEW: `SELECT oid::regclass::text AS identity, md5(pg_get_viewdef(oid)) AS definition,
+      obj_description(oid, 'pg_class') AS comment
+    FROM pg_class WHERE oid = to_regclass($1)`,
+  TRIGGER: `SELECT tgname::text AS identity, md5(pg_get_triggerdef(oid) || tgenabled::text) AS definition,
+      obj_description(oid, 'pg_trigger') AS comment
+    FROM pg_trigger WHERE tgrelid = to_regclass($1) AND tgname = $2`,
+};

@@ -1,0 +1,176 @@
+-- WATCH: the changes of another program's tables. The trigger adds a draft, in the form that the row has in JSON
+-- whatever the session of the writer is set to. It must never fail, or wait, or run code of others with our rights.
+
+-- The tables that are watched, by the first part of their events' source, which is all that a trigger is told. Where
+-- a trigger can't be taken down, its line here goes, and it is idle. `key` and `bytes` are names of columns, as JSON.
+CREATE TABLE bell.changebell_watched (
+  source text PRIMARY KEY,
+  type text NOT NULL,
+  key text NOT NULL,
+  bytes text NOT NULL
+);
+
+-- Partitions of watched tables, so that one that is detached is missed.
+CREATE TABLE bell.changebell_partitions (
+  source text NOT NULL,
+  relation oid NOT NULL,
+  PRIMARY KEY (source, relation)
+);
+
+CREATE FUNCTION bell.changebell_watch() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET row_security = off SET plan_cache_mode = 'force_generic_plan'
+SET DateStyle = 'ISO, YMD' SET TimeZone = 'UTC' SET IntervalStyle = 'iso_8601' SET lc_monetary = 'C'
+SET bytea_output = 'hex' SET extra_float_digits = 1 AS $$
+DECLARE
+  watched bell.changebell_watched;
+  odd text;
+BEGIN
+  SELECT * INTO watched FROM bell.changebell_watched WHERE source = TG_ARGV[0];
+  IF NOT FOUND OR TG_OP = 'UPDATE' AND NEW *= OLD THEN RETURN NULL; END IF; -- the same to the byte
+  odd := bell.changebell_odd_columns(TG_RELID, current_user);
+  IF TG_OP = 'TRUNCATE' THEN
+    PERFORM bell.changebell_rows_gone(watched, TG_RELID, odd);
+  ELSIF TG_OP = 'DELETE' THEN
+    PERFORM bell.changebell_announce(watched, 'deleted', OLD, odd);
+  ELSE
+    PERFORM bell.changebell_announce(watched, CASE TG_OP WHEN 'INSERT' THEN 'created' ELSE 'updated' END, NEW, odd);
+  END IF;
+  RETURN NULL;
+END $$;
+
+-- TRUNCATE fires no trigger for a row, and a table that row security guards against us can't be read without running
+-- its policies: then nothing is announced, but nobody fails.
+CREATE FUNCTION bell.changebell_rows_gone(watched bell.changebell_watched, relation oid, odd text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  EXECUTE format('SELECT bell.changebell_announce($1, ''deleted'', gone, $2) FROM ONLY %s AS gone', relation::regclass)
+  USING watched, odd;
+EXCEPTION WHEN insufficient_privilege THEN
+  RAISE WARNING 'Changebell may not read %, so what is gone from it is not announced', relation::regclass;
+END $$;
+
+-- A type that another role made may have a cast to json, which would run with our rights: of such a table, what each
+-- column is read as; else null. Types of superusers and of our own role are trusted.
+CREATE FUNCTION bell.changebell_odd_columns(relation oid, us text) RETURNS text LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM FROM pg_attribute WHERE attrelid = relation AND attnum > 0 AND atttypid >= 16384;
+  IF NOT FOUND THEN RETURN NULL; END IF;
+  PERFORM FROM pg_attribute JOIN pg_type AS type ON type.oid = atttypid LEFT JOIN pg_roles AS owner ON owner.oid = typowner
+  WHERE attrelid = relation AND attnum > 0 AND atttypid >= 16384 AND rolname IS DISTINCT FROM us AND rolsuper IS NOT TRUE;
+  IF NOT FOUND THEN RETURN NULL; END IF;
+  RETURN (SELECT string_agg(CASE WHEN atttypid < 16384 THEN format('($1).%1$I', attname)
+      ELSE format('CASE WHEN num_nulls(($1).%1$I) = 0 THEN format(''%%s'', ($1).%1$I) END AS %1$I', attname) END, ', ' ORDER BY attnum)
+    FROM pg_attribute WHERE attrelid = relation AND attnum > 0 AND NOT attisdropped);
+END $$;
+
+CREATE FUNCTION bell.changebell_announce(watched bell.changebell_watched, change text, this_row record, odd text)
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  INSERT INTO bell.changebell_events (type, source, data, extensions)
+  SELECT watched.type || '.' || change, source, data, extensions FROM bell.changebell_row(watched, this_row, odd);
+END $$;
+
+-- What is told of a row. Of one over 1 MiB only the key; what is much larger is not even put together.
+CREATE FUNCTION bell.changebell_row(watched bell.changebell_watched, this_row record, odd text,
+  OUT source text, OUT data text, OUT extensions text)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  size bigint := pg_column_size(this_row);
+  this_json json;
+BEGIN
+  IF size <= 16 * 1048576 THEN
+    this_json := bell.changebell_to_json(this_row, odd);
+    data := bell.changebell_data(this_json, watched.bytes);
+  END IF;
+  IF size > 16 * 1048576 OR octet_length(data) > 1048576 THEN
+    this_json := bell.changebell_to_json(this_row, (SELECT string_agg(format('($1).%I', name), ', ')
+      FROM json_array_elements_text(watched.key::json) AS name));
+    data := bell.changebell_data(this_json, watched.bytes);
+    extensions := '{"truncated":true}';
+  END IF;
+  source := bell.changebell_source(this_json, watched.source, watched.key);
+END $$;
+
+-- The same of a row that is read for a snapshot; `of` is its table's name in its events' source.
+CREATE FUNCTION bell.changebell_row_json(this_row record, relation oid, of text) RETURNS text LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp SET row_security = off
+SET DateStyle = 'ISO, YMD' SET TimeZone = 'UTC' SET IntervalStyle = 'iso_8601' SET lc_monetary = 'C'
+SET bytea_output = 'hex' SET extra_float_digits = 1 AS $$
+DECLARE
+  watched bell.changebell_watched;
+BEGIN
+  SELECT * INTO watched FROM bell.changebell_watched WHERE source = of;
+  RETURN (SELECT data FROM bell.changebell_row(watched, this_row, bell.changebell_odd_columns(relation, current_user)));
+END $$;
+
+CREATE FUNCTION bell.changebell_to_json(this_row record, columns text) RETURNS json LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  this_json json;
+BEGIN
+  IF columns IS NULL THEN RETURN to_json(this_row); END IF;
+  EXECUTE format('SELECT row_to_json(safe) FROM (SELECT %s) AS safe', columns) INTO this_json USING this_row;
+  RETURN this_json;
+END $$;
+
+-- Columns of type json may hold strings that no function of PostgreSQL takes apart. (Without pairs of backslashes:
+-- they are text, and may stand before a u.)
+CREATE FUNCTION bell.changebell_is_odd(plain text) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
+  SELECT pg_catalog.strpos(plain, '\u') > 0 AND pg_catalog.replace(plain, '\\', '')
+    OPERATOR(pg_catalog.~*) '\\u0000|\\ud[89ab]..(?!\\ud[c-f])|(?<!\\ud[89ab]..)\\ud[c-f]'
+$$;
+
+-- Where there are neither bytes nor long digits, a row goes as it is.
+CREATE FUNCTION bell.changebell_data(this_row json, bytes text) RETURNS text LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  plain text := this_row::text;
+BEGIN
+  IF bytes = '[]' AND plain !~ '[-+.0-9Ee]{16}' OR bell.changebell_is_odd(plain) THEN RETURN plain; END IF;
+  RETURN (SELECT '{' || string_agg(to_json(key) || ':' || CASE
+      WHEN bytes::jsonb ? key OR json_typeof(value) = 'number' AND length(value::text) > 15
+      THEN bell.changebell_value(value) ELSE value::text END, ',') || '}'
+    FROM json_each(this_row));
+END $$;
+
+-- Bytes travel in base64; and what JavaScript would not read as the same number travels as a string.
+CREATE FUNCTION bell.changebell_value(value json) RETURNS text LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  plain text := value::text;
+BEGIN
+  IF json_typeof(value) = 'string' AND value #>> '{}' ~ '^\\x[0-9a-f]*$' AND length(value #>> '{}') % 2 = 0 THEN
+    RETURN to_json(translate(encode((value #>> '{}')::bytea, 'base64'), E'\n', ''));
+  ELSIF json_typeof(value) <> 'number' THEN -- the column may have got another type
+    RETURN plain;
+  ELSIF length(plain) > 40 OR (plain ~ '^-?[0-9]+$' AND abs(plain::numeric) > 9007199254740991) THEN
+    RETURN to_json(plain);
+  END IF;
+  RETURN CASE WHEN plain::float8::text::numeric = plain::numeric THEN plain ELSE to_json(plain)::text END;
+END $$;
+
+-- The key as a source ends with it, cut where it is too long.
+CREATE FUNCTION bell.changebell_source(this_row json, source text, key text) RETURNS text LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  row_key text;
+BEGIN
+  IF bell.changebell_is_odd(this_row::text) THEN
+    this_row := regexp_replace(this_row::text, '((?<!\\)(?:\\\\)*)\\u(?:0000|d[89a-f]..)', '\1\\u003f', 'gi');
+  END IF;
+  SELECT string_agg(coalesce(bell.changebell_escape(this_row->>part), ''), ',') INTO row_key
+  FROM json_array_elements_text(key::json) AS part;
+  RETURN regexp_replace(left(source || '/' || row_key, 200), '%.?$', '');
+END $$;
+
+-- A part of the key, percent-encoded (RFC 3986, section 2.1).
+CREATE FUNCTION bell.changebell_escape(part text) RETURNS text LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF part COLLATE "C" ~ '^[A-Za-z0-9._~-]*$' THEN RETURN part; END IF;
+  RETURN (
+    SELECT string_agg(CASE WHEN c COLLATE "C" ~ '[A-Za-z0-9._~-]' THEN c
+      ELSE regexp_replace(upper(encode(convert_to(c, 'UTF8'), 'hex')), '(..)', '%\1', 'g') END, '' ORDER BY place)
+    FROM regexp_split_to_table(left(part, 200), '') WITH ORDINALITY AS characters(c, place));
+END $$;

@@ -1,0 +1,63 @@
+// How much a client of the WebSocket sends. It is counted by the headers of its frames alone (RFC 6455 §5.2), before
+// anything is done with them: a fragment or an empty ping costs the server as much as a message.
+
+const WINDOW_MS = 10_000;
+const MAX_MESSAGES = 50;
+const MAX_CONTROLS = 200;
+const FIRST_CONTROL_OPCODE = 8;
+const MASK_BYTES = 4;
+
+/** What is said in the close frame to one that sends too much. */
+export const FLOOD_REASON = `At most ${MAX_MESSAGES} messages and ${MAX_CONTROLS} pings and pongs in 10 s.`;
+
+export class FrameCounter {
+  /** When the last frames came, oldest first: messages with their fragments, and pings, pongs and closes. */
+  private readonly messages: number[] = [];
+  private readonly controls: number[] = [];
+  /** The bytes of a header that has come in part. */
+  private header: number[] = [];
+  /** Bytes of mask and payload until the next header. */
+  private toSkip = 0;
+
+  /** How many frames in these bytes are too many. */
+  count(bytes: Uint8Array, now: number): number {
+    let tooMany = 0;
+    for (let at = 0; at < bytes.length; ) {
+      if (this.toSkip > 0) {
+        const skipped = Math.min(this.toSkip, bytes.length - at);
+        this.toSkip -= skipped;
+        at += skipped;
+        continue;
+      }
+      this.header.push(bytes[at]!);
+      at += 1;
+      if (this.isHeaderWhole() && this.isTooMany(now)) tooMany += 1;
+    }
+    return tooMany;
+  }
+
+  /** Two bytes, and two or eight more of length where the second says so. */
+  private isHeaderWhole(): boolean {
+    const [, second] = this.header;
+    if (second === undefined) return false;
+    const short = second & 0x7f;
+    const lengthBytes = short === 126 ? 2 : short === 127 ? 8 : 0;
+    return this.header.length === 2 + lengthBytes;
+  }
+
+  /** Takes the header that is whole now. */
+  private isTooMany(now: number): boolean {
+    const [first = 0, second = 0, ...long] = this.header;
+    const length = long.length === 0 ? second & 0x7f : long.reduce((sum, byte) => sum * 256 + byte, 0);
+    this.toSkip = length + (second & 0x80 ? MASK_BYTES : 0);
+    this.header = [];
+    const isControl = (first & 0x0f) >= FIRST_CONTROL_OPCODE;
+    return isControl ? exceeds(this.controls, MAX_CONTROLS, now) : exceeds(this.messages, MAX_MESSAGES, now);
+  }
+}
+
+/** One more at `now`: are these more than `most` within the window? */
+function exceeds(times: number[], most: number, now: number): boolean {
+  times.push(now);
+  return times.length > most && now - times.shift()! < WINDOW_MS;
+}

@@ -1,0 +1,78 @@
+// Where a reader wants to begin: after an event that it knows, at one end of the log, or at a time. Streams and
+// pages of the log ask for it in the same words.
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { type Cursor, parseCursor, type ResetReason } from '../event.ts';
+import { queryValue } from '../http/request.ts';
+import { Problem } from '../problem.ts';
+import type { Scope } from '../scope.ts';
+import type { Store } from '../store/store.ts';
+
+const COUNT_STEP = 500;
+const COUNT_BYTES = 256 * 1024;
+
+/** Nothing of it asked for: then it is the reader's own default. */
+export type Wish = {
+  cursor?: Cursor | undefined;
+  /** `earliest`, `latest`, or a time in UTC to the millisecond, as events have it. */
+  from?: string | undefined;
+  /** What the reader may see: it may count nothing else. */
+  scope?: Scope | undefined;
+};
+
+/** Where it begins; `behind` events follow that were there already. `reset` says why its cursor can't be continued. */
+export type Start = { cursor: Cursor; behind: number; reset?: ResetReason | undefined };
+
+/**
+ * `?lastEventId=` or `?from=earliest|latest|<RFC 3339 time>`.
+ * @param lastEventId a browser's own resume by its header: it counts more than what the URL said at first
+ * @throws {Problem} 400 malformed, or both at once
+ */
+export function parseWish(query: URLSearchParams, lastEventId?: string | undefined): Wish {
+  const inQuery = queryValue(query, 'lastEventId');
+  const from = queryValue(query, 'from');
+  if (inQuery !== null && from !== null)
+    throw new Problem(400, 'lastEventId and from both say where to begin: give one of them.');
+  if (lastEventId) return { cursor: parseCursor(lastEventId) };
+  return { cursor: parseCursor(inQuery), from: from === null ? undefined : parseFrom(from) };
+}
+
+function parseFrom(text: string): string {
+  if (text === 'earliest' || text === 'latest') return text;
+  // RFC 3339 §5.6. A plus that was not escaped arrives as a blank.
+  const form = /^(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d(?:\.\d{1,9})?)(?:[Zz]|([+\- ]\d\d:\d\d))$/.exec(text);
+  const [, day, time, offset = 'Z'] = form ?? [];
+  const date = new Date(`${day}T${time}${offset.replace(' ', '+')}`);
+  const isThatDay = new Date(`${day}T00:00:00Z`).toJSON()?.startsWith(day!) ?? false; // not the 30th of February
+  if (form && isThatDay && date.getTime() >= 0) return date.toISOString();
+  const forms = 'earliest, latest, or a time such as 2026-11-23T09:30:00Z';
+  throw new Problem(400, `from must be ${forms}.`);
+}
+
+/**
+ * Looks for the place in the log itself: a cursor may be ahead of what was announced here. Without a wish it is the
+ * newest event. @throws {Problem} 503
+ */
+export async function locate(store: Store, { cursor, from, scope }: Wish): Promise<Start> {
+  const isTime = from !== undefined && from !== 'earliest' && from !== 'latest';
+  const asked = isTime ? await store.findTime(from) : cursor;
+  const { head, pruned, resets } = await store.position(asked ? [asked] : []);
+  const isGone = asked !== undefined && resets[0] !== undefined;
+  if (isGone && !isTime) return { cursor: head, behind: 0, reset: resets[0] };
+  const fromPruned = from === 'earliest' || isGone; // retention may be quicker than a search
+  const start = fromPruned ? pruned : (asked ?? head);
+  return { cursor: start, behind: await countBehind(store, start, head, scope) };
+}
+
+/** Who may not see an event may not count it either. */
+async function countBehind(store: Store, start: Cursor, head: Cursor, scope?: Scope): Promise<number> {
+  if (!scope || scope.seesAll) return head.seq - start.seq;
+  let behind = 0;
+  for (let at = start; at.seq < head.seq; ) {
+    const { events, end, reset } = await store.readEvents(at, head.seq, COUNT_STEP, COUNT_BYTES);
+    if (reset || events.length === 0) break; // its first turn finds out
+    behind += events.filter((event) => scope.maySee(event)).length;
+    at = end;
+    await nextTurn(); // a long count gives way to everyone else
+  }
+  return behind;
+}
