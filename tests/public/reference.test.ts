@@ -1,0 +1,76 @@
+// The reference for people: made of the two descriptions, in a real browser, offline.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { assertAccessible, needsChromium, openPage } from '../support/browser.ts';
+import { get, shareServer } from '../support/helpers.ts';
+
+const server = await shareServer();
+const url = `${server.url}/reference.html`;
+const open = async (hash = '', options = {}) => {
+  const opened = await openPage(url + hash, { state: '', ...options });
+  await opened.page.waitForSelector('#contents a');
+  return opened;
+};
+
+test('every operation, every frame and every shape has an entry', needsChromium, async () => {
+  const { page, faults } = await open();
+  const { body: openapi } = await get(`${server.url}/openapi.json`);
+  const { body: asyncapi } = await get(`${server.url}/asyncapi.json`);
+  const operations = Object.values(openapi.paths).flatMap((item) =>
+    // biome-ignore lint/suspicious/noExplicitAny: a description is data of any shape.
+    Object.entries(item as any).flatMap(([method, operation]: [string, any]) =>
+      ['get', 'post', 'put', 'patch', 'delete'].includes(method) ? [operation.operationId] : [],
+    ),
+  );
+  const frames = Object.keys(asyncapi.components.messages).map((name) => `frame-${name}`);
+  const shapes = Object.keys(openapi.components.schemas).map((name) => `schema-${name}`);
+  const ids = await page.locator('.entry').evaluateAll((all) => all.map(({ id }) => id));
+  assert.ok(operations.length > 10 && frames.length > 5);
+  assert.deepEqual(
+    [...operations, ...frames, ...shapes].filter((id) => !ids.includes(id)),
+    [],
+  );
+  assert.deepEqual(faults, []);
+});
+
+test('a search leaves what has all its words, and opens a single find', needsChromium, async () => {
+  const { page } = await open();
+  const shown = () => page.locator('.entry:not([hidden])').evaluateAll((all) => all.map(({ id }) => id));
+  await page.getByLabel('Search').fill('stream.expired 1008');
+  assert.deepEqual(await shown(), ['channel-websocket']);
+  assert.ok((await page.locator('#channel-websocket').getAttribute('open')) !== null);
+  await page.getByLabel('Search').fill('no such words');
+  assert.deepEqual(await shown(), []);
+  assert.match((await page.locator('#found').textContent())!, /^0 of \d+ entries$/);
+});
+
+test(
+  'Try it sends what is filled in, shows the answer, and the curl line of the same',
+  needsChromium,
+  async () => {
+    const { page, faults } = await open('#createCustomer');
+    const entry = page.locator('#createCustomer');
+    await entry.getByLabel('Body').fill(`{"name":"D'Arcy"}`);
+    await entry.getByLabel('Idempotency-Key (header)').fill('a-key');
+    const line = await entry.locator('pre', { hasText: 'curl' }).textContent();
+    assert.equal(
+      line,
+      `curl -i -X POST '${server.url}/api/customers' -H 'Content-Type: application/json' -H 'Idempotency-Key: a-key' --data-raw '{"name":"D'\\''Arcy"}'`,
+    );
+    await entry.getByRole('button', { name: 'Send' }).click();
+    await entry.locator('pre', { hasText: '201 Created' }).waitFor();
+    const { body } = await get(`${server.url}/api/customers`);
+    assert.equal(body.customers.at(-1).name, "D'Arcy");
+    assert.deepEqual(faults, []);
+  },
+);
+
+for (const colorScheme of ['light', 'dark'] as const) {
+  test(`it is accessible with an entry of each kind open, ${colorScheme}`, needsChromium, async () => {
+    const { page, faults } = await open('', { colorScheme });
+    const kinds = ['createCustomer', 'channel-websocket', 'frame-StreamReady', 'schema-Customer', 'jwt-node'];
+    for (const kind of kinds) await page.locator(`#${kind} > summary`).click();
+    await assertAccessible(page, colorScheme);
+    assert.deepEqual(faults, []);
+  });
+}
