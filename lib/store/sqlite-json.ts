@@ -18,8 +18,7 @@ export function keyOf(columns: Column[]): Column[] {
 
 /** The whole row as a JSON object; `row` is NEW, OLD or the name of a table. */
 export function rowSql(columns: Column[], row: string): string {
-  // The plus changes nothing but the name: of a single row, VALUES takes those of bare columns.
-  const members = columns.map(({ name }) => `(${member(name)}, +${row}.${quote(name)})`);
+  const members = columns.map(({ name }) => `(${member(name)}, ${row}.${quote(name)})`);
   return `(SELECT '{' || group_concat(column1 || ${valueSql('column2')}, ',') || '}' FROM (VALUES ${members.join()}))`;
 }
 
@@ -33,7 +32,7 @@ export function keySql(key: Column[], row: string): string {
 
 /** How many characters the values of a row have at least as JSON: it costs next to nothing to know. */
 export function roughSizeSql(columns: Column[], row: string): string {
-  const values = columns.map(({ name }) => `(+${row}.${quote(name)})`);
+  const values = columns.map(({ name }) => `(${row}.${quote(name)})`);
   return `(SELECT sum(CASE typeof(column1) WHEN 'text' THEN length(column1)
     WHEN 'blob' THEN length(column1) * 4 / 3 ELSE 0 END) FROM (VALUES ${values.join()}))`;
 }

@@ -96,7 +96,9 @@ test('watched tables are named where they may stand in a path', async () => {
   const file = join(temporaryFolder(), 'watched.db');
   const { default: Database } = await import('better-sqlite3');
   const db = new Database(file);
-  db.exec('CREATE TABLE orders (id INTEGER PRIMARY KEY); CREATE TABLE "odd name" (id INTEGER PRIMARY KEY)');
+  db.exec(
+    'CREATE TABLE orders (shop, id, PRIMARY KEY (shop, id)); CREATE TABLE "odd name" (shop, id, PRIMARY KEY (shop, id))',
+  );
   db.close();
   const watching = await startServer({ DATABASE_URL: file, WATCH: 'orders,odd name' });
   const { body, text } = await get(`${watching.url}/openapi.json`);
