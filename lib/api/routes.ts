@@ -7,6 +7,7 @@ import type { Store } from '../store/store.ts';
 import { openEventStream, wantsEventStream } from '../stream/event-stream.ts';
 import type { Hub } from '../stream/hub.ts';
 import { createCustomersApi } from './customers-api.ts';
+import { createDescriptionsApi } from './descriptions-api.ts';
 import { createEventsApi } from './events-api.ts';
 import type { Health } from './health.ts';
 import type { Metrics } from './metrics.ts';
@@ -27,7 +28,7 @@ export type RouteParts = {
   health: Health;
   metrics: Metrics;
   isLabOn: boolean;
-  config: Pick<Config, 'hasCustomers' | 'watch'>;
+  config: Pick<Config, 'apiToken' | 'hasCustomers' | 'jwt' | 'watch'>;
 };
 
 export class Routes {
@@ -72,6 +73,7 @@ export class Routes {
     const { events } = this;
     const hasCustomers = config.hasCustomers && store.hasCustomers;
     const customers = createCustomersApi(store);
+    const { openapi, asyncapi } = createDescriptionsApi({ ...config, hasCustomers, isLabOn });
     const { publish } = createPublishApi(store, config.watch);
     const watched = createWatchApi(store, config.watch);
     const readEvents = (call: Call) =>
@@ -95,6 +97,8 @@ export class Routes {
       { path: /^\/healthz$/, methods: { GET: health.healthz } },
       { path: /^\/readyz$/, methods: { GET: health.readyz } },
       { path: /^\/metrics$/, methods: { GET: metrics.answer } },
+      { path: /^\/openapi\.json$/, methods: { GET: openapi } },
+      { path: /^\/asyncapi\.json$/, methods: { GET: asyncapi } },
       isLabOn && { path: /^\/api\/clients$/, methods: { GET: health.clients } },
     ];
     return all.filter((route) => route !== false);

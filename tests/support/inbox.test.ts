@@ -15,7 +15,7 @@ const frame = (type: string, seq: number, data: unknown = null): Frame => ({
 });
 
 function inboxOf(isFiltered: boolean, ...frames: Frame[]) {
-  const inbox = createInbox(isFiltered);
+  const inbox = createInbox(isFiltered, () => undefined); // such frames no server sends
   for (const one of frames) inbox.add(one);
   return inbox;
 }

@@ -1,22 +1,28 @@
 // What a client received, in the order it came, until a test asks for it: so no test has to sleep. It keeps the
 // first promise of every stream by itself: each position once, in order. Where one was passed without its event,
 // whatever the test waits for fails at once and says so, instead of after the whole patience.
+import { frameFault } from './described.ts';
 import { type Frame, isOwn, seqOf } from './frames.ts';
 import { brief, failureAt, type Place, placeOf, within } from './patience.ts';
 
 export type Inbox = ReturnType<typeof createInbox>;
 
-/** @param isFiltered the stream may pass positions in silence, since its filter hides events */
-export function createInbox(isFiltered: boolean) {
+/**
+ * @param isFiltered the stream may pass positions in silence, since its filter hides events
+ * @param judge says how a frame is another than the program's own description says
+ */
+export function createInbox(isFiltered: boolean, judge: typeof frameFault = frameFault) {
   const frames: Frame[] = [];
   let taken = 0;
   let position: number | undefined; // of the last frame
   let fault: string | undefined; // a promise that the stream broke
+  let strange: string | undefined; // a frame that the program's own description doesn't know
   let end: string | undefined;
   let wake = () => {};
 
   function add(frame: Frame): void {
     if (!isFiltered) fault ??= gapBefore(frame);
+    strange ??= judge(frame);
     position = seqOf(frame.id);
     frames.push(frame);
     wake();
@@ -35,6 +41,7 @@ export function createInbox(isFiltered: boolean) {
 
   async function takeUntil(isWanted: (frame: Frame) => boolean, what: string, place: Place): Promise<Frame> {
     for (;;) {
+      if (strange) throw failureAt(place, strange);
       while (taken >= frames.length) {
         if (fault) throw failureAt(place, `${fault}. It waited for ${what}; ${instead()}`);
         if (end) throw failureAt(place, `the stream ended (${end}) before ${what}; ${instead()}`);

@@ -1,5 +1,6 @@
 // JSON over HTTP, one request and its answer, whatever the status.
-import { placeOf, within } from './patience.ts';
+import { answerFault } from './described.ts';
+import { failureAt, placeOf, within } from './patience.ts';
 
 const LOCK_MS = 2000; // what a write may wait for a lock, and be refused only then
 
@@ -29,12 +30,11 @@ async function answerTo(
     abort.abort();
     throw error;
   });
-  return {
-    status: response.status,
-    headers: response.headers,
-    text,
-    body: parseBody(response.headers, text),
-  };
+  const { status, headers } = response;
+  const answer = { status, headers, text, body: parseBody(headers, text) };
+  const fault = answerFault(method, url, answer);
+  if (fault) throw failureAt(place, fault);
+  return answer;
 }
 
 /** The value where the body is JSON of any kind, else its text. */

@@ -1,0 +1,155 @@
+// The descriptions of the server for programs: by the rules of their standards, complete, and of this very server.
+// That they are true is held by every other test: see `tests/support/described.ts`.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { Parser } from '@asyncapi/parser';
+import { createConfig, lintFromString } from '@redocly/openapi-core';
+import { answerFault, frameFault } from '../support/described.ts';
+import { get, post, ROOT, request, shareServer, startServer, temporaryFolder } from '../support/helpers.ts';
+
+// One server where all is on that can be, and one where all is off that can be, and a token is wanted.
+const server = await shareServer();
+const closed = { LAB: '0', CUSTOMERS: '0', API_TOKEN: 'a-token', JWT_SECRET: 's'.repeat(32) };
+const narrow = await shareServer(closed);
+
+async function lintOpenApi(source: string): Promise<string[]> {
+  const rules = { 'info-license': 'off', 'no-server-example.com': 'off' } as const; // it is at localhost
+  const config = await createConfig({ extends: ['recommended-strict'], rules });
+  const problems = await lintFromString({ source, absoluteRef: 'openapi.json', config });
+  // A WebSocket has no 2xx: its handshake ends with 101.
+  const isWebSocket = (pointer = '') => pointer.startsWith('#/paths/~1ws/');
+  return problems
+    .filter(
+      (found) => !(found.ruleId === 'operation-2xx-response' && isWebSocket(found.location[0]?.pointer)),
+    )
+    .map(({ ruleId, message, location }) => `${ruleId} ${location[0]?.pointer} ${message}`);
+}
+
+async function lintAsyncApi(source: string): Promise<string[]> {
+  const { diagnostics } = await new Parser().parse(source);
+  const isNewer = 'asyncapi-latest-version'; // 3.1 is there, and 3.0 is what tools read
+  return diagnostics
+    .filter(({ code }) => code !== isNewer)
+    .map(({ code, message, path }) => `${code} ${path.join('/')} ${message}`);
+}
+
+test('/openapi.json has no fault that the linter of Redocly finds, whatever is on or off', async () => {
+  for (const { url } of [server, narrow])
+    assert.deepEqual(await lintOpenApi((await get(`${url}/openapi.json`)).text), []);
+});
+
+test('/asyncapi.json has no fault that the parser of AsyncAPI finds, whatever is on or off', async () => {
+  for (const { url } of [server, narrow])
+    assert.deepEqual(await lintAsyncApi((await get(`${url}/asyncapi.json`)).text), []);
+});
+
+test('the linters see a fault', async () => {
+  const { body: openapi } = await get(`${server.url}/openapi.json`);
+  delete openapi.paths['/healthz'].get.responses['200'].description;
+  assert.match((await lintOpenApi(JSON.stringify(openapi))).join(), /description/);
+  const { body: asyncapi } = await get(`${server.url}/asyncapi.json`);
+  asyncapi.channels.websocket.messages.Event.$ref = '#/components/messages/Nothing';
+  assert.match((await lintAsyncApi(JSON.stringify(asyncapi))).join(), /Nothing/);
+});
+
+test('every route of the program is described, with every method that it takes', async () => {
+  const { body } = await get(`${server.url}/openapi.json`);
+  const source = readFileSync(join(ROOT, 'lib/api/routes.ts'), 'utf8');
+  const routes = [...source.matchAll(/path: \/\^(.+?)\$\/,/g)].map(([, route]) =>
+    route!.replaceAll('\\', ''),
+  );
+  assert.ok(routes.length >= 8, `only ${routes.length} routes were found in lib/api/routes.ts`);
+  for (const route of routes) {
+    const path = route.startsWith('/api/watch') ? undefined : route.replace(/\(.*\)/, '{id}');
+    if (path === undefined) continue; // this server watches nothing
+    assert.ok(body.paths[path], `${path} is not described`);
+    const { headers } = await request('OPTIONS', `${server.url}${path.replace('{id}', '1')}`);
+    const methods = Object.keys(body.paths[path]).filter((key) => key !== 'parameters');
+    assert.deepEqual(
+      methods.map((method) => method.toUpperCase()).sort(),
+      headers.get('allow')?.split(', ').sort(),
+      path,
+    );
+  }
+});
+
+test('it is this very server that is described: its URL, its tables, and nothing that is off', async () => {
+  const { body } = await get(`${server.url}/openapi.json`);
+  assert.equal(body.servers[0].url, server.url);
+  assert.ok(body.paths['/api/customers/{id}'] && body.paths['/api/clients']);
+  assert.deepEqual(body.security, [], 'nobody is asked for a token');
+  assert.deepEqual(body.components.securitySchemes, {});
+  const { body: other } = await get(`${narrow.url}/openapi.json`);
+  const off = Object.keys(other.paths).filter((path) => /customers|clients|watch/.test(path));
+  assert.deepEqual(off, []);
+  assert.equal(other.components.schemas.Customer, undefined);
+  assert.deepEqual(other.security, [{ apiToken: [] }, { jwt: [] }]);
+  assert.ok(other.paths['/api/events'].get.security.some((one: object) => 'accessToken' in one));
+  const { body: streams } = await get(`${narrow.url}/asyncapi.json`);
+  assert.equal(streams.components.messages.Cut, undefined, 'the lab is off');
+  assert.equal(streams.servers.webSocketServer.host, new URL(narrow.url).host);
+});
+
+test('watched tables are named where they may stand in a path', async () => {
+  const file = join(temporaryFolder(), 'watched.db');
+  const { default: Database } = await import('better-sqlite3');
+  const db = new Database(file);
+  db.exec(
+    'CREATE TABLE orders (shop, id, PRIMARY KEY (shop, id)); CREATE TABLE "odd name" (shop, id, PRIMARY KEY (shop, id))',
+  );
+  db.close();
+  const watching = await startServer({ DATABASE_URL: file, WATCH: 'orders,odd name' });
+  const { body, text } = await get(`${watching.url}/openapi.json`);
+  assert.deepEqual(body.components.schemas.WatchedTable.enum, ['orders', 'odd name']);
+  assert.ok(body.paths['/api/watch/{table}'] && body.paths['/api/watch/{table}/{key}']);
+  assert.deepEqual(await lintOpenApi(text), []);
+});
+
+test('both are open like the page, answer HEAD, and 304 to whoever has them', async () => {
+  for (const name of ['openapi.json', 'asyncapi.json']) {
+    const { status, headers } = await get(`${narrow.url}/${name}`);
+    assert.equal(status, 200);
+    const etag = headers.get('etag')!;
+    assert.equal((await get(`${narrow.url}/${name}`, { 'If-None-Match': etag })).status, 304);
+    const head = await request('HEAD', `${narrow.url}/${name}`);
+    assert.deepEqual([head.status, head.text, head.headers.get('etag')], [200, '', etag]);
+    assert.equal((await post(`${narrow.url}/${name}`, {})).status, 405);
+  }
+});
+
+test('behind a proxy that ends TLS the URLs are those that the caller used', async () => {
+  const { body } = await get(`${server.url}/asyncapi.json`, { 'X-Forwarded-Proto': 'https' });
+  assert.equal(body.servers.webSocketServer.protocol, 'wss');
+});
+
+test('an answer or a frame that is another than described is found', async () => {
+  const answer = await get(`${server.url}/healthz`);
+  const url = `${server.url}/healthz`;
+  assert.equal(answerFault('GET', url, answer), undefined);
+  const { body } = answer;
+  assert.match(answerFault('GET', url, { ...answer, status: 201 })!, /no such status/);
+  assert.match(
+    answerFault('GET', url, { ...answer, body: { ...body, clients: 'two' } })!,
+    /clients must be integer/,
+  );
+  assert.match(
+    answerFault('GET', url, { ...answer, body: { ...body, more: 1 } })!,
+    /additional properties more/,
+  );
+  const headers = new Headers(answer.headers);
+  headers.delete('heartbeat-seconds');
+  assert.match(answerFault('GET', url, { ...answer, headers })!, /has no Heartbeat-Seconds/);
+  const frame = {
+    specversion: '1.0',
+    id: 'abcdef01-1',
+    source: '/x',
+    type: 'a',
+    time: '2026-11-23T09:30:00Z',
+    data: 1,
+  };
+  assert.equal(frameFault(frame), undefined);
+  assert.match(frameFault({ ...frame, type: 'stream.new' })!, /type must NOT be valid/);
+  assert.match(frameFault({ ...frame, type: 'stream.ready' })!, /stream\.ready.* is not as described/);
+});
