@@ -113,7 +113,10 @@ function readBody({ req, res }: Call, maxBytes: number): Promise<Buffer> {
         reject(error);
       }
     });
-    req.on('end', () => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)));
+    req.on('end', () => {
+      const parts = chunks.splice(0); // the request lives until its answer: nothing else may hold its body as long
+      resolve(parts.length === 1 ? parts[0]! : Buffer.concat(parts));
+    });
     req.on('error', () => reject(new Problem(400, 'The body was broken off.')));
   });
 }

@@ -10,6 +10,7 @@ const MAX_BATCH_BYTES = 8 * 1024 * 1024;
 const MAX_WAITING_BYTES = 64 * 1024 * 1024;
 const RETRY_MS = 10; // what a batch found locked is tried again after so long; nobody waits inside the database
 const PATIENCE_MS = 2000; // for each write, from when it came
+const LOOK_MS = 20; // thousands may wait: not each of them gets a look of its own
 const ORDER_BYTES = 1024; // an order without its data: fields are bounded by their parsers
 
 /** What a batch did with an order; `locked`: it wrote nothing of it, and the same may work in a moment. */
@@ -135,7 +136,7 @@ export class GroupCommit {
     const open = [...this.flying, ...this.waiting].filter((write) => !write.isSettled);
     if (open.length === 0) return;
     const oldest = open.reduce((least, write) => Math.min(least, write.deadline), Number.POSITIVE_INFINITY);
-    const wait = Math.max(1, oldest - performance.now());
+    const wait = Math.max(LOOK_MS, oldest - performance.now());
     this.deadlineTimer = setTimeout(() => {
       this.deadlineTimer = undefined;
       this.refuseLate();

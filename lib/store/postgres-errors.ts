@@ -12,6 +12,11 @@ export function isReadOnly(code: string | undefined): boolean {
   return code === '25006';
 }
 
+/** Text that a caller gave is no value of the type that it is read as. */
+export function isNoValue(code: string | undefined): boolean {
+  return code?.startsWith('22') === true;
+}
+
 /** What came of an order that the database refused: a rule forbids it, or another program's trigger is broken. */
 export function toRefusal(code: string, message: string): Result {
   if (code === 'CB422') return { is: 'key taken', place: Number(message) };

@@ -8,13 +8,16 @@ import {
   type ResetReason,
   type StoredEvent,
 } from '../event.ts';
+import { Problem } from '../problem.ts';
 import type { Postgres } from './postgres-connection.ts';
-import { isReadOnly, toProblem } from './postgres-errors.ts';
+import { isNoValue, isReadOnly, toProblem } from './postgres-errors.ts';
 import type { Numbering } from './postgres-numbering.ts';
 import { inSchema, pageStatement, type Statement, type StatementName } from './postgres-statements.ts';
 import type { Stretch } from './store.ts';
 
 const TRIES = 3;
+const NO_VALUE =
+  'after must be the value that the answer before gave in next: a part of it is no value of its column.';
 
 /** Rows of a page with their keys, and the place at which they are true. */
 export type Page = { rows: { key: string; json: string }[]; head: Cursor };
@@ -87,6 +90,7 @@ export class Reader {
     return toPage(await this.read<PageRow>(this.statements.snapshot, values));
   }
 
+  /** @throws {Problem} 400 if a value of the caller's is none of its type, 503 */
   async read<Row>(statement: Statement, values: unknown[] = []): Promise<Row[]> {
     let client: PoolClient | undefined;
     try {
@@ -98,7 +102,7 @@ export class Reader {
       const isAlive =
         this.postgres.isDatabaseError(error) && error.severity === 'ERROR' && !isReadOnly(error.code);
       client?.release(!isAlive);
-      throw toProblem(error);
+      throw isAlive && isNoValue(error.code) ? new Problem(400, NO_VALUE) : toProblem(error);
     }
   }
 }

@@ -32,22 +32,36 @@ export class Rows {
     if (!table) return undefined;
     const parts = key.split(',').map(decode);
     if (parts.length !== table.key.length || parts.includes(undefined)) return undefined;
-    const columns = table.key.map((column) => `t.${quote(column)}`);
-    const found = columns.map((column, i) => `${column}::text = ($1::text[])[${i + 1}]`).join(' AND ');
-    const text = inSchema(
-      `SELECT ${jsonOf(table)} AS json FROM ${table.relation} AS t WHERE ${found}`,
-      this.schema,
-    );
-    return (await this.reader.read<{ json: string }>({ text }, [parts]))[0]?.json;
+    const found = table.key.map((name, i) => isKey(table, i, `t.${quote(name)}`)).join(' AND ');
+    const sql = `SELECT ${jsonOf(table)} AS json FROM ${table.relation} AS t WHERE ${found}`;
+    const reading = this.reader.read<{ json: string }>({ text: inSchema(sql, this.schema) }, [parts]);
+    return (await reading.catch(asNoRows))[0]?.json;
   }
+}
+
+/** Text that is no value of the key's type is the key of no row. */
+function asNoRows(error: unknown): never[] {
+  if (error instanceof Problem && error.status === 400) return [];
+  throw error;
+}
+
+/** Compares as the primary key's index does; types of an extension are compared as they are written. */
+function isKey({ keyTypes }: WatchedTable, i: number, column: string): string {
+  const { name, isPlain } = keyTypes[i]!;
+  const part = `($1::text[])[${i + 1}]`;
+  if (isPlain) return `${column} OPERATOR(pg_catalog.=) ${part}::${name}`;
+  return `pg_catalog.format('%s', ${column}) OPERATOR(pg_catalog.=) ${part}`;
 }
 
 /** A page of a table by its key: place, key, JSON. */
 function pageOf(table: WatchedTable, hasStart: boolean): string {
   const columns = table.key.map((column) => `t.${quote(column)}`);
-  const start = table.keyTypes.map((type, i) => `($1::text[])[${i + 1}]::${type}`);
-  const where = hasStart ? `WHERE (${columns.join()}) > (${start.join()})` : 'WHERE $1::text[] IS NOT NULL';
-  const key = `pg_catalog.json_build_array(${columns.map((column) => `${column}::text`).join()})::text`;
+  const start = table.keyTypes.map(({ name }, i) => `($1::text[])[${i + 1}]::${name}`);
+  const after = table.keyTypes.every(({ isPlain }) => isPlain) ? 'OPERATOR(pg_catalog.>)' : '>';
+  const where = hasStart
+    ? `WHERE (${columns.join()}) ${after} (${start.join()})`
+    : 'WHERE $1::text[] IS NOT NULL';
+  const key = `pg_catalog.json_build_array(${columns.map((column) => `pg_catalog.format('%s', ${column})`).join()})::text`;
   return `SELECT pg_catalog.row_number() OVER (ORDER BY ${columns.join()}), ${key}, ${jsonOf(table)}
     FROM ${table.relation} AS t ${where} ORDER BY ${columns.join()} LIMIT $2`;
 }

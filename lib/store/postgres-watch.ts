@@ -14,7 +14,8 @@ export type WatchedTable = {
   source: string;
   /** Names of columns. */
   key: string[];
-  keyTypes: string[];
+  /** What text is read as to find a key. A plain one has operators of PostgreSQL's own, and nobody can put others there. */
+  keyTypes: { name: string; isPlain: boolean }[];
   bytes: string[];
 };
 
@@ -151,14 +152,19 @@ const FIND_PARTS = `
     JOIN pg_namespace AS namespace ON namespace.oid = relnamespace
   WHERE class.oid = $1::regclass OR class.oid IN (SELECT relid FROM pg_partition_tree($1::regclass))`;
 
-// A name in the current schema; or, with a dot, in the schema before it. `key` and `bytes` are names of columns.
+// A name in the current schema; or, with a dot, in the schema before it. `key` and `bytes` are names of columns. Of a
+// domain the type under it: a cast to the domain would run its check, which another role may have written.
 const FIND_TABLE = `
   SELECT format('%I.%I', nspname, relname) AS relation, relkind AS kind,
     (SELECT json_agg(attname ORDER BY array_position(indkey::int2[], attnum))
       FROM pg_attribute JOIN pg_index ON indrelid = attrelid AND indisprimary AND attnum = ANY (indkey)
       WHERE attrelid = class.oid) AS key,
-    (SELECT json_agg(format_type(atttypid, atttypmod) ORDER BY array_position(indkey::int2[], attnum))
+    (SELECT json_agg(json_build_object('name', format_type(base, -1), 'isPlain', base < 16384 OR typtype = 'e') ORDER BY array_position(indkey::int2[], attnum))
       FROM pg_attribute JOIN pg_index ON indrelid = attrelid AND indisprimary AND attnum = ANY (indkey)
+        CROSS JOIN LATERAL (WITH RECURSIVE under AS (
+          SELECT oid, typbasetype, typtype FROM pg_type WHERE oid = atttypid
+          UNION ALL SELECT type.oid, type.typbasetype, type.typtype FROM pg_type AS type JOIN under ON type.oid = under.typbasetype)
+          SELECT oid AS base, typtype FROM under WHERE typbasetype = 0) AS bare
       WHERE attrelid = class.oid) AS key_types,
     (SELECT json_agg(attname ORDER BY attnum) FROM pg_attribute
       WHERE attrelid = class.oid AND atttypid = 'bytea'::regtype AND NOT attisdropped) AS bytes

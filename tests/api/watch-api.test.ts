@@ -1,7 +1,7 @@
-// Snapshots of watched tables: rows as in their events, and a position from which a stream continues them.
+// Snapshots of watched tables: rows as in their events, and a position from which a stream continues them. On both engines the same.
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 import { openDatabase } from '../../lib/store/sqlite.ts';
 import {
   connect,
@@ -9,73 +9,136 @@ import {
   get,
   range,
   type Server,
+  skipWithout,
   startServer,
   temporaryFolder,
 } from '../support/helpers.ts';
+import { type Cluster, INITDB, startCluster } from '../support/postgres-cluster.ts';
 
-const file = join(temporaryFolder(), 'shop.db');
-const db = openDatabase(file);
-let server: Server;
-before(async () => {
-  db.exec(`
-    CREATE TABLE orders (id INTEGER PRIMARY KEY, item TEXT, paid REAL);
-    CREATE TABLE lines ("order" INTEGER, name TEXT, picture BLOB, PRIMARY KEY ("order", name)) WITHOUT ROWID;
-    CREATE TABLE "odd name" (code TEXT PRIMARY KEY, big INTEGER);
+type Program = { run: (sql: string) => Promise<unknown>; close: () => Promise<void> };
+
+/** `bytes` writes hexadecimal digits as the engine's SQL does. */
+type Engine = { url: string; program: Program; bytes: (hex: string) => string };
+
+function testWatchApi(open: () => Promise<Engine>): void {
+  let program: Program;
+  let bytes: Engine['bytes'];
+  let server: Server;
+  before(async () => {
+    const engine = await open();
+    ({ program, bytes } = engine);
+    await program.run(`
+    CREATE TABLE orders (id integer PRIMARY KEY, item text, paid double precision);
+    CREATE TABLE lines ("order" integer, name text, picture ${bytes('').startsWith('x') ? 'blob' : 'bytea'}, PRIMARY KEY ("order", name));
+    CREATE TABLE "odd name" (code text PRIMARY KEY, big bigint);
+    CREATE TABLE many (id integer PRIMARY KEY, item text);
     INSERT INTO orders VALUES (1, 'Engine', 0.1), (2, NULL, 1e300), (30, '"\\', NULL);
-    INSERT INTO lines VALUES (1, 'a,b/ü', x'00ff'), (1, 'b', NULL), (2, 'a', x'');
-    INSERT INTO "odd name" VALUES ('x y', 9007199254740993);`);
-  server = await startServer({ DATABASE_URL: file, WATCH: 'orders,lines,odd name', CUSTOMERS: '0' });
-});
-after(async () => {
-  db.close();
-  await server?.stop();
-});
-const at = (path: string) => `${server.url}/api/watch/${path}`;
+    INSERT INTO lines VALUES (1, 'a,b/ü', ${bytes('00ff')}), (1, 'b', NULL), (2, 'a', ${bytes('')});
+    INSERT INTO "odd name" VALUES ('x y', 9007199254740993);
+    WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 100000)
+    INSERT INTO many SELECT n, 'Engine' FROM numbers;`);
+    server = await startServer({
+      DATABASE_URL: engine.url,
+      WATCH: 'orders,lines,odd name,many',
+      CUSTOMERS: '0',
+    });
+  });
+  after(async () => {
+    await program?.close();
+    await server?.stop();
+  });
+  const at = (path: string) => `${server.url}/api/watch/${path}`;
 
-test('pages follow the primary key by next, and together they are the table', async () => {
-  for (const [table, count] of [
-    ['orders', 3],
-    ['lines', 3],
-    ['odd%20name', 1],
-  ] as const) {
-    const whole = (await get(at(table))).body;
-    assert.deepEqual([whole.rows.length, whole.next], [count, null], table);
-    const rows: unknown[] = [];
-    let next: string | null = `/api/watch/${table}?limit=1`;
-    for (const _ of range(1, count)) {
-      const page: { rows: unknown[]; next: string | null } = (await get(new URL(next!, server.url).href))
-        .body;
-      rows.push(...page.rows);
-      next = page.next;
+  test('pages follow the primary key by next, and together they are the table', async () => {
+    for (const [table, count] of [
+      ['orders', 3],
+      ['lines', 3],
+      ['odd%20name', 1],
+    ] as const) {
+      const whole = (await get(at(table))).body;
+      assert.deepEqual([whole.rows.length, whole.next], [count, null], table);
+      const rows: unknown[] = [];
+      let next: string | null = `/api/watch/${table}?limit=1`;
+      for (const _ of range(1, count)) {
+        const page: { rows: unknown[]; next: string | null } = (await get(new URL(next!, server.url).href))
+          .body;
+        rows.push(...page.rows);
+        next = page.next;
+      }
+      assert.deepEqual([rows, next], [whole.rows, null], table);
     }
-    assert.deepEqual([rows, next], [whole.rows, null], table);
-  }
+  });
+
+  test('a row is the same in a page, by itself, and in its event; its key is written as in the event’s source', async () => {
+    const { lastEventId } = (await get(at('lines'))).body;
+    const client = await connect(server.wsUrl, { query: { lastEventId } });
+    await program.run(
+      `UPDATE lines SET picture = ${bytes('010203')} WHERE name <> ''; UPDATE orders SET item = 'New'; UPDATE "odd name" SET big = big + 1`,
+    );
+    const events: Frame[] = [];
+    for (const _ of range(1, 7)) events.push(await client.nextEvent());
+    for (const { source, data } of events) {
+      const alone = await get(`${server.url}/api${source}`);
+      assert.deepEqual([alone.status, alone.body], [200, data], source);
+      const table = source.split('/')[2]!;
+      const page = await get(at(table));
+      assert.ok(page.text.includes(alone.text), `${source} is in the page, to the byte`);
+    }
+    await client.close();
+  });
+
+  test('what is not there, or not watched, is a 404; a page that nobody gave is a 400', async () => {
+    for (const path of [
+      'orders/7',
+      'orders/x',
+      'orders/%00',
+      'orders/99999999999999999999',
+      'lines/1',
+      'customers',
+      'ORDERS',
+      'sqlite_schema',
+      'orders/',
+    ]) {
+      assert.equal((await get(at(path))).status, 404, path);
+    }
+    assert.equal((await get(`${server.url}/api/customers`)).status, 404);
+    for (const query of ['after=nonsense', 'after=[]', 'limit=0', 'limit=501', 'limit=x']) {
+      assert.equal((await get(at(`orders?${query}`))).status, 400, query);
+    }
+  });
+
+  test('of a table of 100,000 rows, a page and a row cost what they cost of a table of three', async () => {
+    const time = async (paths: string[]) => {
+      const begin = performance.now();
+      for (const _ of range(1, 20)) for (const path of paths) assert.equal((await get(at(path))).status, 200);
+      return performance.now() - begin;
+    };
+    const { next } = (await get(at('many?limit=500'))).body;
+    const small = ['orders?limit=1', 'orders/2'];
+    const large = [next.replace(/^.*many\?limit=500/, 'many?limit=1'), 'many/50001'];
+    await time([...small, ...large]);
+    const [ofSmall, ofLarge] = [await time(small), await time(large)];
+    assert.ok(ofLarge < 5 * ofSmall + 20, `${ofLarge} ms of the large table, ${ofSmall} ms of the small one`);
+  });
+}
+
+describe('SQLite', () => {
+  testWatchApi(async () => {
+    const url = join(temporaryFolder(), 'shop.db');
+    const db = openDatabase(url);
+    const program = { run: async (sql: string) => db.exec(sql), close: async () => void db.close() };
+    return { url, program, bytes: (hex) => `x'${hex}'` };
+  });
 });
 
-test('a row is the same in a page, by itself, and in its event; its key is written as in the event’s source', async () => {
-  const { lastEventId } = (await get(at('lines'))).body;
-  const client = await connect(server.wsUrl, { query: { lastEventId } });
-  db.exec(
-    `UPDATE lines SET picture = x'010203' WHERE name <> ''; UPDATE orders SET item = 'New'; UPDATE "odd name" SET big = big + 1`,
-  );
-  const events: Frame[] = [];
-  for (const _ of range(1, 7)) events.push(await client.nextEvent());
-  for (const { source, data } of events) {
-    const alone = await get(`${server.url}/api${source}`);
-    assert.deepEqual([alone.status, alone.body], [200, data], source);
-    const table = source.split('/')[2]!;
-    const page = await get(at(table));
-    assert.ok(page.text.includes(alone.text), `${source} is in the page, to the byte`);
-  }
-  await client.close();
-});
-
-test('what is not there, or not watched, is a 404; a page that nobody gave is a 400', async () => {
-  for (const path of ['orders/7', 'orders/x', 'lines/1', 'customers', 'ORDERS', 'sqlite_schema', 'orders/']) {
-    assert.equal((await get(at(path))).status, 404, path);
-  }
-  assert.equal((await get(`${server.url}/api/customers`)).status, 404);
-  for (const query of ['after=nonsense', 'after=[]', 'limit=0', 'limit=501', 'limit=x']) {
-    assert.equal((await get(at(`orders?${query}`))).status, 400, query);
-  }
+describe('PostgreSQL', { skip: skipWithout(INITDB, 'postgresql') }, () => {
+  let cluster: Cluster;
+  after(() => cluster?.stop());
+  testWatchApi(async () => {
+    cluster = await startCluster();
+    const url = await cluster.createDatabase('shop');
+    const client = await cluster.connect('shop');
+    const program = { run: (sql: string) => client.query(sql), close: () => client.end() };
+    return { url, program, bytes: (hex) => `'\\x${hex}'::bytea` };
+  });
 });
