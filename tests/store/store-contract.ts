@@ -393,6 +393,31 @@ export function testStore(backend: Backend): void {
     assert.equal((await store.readEvents(forged, 2 ** 52, 10, 1e6)).reset, 'unknown-log');
   });
 
+  test('a time leads to the newest event from before it, or to the place before all', async () => {
+    const [fresh, program] = [await backend.open('times'), await backend.connect('times')];
+    const { pruned } = await fresh.position();
+    assert.deepEqual(await fresh.findTime('2026-01-01T00:00:00.000Z'), pruned);
+    for (const second of range(1, 4))
+      await program.run(`INSERT INTO changebell_events (time) VALUES ('2026-01-01T00:00:0${second}.000Z')`);
+    const { events } = await fresh.readEvents(pruned, 10, 10, 1e6);
+    const places = [pruned, ...events.map(({ seq, stamp }) => ({ seq, stamp }))];
+    for (const [time, place] of [
+      ['2020-01-01T00:00:00.000Z', 0],
+      ['2026-01-01T00:00:01.000Z', 0],
+      ['2026-01-01T00:00:02.001Z', 2],
+      ['2026-01-01T00:00:03.000Z', 2],
+      ['2026-01-01T00:00:09.000Z', 4],
+    ] as const)
+      assert.deepEqual(await fresh.findTime(time), places[place], time);
+    await program.run('DELETE FROM changebell_events WHERE seq <= 2');
+    assert.deepEqual(
+      await fresh.findTime('2026-01-01T00:00:02.000Z'),
+      places[2],
+      'the newest that isn’t kept',
+    );
+    await Promise.all([program.close(), fresh.close()]);
+  });
+
   test('closing waits for the writes under way, and all of it is there when it is opened again', async () => {
     const first = await backend.open('reopened');
     const writes = Promise.all(range(1, 50).map((number) => create(first, `${number}`)));
