@@ -97,12 +97,13 @@ function checkEncoding(header: string | undefined): void {
   );
 }
 
-function readBody({ req, res }: Call, maxBytes: number): Promise<Buffer> {
-  if (Number(req.headers['content-length']) > maxBytes) return Promise.reject(tooLarge(maxBytes));
+async function readBody({ req, res }: Call, maxBytes: number): Promise<Buffer> {
+  if (Number(req.headers['content-length']) > maxBytes) throw tooLarge(maxBytes);
   if (req.headers.expect) res.writeContinue();
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    let size = 0;
+  const chunks: Buffer[] = [];
+  let size = 0;
+  // The request lives until its answer, and so do its listeners: they, and the promise that they settle, hold no body.
+  await new Promise<void>((resolve, reject) => {
     req.on('data', (chunk: Buffer) => {
       size += chunk.length;
       if (size > maxBytes) return reject(tooLarge(maxBytes));
@@ -113,12 +114,11 @@ function readBody({ req, res }: Call, maxBytes: number): Promise<Buffer> {
         reject(error);
       }
     });
-    req.on('end', () => {
-      const parts = chunks.splice(0); // the request lives until its answer: nothing else may hold its body as long
-      resolve(parts.length === 1 ? parts[0]! : Buffer.concat(parts));
-    });
+    req.on('end', resolve);
     req.on('error', () => reject(new Problem(400, 'The body was broken off.')));
   });
+  const parts = chunks.splice(0);
+  return parts.length === 1 ? parts[0]! : Buffer.concat(parts);
 }
 
 function tooLarge(maxBytes: number): Problem {
