@@ -19,7 +19,7 @@ export function keyOf(columns: Column[]): Column[] {
 /** The whole row as a JSON object; `row` is NEW, OLD or the name of a table. */
 export function rowSql(columns: Column[], row: string): string {
   const members = columns.map(({ name }) => `(${member(name)}, ${row}.${quote(name)})`);
-  return `(SELECT '{' || group_concat(column1 || ${valueSql('column2')}, ',') || '}' FROM (VALUES ${members.join()}))`;
+  return objectSql(members);
 }
 
 /** The key alone as a JSON object, cut where it is very long. */
@@ -27,14 +27,20 @@ export function keySql(key: Column[], row: string): string {
   const cut = (value: string) =>
     `CASE WHEN typeof(${value}) IN ('text', 'blob') THEN substr(${value}, 1, ${Math.floor(MAX_KEY_IN_JSON / key.length)}) ELSE ${value} END`;
   const members = key.map(({ name }) => `(${member(name)}, ${cut(`${row}.${quote(name)}`)})`);
-  return `(SELECT '{' || group_concat(column1 || ${valueSql('column2')}, ',') || '}' FROM (VALUES ${members.join()}))`;
+  return objectSql(members);
 }
 
 /** How many characters the values of a row have at least as JSON: it costs next to nothing to know. */
 export function roughSizeSql(columns: Column[], row: string): string {
   const values = columns.map(({ name }) => `(${row}.${quote(name)})`);
-  return `(SELECT sum(CASE typeof(column1) WHEN 'text' THEN length(column1)
-    WHEN 'blob' THEN length(column1) * 4 / 3 ELSE 0 END) FROM (VALUES ${values.join()}))`;
+  return `(WITH member(v) AS (VALUES ${values.join()}) SELECT sum(CASE typeof(v) WHEN 'text' THEN length(v)
+    WHEN 'blob' THEN length(v) * 4 / 3 ELSE 0 END) FROM member)`;
+}
+
+/** One text for all values, however many columns there are: SQLite bounds the depth of an expression. */
+function objectSql(members: string[]): string {
+  return `(WITH member(name, v) AS (VALUES ${members.join()})
+    SELECT '{' || group_concat(name || ${valueSql('v')}, ',') || '}' FROM member)`;
 }
 
 function member(name: string): string {
@@ -82,10 +88,11 @@ function escapedSql(value: string, room: number): string {
 
 /** The bytes of a code point in UTF-8 (RFC 3629 §3), whatever the encoding of the database is. */
 function percentSql(u: string): string {
+  const tail = (shift: number) => `(128 | ((${u} >> ${shift}) & 63))`; // `|`, `>>` and `&` bind alike in SQL
   return `CASE WHEN ${u} < 128 THEN printf('%%%02X', ${u})
-    WHEN ${u} < 2048 THEN printf('%%%02X%%%02X', 192 | ${u} >> 6, 128 | ${u} & 63)
-    WHEN ${u} < 65536 THEN printf('%%%02X%%%02X%%%02X', 224 | ${u} >> 12, 128 | ${u} >> 6 & 63, 128 | ${u} & 63)
-    ELSE printf('%%%02X%%%02X%%%02X%%%02X', 240 | ${u} >> 18, 128 | ${u} >> 12 & 63, 128 | ${u} >> 6 & 63, 128 | ${u} & 63) END`;
+    WHEN ${u} < 2048 THEN printf('%%%02X%%%02X', 192 | (${u} >> 6), ${tail(0)})
+    WHEN ${u} < 65536 THEN printf('%%%02X%%%02X%%%02X', 224 | (${u} >> 12), ${tail(6)}, ${tail(0)})
+    ELSE printf('%%%02X%%%02X%%%02X%%%02X', 240 | (${u} >> 18), ${tail(12)}, ${tail(6)}, ${tail(0)}) END`;
 }
 
 /** A name in SQL. */
