@@ -81,7 +81,8 @@ function readDatabaseUrl(url: string): string {
   // What stands before the colon is repeated, but no more: a URL may hold a password.
   if (!isPostgresUrl(url))
     refuse('DATABASE_URL', `${scheme}:…`, 'the path of a SQLite file, :memory:, or postgres://…');
-  const { pathname = '', search = '', hash = '' } = URL.canParse(url) ? new URL(url) : { hash: '#' };
+  const first = url.replace(/^(\w+:\/\/(?:[^@/?#]*@)?[^,/?#]*),[^/?#]*/, '$1'); // there may be several hosts
+  const { pathname = '', search = '', hash = '' } = URL.canParse(first) ? new URL(first) : { hash: '#' };
   const isCutShort = hash !== '' || /[/@]/.test(pathname.slice(1)) || search.includes('@');
   if (isCutShort) {
     const form =

@@ -78,6 +78,13 @@ export class Postgres {
     }
   }
 
+  /** For people: the database that DATABASE_URL names first. */
+  describe(): string {
+    return describeDatabase(
+      new this.pg.Client(this.settings(this.hosts.current)) as Client & { database: string },
+    );
+  }
+
   isDatabaseError(error: unknown): error is DatabaseError {
     return error instanceof this.pg.DatabaseError;
   }
@@ -120,6 +127,10 @@ export function isPooled(client: ClientBase): boolean {
 }
 
 /** For people: which database this is, without user and password. */
-export function describeDatabase({ database, host, port }: Client): string {
+export function describeDatabase({
+  database,
+  host,
+  port,
+}: Pick<Client, 'database' | 'host' | 'port'>): string {
   return `PostgreSQL database ${database} at ${host.startsWith('/') ? host : `${host}:${port}`}`;
 }

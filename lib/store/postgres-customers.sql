@@ -92,3 +92,65 @@ CREATE FUNCTION bell.changebell_keep_ids() RETURNS void LANGUAGE sql SET search_
     (SELECT id FROM bell.customers ORDER BY id DESC LIMIT 1) AS newest
   WHERE newest.id > last_value - CASE WHEN is_called THEN 0 ELSE 1 END
 $$;
+
+-- Creates, changes or deletes a customer. The row is locked before what is committed is numbered: so whatever
+-- happened to it before comes before, and nothing between.
+CREATE FUNCTION bell.changebell_change(item jsonb, low bigint, OUT outcome text, OUT answer text, OUT event_id text)
+LANGUAGE plpgsql AS $$
+DECLARE
+  mark bigint := pg_catalog.nextval('bell.changebell_drafts');
+  which bigint := item->>'id';
+  op text := item->>'op';
+  old text;
+BEGIN
+  IF op = 'delete' THEN
+    SELECT bell.changebell_json(customer) INTO old FROM bell.customers AS customer WHERE id = which FOR UPDATE SKIP LOCKED;
+  ELSIF op = 'update' THEN -- rows that refer to this one may be in the making
+    SELECT bell.changebell_json(customer) INTO old FROM bell.customers AS customer WHERE id = which FOR NO KEY UPDATE SKIP LOCKED;
+  END IF;
+  outcome := CASE WHEN op = 'create' THEN 'done' ELSE bell.changebell_verdict(item, old) END;
+  IF outcome <> 'done' THEN
+    answer := old;
+    RETURN;
+  ELSIF op = 'create' THEN
+    PERFORM bell.changebell_keep_ids();
+    INSERT INTO bell.customers AS customer (name, email) VALUES (item->>'name', item->>'email')
+    RETURNING id INTO which;
+  ELSIF op = 'delete' THEN
+    DELETE FROM bell.customers WHERE id = which;
+  ELSE
+    UPDATE bell.customers SET name = coalesce(item->>'name', name),
+      email = CASE WHEN item ? 'email' THEN item->>'email' ELSE email END WHERE id = which;
+  END IF;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION USING ERRCODE = 'CB409', MESSAGE = 'A rule of the database ignores this change.';
+  END IF;
+  SET CONSTRAINTS ALL IMMEDIATE;
+  SET CONSTRAINTS ALL DEFERRED; -- the next write may need it
+  PERFORM FROM bell.changebell_number(low, 500, mark, true);
+  SELECT bell.changebell_json(customer) INTO answer FROM bell.customers AS customer WHERE id = which;
+  event_id := bell.changebell_event_of(CASE WHEN answer IS DISTINCT FROM old THEN which END);
+END $$;
+
+CREATE FUNCTION bell.changebell_verdict(item jsonb, old text) RETURNS text LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  etag text := concat('"', left(encode(sha256(convert_to(old, 'UTF8')), 'hex'), 32), '"'); -- as the HTTP API has it
+BEGIN
+  IF old IS NULL THEN
+    RETURN CASE WHEN EXISTS (SELECT FROM bell.customers WHERE id = (item->>'id')::bigint) THEN 'locked'
+      WHEN item ? 'ifMatch' THEN 'precondition failed' ELSE 'missing' END;
+  ELSIF NOT item->'ifMatch' ?| ARRAY['*', etag] OR item->'ifNoneMatch' ?| ARRAY['*', etag, 'W/' || etag] THEN
+    RETURN 'precondition failed';
+  END IF;
+  RETURN 'done';
+END $$;
+
+-- The newest event of this customer, which was just written; where nothing changed, the newest of all.
+CREATE FUNCTION bell.changebell_event_of(which bigint) RETURNS text LANGUAGE sql
+SET search_path = pg_catalog, pg_temp AS $$
+  SELECT coalesce((SELECT stamp || '-' || seq FROM (
+      SELECT * FROM bell.changebell_events WHERE seq > 0 ORDER BY seq DESC LIMIT 10000) AS newest
+    WHERE source = '/api/customers/' || which ORDER BY seq DESC LIMIT 1), head_stamp || '-' || head)
+  FROM bell.changebell_position
+$$;

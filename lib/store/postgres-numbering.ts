@@ -9,7 +9,7 @@ const LOOK_MS = 100;
 const STEP = 2000; // drafts in one transaction: some 20 ms, in which our own writes wait
 const LEAST = -9007199254740991;
 
-type Look = { first: number | null; newest: number; oldest_xid: string; next_xid: string };
+type Look = { first: number | null; newest: number; oldest_xid: string };
 type Options = { retention: number; announced: () => number; hasCustomers: boolean; onNumbered: () => void };
 
 export class Numbering {
@@ -36,7 +36,10 @@ export class Numbering {
     this.options = options;
     this.sql = {
       look: inSchema(LOOK, schema),
-      number: inSchema('SELECT count(*) AS many FROM bell.changebell_number($1, $2, 0, false)', schema),
+      number: inSchema(
+        'SELECT count(*) AS many, pg_current_xact_id()::text AS xid FROM bell.changebell_number($1, $2, 0, false)',
+        schema,
+      ),
       prune: inSchema('SELECT bell.changebell_prune($1, $2, $3)', schema),
       ids: inSchema('SELECT bell.changebell_keep_ids()', schema),
     };
@@ -60,6 +63,13 @@ export class Numbering {
     }
   }
 
+  /** What is known of drafts is of one database: behind a new connection there may be another, or an older one. */
+  reset(): void {
+    this.low = LEAST;
+    this.newest = LEAST - 1;
+    this.settling = undefined;
+  }
+
   private lookLater(): void {
     if (this.isStopped) return;
     this.timer = setTimeout(async () => {
@@ -70,6 +80,7 @@ export class Numbering {
 
   private async lookOnce(): Promise<void> {
     const [look] = await this.query<Look>(this.sql.look, [this.low]);
+    if (look!.newest < this.newest) return this.reset(); // restored under us
     this.settle(look!);
     if (look!.first !== null && !this.isStopped) await this.run();
   }
@@ -77,8 +88,10 @@ export class Numbering {
   private async numberAll(): Promise<void> {
     const { retention, announced, hasCustomers, onNumbered } = this.options;
     for (let many = STEP; many >= STEP && !this.isStopped; ) {
-      const [row] = await this.query<{ many: number }>(this.sql.number, [this.low, STEP]);
+      const { newest } = this;
+      const [row] = await this.query<{ many: number; xid: string }>(this.sql.number, [this.low, STEP]);
       many = row!.many;
+      this.settling ??= { draft: newest, xid: BigInt(row!.xid) };
       if (many === 0) return;
       onNumbered();
       if (hasCustomers) await this.query(this.sql.ids, []);
@@ -86,13 +99,15 @@ export class Numbering {
     }
   }
 
-  /** A writer has its transaction number before its draft number: see `changebell_begin`. */
-  private settle({ first, newest, oldest_xid, next_xid }: Look): void {
-    if (this.settling && BigInt(oldest_xid) >= this.settling.xid) {
+  /**
+   * A writer has its transaction number before its draft number (see `changebell_begin`), so whoever wrote a draft that
+   * was seen at a look has a number below that of a transaction of ours that began after it.
+   */
+  private settle({ first, newest, oldest_xid }: Look): void {
+    if (this.settling && BigInt(oldest_xid) > this.settling.xid) {
       this.low = Math.max(this.low, Math.min(first ?? 0, this.settling.draft + 1));
       this.settling = undefined;
     }
-    this.settling ??= { draft: this.newest, xid: BigInt(next_xid) };
     this.newest = newest;
   }
 
@@ -112,4 +127,4 @@ export class Numbering {
 const LOOK = `
   SELECT (SELECT seq FROM bell.changebell_events WHERE seq >= $1 AND seq < 0 ORDER BY seq LIMIT 1) AS first,
     (SELECT last_value FROM bell.changebell_drafts) AS newest,
-    pg_snapshot_xmin(pg_current_snapshot())::text AS oldest_xid, pg_snapshot_xmax(pg_current_snapshot())::text AS next_xid`;
+    pg_snapshot_xmin(pg_current_snapshot())::text AS oldest_xid`;

@@ -48,8 +48,8 @@ function pageOf(table: WatchedTable, hasStart: boolean): string {
   const start = table.keyTypes.map((type, i) => `($1::text[])[${i + 1}]::${type}`);
   const where = hasStart ? `WHERE (${columns.join()}) > (${start.join()})` : 'WHERE $1::text[] IS NOT NULL';
   const key = `pg_catalog.json_build_array(${columns.map((column) => `${column}::text`).join()})::text`;
-  const page = `SELECT * FROM ${table.relation} AS t ${where} ORDER BY ${columns.join()} LIMIT $2`;
-  return `SELECT pg_catalog.row_number() OVER (ORDER BY ${columns.join()}), ${key}, ${jsonOf(table)} FROM (${page}) AS t`;
+  return `SELECT pg_catalog.row_number() OVER (ORDER BY ${columns.join()}), ${key}, ${jsonOf(table)}
+    FROM ${table.relation} AS t ${where} ORDER BY ${columns.join()} LIMIT $2`;
 }
 
 function jsonOf({ source, relation }: WatchedTable): string {

@@ -31,7 +31,7 @@ export async function openDatabase(
   options: StartOptions,
 ): Promise<{ client: Client; opened: Opened }> {
   let client: Client | undefined;
-  let what = 'PostgreSQL database';
+  let what = postgres.describe();
   try {
     client = await postgres.connect();
     what = describeDatabase(client);

@@ -74,7 +74,10 @@ class PostgresStore implements Store {
     this.statements = statementsFor(opened.schema, postgres.isLent);
     this.writer = postgres.newPool(2);
     this.readers = postgres.newPool(MAX_READERS);
-    this.writer.on('connect', (client) => this.ownProcesses.add(processOf(client)));
+    this.writer.on('connect', (client) => {
+      this.ownProcesses.add(processOf(client));
+      this.numbering.reset();
+    });
     this.writer.on('remove', (client) => this.ownProcesses.delete(processOf(client)));
     this.group = new GroupCommit((orders) => this.commit(orders));
     this.numbering = new Numbering(postgres, this.writer, opened.schema, {

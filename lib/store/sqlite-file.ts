@@ -105,6 +105,7 @@ function checkVersion(db: Database.Database, path: string): void {
 /** Another server may have been faster: so all of it is looked at again in one transaction. */
 function bringUpToDate(db: Database.Database, options: FileOptions): Omit<OpenedFile, 'db'> {
   const version = readVersion(db);
+  const hadOurs = hasOurCustomers(db); // an upgrade takes down what they are known by
   let notice: string | undefined;
   if (version === 0) createTables(db);
   else if (needsUpgrade(db)) {
@@ -115,7 +116,7 @@ function bringUpToDate(db: Database.Database, options: FileOptions): Omit<Opened
     db.exec('DROP VIEW IF EXISTS changebell_customers'); // it may have outlived its table
     createCustomers(db);
   }
-  const hasOurs = hasOurCustomers(db);
+  const hasOurs = hadOurs || hasOurCustomers(db);
   const mended = mendSchema(db, hasOurs);
   if (notice === undefined && version > 0 && mended.length > 0)
     notice = `The database ${options.path} was brought up to date: ${mended.join(', ')} made anew.`;

@@ -50,7 +50,9 @@ export function prepareWriting(db: Database.Database, hasCustomers: boolean) {
     insertEvent: db.prepare(
       'INSERT INTO changebell_events (type, source, data, extensions) VALUES (?, ?, ?, ?)',
     ),
-    touch: db.prepare('UPDATE changebell_log SET pruned = pruned'),
+    // A write that changes nothing in the end. An update to the same value would not do: SQLite leaves it out.
+    touch: db.prepare("INSERT INTO changebell_idempotency VALUES (' ', '', '', '', 0)"),
+    untouch: db.prepare("DELETE FROM changebell_idempotency WHERE key = ' '"),
     prune: db.prepare('DELETE FROM changebell_events WHERE seq <= ?'),
     customer: ours<[number], string>('SELECT json FROM changebell_customers WHERE id = ?').pluck(),
     insertCustomer: ours('INSERT INTO customers (name, email) VALUES (?, ?)'),

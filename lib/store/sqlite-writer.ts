@@ -78,7 +78,7 @@ export class SqliteWriter {
     if (trouble) return trouble.reason;
     try {
       this.sql.begin.run();
-      if (this.failure !== undefined) this.sql.touch.run();
+      if (this.failure !== undefined) this.touch();
       this.sql.commit.run();
       this.failure = undefined;
       return undefined;
@@ -171,12 +171,18 @@ export class SqliteWriter {
     this.failed(error);
     try {
       this.sql.begin.run();
-      this.sql.touch.run();
+      this.touch();
       this.sql.commit.run();
     } catch {
       if (this.db.inTransaction) this.sql.rollback.run();
     }
     return UNCLEAR;
+  }
+
+  /** Something to commit. */
+  private touch(): void {
+    this.sql.touch.run();
+    this.sql.untouch.run();
   }
 
   // --- who breaks rules

@@ -41,16 +41,16 @@ export const LESSONS: Lesson[] = [
     edits: [
       {
         file: 'lib/stream/frames.ts',
-        find: '    bytes[offset + 1] = 126;\n    bytes.writeUInt16BE(length, offset + 2);\n',
+        find: '    bytes[start + 1] = 126;\n    bytes.writeUInt16BE(length, start + 2);\n',
         put:
           '    // LESSON 2: lengths of 126 to 65,535 (RFC 6455 §5.2).\n' +
-          '    bytes[offset + 1] = 125; // as much as fits\n',
+          '    bytes[start + 1] = 125; // as much as fits\n',
       },
     ],
     hints: [
       'The second byte holds a length up to 125. Two larger values are left for it: what might 126 mean?',
       '126 means: the length stands in the next two bytes. The branch below does the same with 127 and eight.',
-      'bytes[offset + 1] = 126;  and then  bytes.writeUInt16BE(length, offset + 2);',
+      'bytes[start + 1] = 126;  and then  bytes.writeUInt16BE(length, start + 2);',
     ],
   },
   {
@@ -70,7 +70,7 @@ export const LESSONS: Lesson[] = [
       },
       {
         file: HUB,
-        find: '    for (const client of this.clients) this.enqueue(client, client.cursor.seq === old.seq);\n',
+        find: '    for (const client of this.clients) this.enqueue(client, client.cursor.seq === oldSeq);\n',
         put: '    // LESSON 3, 3 of 3: the log has grown. Whom does that concern?\n',
       },
     ],
@@ -105,9 +105,9 @@ export const LESSONS: Lesson[] = [
     minutes: 15,
     edits: [
       {
-        file: HUB,
-        find: '    return { cursor, behind: head.seq - cursor.seq };\n',
-        put: '    // LESSON 5, 1 of 2: it was away. Where does it go on, and how far behind is it?\n    return { cursor: head, behind: 0 };\n',
+        file: 'lib/stream/start.ts',
+        find: '  const start = fromPruned ? pruned : (asked ?? head);\n',
+        put: '  // LESSON 5, 1 of 2: it was away. Where does it go on?\n  const start = fromPruned ? pruned : head;\n',
       },
       {
         file: 'lib/event.ts',
@@ -119,9 +119,9 @@ export const LESSONS: Lesson[] = [
       },
     ],
     hints: [
-      'It has seen everything up to its cursor. So from where does it go on, and how many came since?',
+      'It has seen everything up to the place that it asked for. So from where does it go on?',
       'Too old: seq is less than pruned.seq. Not yet: greater than head.seq. And what does it mean if two stamps differ?',
-      "1: return { cursor, behind: head.seq - cursor.seq };  2: if (seq < pruned.seq) return 'expired';  then 'ahead', then the stamps",
+      "1: … pruned : (asked ?? head);  2: if (seq < pruned.seq) return 'expired';  then 'ahead', then the stamps",
     ],
   },
   {
@@ -136,14 +136,14 @@ export const LESSONS: Lesson[] = [
       },
       {
         file: 'lib/stream/client.ts',
-        find: '      this.isFull = false;\n      this.liveness.drained();\n      this.onRoom(this);\n',
-        put: '      // LESSON 6, 2 of 2: now it has read everything.\n      this.liveness.drained();\n',
+        find: '    this.isFull = true;\n',
+        put: '    // LESSON 6, 2 of 2: from now on it is left alone. Where does the hub see that?\n',
       },
     ],
     hints: [
       'A stream knows how many bytes it still holds: out.writableLength. From how many on should we wait?',
-      'waitForDrain sets isFull, and whoever is full is not served. Who takes that back, and who must hear of it?',
-      '1: if (out.writableLength > HIGH_WATER_BYTES) this.waitForDrain();  2: this.isFull = false; and this.onRoom(this);',
+      'Who is not ready is not served: look at isReady. Which of its fields is taken back when everything has drained?',
+      '1: if (out.writableLength > HIGH_WATER_BYTES) this.waitForDrain();  2: this.isFull = true;',
     ],
   },
   {

@@ -19,10 +19,10 @@ const ATTEMPTS: Record<string, Attempt> = {
   'no answer at all': { lesson: 1, put: 'return;', says: /no answer at all/ },
   'the small byte first': {
     lesson: 2,
-    put: 'bytes[offset + 1] = 126; bytes.writeUInt16LE(length, offset + 2);',
+    put: 'bytes[start + 1] = 126; bytes.writeUInt16LE(length, start + 2);',
     says: /has 126 bytes, and its header says 32256/,
   },
-  'both bytes by hand': { lesson: 2, put: 'bytes.set([126, length >> 8, length & 255], offset + 1);' },
+  'both bytes by hand': { lesson: 2, put: 'bytes.set([126, length >> 8, length & 255], start + 1);' },
   'the Set that forgets nobody': {
     lesson: 3,
     edit: 1,
@@ -52,7 +52,7 @@ const ATTEMPTS: Record<string, Attempt> = {
   },
   'one too many seen': {
     lesson: 5,
-    put: 'return { cursor: { ...cursor, seq: cursor.seq + 1 }, behind: 2 };',
+    put: 'const start = asked && !fromPruned ? { ...asked, seq: asked.seq + 1 } : fromPruned ? pruned : head;',
     says: /She was told: (4|nothing)\./,
   },
   'sent away though nothing is lost': {
@@ -61,29 +61,18 @@ const ATTEMPTS: Record<string, Attempt> = {
     put: "if (seq <= pruned.seq) return 'expired'; if (seq > head.seq) return 'ahead'; return stamp === stampThere ? undefined : 'unknown-log';",
     says: /from the last that is gone: nothing is lost, and the answer was 410/,
   },
-  'sent away though it has seen everything': {
-    lesson: 5,
-    edit: 1,
-    put: "if (seq < pruned.seq) return 'expired'; if (seq >= head.seq) return 'ahead'; return stamp === stampThere ? undefined : 'unknown-log';",
-    says: /Ada has seen everything: she is 0 behind, and was told: ahead/,
-  },
   'the stamps first': {
     lesson: 5,
     edit: 1,
     put: "if (stamp !== stampThere) return 'unknown-log'; if (seq > head.seq) return 'ahead'; return seq < pruned.seq ? 'expired' : undefined;",
     says: /must be told 'ahead', and was told: unknown-log/,
   },
-  'stopped, and never gone on': {
+  'seen, and not marked': { lesson: 6, edit: 1, put: '', says: /MB wait for her in our memory/ },
+  'half a megabyte more': {
     lesson: 6,
-    edit: 1,
-    put: '',
-    says: /Ada reads on, and was told \d+ of \d+/,
+    put: 'if (out.writableLength > 3 * HIGH_WATER_BYTES) this.waitForDrain();',
   },
-  'sent away for being slow': {
-    lesson: 6,
-    put: 'if (out.writableLength > HIGH_WATER_BYTES) this.stream.destroy();',
-    says: /Ada reads on, and was told \d+ of \d+/,
-  },
+  'marked, and never seen': { lesson: 6, edit: 0, put: '', says: /MB wait for her in our memory/ },
   'a name that ends like ours': {
     lesson: 7,
     put: 'if ([...this.hosts].some((own) => host.endsWith(own) || this.hosts!.has(host.replace(/:\\d*$/, "")))) return;',

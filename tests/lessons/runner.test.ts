@@ -82,7 +82,7 @@ describe('npm run lesson', { concurrency: 3 }, () => {
     const red = await desk.run('check');
     assert.equal(red.code, 1);
     assert.match(red.text, /^The message has 126 bytes, and its header says 125\.$/m);
-    const other = '    bytes.set([126, length >> 8, length & 255], offset + 1);\n';
+    const other = '    bytes.set([126, length >> 8, length & 255], start + 1);\n';
     desk.replace(FRAMES, marker, other);
     const green = await desk.run('check');
     assert.deepEqual([green.code, /✘/.test(green.text)], [0, false], green.text);
@@ -123,10 +123,10 @@ describe('npm run lesson', { concurrency: 3 }, () => {
   test('a syntax error is one line with its file and line; a name that is not there as well', async () => {
     const desk = new Desk();
     await desk.run('start', '2');
-    desk.replace(FRAMES, marker, '    bytes[offset + 1 = 126;\n');
+    desk.replace(FRAMES, marker, '    bytes[start + 1 = 126;\n');
     const { text } = await desk.run('check');
     assert.match(text, /^✘ lib\/stream\/frames\.ts:\d+ is not TypeScript: .+\n\nStuck\?/);
-    desk.replace(FRAMES, '    bytes[offset + 1 = 126;\n', '    byts[offset + 1] = 126;\n');
+    desk.replace(FRAMES, '    bytes[start + 1 = 126;\n', '    byts[start + 1] = 126;\n');
     const named = await desk.run('check');
     assert.match(named.text, /lib\/stream\/frames\.ts:\d+: ReferenceError: byts is not defined/);
   });

@@ -115,8 +115,8 @@ export const STREAM: Mutation[] = [
     'those at the head come first',
   ),
   rounds(
-    'a client stands in the queue as often as it is added',
-    "if (client.queue === 'live' || (client.queue === 'behind' && !isLive)) return;",
+    'a client is served as often as it was added',
+    'if (client.queue !== name) continue;',
     '',
     'a client stands in the queue once',
   ),

@@ -39,9 +39,12 @@ test('a client stands in the queue once, however often it is added', async () =>
   for (const isLive of [true, false, true]) rounds.add(client, isLive);
   await rounds.serveSlice(nothingMore);
   assert.deepEqual(served, ['one']);
+  for (const isLive of [false, false, true]) rounds.add(client, isLive);
+  await rounds.serveSlice(nothingMore);
+  assert.deepEqual(served, ['one', 'one'], 'also where it has come to the head meanwhile');
   rounds.add(client, true);
   await rounds.serveSlice(nothingMore);
-  assert.deepEqual(served, ['one', 'one'], 'and may come again');
+  assert.deepEqual(served, ['one', 'one', 'one'], 'and may come again');
 });
 
 test('a slice ends after some milliseconds, and the next one goes on where it ended', async () => {

@@ -58,9 +58,11 @@ async function refusedIsNotTold(rung: Rung) {
 
 async function whoeverSaves(rung: Rung) {
   const ada = await rung.connect();
-  rung.saveByHand('Cyd');
-  const isTold = await ada.hears('Cyd');
-  return isTold ? undefined : 'Another program saved Cyd, and Ada was not told.';
+  await rung.save('Cyd');
+  await ada.hears('Cyd'); // so she is there for certain when another program comes
+  rung.saveByHand('Dan');
+  const isTold = await ada.hears('Dan');
+  return isTold ? undefined : 'Another program saved Dan, and Ada was not told.';
 }
 
 async function awayGetsWhatItMissed(rung: Rung) {

@@ -21,6 +21,12 @@ const send = (order) => fetch('/', { method: 'POST', body: JSON.stringify(order)
 /** @param {string} text @param {{ order: string, who?: string, number?: number }} order */
 const button = (text, order) => make('button', { textContent: text, onclick: () => send(order) });
 
+/** @param {string} who */
+const drawReturn = (who) => [
+  button('Bring back', { order: 'back', who }),
+  button('Bring back at a save', { order: 'seam', who }),
+];
+
 /** @param {Scene['people'][number]} person */
 function drawPerson({ name, isHere, isReading, heard, lastSeq }) {
   const state = !isHere ? 'cut off' : isReading ? 'connected' : 'connected, does not read';
@@ -36,9 +42,7 @@ function drawPerson({ name, isHere, isReading, heard, lastSeq }) {
     make(
       'div',
       { className: 'tools' },
-      isHere
-        ? button('Cut the cable', { order: 'cut', who: name })
-        : button('Bring back', { order: 'back', who: name }),
+      ...(isHere ? [button('Cut the cable', { order: 'cut', who: name })] : drawReturn(name)),
       isReading
         ? button('Stop reading', { order: 'stop', who: name })
         : button('Read on', { order: 'read', who: name }),

@@ -84,6 +84,7 @@ export class Stage {
       big: () => this.saveBig(),
       cut: () => role?.person.leave(),
       back: () => role && this.bringBack(role),
+      seam: () => role && this.bringBackAtASave(role),
       stop: () => role && this.setReading(role, false),
       read: () => role && this.setReading(role, true),
     };
@@ -125,6 +126,12 @@ export class Stage {
     role.person = await this.rung.connect(lastSeq);
     role.person.heard.unshift(...heard);
     role.isReading = true;
+  }
+
+  /** At the very moment of a save: it is in the log, and nobody was told yet. */
+  private async bringBackAtASave(role: Role): Promise<void> {
+    await this.save(this.newName());
+    await this.bringBack(role);
   }
 
   private setReading(role: Role, isReading: boolean): void {

@@ -1,0 +1,63 @@
+// Databases that older programs made are brought up to date at the start: events keep their ids, answers their keys.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { after, before, describe, test } from 'node:test';
+import { openPostgresStore } from '../../lib/store/postgres-store.ts';
+import { skipWithout } from '../support/helpers.ts';
+import { type Cluster, INITDB, startCluster } from '../support/postgres-cluster.ts';
+
+describe('older PostgreSQL databases', { skip: skipWithout(INITDB, 'postgresql') }, () => {
+  let cluster: Cluster;
+  before(async () => {
+    cluster = await startCluster();
+  });
+  after(() => cluster?.stop());
+
+  /** All that is ours, as the database has it. */
+  const OBJECTS = `SELECT pg_get_functiondef(oid) AS it FROM pg_proc WHERE proname LIKE 'changebell%'
+    UNION ALL SELECT pg_get_triggerdef(oid) || tgenabled::text FROM pg_trigger WHERE tgname LIKE 'changebell%'
+    UNION ALL SELECT conrelid::regclass::text || pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid::regclass::text LIKE 'changebell%'
+    UNION ALL SELECT table_name || column_name || data_type || coalesce(column_default, '') || is_nullable || is_identity
+      FROM information_schema.columns WHERE table_name LIKE 'changebell%' ORDER BY 1`;
+
+  async function open(name: string, dump?: string) {
+    const databaseUrl = await cluster.createDatabase(name);
+    if (dump) {
+      const old = await cluster.connect(name);
+      await old.query(readFileSync(new URL(`fixtures/${dump}`, import.meta.url), 'utf8'));
+      await old.end();
+    }
+    const store = await openPostgresStore({ databaseUrl, eventRetention: 1000, watch: new Set() });
+    const program = await cluster.connect(name);
+    const objects = (await program.query(OBJECTS)).rows.map(({ it }) => it);
+    return { store, program, objects };
+  }
+
+  for (const version of ['version-1', 'version-2-early']) {
+    test(`a database of ${version} becomes what a new one is, with the events that it had`, async () => {
+      const name = version.replaceAll('-', '_');
+      const [fresh, old] = [await open(`new_${name}`), await open(name, `postgres-${version}.sql`)];
+      assert.deepEqual(old.objects, fresh.objects);
+      const { pruned, head } = await old.store.position();
+      const { events, reset } = await old.store.readEvents(pruned, 100, 100, 1e6);
+      assert.deepEqual(
+        [reset, head.seq, events.map(({ type }) => type)],
+        [undefined, 2, ['customer.created', 'notification']],
+      );
+      if (version === 'version-1')
+        assert.equal(new Set(events.map(({ stamp }) => stamp)).size, 1, 'the name of the log');
+      const { rows } = await old.program.query(
+        'SELECT key, request, event_id FROM changebell_idempotency ORDER BY key',
+      );
+      const idempotency = { key: 'k2', request: rows[1].request };
+      const repeat = { type: 'notification', source: '/api/events', data: '{}', extensions: null };
+      const replay = await old.store.write({ op: 'publish', events: [repeat], isList: false, idempotency });
+      assert.equal(replay.isReplay, true);
+      assert.equal(JSON.parse(replay.json).id, `${head.stamp}-2`);
+      assert.equal(replay.lastEventId, `${head.stamp}-2`);
+      const made = await old.store.write({ op: 'create', fields: { name: 'New', email: null } });
+      assert.equal(JSON.parse(made.json).id, 2);
+      for (const { store, program } of [fresh, old]) await Promise.all([store.close(), program.end()]);
+    });
+  }
+});

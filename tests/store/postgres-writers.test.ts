@@ -1,0 +1,242 @@
+// Programs beside us on one PostgreSQL: nothing of ours makes them wait, fail or obey, and whatever they do is told.
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import type { Client } from 'pg';
+import type { StoredEvent } from '../../lib/event.ts';
+import { Hosts, urlsOf } from '../../lib/store/postgres-hosts.ts';
+import { openPostgresStore } from '../../lib/store/postgres-store.ts';
+import type { Store } from '../../lib/store/store.ts';
+import { eventually, range, skipWithout } from '../support/helpers.ts';
+import { type Cluster, INITDB, startCluster } from '../support/postgres-cluster.ts';
+
+describe('programs on one PostgreSQL', { skip: skipWithout(INITDB, 'postgresql') }, () => {
+  let cluster: Cluster;
+  let names = 0;
+  before(async () => {
+    cluster = await startCluster(['max_prepared_transactions=5', 'wal_level=logical']);
+  });
+  after(() => cluster?.stop());
+
+  /** A database with these tables, a program on it, and a store that watches some of them. */
+  async function open(
+    sql: string,
+    watch: string[],
+    more: { hasCustomers?: boolean; databaseUrl?: string } = {},
+  ) {
+    names += 1;
+    const databaseUrl = await cluster.createDatabase(`beside_${names}`);
+    const program = await cluster.connect(`beside_${names}`);
+    await program.query(sql);
+    const store = await openPostgresStore({
+      databaseUrl,
+      eventRetention: 1_000_000,
+      watch: new Set(watch),
+      ...more,
+    });
+    const close = async () => {
+      await program.end();
+      await store.close();
+    };
+    return { store, program, databaseUrl, name: `beside_${names}`, close };
+  }
+
+  /** All events, once there are so many. */
+  async function events(store: Store, many: number): Promise<StoredEvent[]> {
+    const read = async () => {
+      const { pruned } = await store.position();
+      return (await store.readEvents(pruned, 2 ** 52, 1_000_000, 2 ** 30)).events;
+    };
+    return eventually(read, (found) => found.length >= many, `${many} events are in the log`);
+  }
+
+  const types = (found: StoredEvent[]) => found.map(({ type }) => type);
+  const orders = 'CREATE TABLE orders (id int PRIMARY KEY, item text)';
+
+  test('a transaction that is prepared is told when it is committed, and passes over nothing before', async () => {
+    const { store, program, close } = await open(orders, ['orders']);
+    await program.query(
+      "BEGIN; INSERT INTO orders VALUES (1, 'a'); INSERT INTO customers (name) VALUES ('a')",
+    );
+    await program.query("PREPARE TRANSACTION 'two phases'");
+    await program.query("INSERT INTO orders VALUES (2, 'b')");
+    assert.deepEqual(types(await events(store, 1)), ['orders.created']);
+    await program.query("COMMIT PREPARED 'two phases'");
+    assert.deepEqual(types(await events(store, 3)).slice(1), ['orders.created', 'customer.created']);
+    await close();
+  });
+
+  test('rows that come by replication are told', async () => {
+    const from = await startCluster(['wal_level=logical']);
+    const publisher = await from.connect('postgres');
+    await publisher.query(`${orders}; CREATE PUBLICATION all_orders FOR TABLE orders`);
+    const { store, program, close } = await open(orders, ['orders']);
+    await program.query(
+      `CREATE SUBSCRIPTION taken CONNECTION '${from.url('postgres')}' PUBLICATION all_orders`,
+    );
+    const state = () => program.query('SELECT srsubstate FROM pg_subscription_rel');
+    await eventually(state, ({ rows }) => rows[0]?.srsubstate === 'r', 'the subscription is ready');
+    await publisher.query(
+      "INSERT INTO orders VALUES (1, 'a'); UPDATE orders SET item = 'b'; DELETE FROM orders",
+    );
+    assert.deepEqual(types(await events(store, 3)), ['orders.created', 'orders.updated', 'orders.deleted']);
+    await program.query('DROP SUBSCRIPTION taken');
+    await publisher.end();
+    await close();
+    await from.stop();
+  });
+
+  test('a transaction left open, with deferred keys and a short lock timeout, meets no lock of ours', async () => {
+    const { store, program, name, close } = await open(
+      `CREATE TABLE parent (id int PRIMARY KEY, n text);
+       CREATE TABLE child (id serial PRIMARY KEY, parent int REFERENCES parent DEFERRABLE INITIALLY DEFERRED);
+       INSERT INTO parent VALUES (1), (2)`,
+      ['parent', 'child'],
+    );
+    const other = await cluster.connect(name);
+    await program.query('BEGIN; INSERT INTO child (parent) VALUES (1), (2)');
+    await other.query("SET lock_timeout = '100ms'; BEGIN ISOLATION LEVEL SERIALIZABLE");
+    await other.query("UPDATE parent SET n = 'x' WHERE id = 2; SET CONSTRAINTS ALL IMMEDIATE");
+    const written = await store.write({ op: 'create', fields: { name: 'meanwhile', email: null } });
+    assert.equal(written.isReplay, false);
+    await other.query('COMMIT');
+    await program.query('COMMIT');
+    assert.deepEqual(types(await events(store, 4)).sort(), [
+      'child.created',
+      'child.created',
+      'customer.created',
+      'parent.updated',
+    ]);
+    await other.end();
+    await close();
+  });
+
+  test('a bulk of rows is numbered in steps, in the order of its rows, and our writes go on meanwhile', async () => {
+    const { store, program, close } = await open(orders, ['orders']);
+    let isOver = false;
+    const writes = (async () => {
+      for (let n = 0; !isOver; n += 1)
+        await store.write({ op: 'create', fields: { name: `${n}`, email: null } });
+    })();
+    await program.query("INSERT INTO orders SELECT i, 'x' FROM generate_series(1, 20000) AS i");
+    const isNumbered = () =>
+      program.query('SELECT count(*)::int AS many FROM changebell_events WHERE seq < 0');
+    await eventually(isNumbered, ({ rows }) => rows[0].many === 0, 'all is numbered');
+    isOver = true;
+    await writes;
+    const told = (await events(store, 20_000)).filter(({ type }) => type === 'orders.created');
+    assert.deepEqual(
+      told.map(({ data }) => JSON.parse(data).id),
+      range(1, 20_000),
+    );
+    await close();
+  });
+
+  test('a list and its place are of one moment, whatever others commit', async () => {
+    const { store, program, close } = await open('SELECT 1', []);
+    for (const n of range(1, 20)) {
+      await program.query(`INSERT INTO customers (name) VALUES ('${n}')`);
+      const { customers, head } = await store.listCustomers(0, 100);
+      assert.deepEqual([customers.length, head.seq], [n, n]);
+    }
+    await close();
+  });
+
+  test('a role that may create things runs nothing with our rights, and forges no event', async () => {
+    const { store, program, name, close } = await open(
+      `CREATE ROLE mallory LOGIN PASSWORD 'hunter2'; GRANT CREATE ON SCHEMA public TO mallory; GRANT CREATE ON SCHEMA public TO PUBLIC;
+       SET ROLE mallory; CREATE TABLE mine (id int PRIMARY KEY, note text); RESET ROLE`,
+      ['mine'],
+    );
+    const mallory: Client = await cluster.connect(name, 'mallory');
+    await mallory.query(`CREATE TYPE evil AS ENUM ('x'); CREATE TABLE loot (who text);  GRANT INSERT ON loot TO PUBLIC;
+      CREATE FUNCTION evil_json(evil) RETURNS json LANGUAGE plpgsql AS
+        $$ BEGIN INSERT INTO public.loot VALUES (current_user); RETURN '1'; END $$;
+      CREATE CAST (evil AS json) WITH FUNCTION evil_json(evil); ALTER TABLE mine ADD COLUMN e evil;
+      INSERT INTO mine VALUES (1, 'a', 'x')`);
+    assert.deepEqual((await mallory.query('SELECT * FROM loot')).rows, []);
+    assert.equal((await events(store, 1))[0]!.data, '{"id":1,"note":"a","e":"x"}');
+    assert.deepEqual((await store.readRows('mine', undefined, 10))!.rows, ['{"id":1,"note":"a","e":"x"}']);
+    assert.deepEqual((await mallory.query('SELECT * FROM loot')).rows, []);
+    const { rows } = await program.query(
+      "SELECT proname AS name FROM pg_proc WHERE proname LIKE 'changebell%' AND prorettype = 'trigger'::regtype",
+    );
+    for (const { name: call } of rows) {
+      const forge = `CREATE TRIGGER forge AFTER INSERT ON mine FOR EACH ROW EXECUTE FUNCTION ${call}('customer.created')`;
+      await assert.rejects(mallory.query(forge), /permission denied/, call);
+    }
+    await mallory.end();
+    await close();
+  });
+
+  test('a row over 1 MiB is told by its key, and its writer doesn’t fail, however large it is', async () => {
+    const { store, program, close } = await open(orders, ['orders']);
+    await program.query(
+      "INSERT INTO orders VALUES (1, repeat('x', 1048000)), (2, repeat('x', 1048576)), (3, repeat('x', 90000000))",
+    );
+    const told = await events(store, 3);
+    assert.ok(told[0]!.data.length > 1_048_000);
+    assert.deepEqual(
+      told.slice(1).map(({ data, extensions, source }) => [source, data, extensions]),
+      [2, 3].map((id) => [`/watch/orders/${id}`, `{"id":${id}}`, '{"truncated":true}']),
+    );
+    await close();
+  });
+
+  test('two servers that watch different tables both go on; what nobody watches any more goes silent', async () => {
+    const { store, program, databaseUrl, close } = await open(
+      `${orders}; CREATE TABLE bills (id int PRIMARY KEY)`,
+      ['orders'],
+    );
+    const two = await openPostgresStore({ databaseUrl, eventRetention: 1000, watch: new Set(['bills']) });
+    await program.query("INSERT INTO orders VALUES (1, 'a'); INSERT INTO bills VALUES (1)");
+    assert.deepEqual(types(await events(store, 2)), ['orders.created', 'bills.created']);
+    await two.close();
+    const three = await openPostgresStore({ databaseUrl, eventRetention: 1000, watch: new Set() });
+    await program.query("INSERT INTO bills VALUES (2); INSERT INTO orders VALUES (2, 'b')");
+    assert.deepEqual(types(await events(store, 3)).slice(2), ['orders.created']);
+    await three.close();
+    await close();
+  });
+
+  test('TRUNCATE of a partition tells its rows as gone, once', async () => {
+    const { store, program, close } = await open(
+      `CREATE TABLE parts (id int PRIMARY KEY) PARTITION BY RANGE (id);
+       CREATE TABLE low PARTITION OF parts FOR VALUES FROM (0) TO (10);
+       CREATE TABLE high PARTITION OF parts FOR VALUES FROM (10) TO (20); INSERT INTO parts VALUES (1), (11)`,
+      ['parts'],
+    );
+    await program.query('INSERT INTO low VALUES (2)');
+    await program.query('TRUNCATE low');
+    await program.query('TRUNCATE parts');
+    const told = await events(store, 4);
+    assert.deepEqual(
+      told.map(({ type, source }) => `${type} ${source}`),
+      [
+        'created /watch/parts/2',
+        'deleted /watch/parts/1',
+        'deleted /watch/parts/2',
+        'deleted /watch/parts/11',
+      ].map((line) => `parts.${line}`),
+    );
+    await close();
+  });
+
+  test('without customers no such table is made', async () => {
+    const { store, program, close } = await open(orders, ['orders'], { hasCustomers: false });
+    assert.equal(store.hasCustomers, false);
+    assert.equal((await program.query("SELECT to_regclass('customers') AS it")).rows[0].it, null);
+    await close();
+  });
+});
+
+test('a URL with several hosts is one for each, and who turns away from one ends on the next', () => {
+  assert.deepEqual(urlsOf('postgres://u:a@one:1,two/db?target_session_attrs=read-write&x=1'), [
+    'postgres://u:a@one:1/db?x=1',
+    'postgres://u:a@two/db?x=1',
+  ]);
+  assert.deepEqual(urlsOf('postgres://u@/db?host=/tmp'), ['postgres://u@/db?host=/tmp']);
+  const hosts = new Hosts('postgres://one,two/db');
+  hosts.turnFrom('postgres://one/db');
+  hosts.turnFrom('postgres://one/db');
+  assert.equal(hosts.current, 'postgres://two/db');
+});
