@@ -33,14 +33,17 @@ export function keySql(key: Column[], row: string): string {
 /** How many characters the values of a row have at least as JSON: it costs next to nothing to know. */
 export function roughSizeSql(columns: Column[], row: string): string {
   const values = columns.map(({ name }) => `(${row}.${quote(name)})`);
-  return `(WITH member(v) AS (VALUES ${values.join()}) SELECT sum(CASE typeof(v) WHEN 'text' THEN length(v)
-    WHEN 'blob' THEN length(v) * 4 / 3 ELSE 0 END) FROM member)`;
+  return `(SELECT sum(CASE typeof(v) WHEN 'text' THEN length(v) WHEN 'blob' THEN length(v) * 4 / 3 ELSE 0 END)
+    FROM (SELECT NULL AS v UNION ALL VALUES ${values.join()}))`;
 }
 
-/** One text for all values, however many columns there are: SQLite bounds the depth of an expression. */
+/**
+ * One text for all values, however many columns there are: SQLite bounds the depth of an expression. The first row
+ * only names the columns, and is left out as null. WITH would do as well, but then no column could be renamed.
+ */
 function objectSql(members: string[]): string {
-  return `(WITH member(name, v) AS (VALUES ${members.join()})
-    SELECT '{' || group_concat(name || ${valueSql('v')}, ',') || '}' FROM member)`;
+  return `(SELECT '{' || group_concat(name || ${valueSql('v')}, ',') || '}'
+    FROM (SELECT NULL AS name, NULL AS v UNION ALL VALUES ${members.join()}))`;
 }
 
 function member(name: string): string {
