@@ -17,9 +17,9 @@ try {
   const app = await App.open(door, store, config);
   // Whoever reads the log may go away, as `| head` does: that is no reason to stop.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
+  stopOnSignals(app); // first: whoever reads the lines below may stop it at once
   sayHello(door, store, config);
   warn(door, config);
-  stopOnSignals(app);
 } catch (error) {
   if (!(error instanceof StartError)) throw error;
   console.error(error.message.replace(/\s*\n\s*/g, ' '));

@@ -53,7 +53,7 @@ export function asyncApi(parts: Parts, server: Description): Json {
         Event: {
           name: 'event',
           title: 'Event',
-          summary: 'A committed fact. Every type that does not begin with `stream.` is one.',
+          summary: 'A committed fact. Every type is one that does not begin with stream.',
           contentType: 'application/cloudevents+json',
           payload: { $ref: '#/components/schemas/Event' },
         },

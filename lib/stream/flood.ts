@@ -5,6 +5,7 @@ const WINDOW_MS = 10_000;
 const MAX_MESSAGES = 50;
 const MAX_CONTROLS = 200;
 const FIRST_CONTROL_OPCODE = 8;
+const PONG_OPCODE = 10;
 const MASK_BYTES = 4;
 
 /** What is said in the close frame to one that sends too much. */
@@ -16,11 +17,15 @@ export class FrameCounter {
   private readonly controls: number[] = [];
   /** The bytes of a header that has come in part. */
   private header: number[] = [];
+  /** Pings that it was sent, and pongs that came: an answer to a ping of ours is no flood. */
+  private pings = 0;
+  private pongs = 0;
   /** Bytes of mask and payload until the next header. */
   private toSkip = 0;
 
-  /** How many frames in these bytes are too many. */
-  count(bytes: Uint8Array, now: number): number {
+  /** How many frames in these bytes are too many; so many pongs were asked for since the stream began. */
+  count(bytes: Uint8Array, now: number, pings: number): number {
+    this.pings = pings;
     let tooMany = 0;
     for (let at = 0; at < bytes.length; ) {
       if (this.toSkip > 0) {
@@ -51,7 +56,9 @@ export class FrameCounter {
     const length = long.length === 0 ? second & 0x7f : long.reduce((sum, byte) => sum * 256 + byte, 0);
     this.toSkip = length + (second & 0x80 ? MASK_BYTES : 0);
     this.header = [];
-    const isControl = (first & 0x0f) >= FIRST_CONTROL_OPCODE;
+    const opcode = first & 0x0f;
+    if (opcode === PONG_OPCODE && ++this.pongs <= this.pings) return false;
+    const isControl = opcode >= FIRST_CONTROL_OPCODE;
     return isControl ? exceeds(this.controls, MAX_CONTROLS, now) : exceeds(this.messages, MAX_MESSAGES, now);
   }
 }

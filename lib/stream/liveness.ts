@@ -10,6 +10,8 @@ const MUCH_UNREAD_BYTES = 16 * 1024;
 export class Liveness {
   /** A heartbeat is owed, and goes out as soon as there is room. */
   isHeartbeatDue = false;
+  /** How often it was asked whether it reads. */
+  pings = 0;
   /** Heartbeats since it was heard last. */
   private silentBeats = 0;
   /** Heartbeats since it took a byte, while it lags. */
@@ -47,6 +49,7 @@ export class Liveness {
 
   /** The payload of a ping: how many bytes stand before it. */
   pingPayload(): string {
+    this.pings += 1;
     this.pingedBytes = this.sentBytes;
     return String(this.sentBytes);
   }

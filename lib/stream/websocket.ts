@@ -131,7 +131,7 @@ export function createWebSockets(hub: Hub, { isLabOn }: { isLabOn: boolean }) {
 
 /** Before ws takes them. A flooder is told why, and soon read no more: what it sends stays in its own kernel. */
 function countFrames(peer: Peer, bytes: Buffer): void {
-  const tooMany = peer.frames.count(bytes, performance.now());
+  const tooMany = peer.frames.count(bytes, performance.now(), peer.client?.liveness.pings ?? 0);
   if (tooMany === 0) return;
   peer.framesTooMany += tooMany;
   if (peer.readyState === WebSocket.OPEN) peer.close(1008, FLOOD_REASON);
