@@ -154,7 +154,12 @@ export class App {
   /** Who is turned away at the door, or from a stream, is counted and logged. */
   private note(req: IncomingMessage, error: unknown, isStream: boolean): void {
     const status = error instanceof Problem ? error.status : 0;
-    const reasons: Record<number, Reason> = { 401: 'token', 403: 'origin', 421: 'host' };
+    const isByToken = error instanceof Problem && 'WWW-Authenticate' in error.headers;
+    const reasons: Record<number, Reason> = {
+      401: 'token',
+      403: isByToken ? 'scope' : 'origin',
+      421: 'host',
+    };
     const ofStreams: Record<number, Reason> = { 400: 'handshake', 426: 'handshake' };
     const isFull = isStream && status === 503 && this.hub.isFull;
     const reason =
