@@ -3,7 +3,7 @@
 // second whether there are drafts, which costs next to nothing, and one of them numbers what it sees, in steps.
 import type { Pool } from 'pg';
 import type { Postgres } from './postgres-connection.ts';
-import { inSchema } from './postgres-schema.ts';
+import { inSchema } from './postgres-statements.ts';
 
 const LOOK_MS = 100;
 const STEP = 2000; // drafts in one transaction: some 20 ms, in which our own writes wait

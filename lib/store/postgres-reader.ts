@@ -11,8 +11,7 @@ import {
 import type { Postgres } from './postgres-connection.ts';
 import { isReadOnly, toProblem } from './postgres-errors.ts';
 import type { Numbering } from './postgres-numbering.ts';
-import { inSchema } from './postgres-schema.ts';
-import { pageStatement, type Statement, type StatementName } from './postgres-statements.ts';
+import { inSchema, pageStatement, type Statement, type StatementName } from './postgres-statements.ts';
 import type { Stretch } from './store.ts';
 
 const TRIES = 3;

@@ -2,7 +2,7 @@
 // same to the byte. A page begins at a place in the primary key, so that a page of a large table costs what a page costs.
 import { Problem } from '../problem.ts';
 import type { Reader } from './postgres-reader.ts';
-import { inSchema } from './postgres-schema.ts';
+import { inSchema } from './postgres-statements.ts';
 import type { WatchedTable } from './postgres-watch.ts';
 import type { RowPage } from './store.ts';
 

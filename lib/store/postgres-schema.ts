@@ -4,6 +4,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Client } from 'pg';
+import { inSchema } from './postgres-statements.ts';
 import { upgrade } from './postgres-upgrade.ts';
 
 /** The version of the tables; functions, views and triggers have none, since they are compared. */
@@ -11,11 +12,6 @@ export const VERSION = 2;
 
 /** A paragraph of a `.sql` file: what it makes, and the statements that make it. */
 type Piece = { kind: string; name: string; sql: string };
-
-/** A schema's name in SQL; its objects are written as `bell.…` in our texts. */
-export function inSchema(sql: string, schema: string): string {
-  return sql.replace(/\bbell\./g, () => `${schema}.`);
-}
 
 function readPieces(file: string, schema: string): Piece[] {
   const text = readFileSync(new URL(`postgres-${file}.sql`, import.meta.url), 'utf8');

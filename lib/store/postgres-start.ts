@@ -3,7 +3,8 @@
 import type { Client } from 'pg';
 import { StartError } from '../config.ts';
 import { describeDatabase, isPooled, type Postgres, processOf } from './postgres-connection.ts';
-import { inSchema, install, VERSION } from './postgres-schema.ts';
+import { install, VERSION } from './postgres-schema.ts';
+import { inSchema } from './postgres-statements.ts';
 import { applyWatch, planWatch, type WatchedTable } from './postgres-watch.ts';
 
 const START_MS = 10_000; // another server may be at the same work, an application may hold a table

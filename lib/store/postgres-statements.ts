@@ -1,6 +1,10 @@
 // The statements that read. Each is one statement, so that what it sees is of one moment; and each is prepared under
 // its name in every session, but behind a pooler that lends sessions. `bell.` stands for our schema.
-import { inSchema } from './postgres-schema.ts';
+
+/** A schema's name in SQL; its objects are written as `bell.…` in our texts. */
+export function inSchema(sql: string, schema: string): string {
+  return sql.replace(/\bbell\./g, () => `${schema}.`);
+}
 
 /** A statement with a name is prepared once in each session. */
 export type Statement = { name?: string; text: string };

@@ -2,7 +2,7 @@
 // version 1 the whole log had one random name, and that becomes the stamp of every event that it holds. Functions,
 // triggers and views aren't changed by steps but made anew: see `postgres-schema.ts`.
 import type { Client } from 'pg';
-import { inSchema } from './postgres-schema.ts';
+import { inSchema } from './postgres-statements.ts';
 
 /** Brings older tables up to date. @returns whether anything had to be done */
 export async function upgrade(client: Client, schema: string): Promise<boolean> {

@@ -3,7 +3,7 @@
 // living server watches stays: each holds a shared lock for every table that it watches.
 import type { Client } from 'pg';
 import { StartError } from '../config.ts';
-import { inSchema } from './postgres-schema.ts';
+import { inSchema } from './postgres-statements.ts';
 import { cannotWatch, describeWatched, isOwnTable } from './watch.ts';
 
 /** A table that is watched here. `table` is as WATCH names it, `relation` as SQL does. */

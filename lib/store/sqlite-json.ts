@@ -34,16 +34,16 @@ export function keySql(key: Column[], row: string): string {
 export function roughSizeSql(columns: Column[], row: string): string {
   const values = columns.map(({ name }) => `(${row}.${quote(name)})`);
   return `(SELECT sum(CASE typeof(v) WHEN 'text' THEN length(v) WHEN 'blob' THEN length(v) * 4 / 3 ELSE 0 END)
-    FROM (SELECT NULL AS v UNION ALL VALUES ${values.join()}))`;
+    FROM (SELECT NULL AS v WHERE 0 UNION ALL VALUES ${values.join()}))`;
 }
 
 /**
- * One text for all values, however many columns there are: SQLite bounds the depth of an expression. The first row
- * only names the columns, and is left out as null. WITH would do as well, but then no column could be renamed.
+ * One text for all values, however many columns there are: SQLite bounds the depth of an expression. No NEW or OLD
+ * stands in a WITH: there RENAME COLUMN doesn't find it, and fails.
  */
 function objectSql(members: string[]): string {
   return `(SELECT '{' || group_concat(name || ${valueSql('v')}, ',') || '}'
-    FROM (SELECT NULL AS name, NULL AS v UNION ALL VALUES ${members.join()}))`;
+    FROM (SELECT NULL AS name, NULL AS v WHERE 0 UNION ALL VALUES ${members.join()}))`;
 }
 
 function member(name: string): string {
@@ -82,11 +82,11 @@ export function sourceSql(source: string, key: Column[], row: string): string {
 /** A part of the key, percent-encoded (RFC 3986 §2.1), and cut where it is too long. */
 function escapedSql(value: string, room: number): string {
   const key = `CASE WHEN typeof(${value}) = 'blob' THEN hex(${value}) ELSE coalesce(CAST(${value} AS TEXT), '') END`;
-  return `CASE WHEN (${key}) NOT GLOB '*[^A-Za-z0-9._~-]*' THEN substr(${key}, 1, ${room}) ELSE (
-      WITH RECURSIVE one(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM one WHERE i < min(${room}, length(${key})))
+  return `(SELECT CASE WHEN k NOT GLOB '*[^A-Za-z0-9._~-]*' THEN substr(k, 1, ${room}) ELSE (
+      WITH RECURSIVE one(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM one WHERE i < min(${room}, length(k)))
       SELECT CASE '%' WHEN substr(e, -1) THEN substr(e, 1, length(e) - 1) WHEN substr(e, -2, 1) THEN substr(e, 1, length(e) - 2) ELSE e END
       FROM (SELECT substr(group_concat(CASE WHEN c GLOB '[A-Za-z0-9._~-]' THEN c ELSE ${percentSql('u')} END, ''), 1, ${room}) AS e
-        FROM (SELECT c, unicode(c) AS u FROM (SELECT substr(${key}, i, 1) AS c FROM one)))) END`;
+        FROM (SELECT c, unicode(c) AS u FROM (SELECT substr(k, i, 1) AS c FROM one)))) END FROM (SELECT ${key} AS k))`;
 }
 
 /** The bytes of a code point in UTF-8 (RFC 3629 §3), whatever the encoding of the database is. */

@@ -130,27 +130,12 @@ test('a connection that will not end does not keep the server from ending', asyn
 });
 
 test('a bad setting ends the program with a line that names the variable and what was given', async () => {
-  const bad: Record<string, string[]> = {
-    PORT: ['65536', 'http', '-1', '80.5'],
-    DATABASE_URL: ['mysql://localhost/x'],
-    MAX_CLIENTS: ['0', 'many'],
-    EVENT_RETENTION: ['-5'],
-    HEARTBEAT_SECONDS: ['0', '1s'],
-    LAB: ['yes'],
-    ALLOWED_ORIGINS: ['example.com'],
-    ALLOWED_HOSTS: ['http://example.com/'],
-  };
-  const cases = Object.entries(bad).flatMap(([name, values]) =>
-    values.map((value) => [name, value] as const),
-  );
-  for (let i = 0; i < cases.length; i += 4) {
-    await Promise.all(
-      cases.slice(i, i + 4).map(async ([name, value]) => {
-        const line = await refusal({ [name]: value });
-        assert.match(line, new RegExp(`\\b${name}\\b`), line);
-        assert.ok(line.includes(value.split(':')[0]!), line);
-      }),
-    );
+  // What is bad, and what is said of it, is asked of `readConfig` alone in tests/config.test.ts.
+  const bad = { PORT: '65536', DATABASE_URL: 'mysql://localhost/x', HEARTBEAT_SECONDS: '1s' };
+  for (const [name, value] of Object.entries(bad)) {
+    const line = await refusal({ [name]: value });
+    assert.match(line, new RegExp(`\\b${name}\\b`), line);
+    assert.ok(line.includes(value.split(':')[0]!), line);
   }
 });
 

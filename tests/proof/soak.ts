@@ -47,6 +47,12 @@ function inputs(): string {
   return `${4 * Number(values.inputs)} inputs, 200 lives`;
 }
 
+/** What learners write instead of the lessons' lines is met by a sentence of its own. */
+function mistakes(): string {
+  execFileSync(process.execPath, [...stripTypes, '--test', 'tests/lessons/mistakes.soak.ts'], { cwd: ROOT });
+  return 'each likely mistake in a lesson has its sentence';
+}
+
 /** Answers that nobody takes are cut off after 30 s without a byte; who takes a little now and then is not. */
 async function unread(): Promise<string> {
   const page = head('GET /api/events?limit=1000').repeat(60);
@@ -80,6 +86,7 @@ const parts: Record<string, () => Promise<string> | string> = {
   unread,
   herd: async () => `2,000 clients in ${Math.round(await herd(2000))} ms`,
   inputs,
+  mistakes,
 };
 
 for (; Date.now() < end; seed++) {

@@ -90,11 +90,12 @@ function testWatch(open: Connect): void {
 
     await program.run(`ALTER TABLE ${odd} ADD COLUMN more integer`);
     await program.run(`ALTER TABLE ${odd} RENAME COLUMN "select" TO "renamed"`);
+    await program.run(`ALTER TABLE ${odd} RENAME COLUMN "A b" TO "C d"`);
     server = await startServer(env);
     client = await connect(server.wsUrl);
     await client.next();
-    await program.run(`UPDATE ${odd} SET "A b" = 'a', more = 5`);
-    assert.deepEqual((await client.nextEvent()).data, { 'A b': 'a', ü: 7, renamed: '1', more: 5 });
+    await program.run(`UPDATE ${odd} SET "C d" = 'a', more = 5`);
+    assert.deepEqual((await client.nextEvent()).data, { 'C d': 'a', ü: 7, renamed: '1', more: 5 });
     await client.close();
     await server.stop();
     await program.close();
