@@ -13,7 +13,7 @@ import type { Answer } from './http/answer.ts';
 import { Connections } from './http/connections.ts';
 import { connectionLimit, type Door } from './http/listen.ts';
 import { logLine, type Reason, Refusals } from './http/refusals.ts';
-import { type Call, parseTarget } from './http/request.ts';
+import { type Call, parseTarget, wantsEventStream } from './http/request.ts';
 import { sendEmpty, sendProblem } from './http/response.ts';
 import { StaticFiles } from './http/static-files.ts';
 import { Tokens } from './http/tokens.ts';
@@ -21,7 +21,6 @@ import { Turns } from './http/turns.ts';
 import { Problem } from './problem.ts';
 import { NOTHING } from './scope.ts';
 import type { Store } from './store/store.ts';
-import { wantsEventStream } from './stream/event-stream.ts';
 import { Hub } from './stream/hub.ts';
 import { createWebSockets } from './stream/websocket.ts';
 
@@ -68,8 +67,7 @@ export class App {
 
   private takeOver(): void {
     const { server } = this.door;
-    server.removeAllListeners('request'); // until now it was starting
-    server.on('request', this.answer);
+    this.door.open(this.answer);
     server.on('checkContinue', this.answer);
     server.on('checkExpectation', (req, res) => {
       this.connections.begin(res);
@@ -88,7 +86,7 @@ export class App {
       if (this.health.isDraining) refuseWhileDraining(req, res);
       const { path, query } = parseTarget(req);
       const call: Call = { req, res, path, query, params: [], scope: NOTHING };
-      isStream = path === '/ws' || (path === '/api/events' && wantsEventStream(call));
+      isStream = path === '/ws' || (path === '/api/events' && wantsEventStream(req));
       await this.dispatch(call, isStream);
     } catch (error) {
       this.note(req, error, isStream);
@@ -156,7 +154,12 @@ export class App {
   /** Who is turned away at the door, or from a stream, is counted and logged. */
   private note(req: IncomingMessage, error: unknown, isStream: boolean): void {
     const status = error instanceof Problem ? error.status : 0;
-    const reasons: Record<number, Reason> = { 401: 'token', 403: 'origin', 421: 'host' };
+    const isByToken = error instanceof Problem && 'WWW-Authenticate' in error.headers;
+    const reasons: Record<number, Reason> = {
+      401: 'token',
+      403: isByToken ? 'scope' : 'origin',
+      421: 'host',
+    };
     const ofStreams: Record<number, Reason> = { 400: 'handshake', 426: 'handshake' };
     const isFull = isStream && status === 503 && this.hub.isFull;
     const reason =

@@ -1,10 +1,10 @@
 // The route table: which path takes which methods, and who answers. On one screen, so that a reader finds from here
 // where any request goes. Whoever adds a resource adds its lines here.
 import type { Config } from '../config.ts';
-import type { Call } from '../http/request.ts';
+import { type Call, wantsEventStream } from '../http/request.ts';
 import { Problem } from '../problem.ts';
 import type { Store } from '../store/store.ts';
-import { openEventStream, wantsEventStream } from '../stream/event-stream.ts';
+import { openEventStream } from '../stream/event-stream.ts';
 import type { Hub } from '../stream/hub.ts';
 import { createCustomersApi } from './customers-api.ts';
 import { createDescriptionsApi } from './descriptions-api.ts';
@@ -77,7 +77,7 @@ export class Routes {
     const { publish } = createPublishApi(store, config.watch);
     const watched = createWatchApi(store, config.watch);
     const readEvents = (call: Call) =>
-      wantsEventStream(call) ? openEventStream(call, hub) : events.catchUp(call);
+      wantsEventStream(call.req) ? openEventStream(call, hub) : events.catchUp(call);
     const customer: Methods = {
       GET: customers.read,
       PUT: customers.replace,

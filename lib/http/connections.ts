@@ -46,7 +46,9 @@ export class Connections {
 
   /** From now on this is the answer that is in work on its connection. */
   begin(answer: Answer): void {
-    this.all.get(answer.req.socket)?.begin(answer);
+    const connection = this.all.get(answer.req.socket);
+    if (connection) connection.begin(answer);
+    else answer.shouldKeepAlive = false; // it came before us, while the program started: one answer, then no more
   }
 
   /** An upgrade has come: nothing behind it is read before it is judged. */

@@ -7,12 +7,15 @@ import { type AddressInfo, isIPv6, Server as NetServer } from 'node:net';
 import { type Config, StartError } from '../config.ts';
 import { unavailable } from '../problem.ts';
 import { Answer } from './answer.ts';
+import { wantsEventStream } from './request.ts';
 import { sendProblem } from './response.ts';
 
 const RESERVED_FILES = 100; // descriptors that connections leave to the database, the page's files and the program
 const PORT_TRIES = 10; // with PORT=0, until one is free on both loopback addresses
 
 export type HttpServer = Server<typeof IncomingMessage, typeof Answer>;
+
+type Answerer = (req: IncomingMessage, res: Answer) => void;
 
 /** A server that listens, and where. */
 export type Door = {
@@ -24,16 +27,23 @@ export type Door = {
   isLoopback: boolean;
   /** The name `localhost` leads here and nowhere else. */
   isLocalhost: boolean;
+  /** From now on this answers, also those who have waited since the start. To be called once. */
+  open: (answer: Answerer) => void;
   /** Accepts no more connections. Those that are open stay: the close of `node:http` would cut idle ones at once. */
   close: () => void;
 };
 
-/** A server that listens, and answers 503 until the app takes over. @throws {StartError} if it can't */
+/**
+ * A server that listens, and answers 503 until the app takes over. Whoever asks for an event stream waits instead: a
+ * browser's EventSource gives up for good at any status but 200 (HTML Standard §9.2.3), and many of them come back
+ * just while a server starts again. @throws {StartError} if it can't listen
+ */
 export async function listen({ port, host }: Pick<Config, 'port' | 'host'>): Promise<Door> {
   const name = host.replace(/^\[|\]$/g, '');
   const wanted = name.toLowerCase() === 'localhost' ? '127.0.0.1' : name; // the other one is taken below
   for (let tries = 1; ; tries++) {
     const server = createHttpServer();
+    const open = keepTheDoor(server);
     try {
       await bind(server, port, wanted);
     } catch (error) {
@@ -42,7 +52,7 @@ export async function listen({ port, host }: Pick<Config, 'port' | 'host'>): Pro
     const bound = server.address() as AddressInfo;
     const second = bound.address === '127.0.0.1' ? await bindSecond(server, bound.port) : undefined;
     const isOtherFree = port === 0 && tries < PORT_TRIES;
-    if (second !== 'in use' || !isOtherFree) return describe(server, bound, second);
+    if (second !== 'in use' || !isOtherFree) return { ...describe(server, bound, second), open };
     NetServer.prototype.close.call(server);
   }
 }
@@ -57,8 +67,21 @@ function createHttpServer(): HttpServer {
     connectionsCheckingInterval: 1000, // limits are only looked at so often: 30 s by default
     keepAliveTimeout: 65_000,
   });
-  server.on('request', (req, res) => sendProblem(req, res, unavailable('The server is starting.')));
   return server;
+}
+
+/** Answers while the program starts. @returns what opens the door: see `Door` */
+function keepTheDoor(server: HttpServer): Door['open'] {
+  const waiting: Parameters<Answerer>[] = [];
+  server.on('request', (req, res) => {
+    res.shouldKeepAlive = false; // the app knows only the connections that come after it
+    if (wantsEventStream(req)) waiting.push([req, res]);
+    else sendProblem(req, res, unavailable('The server is starting.'));
+  });
+  return (answer) => {
+    server.removeAllListeners('request').on('request', answer);
+    for (const [req, res] of waiting) answer(req, res);
+  };
 }
 
 function bind(server: NetServer, port: number, host: string): Promise<void> {
@@ -89,7 +112,7 @@ function describe(
   server: HttpServer,
   { address, port }: AddressInfo,
   second: NetServer | 'in use' | undefined,
-): Door {
+): Omit<Door, 'open'> {
   const other = second instanceof NetServer ? second : undefined;
   return {
     server,

@@ -10,6 +10,7 @@ const MAX_WAITING_BYTES = 64 * 1024; // of log lines that nobody reads
 /** Why someone was turned away. */
 export const REASONS = {
   token: 'no valid token',
+  scope: 'a token that may not do this',
   origin: 'a foreign page',
   host: 'a foreign Host',
   handshake: 'a bad handshake or cursor',

@@ -45,6 +45,12 @@ export function parseTarget(req: IncomingMessage): { path: string; query: URLSea
   return { path, query: search === '' ? NO_QUERY : new URLSearchParams(search) };
 }
 
+/** Does the caller ask for a stream rather than a page? A weight of 0 means: anything but that (RFC 9110 §12.4.2). */
+export function wantsEventStream({ headers }: IncomingMessage): boolean {
+  const stream = /(^|[\s,])text\/event-stream\s*(?!\s*;\s*q=0(\.0*)?\s*(,|$))([;,]|$)/i;
+  return stream.test(headers.accept ?? '');
+}
+
 /** A body: the bytes as text, to recognise a repeat, and the value. */
 export type JsonBody = { text: string; value: unknown };
 

@@ -16,11 +16,6 @@ import { parseWish, type Wish } from './start.ts';
 
 const KEEP_ALIVE_MS = 15_000; // no pings here: the kernel finds dead connections
 
-/** Does the caller ask for a stream rather than a page? */
-export function wantsEventStream({ req }: Pick<Call, 'req'>): boolean {
-  return /(^|[\s,])text\/event-stream\s*([;,]|$)/i.test(req.headers.accept ?? '');
-}
-
 /** `GET /api/events` with `Accept: text/event-stream`. @throws {Problem} 400 bad cursor or filter, 503 full */
 export async function openEventStream({ req, res, query, scope }: Call, hub: Hub): Promise<void> {
   const { 'last-event-id': header } = req.headers;

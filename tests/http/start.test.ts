@@ -12,6 +12,7 @@ import { eventually, get, launch, post, rawRequest, startServer, within } from '
 const hasIpv6 = Object.values(networkInterfaces())
   .flat()
   .some((one) => one?.address === '::1');
+const START_MS = 5000;
 const skip = hasIpv6 ? false : 'needs IPv6 on the loopback interface';
 
 /** The message that the settings are refused with. */
@@ -49,6 +50,30 @@ test('where another program holds [::1], the address itself is printed and not l
   await server.stop();
   other.close();
 });
+
+test('an event stream that is asked for while the program starts waits: at a 503 a browser gives up for good', async () => {
+  const before = await startServer();
+  await before.stop(); // its port is free now, and known
+  const { child, exited } = launch({ PORT: String(before.port), DATABASE_URL: before.databaseFile });
+  const first = await within(firstAnswer(`${before.url}/api/events`), 'the first answer', START_MS);
+  assert.equal(
+    first.status,
+    200,
+    'of the very first that was taken, which comes before the database is open',
+  );
+  const { value } = await within(first.body!.getReader().read(), 'its first bytes');
+  assert.match(Buffer.from(value!).toString(), /^retry: 2000\n/);
+  child.kill();
+  await within(exited, 'the server to end', START_MS);
+});
+
+/** Asks for a stream again and again, until somebody listens. */
+async function firstAnswer(url: string): Promise<Response> {
+  for (;;) {
+    const answer = await fetch(url, { headers: { Accept: 'text/event-stream' } }).catch(() => undefined);
+    if (answer) return answer;
+  }
+}
 
 test('loopback is what was bound, however HOST writes it: then the lab is on and a foreign Host is refused', async () => {
   const hosts = [

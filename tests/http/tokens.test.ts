@@ -8,6 +8,7 @@ import { after, before, test } from 'node:test';
 import { exportJWK, exportSPKI, generateKeyPair, type JWTPayload, SignJWT, UnsecuredJWT } from 'jose';
 import {
   connect,
+  eventually,
   type Frame,
   get,
   launch,
@@ -113,6 +114,24 @@ test('publishing keeps to the types that are allowed, in a list as well', async 
   assert.equal((await post(api('/events'), { type: 'chat.said' }, headers)).status, 201);
   assert.equal((await post(api('/events'), { type: 'chatter' }, headers)).status, 403);
   assert.equal((await post(api('/events'), [{ type: 'chat.said' }, { type: 'other' }], headers)).status, 403);
+});
+
+test('a token that may not is told apart from a foreign page, in the log and in the numbers', async () => {
+  const strict = await startServer({ JWT_SECRET: SECRET });
+  assert.equal(
+    (await post(`${strict.url}/api/customers`, { name: 'x' }, bearer(await sign({})))).status,
+    403,
+  );
+  await eventually(
+    () => strict.output.stderr,
+    (text) => text !== '',
+    'the refusal stands in the log',
+  );
+  assert.equal(
+    strict.output.stderr,
+    'Refused: a token that may not do this (scope): POST "/api/customers".\n',
+  );
+  await strict.stop();
 });
 
 test('a snapshot is for those who may see the events of all its rows', async () => {

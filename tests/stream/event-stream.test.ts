@@ -139,6 +139,17 @@ test('a client that goes away is taken off the list', async () => {
   await eventually(clients, (list) => !isListed(list), 'the client is off the list');
 });
 
+test('whoever gives a stream the weight 0 gets a page, and whoever gives it any other gets a stream', async () => {
+  for (const [accept, type] of [
+    ['text/event-stream;q=0', 'application/json'],
+    ['application/json, text/event-stream ; q=0.000', 'application/json'],
+    ['text/event-stream;q=0.5', 'text/event-stream'],
+  ]) {
+    const { headers } = await request('HEAD', events, { headers: { Accept: accept! } });
+    assert.equal(headers.get('content-type')!.split(';')[0], type, accept);
+  }
+});
+
 test('HEAD of the stream ends at once', async () => {
   const answer = await request('HEAD', events, { headers: { Accept: 'text/event-stream' } });
   assert.deepEqual([answer.status, answer.text], [200, '']);
