@@ -95,8 +95,9 @@ function checkVersion(db: Database.Database, path: string): void {
   }
   const isKnown = version === 0 || version === 1 || version === 2;
   const strange = isKnown ? undefined : 'changebell_log';
-  const table = strange ?? (version === 2 ? findStrangeTable(db) : undefined);
-  if (table === undefined && (version !== 1 || hasTable(db, 'changebell_events'))) return;
+  const isCurrent = version === VERSION && !needsUpgrade(db); // the first of version 2 had fewer tables
+  const table = strange ?? (isCurrent ? findStrangeTable(db) : undefined);
+  if (table === undefined && (version === 0 || isCurrent || hasTable(db, 'changebell_events'))) return;
   throw new StartError(
     `The database ${path} has tables of Changebell, but ${table ?? 'changebell_events'} is not as this program made it: restore a backup, or point DATABASE_URL at another file.`,
   );

@@ -1,6 +1,6 @@
 // Are the files still those that were opened? SQLite goes on writing into a file that was removed or replaced: what
 // it then calls committed, nobody will ever find. So the names are compared with what stood behind them at first.
-import { statSync } from 'node:fs';
+import { rmSync, statSync } from 'node:fs';
 
 /** What is wrong, in a sentence; and whether the files by these names should be opened instead, and how soon. */
 export type Trouble = { reason: string; reopen: 'never' | 'now' | 'soon' };
@@ -30,6 +30,13 @@ export class FileGuard {
     if (identityOf(`${this.path}-shm`) !== this.shm)
       return { reason: 'The -shm file of the database was removed or replaced.', reopen: 'soon' };
     return undefined;
+  }
+
+  /** Takes away a -wal, and its -shm, that still has the pages of this database; not that of another. */
+  removeWal(): void {
+    if (identityOf(`${this.path}-wal`) !== this.wal || this.walBytes() === 0) return;
+    rmSync(`${this.path}-wal`);
+    if (identityOf(`${this.path}-shm`) === this.shm) rmSync(`${this.path}-shm`, { force: true });
   }
 
   /** How large the -wal is. */

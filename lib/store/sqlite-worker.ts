@@ -94,7 +94,7 @@ function look(): void {
  */
 function reopen(): string | undefined {
   try {
-    open?.file.db.close();
+    if (open) letGo(open.file.db, open.guard);
     open = undefined;
     const { notice } = openAll();
     if (notice) console.error(notice);
@@ -103,6 +103,21 @@ function reopen(): string | undefined {
     if (error instanceof StartError) return error.message;
     return failureOf(error).message;
   }
+}
+
+/**
+ * Beside a database that was replaced lies the -wal of the one before: SQLite would write its pages into the successor,
+ * and spoil it. So what is in it goes where it belongs, and what can't is taken away.
+ */
+function letGo(db: OpenedFile['db'], guard: FileGuard): void {
+  const isReplaced = guard.trouble()?.reopen === 'now';
+  try {
+    if (isReplaced) db.pragma('wal_checkpoint(TRUNCATE)');
+  } catch (error) {
+    failureOf(error);
+  }
+  db.close();
+  if (isReplaced) guard.removeWal();
 }
 
 /** Readers that stayed long have let it grow; without this it would stay as large until the next write. */

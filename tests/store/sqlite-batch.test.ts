@@ -1,0 +1,92 @@
+// Each write of a batch stands alone: whatever rule of another program one of them breaks, and whenever SQLite finds
+// out, it gets its own answer and the others theirs; and there is no row without its event.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import type Database from 'better-sqlite3';
+import { openDatabase } from '../../lib/store/sqlite.ts';
+import { del, post, range, type Server, startServer } from '../support/helpers.ts';
+
+let server: Server;
+let db: Database.Database;
+before(async () => {
+  server = await startServer();
+  db = openDatabase(server.databaseFile, { timeout: 5000 });
+});
+after(async () => {
+  db.close();
+  await server.stop();
+});
+
+/** What is sent at once, one that breaks the rule among twenty that don't: its status, and theirs. */
+async function sendTogether(bad: () => Promise<{ status: number }>) {
+  const good = (n: number) => post(`${server.url}/api/customers`, { name: `good ${n}` });
+  const answers = await Promise.all([...range(1, 10).map(good), bad(), ...range(11, 20).map(good)]);
+  const statuses = answers.map(({ status }) => status);
+  const [ofBad] = statuses.splice(10, 1);
+  assert.deepEqual(new Set(statuses), new Set([201]), 'the answers to those that break no rule');
+  return ofBad;
+}
+
+const count = (sql: string) => db.prepare<[], number>(`SELECT count(*) FROM ${sql}`).pluck().get()!;
+
+const RULES: [string, string, number][] = [
+  ['RAISE(ABORT)', "SELECT RAISE(ABORT, 'no') WHERE NEW.name = 'bad'", 409],
+  ['RAISE(FAIL)', "SELECT RAISE(FAIL, 'no') WHERE NEW.name = 'bad'", 409],
+  ['RAISE(ROLLBACK)', "SELECT RAISE(ROLLBACK, 'no') WHERE NEW.name = 'bad'", 409],
+  ['RAISE(IGNORE)', "SELECT RAISE(IGNORE) WHERE NEW.name = 'bad'", 409],
+];
+
+for (const [rule, sql, status] of RULES) {
+  test(`a write that a trigger refuses with ${rule} is refused alone`, async () => {
+    db.exec(`CREATE TRIGGER theirs AFTER INSERT ON customers BEGIN ${sql}; END`);
+    try {
+      const bad = () => post(`${server.url}/api/customers`, { name: 'bad' });
+      for (const _ of [1, 2, 3]) assert.equal(await sendTogether(bad), status);
+    } finally {
+      db.exec('DROP TRIGGER theirs');
+    }
+    assert.equal(count("customers WHERE name = 'bad'"), 0, 'the refused row is there');
+    assert.equal(
+      count("changebell_events WHERE json_extract(data, '$.name') = 'bad'"),
+      0,
+      'its event is there',
+    );
+  });
+}
+
+test('a foreign key that is checked at COMMIT refuses the one delete that breaks it', async () => {
+  const { body } = await post(`${server.url}/api/customers`, { name: 'has an invoice' });
+  db.exec(`CREATE TABLE invoices (id integer PRIMARY KEY,
+    customer integer REFERENCES customers (id) DEFERRABLE INITIALLY DEFERRED)`);
+  db.prepare('INSERT INTO invoices (customer) VALUES (?)').run(body.id);
+  try {
+    assert.equal(await sendTogether(() => del(`${server.url}/api/customers/${body.id}`)), 409);
+  } finally {
+    db.exec('DROP TABLE invoices');
+  }
+  assert.equal(count(`customers WHERE id = ${body.id}`), 1);
+  assert.equal(count(`changebell_events WHERE type = 'customer.deleted'`), 0);
+});
+
+test('of two equal writes under a UNIQUE index one is 201, the other 409', async () => {
+  db.exec('CREATE UNIQUE INDEX theirs ON customers (email)');
+  const twin = () => post(`${server.url}/api/customers`, { name: 'twin', email: 'twin@example.com' });
+  const answers = await Promise.all([twin(), twin(), twin()]);
+  db.exec('DROP INDEX theirs');
+  assert.deepEqual(answers.map(({ status }) => status).sort(), [201, 409, 409]);
+  assert.equal(count("changebell_events WHERE json_extract(data, '$.name') = 'twin'"), 1);
+});
+
+test("another program's trigger that is broken makes the write 503, and nobody else's", async () => {
+  db.exec(
+    `CREATE TRIGGER theirs AFTER INSERT ON customers WHEN NEW.name = 'bad' BEGIN SELECT json('{'); END`,
+  );
+  const status = await sendTogether(() => post(`${server.url}/api/customers`, { name: 'bad' }));
+  db.exec('DROP TRIGGER theirs');
+  assert.equal(status, 503);
+  assert.equal(count("customers WHERE name = 'bad'"), 0);
+});
+
+test('every row has its event after all of this', () => {
+  assert.equal(count('customers'), count("changebell_events WHERE type = 'customer.created'"));
+});

@@ -1,0 +1,102 @@
+// SQLite on a disk that a test rules over: what was told survives a power cut, and a disk that is slow or broken is
+// felt by writes alone.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { makeDisk, needsDisk } from '../support/disk.ts';
+import { connect, get, post, range, seqOf, startServer } from '../support/helpers.ts';
+import { openStore } from '../support/open-store.ts';
+
+const WRITERS = 8;
+
+test('after a power cut everything is there that was answered, announced or read', {
+  skip: needsDisk,
+}, async () => {
+  const disk = makeDisk();
+  disk.setDelay(3); // so that a batch is often under way when something is read
+  const server = await startServer(disk.env);
+  const client = await connect(server.wsUrl);
+  await client.next();
+  const told = new Set<string>();
+  let isCut = false;
+  const text = 'x'.repeat(25_000); // 170 of them make SQLite write its -wal into the database meanwhile
+  const write = async () => {
+    while (!isCut) {
+      const answer = await post(`${server.url}/api/events`, { type: 'write', data: text }).catch(
+        () => undefined,
+      );
+      if (answer?.status === 201) told.add(answer.body.id);
+    }
+  };
+  const read = async () => {
+    while (!isCut) {
+      const answer = await get(`${server.url}/api/events?from=latest`).catch(() => undefined);
+      if (answer && seqOf(answer.body.lastEventId) > 0) told.add(answer.body.lastEventId);
+    }
+  };
+  const all = Promise.all([...range(1, WRITERS).map(write), read()]);
+  try {
+    await client.until((frame) => seqOf(frame.id) > 200);
+  } finally {
+    isCut = true;
+    await server.kill9();
+  }
+  await all;
+  for (const { id } of client.events()) told.add(id);
+
+  const store = await openStore({ DATABASE_URL: disk.afterPowerCut(server.databaseFile) });
+  const { resets } = await store.position(
+    [...told].map((id) => ({ stamp: id.split('-')[0]!, seq: seqOf(id) })),
+  );
+  const lost = [...told].filter((_, i) => resets[i] !== undefined);
+  assert.ok(told.size > 200, `${told.size} ids were told`);
+  assert.deepEqual(lost, [], `of ${told.size} that were told`);
+});
+
+test('while a sync hangs, reads, streams and health go on', { skip: needsDisk }, async () => {
+  const disk = makeDisk();
+  const server = await startServer(disk.env);
+  const client = await connect(server.wsUrl);
+  await client.next();
+  const { body: first } = await post(`${server.url}/api/events`, { message: 'before' });
+  disk.setDelay(1500);
+  let isWritten = false;
+  const written = post(`${server.url}/api/events`, { message: 'slow' }).finally(() => {
+    isWritten = true;
+  });
+  const places = ['/healthz', '/api/customers', `/api/events?lastEventId=${first.id}`];
+  for (const path of range(1, 10).flatMap(() => places)) {
+    const { status, body } = await get(server.url + path);
+    assert.ok(!isWritten, `${path} was answered only when the disk was there again`);
+    assert.equal(status, 200);
+    assert.equal(body.lastEventId, first.id, `${path} tells what is not on the disk yet`);
+  }
+  const late = await connect(server.wsUrl, { query: { lastEventId: first.id } });
+  assert.equal((await late.next()).type, 'stream.ready');
+  assert.ok(!isWritten, 'a stream was opened only when the disk was there again');
+  disk.setDelay(0);
+  const { status, body } = await written;
+  assert.equal(status, 201);
+  assert.deepEqual(await late.nextEvent(), body);
+  await Promise.all([client.close(), late.close()]);
+  await server.stop();
+});
+
+test('a write whose sync failed is 503 that says what is known, and the next one works', {
+  skip: needsDisk,
+}, async () => {
+  const disk = makeDisk();
+  const server = await startServer(disk.env);
+  disk.setBroken(true);
+  const failed = await post(`${server.url}/api/events`, { message: 'failed' });
+  assert.equal(failed.status, 503, failed.text);
+  assert.match(failed.body.detail, /may have been made, or not/);
+  assert.equal((await get(`${server.url}/readyz`)).status, 503);
+  disk.setBroken(false);
+  const next = await post(`${server.url}/api/events`, { message: 'next' });
+  assert.equal(next.status, 201, next.text);
+  assert.equal((await get(`${server.url}/readyz`)).status, 200);
+  await server.kill9();
+  const store = await openStore({ DATABASE_URL: disk.afterPowerCut(server.databaseFile) });
+  const { head } = await store.position();
+  assert.equal(`${head.stamp}-${head.seq}`, next.body.id);
+});

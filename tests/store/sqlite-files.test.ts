@@ -1,0 +1,153 @@
+// The files of a SQLite database, and what others do to them while the server runs: nothing is written into a file that
+// nobody will find again, and what takes its place is found.
+import assert from 'node:assert/strict';
+import { copyFileSync, renameSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { openDatabase } from '../../lib/store/sqlite.ts';
+import {
+  connect,
+  eventually,
+  get,
+  post,
+  range,
+  seqOf,
+  startServer,
+  temporaryFolder,
+} from '../support/helpers.ts';
+import { openStore } from '../support/open-store.ts';
+
+const folder = temporaryFolder();
+const fileOf = (name: string) => join(folder, `${name}.db`);
+
+for (const ending of ['-wal', '-shm']) {
+  test(`a ${ending} file that is removed is found out: what is 201 after that is there after kill -9`, async () => {
+    const DATABASE_URL = fileOf(`removed${ending}`);
+    const server = await startServer({ DATABASE_URL });
+    await post(`${server.url}/api/events`, { message: 'before' });
+    rmSync(DATABASE_URL + ending);
+    const first = await post(`${server.url}/api/events`, { message: 'at once' });
+    assert.equal(first.status, 503, first.text);
+    assert.match(first.body.detail, new RegExp(`${ending} file`));
+    const again = () => post(`${server.url}/api/events`, { message: 'later' });
+    const answer = await eventually(again, ({ status }) => status === 201, 'a write is taken again', 1000);
+    await server.kill9();
+    const store = await openStore({ DATABASE_URL });
+    const { head } = await store.position();
+    assert.equal(`${head.stamp}-${head.seq}`, answer.body.id);
+  });
+}
+
+test('a database file that is replaced is opened, and a stream of the old history is reset', async () => {
+  const DATABASE_URL = fileOf('replaced');
+  const server = await startServer({ DATABASE_URL });
+  const client = await connect(server.wsUrl);
+  await client.next();
+  await post(`${server.url}/api/events`, { message: 'lost' });
+  await client.nextEvent();
+  const other = await openStore({ DATABASE_URL: fileOf('other') });
+  const event = { type: 'other', source: '/x', data: 'null', extensions: null };
+  for (const _ of range(1, 5)) await other.write({ op: 'publish', events: [event], isList: false });
+  const { head } = await other.position();
+  await other.close();
+  renameSync(DATABASE_URL, fileOf('before'));
+  renameSync(fileOf('other'), DATABASE_URL);
+  assert.equal((await post(`${server.url}/api/events`, { message: 'into nothing' })).status, 503);
+  const reset = await client.until((frame) => frame.type === 'stream.reset');
+  assert.equal(reset.id, `${head.stamp}-${head.seq}`);
+  const { status, body } = await post(`${server.url}/api/events`, { message: 'new' });
+  assert.equal(status, 201);
+  assert.equal(seqOf(body.id), head.seq + 1);
+  assert.deepEqual(await client.nextEvent(), body);
+  await client.close();
+  await server.stop();
+  for (const [name, seq] of [
+    ['before', 1],
+    ['replaced', head.seq + 1],
+  ] as const) {
+    const db = openDatabase(fileOf(name));
+    assert.equal(db.pragma('integrity_check', { simple: true }), 'ok');
+    assert.equal(db.prepare('SELECT max(seq) FROM changebell_events').pluck().get(), seq, name);
+    db.close();
+  }
+});
+
+test('a database file that is gone makes writes 503; reads go on, and when it is back, writes do', async () => {
+  const DATABASE_URL = fileOf('gone');
+  const server = await startServer({ DATABASE_URL });
+  await post(`${server.url}/api/events`, { message: 'before' });
+  renameSync(DATABASE_URL, `${DATABASE_URL}.away`);
+  assert.equal((await post(`${server.url}/api/events`, { message: 'gone' })).status, 503);
+  assert.equal((await get(`${server.url}/readyz`)).status, 503);
+  assert.equal((await get(`${server.url}/healthz`)).status, 200);
+  renameSync(`${DATABASE_URL}.away`, DATABASE_URL);
+  assert.equal((await post(`${server.url}/api/events`, { message: 'back' })).status, 201);
+  await server.stop();
+});
+
+test('a backup that is restored in place resets who is ahead of it, and nobody else', async () => {
+  const DATABASE_URL = fileOf('restored');
+  const server = await startServer({ DATABASE_URL });
+  const db = openDatabase(DATABASE_URL, { timeout: 5000 });
+  const { body: kept } = await post(`${server.url}/api/events`, { message: 'kept' });
+  await db.backup(fileOf('backup'));
+  db.close();
+  const { body: lost } = await post(`${server.url}/api/events`, { message: 'lost' });
+  await server.stop();
+  for (const ending of ['-wal', '-shm']) rmSync(DATABASE_URL + ending, { force: true });
+  copyFileSync(fileOf('backup'), DATABASE_URL);
+  const again = await startServer({ DATABASE_URL });
+  const { body: next } = await post(`${again.url}/api/events`, { message: 'next' });
+  const goesOn = await get(`${again.url}/api/events?lastEventId=${kept.id}`);
+  assert.deepEqual(goesOn.body.events, [next]);
+  assert.equal((await get(`${again.url}/api/events?lastEventId=${lost.id}`)).status, 410);
+  await again.stop();
+});
+
+test('two servers that watch different tables both announce what either names; CUSTOMERS=0 makes no customers', async () => {
+  const DATABASE_URL = fileOf('watched');
+  const db = openDatabase(DATABASE_URL, { timeout: 5000 });
+  db.exec('CREATE TABLE a (id integer PRIMARY KEY, v); CREATE TABLE b (id integer PRIMARY KEY)');
+  const one = await startServer({ DATABASE_URL, WATCH: 'a', CUSTOMERS: '0' });
+  const two = await startServer({ DATABASE_URL, WATCH: 'b', CUSTOMERS: '0' });
+  assert.equal((await get(`${one.url}/api/customers`)).status, 404);
+  assert.equal(db.prepare("SELECT count(*) FROM sqlite_schema WHERE name = 'customers'").pluck().get(), 0);
+  const clients = [await connect(one.wsUrl), await connect(two.wsUrl)];
+  for (const client of clients) await client.next();
+  db.exec('INSERT INTO a (id) VALUES (1); INSERT INTO b VALUES (1)');
+  for (const client of clients) {
+    assert.equal((await client.nextEvent()).type, 'a.created');
+    assert.equal((await client.nextEvent()).type, 'b.created');
+  }
+  await two.stop();
+  db.prepare('INSERT INTO a VALUES (2, ?)').run('x'.repeat(1_100_000));
+  const long = await clients[0]!.nextEvent();
+  assert.deepEqual([long.source, long.data, long.truncated], ['/watch/a/2', { id: 2 }, true]);
+  for (const client of clients) await client.close();
+  await one.stop();
+  db.close();
+});
+
+for (const encoding of ['UTF-16le', 'UTF-16be']) {
+  test(`a database in ${encoding} is as good as any`, async () => {
+    const DATABASE_URL = fileOf(encoding);
+    const db = openDatabase(DATABASE_URL, { timeout: 5000 });
+    db.exec(`PRAGMA encoding = '${encoding}'; CREATE TABLE notes (id text PRIMARY KEY, v)`);
+    const server = await startServer({ DATABASE_URL, WATCH: 'notes' });
+    const client = await connect(server.wsUrl);
+    await client.next();
+    db.exec(`INSERT INTO notes VALUES ('ß€🔔', x'00ff')`);
+    const event = await client.nextEvent();
+    assert.deepEqual(
+      [event.source, event.data],
+      [`/watch/notes/${encodeURIComponent('ß€🔔')}`, { id: 'ß€🔔', v: 'AP8=' }],
+    );
+    const data = 'ä'.repeat(400_000); // 800 KB in UTF-8
+    const { status } = await post(`${server.url}/api/events`, { data });
+    assert.equal(status, 201);
+    assert.equal((await client.nextEvent()).data, data);
+    await client.close();
+    await server.stop();
+    db.close();
+  });
+}
