@@ -128,6 +128,29 @@ test('two servers that watch different tables both announce what either names; C
   db.close();
 });
 
+test('what another program pushes out of the retention is announced first, and pruned without a write of ours', async () => {
+  const DATABASE_URL = fileOf('retention');
+  const server = await startServer({ DATABASE_URL, EVENT_RETENTION: '10' });
+  const client = await connect(server.wsUrl);
+  await client.next();
+  const db = openDatabase(DATABASE_URL, { timeout: 5000 });
+  const insert = db.prepare("INSERT INTO changebell_events (type) VALUES ('theirs')");
+  db.transaction(() => {
+    for (const _ of range(1, 2000)) insert.run();
+  })();
+  await client.until((frame) => seqOf(frame.id) === 2000);
+  assert.equal(client.events().length, 2000, 'each was announced, though only ten are kept');
+  const kept = db.prepare<[], number>('SELECT count(*) FROM changebell_events').pluck();
+  await eventually(
+    () => kept.get()!,
+    (count) => count === 10,
+    'ten events are kept',
+  );
+  await client.close();
+  await server.stop();
+  db.close();
+});
+
 for (const encoding of ['UTF-16le', 'UTF-16be']) {
   test(`a database in ${encoding} is as good as any`, async () => {
     const DATABASE_URL = fileOf(encoding);
