@@ -7,6 +7,8 @@ export type Frame = {
   id: string;
   source: string;
   type: string;
+  /** A row over 1 MiB, of which only the key is told. */
+  truncated?: boolean;
   time: string;
   // biome-ignore lint/suspicious/noExplicitAny: a test looks into data of any shape, and fails if it is another.
   data: any;
