@@ -19,7 +19,7 @@ export async function examine(root: string, progress: Progress): Promise<boolean
   if (board)
     findings.push({
       what: `the board at ${board.url}, for ${board.nick}`,
-      problem: await request(`${board.url}/healthz`),
+      problem: await request(`${board.url}/api/events?limit=1`),
     });
   for (const { what, problem } of findings) console.log(problem ? `✘ ${what}\n    ${problem}` : `✔ ${what}`);
   console.log(`  this machine on the network: ${addresses().join(', ') || 'no address'}`);

@@ -1,6 +1,6 @@
 // The lessons: which lines are taken out of which file, and what a learner is told who asks for help. What must
 // come true again stands in `checks/`, the text in `1.md` to `8.md`.
-import type { Edit } from '../mutate/copy.ts';
+import { applyEdit, type Edit } from '../mutate/edit.ts';
 
 /** A lesson; the third hint is nearly the solution. */
 export type Lesson = {
@@ -191,21 +191,9 @@ export const LESSONS: Lesson[] = [
   },
 ];
 
-/** Takes the lines of a lesson out of a file's text. @throws {Error} where one of them doesn't stand there once */
-export function takeOut(lesson: Lesson, file: string, text: string): string {
-  const isWindows = text.includes('\r\n');
-  let result = text.replaceAll('\r\n', '\n');
-  for (const { find, put } of lesson.edits.filter((edit) => edit.file === file)) {
-    const times = result.split(find).length - 1;
-    const line = find.trim().split('\n')[0];
-    if (times !== 1)
-      throw new Error(
-        `Lesson ${lesson.number} looks for a line in ${file} that stands there ${times} times: ${line}`,
-      );
-    result = result.replace(find, () => put);
-  }
-  return isWindows ? result.replaceAll('\n', '\r\n') : result;
-}
+/** Takes the lines of a lesson out of a file's text. @throws {NoPlace} where one of them doesn't stand there once */
+export const takeOut = ({ edits }: Lesson, file: string, text: string): string =>
+  edits.filter((edit) => edit.file === file).reduce(applyEdit, text);
 
 /** The files that a lesson changes. */
 export const filesOf = ({ edits }: Lesson): string[] => [...new Set(edits.map(({ file }) => file))];

@@ -145,7 +145,7 @@ describe('npm run lesson', { concurrency: 3 }, () => {
     zip.replace(FRAMES, lost, '    // mine\n');
     const refused = await zip.run('start', '2');
     assert.equal(refused.code, 1);
-    assert.match(refused.text, /stands there 0 times[\s\S]*from git or the ZIP/);
+    assert.match(refused.text, /holds this 0 times[\s\S]*from git or the ZIP/);
     assert.ok(!existsSync(zip.file('.lessons/clean')), 'nothing was begun');
 
     const clone = new Desk();
@@ -187,6 +187,11 @@ describe('npm run lesson', { concurrency: 3 }, () => {
     assert.match((await desk.run('board', server.url, 'Ada', 'L.')).text, /You are Ada L\./);
     await desk.run('start', '2');
     await desk.run('check');
+    assert.doesNotMatch(
+      (await desk.run('board', server.url, 'Ada', 'L.')).text,
+      /already/,
+      'who joins again',
+    );
     await desk.run('hint');
     desk.replace(FRAMES, marker, lost);
     await desk.run('check');
@@ -208,10 +213,22 @@ describe('npm run lesson', { concurrency: 3 }, () => {
       of: 6,
       why: 'The message has 126 bytes, and its header says 125.',
     });
+    const other = new Desk();
+    assert.match(
+      (await other.run('board', server.url, 'Ada', 'L.')).text,
+      /There is a Ada L\. on the board already/,
+    );
     await server.stop();
     const { code, text } = await desk.run('check');
     assert.equal(code, 0, text);
     assert.match(text, /The board was not told: .* does not answer/);
+  });
+
+  test('a board that wants a token says so to whoever joins', async () => {
+    const server = await startServer({ API_TOKEN: 'secret' });
+    const { code, text } = await new Desk().run('board', server.url, 'Ada');
+    assert.deepEqual([code, /wants a token\. A class is opened without one/.test(text)], [1, true], text);
+    await server.stop();
   });
 
   test('what is not there is said, with what is', async () => {
