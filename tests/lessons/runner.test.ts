@@ -1,71 +1,14 @@
 // The commands of the lessons, as a learner meets them: in a copy of the project, in a process of their own, with
 // what goes wrong in a class: line ends of Windows, a ZIP without git, a syntax error, an endless loop.
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readdirSync } from 'node:fs';
 import { describe, test } from 'node:test';
-import { Copy } from '../mutate/copy.ts';
 import { get, startServer, within } from '../support/helpers.ts';
-import { stripTypes } from '../support/typescript.ts';
+import { Desk, PATIENCE_MS } from './desk.ts';
 import { LESSONS, takeOut } from './lessons.ts';
 
 const FRAMES = 'lib/stream/frames.ts';
-const PATIENCE_MS = 60_000; // a command starts the program, on a machine that does other things as well
 const HUB = 'lib/stream/hub.ts';
-
-type Said = { code: number | null; text: string };
-
-/** A learner's copy of the project. */
-class Desk {
-  private readonly copy = new Copy();
-
-  file(name: string): string {
-    return join(this.copy.folder, name);
-  }
-
-  read(name: string): string {
-    return readFileSync(this.file(name), 'utf8');
-  }
-
-  write(name: string, text: string): void {
-    writeFileSync(this.file(name), text);
-  }
-
-  replace(name: string, find: string, put: string): void {
-    assert.ok(this.read(name).includes(find), `${name} has ${find}`);
-    this.write(
-      name,
-      this.read(name).replace(find, () => put),
-    );
-  }
-
-  start(...words: string[]) {
-    const args = [...stripTypes, 'tests/lessons/lesson.ts', ...words];
-    const child = spawn(process.execPath, args, { cwd: this.copy.folder, stdio: ['ignore', 'pipe', 'pipe'] });
-    let text = '';
-    for (const stream of [child.stdout, child.stderr])
-      stream.setEncoding('utf8').on('data', (part: string) => {
-        text += part;
-      });
-    return { child, text: () => text };
-  }
-
-  async run(...words: string[]): Promise<Said> {
-    const { child, text } = this.start(...words);
-    const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
-    return { code: await within(ended, `npm run lesson -- ${words.join(' ')}`, PATIENCE_MS), text: text() };
-  }
-
-  git(...args: string[]): void {
-    const who = ['-c', 'user.name=Ada', '-c', 'user.email=ada@example.com'];
-    const { status, stderr } = spawnSync('git', [...who, ...args], {
-      cwd: this.copy.folder,
-      encoding: 'utf8',
-    });
-    assert.equal(status, 0, stderr);
-  }
-}
 
 const [, frames] = LESSONS;
 const { find: lost, put: marker } = frames!.edits[0]!;
