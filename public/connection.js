@@ -47,6 +47,16 @@ class Connection {
     return this.state === 'live' || this.state === 'catching-up';
   }
 
+  /** Has it heard all that there is? Not while it is away, or hears nothing. */
+  isCurrent() {
+    return this.state === 'live' && Date.now() >= this.mutedUntil && !this.isSilent();
+  }
+
+  /** An open socket is no proof: only heartbeats that come are. */
+  isSilent() {
+    return this.isOpen() && Date.now() - this.heardAt > server.heartbeatSeconds * 1200 + 1000;
+  }
+
   /** Over a WebSocket that is open, the server pulls the plug; where it has no lab, we hang up. */
   cut() {
     this.#goAway(() => (server.isLabOn ? this.#stream?.send('{"lab":"cut"}') : this.#stream?.disconnect()));
@@ -186,11 +196,13 @@ class Connection {
     this.refusal = this.#stream?.isRefused ? this.#whyRefused(this.#stream) : undefined;
   }
 
-  /** It was not even let in. @param {ChangeStream} stream */
-  #whyRefused({ status, detail }) {
-    if (status === undefined) return { word: 'Nobody answers', why: `Nothing runs at ${location.host}.` };
-    if (status === 401) askForToken();
-    return { word: 'Refused', why: status === 401 ? 'The server wants its token.' : (detail ?? '') };
+  /** It was not even let in. The library asked over HTTP for the reason. @param {ChangeStream} stream */
+  #whyRefused({ status, detail, closeReason }) {
+    if (closeReason.includes('did not answer'))
+      return { word: 'Nobody answers', why: `Nothing runs at ${location.host}.` };
+    if (status === 401) void askForToken();
+    const why = detail ?? `It seems that ${closeReason}.`; // a proxy, perhaps, that passes no WebSockets
+    return { word: 'Refused', why: status === 401 ? 'The server wants its token.' : why };
   }
 
   wasSilent() {

@@ -59,11 +59,13 @@ class Customers {
     show('customers-note', this.#problem || doubt);
     element('load-afresh').hidden = !doubt;
     document.documentElement.classList.toggle('without-customers', this.isOff);
+    const { rows } = this.roster;
+    // Who is cut off, or has lost something, can't know that there are none.
+    const areNone = rows.size === 0 && this.isLoaded && connection.isCurrent() && !doubt;
+    element('no-customers').hidden = !areNone;
     if (!isStale) return;
     isStale = false;
-    const { rows } = this.roster;
     paintRows(rows, this.roster.newest(MAX_ROWS), repaint);
-    element('no-customers').hidden = rows.size > 0 || !this.isLoaded;
     const newest = rows.size > MAX_ROWS ? `the newest ${MAX_ROWS} of ` : '';
     show('customer-count', this.isLoaded ? newest + count(rows.size) + (this.#isCut ? ' and more' : '') : '');
   }

@@ -82,7 +82,7 @@ function paintLane({ name, report: { state, lastEventId }, isSlow, row }) {
   const seq = seqOf(lastEventId);
   const behind = lastEventId && server.head > seq ? `, ${count(server.head - seq)} behind` : '';
   facts.dataset.state = state;
-  setMark(facts.children[1], state);
+  setMark(facts.children[1], state === 'closed' ? 'waiting' : state);
   setText(facts.children[2], `${WORDS.get(state) ?? 'Connecting…'} at ${count(seq)}${behind}`);
   setText(actions[0], state === 'closed' ? 'Resume' : 'Cut');
   actions[1].ariaPressed = String(isSlow);

@@ -4,14 +4,16 @@ import { api } from './api.js';
 import { cable } from './cable.js';
 import { connection } from './connection.js';
 import { loop } from './loop.js';
-import { addPerson, areEven, areLive, pause, tell, verdict } from './story.js';
+import { addPerson } from './people.js';
+import { areEven, areLive, pause, tell, verdict } from './story.js';
 
 /** Rejects with an AbortError when it is stopped. */
 export async function play() {
-  tell('Both are connected.', 1);
   if (cable.isOut) cable.bringBack();
   loop.startAfresh();
-  await pause(800, areLive);
+  await pause(0, areLive);
+  tell('Both are connected.', 1);
+  await pause(800);
   tell('Ada Lovelace is added. Both hear of it at once.', 1);
   const ada = await addPerson('Ada Lovelace');
   await pause(2000, areEven);
@@ -33,7 +35,7 @@ export async function play() {
   await addPerson('Edsger Dijkstra');
   await pause(2000);
 
-  tell('Both come back. The left one names the last event that it saw; the right one only listens.', 4);
+  tell('Both come back. The left one tells the last event that it saw; the right one only listens.', 4);
   cable.bringBack();
   await pause(3400, areEven);
   tell(verdict(left(), right()), 5);
