@@ -87,7 +87,7 @@ export async function showMe() {
   running = new AbortController();
   await lazily('show-me')
     .then(({ play }) => play())
-    .catch((error) => (error.name === 'AbortError' ? greet() : tell(`It stopped: ${reasonOf(error)}`)));
+    .catch((error) => (error.name === 'AbortError' ? greet() : tell(`It stopped. ${reasonOf(error)}`)));
   if (cable.isOut) cable.bringBack();
   running = undefined;
   paintSoon();
@@ -105,4 +105,4 @@ export async function act(name) {
 }
 
 /** Only what we have thrown ourselves has words for people. @param {Error} error */
-const reasonOf = (error) => (error.constructor === Error ? error.message : 'no answer came from the server.');
+const reasonOf = (error) => (error.constructor === Error ? error.message : 'No answer came from the server.');
