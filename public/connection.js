@@ -154,7 +154,7 @@ class Connection {
     server.head = this.replay.from; // of another history, perhaps
     this.#heard(lastEventId);
     this.ledger.restart(this.replay.from);
-    this.#page?.onBar(why, true);
+    this.#page?.onBar(`The log moved on without us (${reason}).`, true);
     this.#page?.onSnapshotNeeded();
   }
 
