@@ -8,6 +8,7 @@ import { loop } from './loop.js';
 import { remember } from './memory.js';
 import { added, areEven, greet, pause, tell } from './story.js';
 
+/** Short names, which a projector can show, and known to everyone in the room. */
 const PEOPLE = [
   'Ada Lovelace',
   'Grace Hopper',
@@ -17,17 +18,20 @@ const PEOPLE = [
   'Joan Clarke',
 ];
 
-/** @param {string} name @returns {Promise<number>} its id */
+/**
+ * Saves a customer as anyone would, by a request: it comes back only over the stream, like everyone's.
+ * @param {string} name @returns {Promise<number>} its id
+ */
 export async function addPerson(name) {
   const response = await api('/api/customers', 'POST', { name });
   const answer = await response.json();
   if (!response.ok) throw new Error(answer.detail);
-  added.ids.push(answer.id);
+  added.ids.push(answer.id); // at once: a page that is closed in the middle of the story can still tidy up
   remember('added', added.ids);
   return answer.id;
 }
 
-/** Of those who are not there yet, so that names don't repeat until all are. */
+/** The next one, by a single press. Of those who are not there yet, so that names don't repeat until all are. */
 export async function addSomeone() {
   const names = new Set([...customers.roster.rows.values()].map(({ name }) => name));
   const name = PEOPLE.find((person) => !names.has(person)) ?? `Customer ${added.ids.length + 1}`;
@@ -46,7 +50,7 @@ export async function tidyUp() {
     if (status === 204 || status === 404) forget(id); // 404: someone else was quicker
   }
   if (cable.isOut) cable.bringBack();
-  await pause(0, areEven);
+  await pause(0, areEven); // until both have heard of the deletions
   loop.startAfresh();
   greet();
 }
