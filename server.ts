@@ -14,7 +14,7 @@ try {
   const door = await listen(config); // the port first: if it is taken, the database stays untouched
   const isPostgres = isPostgresUrl(config.databaseUrl);
   const store = isPostgres ? await openPostgresStore(config) : await openSqliteStore(config);
-  const app = await App.open(door, store, config); // from here on requests are answered; those before it have waited
+  const app = await App.open(door, store, config); // until now requests were told that the server is starting
   // Whoever reads the log may go away, as `| head` does: that is no reason to stop.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
   stopOnSignals(app); // first: whoever reads the lines below may stop it at once

@@ -110,7 +110,7 @@ export function isPostgresUrl(url: string): boolean {
   return /^postgres(ql)?:\/\//i.test(url);
 }
 
-/** Anything else can't stand in a header (RFC 6750 §2.1), and would never match. */
+/** Anything else can't be sent in a header as it is (RFC 9110 §5.5), and would never match. */
 function readToken(token: string | undefined): string | undefined {
   if (token && !/^[\x21-\x7e]+$/.test(token)) {
     throw new StartError(
