@@ -200,11 +200,16 @@ test('connecting: which try this is', needsChromium, async () => {
   const { page } = await openPage(server.url);
   await button(page, 'Cut the cable').click();
   await inState(page, 'waiting');
-  await page.routeWebSocket(/\/ws/, () => {}); // accepts, and does not answer
-  await button(page, 'Bring back').click();
-  await inState(page, 'connecting');
-  await says(page, /Connecting…, try 2/);
-  await assertGoodToLookAt(page, 'connecting');
+  server.process.kill('SIGSTOP'); // accepts, and does not answer
+  try {
+    await button(page, 'Bring back').click();
+    await inState(page, 'connecting');
+    await says(page, /Connecting…, try 2/);
+    await assertGoodToLookAt(page, 'connecting');
+  } finally {
+    server.process.kill('SIGCONT');
+  }
+  await inState(page, 'live');
 });
 
 test('with reduced motion nothing moves', needsChromium, async () => {
@@ -230,6 +235,11 @@ test('?present is light, in 24 px, and hides nothing that is acted on', needsChr
   const { page } = await openPage(`${server.url}/?present`, { colorScheme: 'dark' });
   for (const name of ['Connection', 'Customers', 'Notifications', 'Positions', 'Failure lab'])
     assert.ok(await region(page, name).isVisible(), name);
+  for (const control of await region(page, 'Failure lab').getByRole('listitem').all())
+    assert.ok(
+      await control.locator('.hint').first().isVisible(),
+      `${await control.textContent()} is explained`,
+    );
   for (const name of ['Inspector', 'Fan-out', "Server's view"])
     assert.equal(await region(page, name).isVisible(), false, `${name}, until it has something to show`);
   const { fontSize, color } = await page.evaluate(() => {
