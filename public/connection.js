@@ -103,13 +103,11 @@ class Connection {
 
   /** @param {string | undefined} cursor without one it goes on at the newest: what was missed stays missing */
   #open(cursor) {
-    const { heartbeatSeconds } = server;
-    const { token } = auth;
-    const url = new URL('/ws', location.href).href;
-    const stream = new ChangeStream(url, { heartbeatSeconds, token, lastEventId: cursor });
+    const options = { heartbeatSeconds: server.heartbeatSeconds, token: auth.token, lastEventId: cursor };
+    const stream = new ChangeStream(new URL('/ws', location.href).href, options);
     this.#stream = stream;
     [this.isHeld, this.mutedUntil, this.heardAt] = [false, 0, Date.now()];
-    const handlers = /** @type {Record<string, (event: any) => void>} */ ({
+    const handlers = /** @type {Handlers} */ ({
       ready: ({ detail }) => this.#ready(detail),
       reset: ({ detail }) => this.#reset(detail),
       message: (message) => this.#message(message),
@@ -150,8 +148,7 @@ class Connection {
     const why = `The log moved on without us (${reason}): customers were loaded afresh`;
     this.reset = { why, until: Date.now() + RESET_SHOWN_MS };
     this.replay = { from: seqOf(lastEventId), behind: 0 };
-    this.#outage = undefined;
-    server.head = this.replay.from; // of another history, perhaps
+    [this.#outage, server.head] = [undefined, this.replay.from]; // of another history, perhaps
     this.#heard(lastEventId);
     this.ledger.restart(this.replay.from);
     this.#page?.onBar(`The log moved on without us (${reason}).`, true);

@@ -50,6 +50,7 @@ class Customers {
   /** @param {ChangeEvent} event */
   apply(event) {
     if (this.#meanwhile) return void this.#meanwhile.push(event);
+    // What the snapshot holds already must not be taken back to what it was before.
     if (seqOf(event.id) > this.#snapshotSeq && this.roster.apply(event)) isStale = true;
   }
 

@@ -3,7 +3,7 @@
 
 const painters = /** @type {(() => void)[]} */ ([]);
 let frame = 0;
-let timer = /** @type {ReturnType<typeof setTimeout> | undefined} */ (undefined);
+let timer = /** @type {Timer} */ (undefined);
 
 /** @param {() => void} painter */
 export const onPaint = (painter) => painters.push(painter);
@@ -50,7 +50,7 @@ export const setMark = (svg, state) => svg.firstElementChild?.setAttribute('href
 const retries = /** @type {Map<string, string>} */ (new Map());
 
 /**
- * A module of ours that is fetched when it is first wanted. Browsers remember that one could not be fetched:
+ * A module of ours that is fetched when it is first wanted. Some browsers remember that one could not be fetched:
  * so what failed while the server was away is asked for under another name the next time.
  * @param {string} name @returns {Promise<any>}
  */

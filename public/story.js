@@ -38,6 +38,7 @@ export function tell(text, number = 0) {
 /** Waits at least so long, and until this holds. @param {number} ms @param {() => boolean} holds */
 export async function pause(ms, holds = () => true) {
   const began = Date.now();
+  // Asked again and again: what it waits for are two connections, and no one event tells of both.
   while (Date.now() - began < ms || !holds()) {
     if (running?.signal.aborted) throw new DOMException('', 'AbortError');
     if (Date.now() - began > PATIENCE_MS) throw new Error('The server does not answer as it should.');

@@ -18,12 +18,12 @@ function live({ head }, lost, why = '') {
 /** @param {import('./ledger.js').Ledger} ledger @param {string} why @returns {View} */
 function away(ledger, why) {
   const missed = ledger.behind(server.head);
-  const soFar = missed > 0 ? `, ${count(missed, 'change')} missed so far` : '';
+  const soFar = missed > 0 ? `, ${count(missed, 'change')} missed` : '';
   const back = cable.backAt > 0 ? ` Back in ${seconds(cable.backAt - Date.now())} s.` : '';
   return { state: 'waiting', word: `Cut off${soFar}`, why: why + back, isLossy: false };
 }
 
-/** @returns {View} */
+/** What is worst comes first: an open socket is no proof of anything. @returns {View} */
 export function pageView() {
   const { ledger, state, reset, refusal, replay, isResuming } = connection;
   const now = Date.now();
