@@ -91,6 +91,7 @@ const ZOOMED = { width: 320, height: 256 }; // 1280 by 1024 at 400 %
  * the window. Of all rules only that of the contrast knows colours, so dark and wide is asked for that one.
  */
 export async function assertGoodToLookAt(page: Page, when: string): Promise<void> {
+  const wide = page.viewportSize();
   await assertAccessible(page, when);
   await page.emulateMedia({ colorScheme: 'dark' });
   await assertAccessible(page, `${when}, dark`, ['color-contrast']);
@@ -101,6 +102,7 @@ export async function assertGoodToLookAt(page: Page, when: string): Promise<void
   await page.setViewportSize(ZOOMED);
   await assertNotTooWide(page, `${when}, at 400 % zoom`);
   await assertAccessible(page, `${when}, at 400 % zoom`);
+  if (wide) await page.setViewportSize(wide);
 }
 
 async function assertNotTooWide(page: Page, when: string): Promise<void> {
