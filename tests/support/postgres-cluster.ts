@@ -9,7 +9,7 @@ import pg from 'pg';
 import { temporaryFolder, within } from './helpers.ts';
 
 const PASSWORD = 'hunter2';
-const [bin] = findBin();
+export const [bin] = findBin();
 
 /** For `skipWithout`: the program that makes a cluster, if it is installed. */
 export const INITDB = bin && join(bin, 'initdb');
@@ -29,7 +29,7 @@ function findBin(): string[] {
 export async function startCluster(settings: string[] = []) {
   const folder = temporaryFolder();
   const data = join(folder, 'data');
-  const user = process.getuid?.() === 0 ? { uid: idOf('-u'), gid: idOf('-g') } : {};
+  const user = databaseUser();
   if (user.uid !== undefined) chownSync(folder, user.uid, user.gid);
   writeFileSync(join(folder, 'password'), PASSWORD, { mode: 0o644 });
   const options = ['-D', data, '-U', 'postgres', '-E', 'UTF8', '--locale=C.UTF-8', '--no-sync'];
@@ -109,6 +109,11 @@ export async function startCluster(settings: string[] = []) {
     },
     stop: () => end('SIGINT'),
   };
+}
+
+/** Who runs the database: it refuses to run as root. */
+export function databaseUser(): { uid?: number; gid?: number } {
+  return process.getuid?.() === 0 ? { uid: idOf('-u'), gid: idOf('-g') } : {};
 }
 
 function idOf(flag: '-u' | '-g'): number {

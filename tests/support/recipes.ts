@@ -16,9 +16,17 @@ export function recipe(language: string, part: string): string {
   return found[0]![2]!;
 }
 
-/** Runs lines of a shell in this folder, beside the server. @throws what they said, where one of them fails */
-export async function runShell(lines: string, cwd: string, env: Record<string, string> = {}): Promise<string> {
-  const child = spawn('sh', ['-e', '-c', lines], { cwd, env: { ...process.env, ...env } });
+/**
+ * Runs lines of a shell in this folder, while the servers run on.
+ * @throws what they said, where one of them fails
+ */
+export async function runShell(
+  lines: string,
+  cwd: string,
+  env: Record<string, string> = {},
+  user: { uid?: number; gid?: number } = {},
+): Promise<string> {
+  const child = spawn('sh', ['-e', '-c', lines], { cwd, env: { ...process.env, ...env }, ...user });
   const said = Promise.all([text(child.stdout), text(child.stderr)]);
   const [code] = await once(child, 'close');
   const [out, errors] = await said;
