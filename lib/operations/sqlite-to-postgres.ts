@@ -23,7 +23,9 @@ type Row = { id: number; name: string; email: string | null; created_at: string;
 const [file, url, ...rest] = process.argv.slice(2);
 try {
   if (!file || !url || rest.length > 0 || !isPostgresUrl(url))
-    throw new StartError('It takes two things: the SQLite file, and the postgres:// URL of the new database.');
+    throw new StartError(
+      'It takes two things: the SQLite file, and the postgres:// URL of the new database.',
+    );
   await move(file, url);
 } catch (error) {
   console.error(`Nothing was moved. ${(error as Error).message}`);
@@ -66,7 +68,9 @@ async function copy(source: Database.Database, client: Client, schema: string) {
   await client.query(inSchema('LOCK TABLE bell.customers IN SHARE ROW EXCLUSIVE MODE', schema));
   const { rowCount } = await client.query(inSchema('SELECT FROM bell.customers LIMIT 1', schema));
   if (rowCount !== 0) throw new StartError('The new database has customers already: name an empty one.');
-  const read = source.prepare<[number, number], Row>('SELECT * FROM customers WHERE id > ? ORDER BY id LIMIT ?');
+  const read = source.prepare<[number, number], Row>(
+    'SELECT * FROM customers WHERE id > ? ORDER BY id LIMIT ?',
+  );
   const insert = inSchema(INSERT, schema);
   let count = 0;
   for (let page = read.all(0, PAGE); page.length > 0; page = read.all(page.at(-1)!.id, PAGE)) {

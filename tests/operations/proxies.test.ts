@@ -17,7 +17,7 @@ import {
   startServer,
 } from '../support/helpers.ts';
 import { type Cluster, INITDB, startCluster } from '../support/postgres-cluster.ts';
-import { HOST_NAME, type Proxy, startProxy } from '../support/proxies.ts';
+import { HOST_NAME, type RunningProxy, startProxy } from '../support/proxies.ts';
 
 const API_TOKEN = 'a-token-for-the-test';
 const bearer = { authorization: `Bearer ${API_TOKEN}` };
@@ -35,7 +35,7 @@ for (const [name, file, debianPackage] of [
   describe(`behind ${name}, with the settings that are given,`, { skip }, () => {
     let cluster: Cluster;
     let servers: Server[];
-    let proxy: Proxy;
+    let proxy: RunningProxy;
     before(async () => {
       cluster = await startCluster();
       const DATABASE_URL = await cluster.createDatabase('shop');

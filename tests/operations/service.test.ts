@@ -30,7 +30,9 @@ function analyze(...args: string[]) {
 
 const skip = skipWithout('/usr/bin/systemd-analyze', 'systemd');
 
-test('systemd finds nothing wrong with the unit, and little that it could do to the machine', { skip }, () => {
+test('systemd finds nothing wrong with the unit, and little that it could do to the machine', {
+  skip,
+}, () => {
   assert.deepEqual(analyze('verify', '--man=no'), { status: 0, text: '' });
   const { text } = analyze('security', '--offline=true', '--no-pager');
   const exposure = Number(/exposure level for changebell\.service: ([\d.]+)/.exec(text)?.[1]);

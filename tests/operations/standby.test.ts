@@ -87,7 +87,10 @@ describe('a standby is promoted', { skip: skipWithout(INITDB, 'postgresql') }, (
       [],
       'what was acknowledged was heard',
     );
-    assert.ok(!client.frames.some(({ type }) => type === 'stream.reset'), 'nothing was lost, so nobody is told');
+    assert.ok(
+      !client.frames.some(({ type }) => type === 'stream.reset'),
+      'nothing was lost, so nobody is told',
+    );
     await end(pair);
   });
 

@@ -12,7 +12,7 @@ import { eventually, ROOT, temporaryFolder, within } from './helpers.ts';
 import { freePort } from './postgres-cluster.ts';
 
 export const HOST_NAME = 'shop.example.com';
-export type Proxy = Awaited<ReturnType<typeof startProxy>>;
+export type RunningProxy = Awaited<ReturnType<typeof startProxy>>;
 
 /** A certificate for that name and for localhost, signed by itself. */
 function makeCertificate(folder: string) {
@@ -32,7 +32,14 @@ const toServers = (settings: string, ports: number[]) =>
     .replace('127.0.0.1:5001', `127.0.0.1:${ports[0]}`)
     .replace('127.0.0.1:5002', `127.0.0.1:${ports[1]}`);
 
-type Place = { folder: string; cert: string; key: string; port: number; plainPort: number; servers: number[] };
+type Place = {
+  folder: string;
+  cert: string;
+  key: string;
+  port: number;
+  plainPort: number;
+  servers: number[];
+};
 
 function commandOfNginx({ folder, cert, key, port, plainPort, servers }: Place): string[] {
   const settings = toServers(read('nginx.conf'), servers)
