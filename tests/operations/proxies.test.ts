@@ -64,6 +64,11 @@ for (const [name, file, debianPackage] of [
       const named = await proxy.request('GET', '/api/customers', { ...bearer, ':authority': HOST_NAME });
       assert.equal(named.status, 200, named.text);
       assert.match(named.headers['strict-transport-security'] ?? '', /max-age=/);
+      const foreign = await proxy.request('GET', '/api/customers', {
+        ...bearer,
+        ':authority': 'evil.example',
+      });
+      assert.doesNotMatch(foreign.text, /"customers"/);
       const page = await proxy.request('GET', '/');
       assert.match(page.headers['content-type'] ?? '', /^text\/html/);
     });

@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { ROOT } from './helpers.ts';
 
-const OPERATIONS = readFileSync(join(ROOT, 'lib/operations/README.md'), 'utf8');
+/** The page itself. */
+export const OPERATIONS = readFileSync(join(ROOT, 'lib/operations/README.md'), 'utf8');
 
 /** The one block in this language that has this in it. */
 export function recipe(language: string, part: string): string {
