@@ -6,7 +6,7 @@ import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { get, ROOT, shareServer, skipWithout, temporaryFolder } from '../support/helpers.ts';
-import { OPERATIONS } from '../support/recipes.ts';
+import { OPERATIONS, recipe } from '../support/recipes.ts';
 
 type Target = { expr: string };
 type Panel = { title: string; gridPos: { x: number; y: number; w: number; h: number }; targets: Target[] };
@@ -51,6 +51,15 @@ test('each of the five alerts comes when it should, and at no other time', { ski
   copyFileSync(join(ROOT, 'tests/operations/alerts.yml'), join(folder, 'series.yml'));
   promtool('test', 'rules', join(folder, 'series.yml'));
   assert.equal(alerts.length, 5);
+});
+
+test('Prometheus takes the settings that the page gives it', { skip }, () => {
+  const folder = temporaryFolder();
+  copyFileSync(RULES, join(folder, 'alerts.yml'));
+  writeFileSync(join(folder, 'token'), 'secret');
+  const settings = recipe('yaml', 'scrape_configs').replace(/\/etc\/\S+\.token/, join(folder, 'token'));
+  writeFileSync(join(folder, 'prometheus.yml'), settings);
+  promtool('check', 'config', join(folder, 'prometheus.yml'));
 });
 
 test('the page of operations has each alert, and says what to do', () => {

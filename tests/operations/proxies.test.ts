@@ -118,7 +118,13 @@ for (const [name, file, debianPackage] of [
       }
     });
 
-    if (name === 'nginx')
+    if (name === 'nginx') {
+      test('plain HTTP leads to HTTPS, and to nothing else', async () => {
+        const url = `http://localhost:${proxy.plainPort}/api/customers?limit=1`;
+        const { status, headers } = await fetch(url, { redirect: 'manual', headers: bearer });
+        assert.deepEqual([status, headers.get('location')], [301, 'https://localhost/api/customers?limit=1']);
+      });
+
       test('one address may make so many writes at once and no more, and its streams are let in all the same', async () => {
         const answers = await Promise.all(
           range(1, 2 * WRITES_BURST).map((i) =>
@@ -133,5 +139,6 @@ for (const [name, file, debianPackage] of [
         assert.match(log, /GET \/api\/events 200/);
         assert.doesNotMatch(log, /access_token|a-token/, 'a token stands in the log');
       });
+    }
   });
 }

@@ -83,14 +83,10 @@ export async function startProxy(name: keyof typeof COMMANDS, servers: number[])
     errors = (errors + text).slice(-10_000);
   });
   const ca = readFileSync(cert, 'utf8');
-  const answers = () =>
-    request(port, ca, 'GET', '/healthz').then(
-      ({ status }) => status,
-      () => 0,
-    );
-  await eventually(answers, (status) => status === 200, `${name} answers`, 5000).catch((error) =>
-    assert.fail(`${error} ${errors}`),
-  );
+  const tryIt = () => openSession(port, ca).catch(() => undefined);
+  const session = (await eventually(tryIt, (opened) => opened !== undefined, `${name} listens`, 5000).catch(
+    (error) => assert.fail(`${error} ${errors}`),
+  ))!;
   return {
     port,
     plainPort,
@@ -100,9 +96,14 @@ export async function startProxy(name: keyof typeof COMMANDS, servers: number[])
     url: `https://localhost:${port}`,
     wsUrl: `wss://localhost:${port}/ws`,
     request: (method: string, path: string, headers = {}, body?: unknown) =>
-      request(port, ca, method, path, headers, body),
-    openStream: (path: string, headers = {}) => openStream(port, ca, path, headers),
+      request(session, method, path, headers, body),
+    openStream: async (path: string) => {
+      const ofItsOwn = await openSession(port, ca);
+      closeAfterTest(() => ofItsOwn.destroy());
+      return openStream(ofItsOwn, path);
+    },
     stop: async () => {
+      session.destroy();
       const ended = once(child, 'exit');
       child.kill('SIGTERM');
       await within(ended, `${name} to end`, 5000);
@@ -114,34 +115,29 @@ export async function startProxy(name: keyof typeof COMMANDS, servers: number[])
 async function openSession(port: number, ca: string): Promise<ClientHttp2Session> {
   const session = openHttp2(`https://localhost:${port}`, { ca });
   session.on('error', () => {});
-  closeAfterTest(() => session.destroy());
   await within(once(session, 'connect'), 'a connection of HTTP/2');
   return session;
 }
 
 /** One request over HTTP/2. */
 async function request(
-  port: number,
-  ca: string,
+  session: ClientHttp2Session,
   method: string,
   path: string,
   headers: Record<string, string> = {},
   body?: unknown,
 ) {
-  const session = await openSession(port, ca);
   const type = body === undefined ? {} : { 'content-type': 'application/json' };
   const stream = session.request({ ':method': method, ':path': path, ...type, ...headers });
   stream.end(body === undefined ? undefined : JSON.stringify(body));
   const [answer] = await within(once(stream, 'response'), `the answer to ${method} ${path}`);
   const text = await within(textOf(stream), `the body of ${method} ${path}`);
-  session.close();
   return { status: Number(answer[':status']), headers: answer as Record<string, string>, text };
 }
 
 /** Server-sent events over HTTP/2: what has come so far, and a way to leave. */
-async function openStream(port: number, ca: string, path: string, headers: Record<string, string>) {
-  const session = await openSession(port, ca);
-  const stream = session.request({ ':path': path, accept: 'text/event-stream', ...headers });
+async function openStream(session: ClientHttp2Session, path: string) {
+  const stream = session.request({ ':path': path, accept: 'text/event-stream' });
   let text = '';
   stream.setEncoding('utf8').on('data', (part: string) => {
     text += part;
