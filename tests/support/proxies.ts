@@ -77,7 +77,7 @@ export async function startProxy(name: keyof typeof COMMANDS, servers: number[])
   const [program, ...args] = COMMANDS[name]({ folder, cert, key, port, plainPort, servers });
   const env = { ...process.env, XDG_DATA_HOME: folder, XDG_CONFIG_HOME: folder };
   const child = spawn(program!, args, { env, stdio: ['ignore', 'ignore', 'pipe'] });
-  process.once('exit', () => child.kill('SIGKILL'));
+  process.once('exit', () => child.kill()); // by SIGTERM: nginx takes its workers with it
   let errors = '';
   child.stderr.setEncoding('utf8').on('data', (text) => {
     errors = (errors + text).slice(-10_000);
