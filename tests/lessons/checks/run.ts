@@ -28,6 +28,9 @@ export type Limits = { patienceMs: number; limitMs: number };
 /** What a learner waits for: that a promise is broken is seen by what does not come. */
 export const LEARNER: Limits = { patienceMs: 700, limitMs: LIMIT_MS };
 
+/** Where nothing is broken yet there is no loop to be feared, and the first start of all takes long on a slow machine. */
+export const UNBROKEN: Limits = { patienceMs: 700, limitMs: 30_000 };
+
 /** What a lesson promises, in the order in which it is tried. */
 export const promisesOf = (number: number): string[] =>
   CHECKS[number - 1]!.checks.map(({ promise }) => promise);
