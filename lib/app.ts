@@ -103,7 +103,7 @@ export class App {
     const turn = isCheap(path) ? undefined : this.turns.next();
     if (turn) await turn;
     if (res.destroyed) return; // the client has left meanwhile
-    const methods = await this.methodsOf(call);
+    const methods = this.routes.find(call) ?? (await this.methodsOf(call));
     const method = req.method ?? '';
     const handler = methods[method === 'HEAD' ? 'GET' : method];
     if (handler) return handler(call);
@@ -114,10 +114,8 @@ export class App {
     sendEmpty(res, 204, { Allow: allowed, ...patch, ...this.access.preflightHeaders(req, allowed) });
   }
 
-  /** What a path takes. @throws {Problem} 404 there is nothing */
+  /** What a path takes that is no route. @throws {Problem} 404 there is nothing */
   private async methodsOf(call: Call): Promise<Methods> {
-    const route = this.routes.find(call);
-    if (route) return route;
     if (call.path === '*' && call.req.method === 'OPTIONS') return this.routes.all();
     const found = await this.files.find(call.path);
     if (found === undefined) throw new Problem(404, `There is nothing at ${call.path}.`);
@@ -196,7 +194,7 @@ function isCheap(path: string): boolean {
 }
 
 function refuseWhileDraining(req: IncomingMessage, res: Answer): void {
-  res.setHeader('Connection', 'close');
+  res.common.Connection = 'close';
   if (req.method !== 'GET' && req.method !== 'HEAD' && req.method !== 'OPTIONS') throw stopping();
 }
 

@@ -57,7 +57,7 @@ export class Connection implements Account {
     this.answer = answer;
     answer.account = this;
     this.bodyLeft = Number(answer.req.headers['content-length'] ?? 0);
-    answer.once('close', this.finish);
+    answer.on('close', this.finish);
   }
 
   /** An upgrade has come: what is behind it may be no HTTP. */
