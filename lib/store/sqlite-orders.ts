@@ -59,6 +59,30 @@ export class SqliteOrders {
     }
   }
 
+  /**
+   * The creations that a batch mostly is, in one statement: that takes half the time. It may only be done where each
+   * one writes its event and nothing else does, since what was announced is then what there is.
+   * @returns undefined if some rule of the database wants them one by one: then nothing was done, or, after
+   *   RAISE(ROLLBACK), the transaction is over
+   */
+  createAll(customers: CustomerFields[]): Outcome[] | undefined {
+    const head = this.head;
+    this.sql.savepoint.run();
+    try {
+      this.sql.insertCustomers.run(JSON.stringify(customers));
+      const events = this.sql.eventsAfter.all(head);
+      if (events.length === customers.length && events.every(({ type }) => type === 'customer.created')) {
+        this.sql.release.run();
+        this.head = events.at(-1)!.seq;
+        return events.map((event) => ({ is: 'done', json: event.data, lastEventId: eventId(event) }));
+      }
+    } catch (error) {
+      if (!refusalOf(error)) throw error;
+    }
+    if (this.db.inTransaction) this.undo(head);
+    return undefined;
+  }
+
   private undo(head: number): void {
     this.sql.rollbackTo.run();
     this.sql.release.run();
@@ -125,9 +149,11 @@ export class SqliteOrders {
   }
 
   private insert({ type, source, data, extensions }: NewEvent): Outcome {
-    const { changes, lastInsertRowid } = this.sql.insertEvent.run(type, source, data, extensions);
-    const stored = changes === 1 ? this.sql.event.get(lastInsertRowid) : undefined;
-    return stored === undefined ? IGNORED : this.announced(toCloudEvent(stored));
+    const place = this.sql.insertEvent.get(type, source, data, extensions);
+    if (place === undefined) return IGNORED;
+    this.head = place.seq;
+    const json = toCloudEvent({ ...place, type, source, data, extensions });
+    return { is: 'done', json, lastEventId: eventId(place) };
   }
 
   private change(id: number, preconditions: Preconditions = {}, make: (current: string) => Outcome): Outcome {

@@ -46,9 +46,14 @@ export function prepareWriting(db: Database.Database, hasCustomers: boolean) {
     bounds: db.prepare<[], { head: number; pruned: number }>(
       `SELECT (SELECT seq FROM (${HEAD})) AS head, pruned FROM changebell_log`,
     ),
-    event: db.prepare<[number | bigint], StoredEvent>(`SELECT ${EVENT} FROM changebell_events WHERE seq = ?`),
-    insertEvent: db.prepare(
-      'INSERT INTO changebell_events (type, source, data, extensions) VALUES (?, ?, ?, ?)',
+    eventsAfter: db.prepare<[number], Cursor & { type: string; data: string }>(
+      'SELECT seq, stamp, type, data FROM changebell_events WHERE seq > ? ORDER BY seq',
+    ),
+    insertEvent: db.prepare<
+      [string, string, string, string | null],
+      Pick<StoredEvent, 'seq' | 'stamp' | 'time'>
+    >(
+      'INSERT INTO changebell_events (type, source, data, extensions) VALUES (?, ?, ?, ?) RETURNING seq, stamp, time',
     ),
     // A write that changes nothing in the end. An update to the same value would not do: SQLite leaves it out.
     touch: db.prepare("INSERT INTO changebell_idempotency VALUES (' ', '', '', '', 0)"),
@@ -56,6 +61,9 @@ export function prepareWriting(db: Database.Database, hasCustomers: boolean) {
     prune: db.prepare('DELETE FROM changebell_events WHERE seq <= ?'),
     customer: ours<[number], string>('SELECT json FROM changebell_customers WHERE id = ?').pluck(),
     insertCustomer: ours('INSERT INTO customers (name, email) VALUES (?, ?)'),
+    insertCustomers: ours<[string]>(
+      "INSERT INTO customers (name, email) SELECT json_extract(value, '$.name'), json_extract(value, '$.email') FROM json_each(?)",
+    ),
     updateCustomer: ours('UPDATE customers SET name = ?, email = ? WHERE id = ?'),
     deleteCustomer: ours('DELETE FROM customers WHERE id = ?'),
     findKey: db.prepare<[string], { request: string; answer: string; event_id: string }>(
