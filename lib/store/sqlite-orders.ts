@@ -34,7 +34,7 @@ export class SqliteOrders {
 
   /** A transaction begins. */
   begin(): void {
-    this.head = this.sql.head.get()!.seq;
+    this.head = this.sql.position().head.seq;
   }
 
   /**
@@ -170,7 +170,7 @@ export class SqliteOrders {
   }
 
   private done(json: string): Done {
-    const head = this.sql.head.get()!;
+    const { head } = this.sql.position();
     this.head = head.seq;
     return { is: 'done', json, lastEventId: eventId(head) };
   }

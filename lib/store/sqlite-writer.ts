@@ -195,10 +195,10 @@ export class SqliteWriter {
 
   /** Deletes the oldest events in small steps. @returns whether some are left that may go */
   private pruneStep(announced: number, step: number): boolean {
-    const { head, pruned } = this.sql.bounds.get()!;
-    const upTo = Math.min(head - this.retention, announced);
-    if (upTo > pruned) this.sql.prune.run(Math.min(upTo, pruned + step));
-    return upTo > pruned + step;
+    const { head, pruned } = this.sql.position();
+    const upTo = Math.min(head.seq - this.retention, announced);
+    if (upTo > pruned.seq) this.sql.prune.run(Math.min(upTo, pruned.seq + step));
+    return upTo > pruned.seq + step;
   }
 }
 
