@@ -1,6 +1,6 @@
-// Which orders of a batch go together. Most are creations that break no rule, and go in one statement; who broke a
-// rule of another program, and took the whole transaction with it, is kept apart for a while, so that the others don't
-// pay for it a second time.
+// Which orders of a batch go together. Most are creations and publications that break no rule; who broke a rule of
+// another program, and took the whole transaction with it, is kept apart for a while, so that the others don't pay for
+// it a second time.
 import type { Order } from './store.ts';
 
 const MAX_SUSPECTS = 100;
@@ -11,10 +11,13 @@ export type Entry = { order: Order; place: number };
 
 export type Creation = Extract<Order, { op: 'create' }>;
 
+/** An order on which nothing hangs: no key is looked for, and none is stored with its answer. */
+export type Plain = Creation | Extract<Order, { op: 'publish' }>;
+
 export class Suspicion {
   /** Orders like these broke a whole transaction; until when that is remembered, by `performance.now()`. */
   private readonly suspects = new Map<string, number>();
-  /** Until then creations are run one by one: some rule of another program wanted that. */
+  /** Until then all orders are run one by one: some rule of another program wanted that. */
   private apartUntil = 0;
 
   /** Suspects are to be tried in a transaction of their own. */
@@ -29,13 +32,15 @@ export class Suspicion {
     };
   }
 
-  /** The entries in their order; creations that stand side by side are one run, while nothing is known against it. */
+  /** The entries in their order; plain ones of a kind that stand side by side are one run, unless that failed lately. */
   runsOf(entries: Entry[]): Entry[][] {
     const isTogether = performance.now() >= this.apartUntil;
+    const areAlike = (a: Entry, b: Entry) =>
+      isTogether && a.order.op === b.order.op && isPlain(a) && isPlain(b);
     const runs: Entry[][] = [];
     for (const entry of entries) {
       const run = runs.at(-1);
-      if (isTogether && run && isPlainCreation(entry) && isPlainCreation(run[0]!)) run.push(entry);
+      if (run && areAlike(run[0]!, entry)) run.push(entry);
       else runs.push([entry]);
     }
     return runs;
@@ -47,15 +52,16 @@ export class Suspicion {
     if (this.suspects.size > MAX_SUSPECTS) this.suspects.delete(this.suspects.keys().next().value!);
   }
 
-  /** Creations could not go in one statement, and whatever rule it was is still there. */
-  addCreations(): void {
+  /** A run of several failed, and whatever rule it was is still there. */
+  addRun(): void {
     this.apartUntil = performance.now() + SUSPICION_MS;
   }
 }
 
-/** A creation on which nothing hangs: no key is stored with its answer. */
-function isPlainCreation({ order }: Entry): boolean {
-  return order.op === 'create' && order.idempotency === undefined;
+function isPlain({ order }: Entry): boolean {
+  if (order.op === 'create') return order.idempotency === undefined;
+  if (order.op !== 'publish') return false;
+  return order.idempotency === undefined && order.events.every((event) => event.idempotency === undefined);
 }
 
 /** Orders that are as good as the same: changes of any customer, or creations with equal content. */

@@ -7,7 +7,7 @@ import { failureOf, hasCode, isBusy, refusalOf } from './sqlite.ts';
 import type { FileGuard } from './sqlite-guard.ts';
 import { SqliteOrders } from './sqlite-orders.ts';
 import { prepareWriting } from './sqlite-statements.ts';
-import { type Creation, type Entry, Suspicion } from './sqlite-suspicion.ts';
+import { type Entry, type Plain, Suspicion } from './sqlite-suspicion.ts';
 import type { Order, Outcome } from './store.ts';
 
 const PRUNE_STEP = 500;
@@ -124,8 +124,8 @@ export class SqliteWriter {
   /** @returns false if they are to be run one by one */
   private runTogether(run: Entry[], results: Result[]): boolean {
     if (run.length === 1) return false;
-    const outcomes = this.orders.createAll(run.map(({ order }) => (order as Creation).fields));
-    if (!outcomes) this.suspicion.addCreations();
+    const outcomes = this.orders.together(run.map(({ order }) => order as Plain)); // as `runsOf` made them
+    if (!outcomes) this.suspicion.addRun();
     else for (const [i, { place }] of run.entries()) results[place] = outcomes[i]!;
     return outcomes !== undefined;
   }
