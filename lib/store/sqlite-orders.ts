@@ -1,4 +1,5 @@
-// What each order does in SQLite, in a savepoint of its own: a bad one fails alone. The triggers in `sqlite-log.sql`
+// What each order does in SQLite. Plain ones share a savepoint, and where a rule refuses one of them, each gets a
+// savepoint of its own: a bad one fails alone. The triggers in `sqlite-log.sql`
 // and `sqlite-customers.sql` write the events. Whether it lasts, `sqlite-writer.ts` says with its commit.
 import type Database from 'better-sqlite3';
 import type { CustomerFields } from '../customer.ts';
