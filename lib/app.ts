@@ -113,7 +113,7 @@ export class App {
     const turn = isCheap(path) ? undefined : this.turns.next();
     if (turn) await turn;
     if (res.destroyed) return; // the client has left meanwhile
-    const methods = await this.methodsOf(call);
+    const methods = this.routes.find(call) ?? (await this.methodsOf(call));
     const method = req.method ?? '';
     const handler = methods[method === 'HEAD' ? 'GET' : method]; // a HEAD is a GET whose body isn't sent (RFC 9110 §9.3.2)
     if (handler) return handler(call);
@@ -124,10 +124,8 @@ export class App {
     sendEmpty(res, 204, { Allow: allowed, ...patch, ...this.access.preflightHeaders(req, allowed) });
   }
 
-  /** What a path takes. @throws {Problem} 404 there is nothing */
+  /** What a path takes that is no route. @throws {Problem} 404 there is nothing */
   private async methodsOf(call: Call): Promise<Methods> {
-    const route = this.routes.find(call);
-    if (route) return route;
     if (call.path === '*' && call.req.method === 'OPTIONS') return this.routes.all();
     const found = await this.files.find(call.path);
     if (found === undefined) throw new Problem(404, `There is nothing at ${call.path}.`);
@@ -203,7 +201,7 @@ function isCheap(path: string): boolean {
 
 /** Reads are still answered: a load balancer needs some seconds to hear that this server stops. @throws {Problem} 503 */
 function refuseWhileDraining(req: IncomingMessage, res: Answer): void {
-  res.setHeader('Connection', 'close');
+  res.common.Connection = 'close';
   if (req.method !== 'GET' && req.method !== 'HEAD' && req.method !== 'OPTIONS') throw stopping();
 }
 

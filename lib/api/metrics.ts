@@ -35,7 +35,7 @@ export class Metrics {
   readonly answer = ({ res }: Call): void => {
     const all = [...this.ofClients(), ...this.ofWork(), ...this.ofTheDoor(), ...this.ofTheProcess()];
     const headers = { 'Content-Type': 'text/plain; version=0.0.4; charset=utf-8' };
-    sendBody(res, 200, headers, all.map(toText).join(''));
+    sendBody(res, 200, all.map(toText).join(''), headers);
   };
 
   stop(): void {

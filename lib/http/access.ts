@@ -1,10 +1,11 @@
 // Who may come in. Three questions, each with the attack that it stops: is the Host ours (DNS rebinding), is the
 // page ours that asks (a foreign one uses its reader's network), is the token right. Requests and upgrades are
 // asked in one order, in one place: `admit`.
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import type { Config } from '../config.ts';
 import { Problem } from '../problem.ts';
 import { EVERYTHING, type Scope } from '../scope.ts';
+import type { Answer } from './answer.ts';
 import { queryValue } from './request.ts';
 import type { Tokens } from './tokens.ts';
 
@@ -58,14 +59,14 @@ export class Access {
    * Headers that every answer on this path has, refusals included: what the API says is nothing for a shared cache,
    * and pages of an allowed foreign origin may read it.
    */
-  addHeaders({ req, path }: Visit, res: ServerResponse): void {
+  addHeaders({ req, path }: Visit, { common }: Answer): void {
     if (!isGuarded(path) && !isOpen(path)) return;
-    res.setHeader('Cache-Control', 'no-store');
-    res.setHeader('Vary', 'Origin, Accept');
+    common['Cache-Control'] = 'no-store';
+    common.Vary = 'Origin, Accept';
     const { origin } = req.headers;
     if (origin === undefined || !this.origins.has(origin)) return;
-    res.setHeader('Access-Control-Allow-Origin', origin);
-    res.setHeader('Access-Control-Expose-Headers', EXPOSED);
+    common['Access-Control-Allow-Origin'] = origin;
+    common['Access-Control-Expose-Headers'] = EXPOSED;
   }
 
   /** What a preflight from an allowed origin is told: it may send what it names, since it is trusted with the rest. */

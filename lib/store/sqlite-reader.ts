@@ -57,12 +57,12 @@ export class SqliteReader {
     const page = rows.slice(0, limit);
     const customers = page.map((row) => row.json);
     const lastId = page.at(-1)?.id ?? after;
-    return { customers, hasMore: rows.length > limit, lastId, head: this.sql.head.get()! };
+    return { customers, hasMore: rows.length > limit, lastId, head: this.position().head };
   }
 
   page(table: string, after: string | undefined, limit: number): RowPage | undefined {
     const page = this.rows.page(table, after, limit);
-    return page && { ...page, head: this.sql.head.get()! };
+    return page && { ...page, head: this.position().head };
   }
 
   row(table: string, key: string): string | undefined {
@@ -70,7 +70,7 @@ export class SqliteReader {
   }
 
   position(): Position {
-    return { head: this.sql.head.get()!, pruned: this.sql.pruned.get()! };
+    return this.sql.position();
   }
 
   /** The log is in order of time, but where a clock was set back: halving it finds the place near enough. */
@@ -87,8 +87,8 @@ export class SqliteReader {
   }
 
   judge(cursor: Cursor, position: Position): ResetReason | undefined {
-    const isPruned = cursor.seq === position.pruned.seq;
-    return judgeCursor(cursor, position, isPruned ? position.pruned.stamp : this.sql.stamp.get(cursor.seq));
+    const known = [position.head, position.pruned].find(({ seq }) => seq === cursor.seq);
+    return judgeCursor(cursor, position, known ? known.stamp : this.sql.stamp.get(cursor.seq));
   }
 
   stretch(after: Cursor, upTo: number, limit: number, maxBytes: number): Stretch {

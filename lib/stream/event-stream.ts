@@ -51,7 +51,7 @@ async function locateOrWait(hub: Hub, wish: Wish): Promise<Located | { wish: Wis
 function writeHead(res: Answer): Answer {
   res.shouldKeepAlive = false;
   res.useChunkedEncodingByDefault = false;
-  return res.writeHead(200, {
+  return res.begin(200, {
     'Content-Type': 'text/event-stream; charset=utf-8',
     'Cache-Control': 'no-store, no-transform', // what compresses would hold events back
     'X-Accel-Buffering': 'no', // and so would nginx

@@ -29,14 +29,14 @@ function listen(server: Running, count: number): Promise<Audience> {
 }
 
 /** As many POSTs as the connections can carry, one at a time on each; the time of each in ms. */
-async function saturate(server: Running, seconds: number): Promise<number[]> {
+async function saturate(server: Running, seconds: number, bytes = CUSTOMER): Promise<number[]> {
   const times: number[] = [];
   const end = performance.now() + seconds * 1000;
   const worker = async () => {
     const connection = new HttpConnection(server.port);
     while (performance.now() < end) {
       const begin = performance.now();
-      await connection.post(CUSTOMER);
+      await connection.post(bytes);
       times.push(performance.now() - begin);
     }
     connection.close();
@@ -59,6 +59,30 @@ export function writes({ seconds }: Options): Promise<Round> {
       'CPU µs/write': ((server.cpu() - cpu) / times.length) * 1e6,
     };
   });
+}
+
+/** Published events per second, one by one and in lists of 100: a list is one write. */
+export async function lists({ seconds }: Options): Promise<Round> {
+  const round: Round = {};
+  for (const size of [1, 100]) {
+    const event = {
+      type: 'order.shipped',
+      source: '/orders/7',
+      data: { order: 7, item: 'Analytical Engine' },
+    };
+    const bytes = postBytes('/api/events', size === 1 ? event : Array(size).fill(event));
+    const server = await start(changebell);
+    await saturate(server, WARM_UP_SECONDS, bytes);
+    const cpu = server.cpu();
+    const times = await saturate(server, seconds, bytes);
+    const count = times.length * size;
+    round[`${size} a request`] = {
+      'events/s': count / seconds,
+      'CPU µs/event': ((server.cpu() - cpu) / count) * 1e6,
+    };
+    await server.remove();
+  }
+  return round;
 }
 
 /** Durable writes per second while 200 clients listen. */

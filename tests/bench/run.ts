@@ -9,6 +9,7 @@ import {
   herd,
   idle,
   latency,
+  lists,
   notified,
   type Options,
   type Round,
@@ -21,6 +22,7 @@ type Row = { title: string; measure: (options: Options) => Promise<Round> };
 
 const rows: Record<string, Row> = {
   writes: { title: 'Durable writes, 64 keep-alive connections', measure: writes },
+  lists: { title: 'Published events, 64 keep-alive connections', measure: lists },
   notified: { title: 'Durable writes while 200 clients listen', measure: notified },
   fanout: { title: 'A notification, by how many come in one turn of the event loop', measure: fanout },
   idle: { title: 'An idle WebSocket, of 10,000', measure: idle },
