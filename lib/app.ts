@@ -22,7 +22,7 @@ import { Problem } from './problem.ts';
 import { NOTHING } from './scope.ts';
 import type { Store } from './store/store.ts';
 import { Hub } from './stream/hub.ts';
-import { createWebSockets } from './stream/websocket.ts';
+import { createWebSockets, offersWebSocket } from './stream/websocket.ts';
 
 const DRAIN_MS = 3000; // requests in flight may take so long; then the streams get CLOSE_MS, all within 5 s
 const CLOSE_MS = 1500;
@@ -129,8 +129,7 @@ export class App {
   private readonly upgrade = async (req: IncomingMessage, duplex: Duplex, head: Buffer): Promise<void> => {
     const socket = duplex as Socket; // `listen` accepts nothing but TCP
     this.connections.suspend(socket);
-    const isWebSocket = req.headers.upgrade?.toLowerCase() === 'websocket';
-    if (!isWebSocket && req.method !== 'CONNECT') return this.connections.ignoreUpgrade(req, socket);
+    if (!offersWebSocket(req) && req.method !== 'CONNECT') return this.connections.ignoreUpgrade(req, socket);
     try {
       const { path, query } = parseTarget(req);
       const scope = await this.access.admit({ req, path, query, isStream: true });

@@ -31,6 +31,11 @@ export type Handshake = {
   scope: Scope;
 };
 
+/** Does this request want a WebSocket? In HTTP/1.0 an upgrade counts for nothing (RFC 9110 §7.8). */
+export function offersWebSocket({ headers, httpVersion }: IncomingMessage): boolean {
+  return httpVersion !== '1.0' && /(^|[\s,])websocket\s*(,|$)/i.test(headers.upgrade ?? '');
+}
+
 /** A socket of `ws` that knows its client, so that ten thousand idle ones share their listeners. */
 class Peer extends WebSocket {
   client: Client | undefined;
@@ -87,6 +92,10 @@ export function createWebSockets(hub: Hub, { isLabOn }: { isLabOn: boolean }) {
 
   /** ws tells of a bad handshake by an event, before `handleUpgrade` returns. @throws {Problem} 400, 426 */
   function shakeHands(req: IncomingMessage, socket: Duplex, head: Buffer): Peer {
+    // What is behind the head would be read as frames here, and as a body by a proxy before us.
+    if (req.headers['transfer-encoding'] !== undefined || Number(req.headers['content-length'] ?? 0) > 0)
+      throw new Problem(400, 'A WebSocket handshake has no body.');
+    req.headers.upgrade = 'websocket'; // ws knows no list of protocols, and ours may stand among others
     if (req.headers['sec-websocket-version'] !== '13') {
       // RFC 6455 §4.4, RFC 9110 §7.8
       const headers = { 'Sec-WebSocket-Version': '13', Upgrade: 'websocket', Connection: 'Upgrade, close' };
