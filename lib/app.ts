@@ -12,7 +12,7 @@ import { Access, type Visit } from './http/access.ts';
 import type { Answer } from './http/answer.ts';
 import { Connections } from './http/connections.ts';
 import { connectionLimit, type Door } from './http/listen.ts';
-import { logLine, type Reason, Refusals } from './http/refusals.ts';
+import { type Reason, Refusals } from './http/refusals.ts';
 import { type Call, parseTarget, wantsEventStream } from './http/request.ts';
 import { sendEmpty, sendProblem } from './http/response.ts';
 import { StaticFiles } from './http/static-files.ts';
@@ -177,7 +177,7 @@ export class App {
     // Event streams are answers too, but they would never end by themselves.
     const isStream = (answer: Answer) => [...hub.clients].some(({ stream }) => stream.out === answer);
     const isDone = await within(DRAIN_MS, connections.finish(isStream));
-    if (!isDone) logLine(`Stopping: requests that were not answered within ${DRAIN_MS} ms are cut off.`);
+    if (!isDone) console.error(`Stopping: requests that were not answered within ${DRAIN_MS} ms are cut off.`);
     const streams = [...hub.clients].map(
       ({ stream }) => new Promise<void>((resolve) => stream.out.once('close', resolve)),
     );

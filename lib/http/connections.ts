@@ -8,7 +8,7 @@ import { Problem } from '../problem.ts';
 import { Answer } from './answer.ts';
 import { Connection } from './connection.ts';
 import type { HttpServer } from './listen.ts';
-import { logLine, type Refusals } from './refusals.ts';
+import type { Refusals } from './refusals.ts';
 import { sendProblem } from './response.ts';
 import { UnsentBytes } from './unsent-bytes.ts';
 
@@ -177,7 +177,7 @@ export class Connections {
   /** Accepting failed. With no descriptor left, an idle connection gives up its own. */
   private refuseAccept(error: NodeJS.ErrnoException): void {
     const isFull = error.code === 'EMFILE' || error.code === 'ENFILE';
-    if (!isFull) return logLine(`A connection could not be accepted: ${error.message}`);
+    if (!isFull) return console.error(`A connection could not be accepted: ${error.message}`);
     this.refusals.add('files');
     this.makeRoom();
   }

@@ -58,18 +58,23 @@ export function temporaryFolder(): string {
 /**
  * Starts the program with these variables and no others of ours; it has not necessarily come up yet.
  * @param before what stands before the file in the arguments of Node
+ * @param log where its standard error goes instead of into `output`: a file descriptor
  */
-export function launch(env: Record<string, string> = {}, before: readonly string[] = stripTypes) {
+export function launch(
+  env: Record<string, string> = {},
+  before: readonly string[] = stripTypes,
+  log?: number,
+) {
   const child = spawn(process.execPath, [...before, 'server.ts'], {
     cwd: ROOT,
     env: { ...ambient(), ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['ignore', 'pipe', log ?? 'pipe'],
   });
   const output = { stdout: '', stderr: '' };
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+  child.stdout!.setEncoding('utf8').on('data', (text: string) => {
     output.stdout += text;
   });
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
     output.stderr += text;
   });
   const exited = new Promise<Exit>((resolve) => {
@@ -98,9 +103,9 @@ function ambient(): Record<string, string> {
 }
 
 /** A server that listens: on a free port, with a database of its own unless `env` names one. */
-export async function startServer(env: Record<string, string> = {}, before = stripTypes) {
+export async function startServer(env: Record<string, string> = {}, before = stripTypes, log?: number) {
   const databaseFile = env.DATABASE_URL ?? join(temporaryFolder(), 'test.db');
-  const { child, output, exited } = launch({ PORT: '0', DATABASE_URL: databaseFile, ...env }, before);
+  const { child, output, exited } = launch({ PORT: '0', DATABASE_URL: databaseFile, ...env }, before, log);
   const instead = () => `it said: ${output.stdout}${output.stderr}`;
   const wsUrl = await within(readUrl(child, output, exited), 'the server to print its URLs', {
     takes: START_MS,

@@ -1,0 +1,147 @@
+// What a neighbour notices of those who do their worst: nothing. They are a process of their own, and what others
+// wait for is judged beside what they waited for before, in the same run.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { closeSync, constants, openSync, readSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { openDatabase } from '../../lib/store/sqlite.ts';
+import { startCrowd } from '../support/crowd.ts';
+import {
+  connect,
+  eventually,
+  get,
+  post,
+  range,
+  type Server,
+  seqOf,
+  startServer,
+  temporaryFolder,
+} from '../support/helpers.ts';
+import { insertEvents, MEGABYTE, memoryOf } from '../support/many-clients.ts';
+import { besideHerd, quantile, waitsFor } from '../support/neighbours.ts';
+import { clientFrame, handshake } from '../support/raw-websocket.ts';
+
+test('beside a herd that resumes all over the log, live events come as fast as before', async (t) => {
+  const { quiet, beside, herdMs } = await besideHerd({ clients: 300, events: 20_000 });
+  const [usual, slow] = [quantile(quiet, 0.99), quantile(beside, 0.99)];
+  t.diagnostic(
+    `p99 ${usual.toFixed(1)} ms alone, ${slow.toFixed(1)} ms beside a herd of ${herdMs.toFixed(0)} ms`,
+  );
+  assert.ok(
+    slow < 4 * usual + herdMs / 10,
+    `p99 of ${slow} ms, ${usual} ms is usual, the herd took ${herdMs} ms`,
+  );
+});
+
+test('a client hears where it stands while its filter hides all that it passes, and then what it names', async (t) => {
+  const server = await startServer({ HEARTBEAT_SECONDS: '1', EVENT_RETENTION: '1000000' });
+  const { lastEventId: start } = (await get(`${server.url}/healthz`)).body;
+  const db = openDatabase(server.databaseFile, { timeout: 5000 });
+  db.exec(`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 250000)
+    INSERT INTO changebell_events (type, data) SELECT 'noise', '{}' FROM n`);
+  db.close();
+  const { body: wanted } = await post(`${server.url}/api/events`, { type: 'wanted' });
+  const others = range(1, 60).map((n) => handshake(`?lastEventId=${start}&types=other${n}`)); // so that it takes longer
+  await startCrowd({ port: server.port, openings: others });
+  const startedAt = performance.now();
+  const client = await connect(server.wsUrl, { query: { lastEventId: start, types: 'wanted' } });
+  assert.equal((await client.next()).id, start);
+  const beats: number[] = [];
+  for (let frame = await client.next(); frame.id !== wanted.id; frame = await client.next()) {
+    assert.equal(frame.type, 'stream.heartbeat');
+    beats.push(seqOf(frame.id));
+  }
+  t.diagnostic(`${Math.round(performance.now() - startedAt)} ms, told of ${beats.join()}`);
+  const onTheWay = beats.filter((seq) => seq > seqOf(start) && seq < seqOf(wanted.id));
+  assert.ok(onTheWay.length > 0, `it was told of ${beats.join() || 'no position'} before it was through`);
+  await server.stop();
+});
+
+test('a thousand filters, no two the same, take no more memory than a bound says', async (t) => {
+  const grown = async (query: (number: number) => string) => {
+    const server = await startServer();
+    await startCrowd({ port: server.port, openings: range(1, 1000).map((n) => handshake(query(n))) });
+    const before = memoryOf(server);
+    let most = 0;
+    for (const round of range(1, 10)) {
+      insertEvents(server.databaseFile, 200, 1000);
+      await eventually(
+        () => delivered(server),
+        (count) => count >= round * 200_000,
+        'all is handed out',
+      );
+      most = Math.max(most, memoryOf(server) - before);
+    }
+    await server.stop();
+    return most / MEGABYTE;
+  };
+  const [same, distinct] = [await grown(() => '?types=load'), await grown((n) => `?types=load,f${n}`)];
+  t.diagnostic(`${same.toFixed(0)} MB with one filter, ${distinct.toFixed(0)} MB with a thousand`);
+  assert.ok(distinct < same + 60, `${distinct} MB, and ${same} MB where all have the same filter`);
+});
+
+async function delivered(server: Server): Promise<number> {
+  return Number(/^changebell_deliveries_total (\d+)$/m.exec((await get(`${server.url}/metrics`)).text)![1]);
+}
+
+test('twenty flooders that send frames without end, and come back when they are cut off, slow nobody down', async (t) => {
+  const server = await startServer();
+  const ask = () => post(`${server.url}/api/events`, { message: 'innocent' });
+  await waitsFor(ask, 1000); // warm
+  const quiet = await waitsFor(ask, 1500);
+  const spam = Buffer.concat(range(1, 2000).map(() => clientFrame(0x89))).toString('hex');
+  await startCrowd({ port: server.port, openings: range(1, 20).map(() => handshake()), spam });
+  const flooded = await waitsFor(ask, 1500);
+  const [usual, slow] = [quantile(quiet, 0.9), quantile(flooded, 0.9)];
+  t.diagnostic(`nine of ten within ${usual.toFixed(1)} ms alone, ${slow.toFixed(1)} ms under the flood`);
+  assert.ok(slow < 8 * usual + 10, `nine of ten within ${slow} ms, ${usual} ms is usual`);
+  await server.stop();
+});
+
+test('a reader of the log that stops reading blocks nobody, fills no memory, and sees later lines again', async () => {
+  const fifo = join(temporaryFolder(), 'log');
+  execFileSync('mkfifo', [fifo]);
+  const reader = openSync(fifo, constants.O_RDONLY | constants.O_NONBLOCK);
+  const log = openSync(fifo, constants.O_WRONLY);
+  const server = await startServer({}, undefined, log);
+  const db = openDatabase(server.databaseFile, { timeout: 5000 });
+  db.exec(`CREATE TRIGGER no_more BEFORE INSERT ON customers BEGIN
+    SELECT raise(ABORT, '${'no more '.repeat(1000)}'); END`);
+  db.close();
+  const refuse = () => post(`${server.url}/api/customers`, { name: 'Ada' }); // a line of 8 KB each
+  // Whatever Node starts with our end of the pipe makes it one that waits; tsx starts such a program.
+  execFileSync('true', { stdio: ['ignore', 'ignore', log] });
+  for (const _ of range(1, 20)) await Promise.all(range(1, 10).map(refuse));
+  assert.equal((await get(`${server.url}/healthz`)).status, 200);
+  const read = () => linesIn(reader);
+  const kept = await untilSilent(read);
+  assert.ok(kept > 0 && kept < 50, `${kept} lines of 200 were kept`);
+  await refuse();
+  await eventually(read, (lines) => lines > 0, 'a line that comes afterwards is read');
+  await server.stop();
+  for (const file of [reader, log]) closeSync(file);
+});
+
+/** How many lines can be read from a pipe just now. */
+function linesIn(pipe: number): number {
+  const bytes = Buffer.alloc(4096);
+  let lines = 0;
+  try {
+    for (let length = readSync(pipe, bytes); length > 0; length = readSync(pipe, bytes))
+      lines += bytes.subarray(0, length).filter((byte) => byte === 10).length;
+  } catch {} // EAGAIN: there is no more
+  return lines;
+}
+
+/** The sum of what comes until nothing has come for a while. */
+async function untilSilent(read: () => number): Promise<number> {
+  let sum = 0;
+  for (let quiet = 0; quiet < 10; quiet += 1) {
+    const lines = read();
+    sum += lines;
+    if (lines > 0) quiet = 0;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  return sum;
+}
