@@ -12,7 +12,7 @@ const CHUNK_BYTES = 128 * 1024;
 const EVENT_OVERHEAD_BYTES = 200; // an object, and the envelope around the data
 
 /** Of everything that is kept here: texts, frames, and the frames of each filter. */
-const MAX_CACHE_BYTES = 16 * 1024 * 1024;
+export const MAX_CACHE_BYTES = 16 * 1024 * 1024;
 /** Of one chunk's filtered frames: ten thousand clients may have ten thousand filters. */
 const MAX_FILTERED_BYTES = 2 * 1024 * 1024;
 const ENTRY_BYTES = 300; // what a filter's entry costs though nothing passes it
