@@ -21,11 +21,11 @@ import {
 import { besideHerd, quantile, waitsFor } from '../support/neighbours.ts';
 import { clientFrame, handshake } from '../support/raw-websocket.ts';
 
-test('beside a herd that resumes all over the log, live events come nearly as fast as before', async (t) => {
-  const { quiet, beside, herdMs } = await besideHerd({ clients: 300, events: 20_000 });
-  const [usual, slow] = [quantile(quiet, 0.5), quantile(beside, 0.5)];
-  t.diagnostic(`half within ${usual} ms alone, within ${slow} ms beside a herd of ${herdMs} ms`);
-  assert.ok(slow < 8 * usual + 10, `half came within ${slow} ms, ${usual} ms is usual`);
+test('beside a herd that resumes all over the log, a live event comes soon after the answer to its POST', async (t) => {
+  const { posts, after, herdMs } = await besideHerd({ clients: 300, events: 20_000 });
+  const [post, late] = [quantile(posts, 0.75), quantile(after, 0.75)];
+  t.diagnostic(`${late} ms after an answer that takes ${post} ms, beside a herd of ${Math.round(herdMs)} ms`);
+  assert.ok(late < 0.4 * post, `three of four came within ${late} ms of the answer, which took ${post} ms`);
 });
 
 test('a client hears where it stands while its filter hides all that it passes, and then what it names', async (t) => {
@@ -51,13 +51,13 @@ test('a client hears where it stands while its filter hides all that it passes, 
 
 test('hundreds of filters, no two the same, take no more memory than a bound says', async () => {
   const server = await startServer();
-  const openings = range(1, 300).map((n) => handshake(`?types=load,f${n}`));
+  const openings = range(1, 600).map((n) => handshake(`?types=load,f${n}`));
   await startCrowd({ port: server.port, openings });
   const limit = await metric(server, 'log_cache_limit_bytes');
   for (const round of range(1, 3)) {
     insert(server, 200, "iif(i % 10 = 1, 'noise', 'load')", `'"${'x'.repeat(1000)}"'`); // each filter's bytes are a copy
     const delivered = () => metric(server, 'deliveries_total');
-    await eventually(delivered, (count) => count >= round * 200 * 300, 'all is handed out', 10_000);
+    await eventually(delivered, (count) => count >= round * 200 * 600, 'all is handed out', 10_000);
     const kept = await metric(server, 'log_cache_bytes');
     assert.ok(kept > 0 && kept < 1.2 * limit, `${kept} bytes are kept, the bound is ${limit}`);
   }

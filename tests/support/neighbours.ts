@@ -46,22 +46,35 @@ export function eventIds(file: string, count: number): string[] {
   return Array.from({ length: count }, (_, i) => ids[Math.floor((i * ids.length) / count)]!);
 }
 
-/** From a POST to its event at a client that is live: alone, and while a herd resumes from all over the log. */
+/**
+ * While a herd resumes from all over the log: how long POSTs take, and how long after the answer to each its event
+ * comes to a client that is live. Whatever else the machine does delays both.
+ */
 export async function besideHerd({ clients, events }: { clients: number; events: number }) {
   const server = await startServer();
   insertEvents(server.databaseFile, events, 200);
   const live = await connect(server.wsUrl);
-  const deliver = async () => live.event((await post(`${server.url}/api/events`, { data: 'live' })).body.id);
-  await waitsFor(deliver, 1000); // warm
-  const quiet = await waitsFor(deliver, 1500);
+  const after: number[] = [];
+  const publish = async () => {
+    const { body } = await post(`${server.url}/api/events`, { data: 'live' });
+    const answeredAt = performance.now();
+    return { id: body.id, answeredAt };
+  };
   const openings = eventIds(server.databaseFile, clients).map((id) => handshake(`?lastEventId=${id}`));
   const startedAt = performance.now();
+  const posts: number[] = [];
   const caughtUp = startCrowd({ port: server.port, openings }).then(() => everyoneAtHead(server));
-  const beside = await waitsFor(deliver, caughtUp);
+  await waitsFor(async () => {
+    const begin = performance.now();
+    const { id, answeredAt } = await publish();
+    posts.push(answeredAt - begin);
+    await live.event(id);
+    after.push(performance.now() - answeredAt);
+  }, caughtUp);
   const herdMs = performance.now() - startedAt;
   await live.close();
   await server.stop();
-  return { quiet, beside, herdMs };
+  return { posts, after, herdMs };
 }
 
 function everyoneAtHead(server: Server): Promise<unknown> {
