@@ -9,6 +9,7 @@ export type Round = Record<string, Record<string, number>>;
 export type Options = { seconds: number };
 
 const WRITERS = 64;
+const STEADY_CONNECTIONS = 16;
 const WARM_UP_SECONDS = 2; // the compiler's
 const CUSTOMER = postBytes('/api/customers', { name: 'Ada Lovelace', email: 'ada@example.com' });
 const MESSAGE = postBytes('/api/events', { message: 'The quick brown fox jumps over the lazy dog.' });
@@ -191,6 +192,43 @@ export function latency({ seconds }: Options): Promise<Round> {
     connection.close();
     return { 'p50 ms': quantile(times, 0.5), 'p99 ms': quantile(times, 0.99) };
   });
+}
+
+/** At a steady rate, whatever a server makes of it: a POST begins when it is due, and waits for no other. */
+export async function steady({ seconds }: Options): Promise<Round> {
+  const round: Round = {};
+  for (const rate of [100, 250, 1000]) {
+    const list = [changebell, peers.wsLoop, peers.socketIo, peers.uws];
+    const measured = await each(list, (server) => openLoop(server, rate, seconds));
+    for (const [name, columns] of Object.entries(measured)) round[`${name}, ${rate} a second`] = columns;
+  }
+  return round;
+}
+
+/** 1,000 clients listen. The last of them has an event so many milliseconds after its POST was due. */
+export async function openLoop(server: Running, rate: number, seconds: number): Promise<Round[string]> {
+  const audience = await listen(server, 1000);
+  const connections = Array.from({ length: STEADY_CONNECTIONS }, () => new HttpConnection(server.port));
+  await lockstep(server, audience, 1, WARM_UP_SECONDS);
+  const [cpu, frames, begin] = [server.cpu(), audience.frames, performance.now()];
+  const [answered, last]: [number[], number[]] = [[], []];
+  const dueAt = (nth: number) => begin + (nth * 1000) / rate;
+  audience.onLast = (nth) => last.push(performance.now() - dueAt(nth - frames / 1000));
+  const heard = audience.reach(frames + rate * seconds * 1000);
+  const posts = Array.from({ length: rate * seconds }, async (_, nth) => {
+    await new Promise((resolve) => setTimeout(resolve, dueAt(nth) - performance.now()));
+    await connections[nth % STEADY_CONNECTIONS]!.post(MESSAGE);
+    answered.push(performance.now() - dueAt(nth));
+  });
+  await Promise.all([...posts, heard]);
+  const used = server.cpu() - cpu;
+  audience.close();
+  for (const connection of connections) connection.close();
+  return {
+    'CPU µs/delivery': (used / (audience.frames - frames)) * 1e6,
+    'POST p50 ms': quantile(answered, 0.5),
+    'last client p50 ms': quantile(last, 0.5),
+  };
 }
 
 /** What a single caller waits for its answer, with nobody and with 500 clients listening. */
