@@ -1,5 +1,6 @@
 // What is measured. Each row runs its servers one after the other and returns one round: for each line of
 // its table the numbers by column. `run.ts` repeats the rounds and takes the medians.
+import { eventIds } from '../support/neighbours.ts';
 import { Audience, HttpConnection, postBytes, quantile } from './load.ts';
 import { changebell, type Peer, peers, type Running, start } from './servers.ts';
 
@@ -153,9 +154,7 @@ export async function herd(): Promise<Round> {
   await connection.post(MESSAGE.repeat(100), 100);
   for (let sent = 0; sent < missed + 100; sent += 100) await connection.post(MESSAGE.repeat(100), 100);
   connection.close();
-  const healthz = await fetch(`http://localhost:${first.port}/healthz`);
-  const { lastEventId } = (await healthz.json()) as { lastEventId: string };
-  const [log, head] = [lastEventId.split('-')[0], Number(lastEventId.split('-')[1])];
+  const ids = eventIds(first.databaseFile);
   await first.kill();
   const server = await start(changebell, { databaseFile: first.databaseFile });
   const behind = (i: number) => missed - 50 + (i % 100); // cursors spread over 100 positions
@@ -165,7 +164,7 @@ export async function herd(): Promise<Round> {
   const begin = performance.now();
   const caughtUp = audience.reach(wanted);
   await audience.open(server.port, clients, {
-    path: (i) => `/ws?lastEventId=${log}-${head - behind(i)}`,
+    path: (i) => `/ws?lastEventId=${ids.at(-1 - behind(i))}`,
   });
   await caughtUp;
   const seconds = (performance.now() - begin) / 1000;

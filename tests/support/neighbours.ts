@@ -35,15 +35,15 @@ export async function waitsFor(
   return waits;
 }
 
-/** The ids of so many events of a log, spread over all of it. */
-export function eventIds(file: string, count: number): string[] {
+/** The ids of all events of a log, in order. */
+export function eventIds(file: string): string[] {
   const db = openDatabase(file, { timeout: 5000 });
   const ids = db
     .prepare<[], string>("SELECT stamp || '-' || seq FROM changebell_events ORDER BY seq")
     .pluck()
     .all();
   db.close();
-  return Array.from({ length: count }, (_, i) => ids[Math.floor((i * ids.length) / count)]!);
+  return ids;
 }
 
 /**
@@ -60,7 +60,10 @@ export async function besideHerd({ clients, events }: { clients: number; events:
     const answeredAt = performance.now();
     return { id: body.id, answeredAt };
   };
-  const openings = eventIds(server.databaseFile, clients).map((id) => handshake(`?lastEventId=${id}`));
+  const ids = eventIds(server.databaseFile);
+  const openings = Array.from({ length: clients }, (_, i) =>
+    handshake(`?lastEventId=${ids[Math.floor((i * ids.length) / clients)]}`),
+  );
   const startedAt = performance.now();
   const posts: number[] = [];
   const caughtUp = startCrowd({ port: server.port, openings }).then(() => everyoneAtHead(server));
