@@ -177,7 +177,8 @@ export class App {
     // Event streams are answers too, but they would never end by themselves.
     const isStream = (answer: Answer) => [...hub.clients].some(({ stream }) => stream.out === answer);
     const isDone = await within(DRAIN_MS, connections.finish(isStream));
-    if (!isDone) console.error(`Stopping: requests that were not answered within ${DRAIN_MS} ms are cut off.`);
+    if (!isDone)
+      console.error(`Stopping: requests that were not answered within ${DRAIN_MS} ms are cut off.`);
     const streams = [...hub.clients].map(
       ({ stream }) => new Promise<void>((resolve) => stream.out.once('close', resolve)),
     );
