@@ -96,7 +96,7 @@ test('a reader of the log that stops reading blocks nobody, fills no memory, and
   execFileSync('mkfifo', [fifo]);
   const reader = openSync(fifo, constants.O_RDONLY | constants.O_NONBLOCK);
   const log = openSync(fifo, constants.O_WRONLY);
-  const server = await startServer({}, undefined, log);
+  const server = await startServer({}, undefined, { stdio: ['ignore', 'pipe', log] });
   const db = openDatabase(server.databaseFile, { timeout: 5000 });
   db.exec(`CREATE TRIGGER no_more BEFORE INSERT ON customers BEGIN
     SELECT raise(ABORT, '${'no more '.repeat(1000)}'); END`);

@@ -1,7 +1,7 @@
 // The program as a user starts it: in a process of its own, on a free port, with a database of its own. The tests
 // of a file share one where they can, since a start takes longer than most tests.
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -55,20 +55,23 @@ export function temporaryFolder(): string {
   return folder;
 }
 
+/** Where the program lies, who runs it, and where its output goes, if not as usual: here, by us, into `output`. */
+export type Installed = Pick<SpawnOptions, 'cwd' | 'uid' | 'gid' | 'stdio'>;
+
 /**
  * Starts the program with these variables and no others of ours; it has not necessarily come up yet.
  * @param before what stands before the file in the arguments of Node
- * @param log where its standard error goes instead of into `output`: a file descriptor
  */
 export function launch(
   env: Record<string, string> = {},
   before: readonly string[] = stripTypes,
-  log?: number,
+  place: Installed = {},
 ) {
   const child = spawn(process.execPath, [...before, 'server.ts'], {
     cwd: ROOT,
     env: { ...ambient(), ...env },
-    stdio: ['ignore', 'pipe', log ?? 'pipe'],
+    stdio: ['ignore', 'pipe', 'pipe'],
+    ...place,
   });
   const output = { stdout: '', stderr: '' };
   child.stdout!.setEncoding('utf8').on('data', (text: string) => {
@@ -103,9 +106,13 @@ function ambient(): Record<string, string> {
 }
 
 /** A server that listens: on a free port, with a database of its own unless `env` names one. */
-export async function startServer(env: Record<string, string> = {}, before = stripTypes, log?: number) {
+export async function startServer(
+  env: Record<string, string> = {},
+  before = stripTypes,
+  place: Installed = {},
+) {
   const databaseFile = env.DATABASE_URL ?? join(temporaryFolder(), 'test.db');
-  const { child, output, exited } = launch({ PORT: '0', DATABASE_URL: databaseFile, ...env }, before, log);
+  const { child, output, exited } = launch({ PORT: '0', DATABASE_URL: databaseFile, ...env }, before, place);
   const instead = () => `it said: ${output.stdout}${output.stderr}`;
   const wsUrl = await within(readUrl(child, output, exited), 'the server to print its URLs', {
     takes: START_MS,
