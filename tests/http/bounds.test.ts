@@ -151,7 +151,7 @@ test('answers that nobody takes are bounded over all connections: then long ones
       deafOnes.push(...range(1, 20).map(() => deaf(server.port, LONG_PAGE.repeat(60))));
     return metric(server, 'refusals_total{reason="memory"}');
   };
-  await eventually(isFull, (count) => count > 0, 'a read is refused for lack of room', 10_000);
+  await eventually(isFull, (count) => count > 0, 'a read is refused for lack of room', 30_000);
   assert.ok((await metric(server, 'unsent_bytes')) <= limit + 1024 * 1024);
   const refused = await eventually(
     () => get(`${server.url}/api/events?limit=1000`),
