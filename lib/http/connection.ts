@@ -62,7 +62,7 @@ export class Connection implements Account {
   release(): void {
     this.socket.off('data', ignore);
     this.socket.off('resume', this.feed);
-    Reflect.deleteProperty(this.socket, 'push');
+    this.socket.push = Readable.prototype.push; // not deleted: a socket that has lost a property takes twice the memory
     const held = this.ahead.drop();
     if (held.length > 0) this.socket.push(held);
     if (this.hasEnded) this.socket.push(null);

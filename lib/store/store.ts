@@ -109,8 +109,8 @@ export function toAnswer(outcome: Outcome, order: Order): Answer {
     case 'missing':
       throw new Problem(404, `There is no customer ${'id' in order ? order.id : ''}.`);
     case 'precondition failed': {
-      const reason = outcome.exists ? 'The customer was changed meanwhile' : 'There is no such customer';
-      throw new Problem(412, `${reason}: read it again, then decide.`);
+      const { preconditions = {} } = order as { preconditions?: Preconditions }; // no other order fails by one
+      throw new Problem(412, `${unmet(preconditions, outcome.exists)}: read it again, then decide.`);
     }
     case 'key taken':
       throw keyTaken(outcome.place);
@@ -119,6 +119,14 @@ export function toAnswer(outcome: Outcome, order: Order): Answer {
         ? unavailable(outcome.detail)
         : new Problem(outcome.status, outcome.detail);
   }
+}
+
+/** Engines say that a write was not allowed to happen, not by which of the two (RFC 9110 §13.1.1 and §13.1.2). */
+function unmet({ ifMatch, ifNoneMatch }: Preconditions, exists: boolean): string {
+  if (!exists) return 'There is no such customer';
+  if (ifNoneMatch === undefined) return 'The customer was changed meanwhile';
+  if (ifMatch === undefined) return 'The customer is what If-None-Match says it must not be';
+  return 'The customer is not what If-Match and If-None-Match ask for';
 }
 
 function keyTaken(place: number | undefined): Problem {

@@ -14,6 +14,7 @@ import {
   type Options,
   type Round,
   stalled,
+  steady,
   writes,
 } from './rows.ts';
 import { prepare } from './servers.ts';
@@ -29,6 +30,7 @@ const rows: Record<string, Row> = {
   stalled: { title: 'Memory beside one stalled client, 200,000 notifications of 1 KB', measure: stalled },
   herd: { title: '2,000 clients resume after a restart, 1,000 events each', measure: herd },
   latency: { title: 'From a POST to the last of 1,000 clients, 50 POSTs a second', measure: latency },
+  steady: { title: '1,000 clients, at a steady rate of POSTs', measure: steady },
   answer: { title: 'The answer to a POST', measure: answer },
 };
 
