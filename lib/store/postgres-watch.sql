@@ -117,7 +117,7 @@ BEGIN
     FROM json_array_elements_text(watched.key::json) AS name));
 END $$;
 
--- The same of a row that is read for a snapshot; `of` is its table's name in its events' source.
+-- The same of a row that is read for a snapshot: its source, a space, its data. `of` is its table's part of the source.
 CREATE FUNCTION bell.changebell_row_json(this_row record, relation oid, of text) RETURNS text LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp SET row_security = off
 SET DateStyle = 'ISO, YMD' SET TimeZone = 'UTC' SET IntervalStyle = 'iso_8601' SET lc_monetary = 'C'
@@ -126,7 +126,7 @@ DECLARE
   watched bell.changebell_watched;
 BEGIN
   SELECT * INTO watched FROM bell.changebell_watched WHERE source = of;
-  RETURN (SELECT data FROM bell.changebell_row(watched, this_row, bell.changebell_odd_columns(relation, current_user)));
+  RETURN (SELECT source || ' ' || data FROM bell.changebell_row(watched, this_row, bell.changebell_odd_columns(relation, current_user)));
 END $$;
 
 CREATE FUNCTION bell.changebell_to_json(this_row record, columns text) RETURNS json LANGUAGE plpgsql
