@@ -9,7 +9,7 @@ import type { Answers, Question, Started } from './sqlite-thread.ts';
 import { applyWatch, endWatch, planWatch, type WatchedTable } from './sqlite-watch.ts';
 import { SqliteWriter } from './sqlite-writer.ts';
 
-const LOOK_MS = 250; // how often the files are looked at
+const LOOK_MS = 100; // how often the files are looked at: for so long a removed -wal may hold what is nowhere else
 const SOON_MS = 1000; // so long a file may be away before what is there now is opened instead
 const RENEW_MS = 20_000;
 const WAL_LIMIT_BYTES = 64 * 1024 * 1024;
@@ -46,7 +46,7 @@ function start(): void {
 function openAll(): OpenedFile {
   const file = openSqliteFile(options);
   file.db.prepare('SELECT count(*) FROM changebell_log').get(); // only now its -wal and -shm are there for sure
-  const guard = new FileGuard(options.path);
+  const guard = new FileGuard(options.path, file.db);
   const writer = new SqliteWriter(file.db, guard, { hasCustomers: file.hasCustomers, retention });
   open = { file, guard, writer, watched: planWatch(file.db, options.watch) };
   troubledSince = undefined;
