@@ -2,8 +2,10 @@
 // `changebell_watching` says who watches what; a server renews its rows, and a table's triggers go when nobody does.
 import type Database from 'better-sqlite3';
 import { StartError } from '../config.ts';
+import { evictionParts, type Part } from './sqlite-evictions.ts';
 import {
   type Column,
+  isOther,
   keyOf,
   keySql,
   MAX_ROW_BYTES,
@@ -48,6 +50,20 @@ export function planWatch(
   };
   const names = new Set(each(watch, (table) => findTable(db, table)));
   return each(describeWatched(names), (watched) => describeTable(db, watched));
+}
+
+/** Our own customers have triggers of their own, but for what another program's UNIQUE index makes give way. */
+export function planCustomers(db: Database.Database): WatchedTable[] {
+  const customers = { table: 'customers', type: 'customer', source: '/api/customers' };
+  const columns = readColumns(db, 'customers');
+  const parts = evictionParts(
+    db,
+    customers,
+    columns,
+    '(SELECT json FROM changebell_customers WHERE id = t.id)',
+  );
+  const triggers = parts.map((part) => triggerOf('customers', part));
+  return triggers.length === 0 ? [] : [{ ...customers, columns, triggers }];
 }
 
 /**
@@ -140,29 +156,40 @@ function findTable(db: Database.Database, table: string): string {
 }
 
 function describeTable(db: Database.Database, watched: Watched): WatchedTable {
-  const { table } = watched;
-  const columns = db
-    .prepare<[string], Column>('SELECT name, pk FROM pragma_table_xinfo(?) WHERE hidden <> 1')
-    .all(table);
-  if (keyOf(columns).length === 0) throw cannotWatch(table, 'that table has no primary key');
-  const triggers = [
-    triggerOf(watched, columns, 'created', 'INSERT', '', [['created', 'NEW']]),
-    triggerOf(
-      watched,
-      columns,
-      'updated',
-      'UPDATE',
-      `WHEN ${isChanged(columns)} AND NOT ${isMoved(columns)}`,
-      [['updated', 'NEW']],
-    ),
+  const { table, type, source } = watched;
+  const columns = readColumns(db, table);
+  const key = keyOf(columns);
+  if (key.length === 0) throw cannotWatch(table, 'that table has no primary key');
+  const tell = (change: string, row: 'NEW' | 'OLD') => eventSql(`${type}.${change}`, source, columns, row);
+  const isMoved = isOther(key, 'NEW', 'OLD');
+  const after = (on: string, when = '') => `AFTER ${on} ON ${quote(table)} ${when}`;
+  const parts: Part[] = [
+    { ending: 'created', on: after('INSERT'), body: tell('created', 'NEW') },
+    {
+      ending: 'updated',
+      on: after('UPDATE', `WHEN ${isChanged(columns)} AND NOT ${isMoved}`),
+      body: tell('updated', 'NEW'),
+    },
     // Copies are kept by key, so a row whose key changes is gone from one place and there at another.
-    triggerOf(watched, columns, 'moved', `UPDATE OF ${keyNames(columns)}`, `WHEN ${isMoved(columns)}`, [
-      ['deleted', 'OLD'],
-      ['created', 'NEW'],
-    ]),
-    triggerOf(watched, columns, 'deleted', 'DELETE', '', [['deleted', 'OLD']]),
+    {
+      ending: 'moved',
+      on: after(`UPDATE OF ${keyNames(key)}`, `WHEN ${isMoved}`),
+      body: `${tell('deleted', 'OLD')}\n  ${tell('created', 'NEW')}`,
+    },
+    { ending: 'deleted', on: after('DELETE'), body: tell('deleted', 'OLD') },
+    ...evictionParts(db, watched, columns),
   ];
-  return { ...watched, columns, triggers };
+  return { ...watched, columns, triggers: parts.map((part) => triggerOf(table, part)) };
+}
+
+function readColumns(db: Database.Database, table: string): Column[] {
+  const read = 'SELECT name, pk, hidden FROM pragma_table_xinfo(?) WHERE hidden <> 1';
+  return db.prepare<[string], Column>(read).all(table);
+}
+
+function triggerOf(table: string, { ending, on, body }: Part): Trigger {
+  const name = `changebell_watch_${table}_${ending}`;
+  return { name, table, sql: `CREATE TRIGGER ${quote(name)} ${on}\nBEGIN\n  ${body}\nEND` };
 }
 
 /** Byte by byte: a collation may call two values equal that a reader of the event can tell apart. */
@@ -171,43 +198,18 @@ function isChanged(columns: Column[]): string {
   return `(${all('NEW')}) IS NOT (${all('OLD')})`;
 }
 
-/** The kind of a value counts too: 1 and 1.0 are equal, but are written differently at the end of a source. */
-function isMoved(columns: Column[]): string {
-  const key = (row: string) =>
-    keyOf(columns).map(({ name }) => `${row}.${quote(name)} COLLATE BINARY, typeof(${row}.${quote(name)})`);
-  return `((${key('NEW').join()}) IS NOT (${key('OLD').join()}))`;
-}
-
 /**
  * What an UPDATE that changes a key may name, which may be the row's number by one of its own names: SQLite compares
  * only names here. Without a list every UPDATE of the application would have to compile this trigger as well.
  */
-function keyNames(columns: Column[]): string {
-  return [...keyOf(columns).map(({ name }) => quote(name)), 'rowid', 'oid', '_rowid_'].join();
-}
-
-/** An event of `type.<change>` for each of `changes`, with the row as it was (OLD) or is now (NEW). */
-function triggerOf(
-  { table, type, source }: Watched,
-  columns: Column[],
-  ending: string,
-  on: string,
-  when: string,
-  changes: [change: string, row: 'NEW' | 'OLD'][],
-): Trigger {
-  const name = `changebell_watch_${table}_${ending}`;
-  const events = changes.map(([change, row]) => eventSql(`${type}.${change}`, source, columns, row));
-  const sql = `CREATE TRIGGER ${quote(name)} AFTER ${on} ON ${quote(table)} ${when}
-BEGIN
-${events.join('\n')}
-END`;
-  return { name, table, sql };
+function keyNames(key: Column[]): string {
+  return [...key.map(({ name }) => quote(name)), 'rowid', 'oid', '_rowid_'].join();
 }
 
 /** A row of more than 1 MiB is announced by its key alone: the work that it costs its writer is bounded too. */
 function eventSql(type: string, source: string, columns: Column[], row: 'NEW' | 'OLD'): string {
   const key = keyOf(columns);
-  return `  INSERT INTO changebell_events (type, source, data, extensions)
+  return `INSERT INTO changebell_events (type, source, data, extensions)
   SELECT ${text(type)}, ${sourceSql(source, key, row)},
     CASE WHEN fits THEN json ELSE ${keySql(key, row)} END, CASE WHEN fits THEN NULL ELSE '{"truncated":true}' END
   FROM (SELECT json, coalesce(length(CAST(json AS BLOB)) <= ${MAX_ROW_BYTES}, 0) AS fits FROM (
