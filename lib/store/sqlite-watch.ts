@@ -19,6 +19,7 @@ import { cannotWatch, describeWatched, isOwnTable, type Watched } from './watch.
 
 /** How long a server counts as watching, unless it says so again. */
 const LEASE_SECONDS = 60;
+const PREFIX = 'changebell_watch_'; // of the names of triggers
 
 /** A table that can be watched, by the name that it was created with, and the triggers that it needs. */
 export type WatchedTable = Watched & { columns: Column[]; triggers: Trigger[] };
@@ -83,18 +84,26 @@ export function applyWatch(
     sayWhatIsWatched(db, wanted, server);
     const live = new Set(watchedTables(db));
     const isWanted = (one: Trigger) => mine.some(({ name, sql }) => name === one.name && sql === one.sql);
-    // By its name too: a table that was renamed takes its triggers with it, and another may have its name now.
-    const isMine = (one: Trigger) => mine.some(({ table, name }) => table === one.table || name === one.name);
+    const isMine = (one: Trigger) => mine.some(({ table }) => table === one.table);
     const isOver = (one: Trigger) => !live.has(one.table) && (!isRenewal || dead.has(one.table));
     for (const one of found) {
-      if (isMine(one) ? !isWanted(one) : isOver(one)) db.exec(`DROP TRIGGER ${quote(one.name)}`);
+      if (isAside(one) || (isMine(one) ? !isWanted(one) : isOver(one)))
+        db.exec(`DROP TRIGGER ${quote(one.name)}`);
     }
     const left = new Set(readTriggers(db).map(({ name }) => name));
     for (const { name, sql } of mine) if (!left.has(name)) db.exec(sql);
   });
-  if (isRenewal && mine.length === 0 && deadTables(db).length === 0) return; // nothing to write
-  if (!isRenewal && mine.length === 0 && readTriggers(db).length === 0) return;
-  renew.immediate();
+  const found = readTriggers(db);
+  const isDue = isRenewal ? deadTables(db).length > 0 || found.some(isAside) : found.length > 0;
+  if (mine.length > 0 || isDue) renew.immediate();
+}
+
+/**
+ * A table that is renamed takes its triggers with it. It is not the one that WATCH names any more; another may have its
+ * name by now; and with `legacy_alter_table` what the triggers say of the table itself would not work.
+ */
+function isAside({ name, table }: Trigger): boolean {
+  return !name.startsWith(`${PREFIX}${table}_`);
 }
 
 /** This server watches no longer. Its triggers stay, so that nothing is missed until it is started again. */
@@ -131,7 +140,7 @@ function readTriggers(db: Database.Database): Trigger[] {
   return db
     .prepare<[], Trigger>(
       `SELECT name, tbl_name AS "table", sql FROM sqlite_schema
-       WHERE type = 'trigger' AND name GLOB 'changebell_watch_*'`,
+       WHERE type = 'trigger' AND name GLOB '${PREFIX}*'`,
     )
     .all();
 }
@@ -188,7 +197,7 @@ function readColumns(db: Database.Database, table: string): Column[] {
 }
 
 function triggerOf(table: string, { ending, on, body }: Part): Trigger {
-  const name = `changebell_watch_${table}_${ending}`;
+  const name = `${PREFIX}${table}_${ending}`;
   return { name, table, sql: `CREATE TRIGGER ${quote(name)} ${on}\nBEGIN\n  ${body}\nEND` };
 }
 

@@ -378,10 +378,10 @@ describe('SQLite', () => {
         "SELECT count(*) FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = 'orders' AND instr(sql, ?)",
       )
       .pluck();
-    const isTold = async (column: string, insert: string, row: object) => {
+    const isTold = async (column: string, insert: string, row: object, triggers = 4) => {
       await eventually(
         () => find.get(column),
-        (many) => many === 4,
+        (many) => many === triggers,
         `triggers that know ${column}`,
         1500,
       );
@@ -395,7 +395,19 @@ describe('SQLite', () => {
     await isTold('more', 'INSERT INTO orders VALUES (1, 2, 3)', { id: 1, item: 2, more: 3 });
     db.exec('ALTER TABLE orders RENAME TO old_orders; CREATE TABLE orders (no integer PRIMARY KEY)');
     await isTold('"no"', 'INSERT INTO orders VALUES (5)', { no: 5 });
-    db.exec('DROP TABLE orders');
+    db.exec('PRAGMA legacy_alter_table = ON; CREATE UNIQUE INDEX one ON orders (no)');
+    await isTold('changebell_evicted', 'INSERT INTO orders VALUES (6)', { no: 6 }, 5);
+    db.exec('ALTER TABLE orders RENAME TO older_orders; PRAGMA legacy_alter_table = OFF');
+    const ours = db.prepare("SELECT count(*) FROM sqlite_schema WHERE name GLOB 'changebell_watch_orders_*'");
+    await eventually(
+      () => Number(ours.pluck().get()),
+      (many) => many === 0,
+      'no trigger is on the renamed table',
+      1500,
+    );
+    db.exec(
+      'INSERT INTO older_orders VALUES (1); CREATE TABLE orders (id integer PRIMARY KEY); DROP TABLE orders',
+    );
     assert.equal((await page()).status, 404);
     assert.equal((await get(`${server.url}/api/customers`)).status, 200);
     db.exec('INSERT INTO other VALUES (1)');
