@@ -364,6 +364,38 @@ describe('SQLite', () => {
     db.close();
   });
 
+  test('what a server watched that was killed is announced for its lease, and then taken down by another', async () => {
+    const DATABASE_URL = fileOf('lease');
+    const db = openDatabase(DATABASE_URL, { timeout: 5000 });
+    db.exec('CREATE TABLE a (id integer PRIMARY KEY); CREATE TABLE b (id integer PRIMARY KEY)');
+    const killed = await startServer({ DATABASE_URL, WATCH: 'a' });
+    await killed.kill9();
+    const server = await startServer({ DATABASE_URL, WATCH: 'b' });
+    const client = await connect(server.wsUrl);
+    await client.next();
+    db.exec('INSERT INTO a VALUES (1)');
+    assert.equal((await client.nextEvent()).source, '/watch/a/1', 'its lease has not run out');
+    const lease = db.prepare(
+      "SELECT until - strftime('%s', 'now') FROM changebell_watching WHERE watched = 'a'",
+    );
+    assert.ok(Number(lease.pluck().get()) > 30, 'a lease lasts longer than the time between two renewals');
+    db.exec("UPDATE changebell_watching SET until = 0 WHERE watched = 'a'; CREATE TABLE any_change (x)");
+    const left = db
+      .prepare("SELECT count(*) FROM sqlite_schema WHERE name GLOB 'changebell_watch_a_*'")
+      .pluck();
+    await eventually(
+      () => left.get(),
+      (many) => many === 0,
+      'the triggers of a are gone',
+      1500,
+    );
+    db.exec('INSERT INTO a VALUES (2); INSERT INTO b VALUES (3)');
+    assert.equal((await client.nextEvent()).source, '/watch/b/3', 'what nobody watches is not announced');
+    await client.close();
+    await server.stop();
+    db.close();
+  });
+
   test('a table that is altered, moved aside or made anew is watched as it is; one that is gone is a 404, and nothing else is', async () => {
     const db = openDatabase(fileOf('altered'), { timeout: 5000 });
     db.exec(
