@@ -125,9 +125,11 @@ test('on a disk whose sync takes 20 ms, health, reads and heartbeats are less th
   const isShown = () => Object.values(ratios).every((found) => found.some((ratio) => ratio < 2));
   for (let rounds = 0; rounds < 4 && !isShown(); rounds += 1) {
     const [fast, slow] = [await round(0), await round(20)];
+    console.log(fast, slow);
     for (const [what, found] of Object.entries(ratios))
       found.push(slow[what as keyof typeof slow] / fast[what as keyof typeof fast]);
   }
+  assert.ok(!disk.wasAwaitedOnLoop(), 'a sync was made on the event loop');
   assert.ok(isShown(), `so many times as slow, in each round: ${JSON.stringify(ratios)}`);
   stream.close();
   await server.stop();
