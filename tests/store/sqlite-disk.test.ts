@@ -37,7 +37,7 @@ test('after a power cut everything is there that was answered, announced or read
   };
   const all = Promise.all([...range(1, WRITERS).map(write), read()]);
   try {
-    await client.until((frame) => seqOf(frame.id) > 200);
+    await client.until((frame) => seqOf(frame.id) > 200, 'more than 200 events, each of them synced', 10_000);
   } finally {
     isCut = true;
     await server.kill9();
@@ -125,7 +125,6 @@ test('on a disk whose sync takes 20 ms, health, reads and heartbeats are less th
   const isShown = () => Object.values(ratios).every((found) => found.some((ratio) => ratio < 2));
   for (let rounds = 0; rounds < 4 && !isShown(); rounds += 1) {
     const [fast, slow] = [await round(0), await round(20)];
-    console.log(fast, slow);
     for (const [what, found] of Object.entries(ratios))
       found.push(slow[what as keyof typeof slow] / fast[what as keyof typeof fast]);
   }
