@@ -11,6 +11,8 @@ type Value = bigint | number | string | Buffer | null;
 type Statements = {
   first: Database.Statement;
   next: Database.Statement;
+  /** After a key with NULL in it, which a PRIMARY KEY of SQLite may have: slower, since no index serves it. */
+  nextToNull: Database.Statement;
   one: Database.Statement;
   keys: number;
 };
@@ -45,7 +47,7 @@ export class SqliteRows {
     const table = this.find(name);
     if (!table) return undefined;
     const key = after === undefined ? [] : parsePlace(after, table.keys);
-    const found = (after === undefined ? table.first : table.next).all(...key, limit + 1) as Value[][];
+    const found = readAfter(table, key, limit + 1);
     const page = found.slice(0, limit);
     const last = page.at(-1);
     return {
@@ -66,6 +68,13 @@ export class SqliteRows {
   }
 }
 
+/** NULL is below every value, and equal to none: rows that share such a key can't be told apart by a place. */
+function readAfter({ first, next, nextToNull }: Statements, key: Value[], limit: number): Value[][] {
+  if (key.length === 0) return first.all(limit) as Value[][];
+  if (!key.includes(null)) return next.all(...key, limit) as Value[][];
+  return nextToNull.all(...key.flatMap((value) => [value === null ? 0 : 1, value ?? 0]), limit) as Value[][];
+}
+
 function prepare(db: Database.Database, { table, source, columns }: WatchedTable): Statements {
   const key = keyOf(columns);
   const names = key.map(({ name }) => `t.${quote(name)}`);
@@ -83,6 +92,9 @@ function prepare(db: Database.Database, { table, source, columns }: WatchedTable
   return {
     first: select(order),
     next: select(`WHERE (${names.join()}) > (${place}) ${order}`),
+    nextToNull: select(
+      `WHERE (${names.map((name) => `${name} IS NOT NULL, coalesce(${name}, 0)`).join()}) > (${names.map(() => '?, ?').join()}) ${order}`,
+    ),
     one: select(`WHERE ${isOne} AND ${itsSource} = ?`),
     keys: key.length,
   };

@@ -157,6 +157,23 @@ describe('SQLite', () => {
   });
 });
 
+test('rows of SQLite with NULL in their key are in the pages of their table, and what is behind them too', async () => {
+  const DATABASE_URL = join(temporaryFolder(), 'nulls.db');
+  const db = openDatabase(DATABASE_URL);
+  db.exec(`CREATE TABLE nulls (a text, b integer, PRIMARY KEY (a, b));
+    INSERT INTO nulls VALUES (NULL, NULL), (NULL, 1), ('a', NULL), ('a', 2), ('b', 1)`);
+  db.close();
+  const server = await startServer({ DATABASE_URL, WATCH: 'nulls' });
+  const keys: string[] = [];
+  for (let next: string | null = '/api/watch/nulls?limit=1'; next; ) {
+    const page: Page = (await get(new URL(next, server.url).href)).body;
+    keys.push(...page.keys);
+    next = page.next;
+  }
+  assert.deepEqual(keys, [',', ',1', 'a,', 'a,2', 'b,1']);
+  await server.stop();
+});
+
 describe('PostgreSQL', { skip: skipWithout(INITDB, 'postgresql') }, () => {
   let cluster: Cluster;
   after(() => cluster?.stop());
