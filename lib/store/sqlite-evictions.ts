@@ -31,10 +31,13 @@ export function evictionParts(
   if (indexes.length === 0) return [];
   const key = keyOf(columns);
   const name = text(table);
+  // A value of NULL equals nothing, as the index has it: there it never makes a row give way.
   const isHit = indexes.map((index) => `(${index.map(isEqual).join(' AND ')})`).join(' OR ');
+  // The index itself answers this, so it costs a search and no scan.
   const hits = (other: string) =>
     `FROM ${quote(table)} AS t WHERE (${isHit}) AND ${isOther(key, 't', 'NEW')}${other}`;
   const before = (on: string, writer: string, other: string) => ({
+    // A trigger isn't told of OR REPLACE: so rows are put aside for every statement that would break the rule.
     on: `BEFORE ${on} ON ${quote(table)} WHEN ${IS_ANY(name)} OR EXISTS (SELECT 1 ${hits(other)})`,
     // Whatever OR IGNORE or OR FAIL left from a row that was not written goes first.
     body: `DELETE FROM changebell_evicted WHERE watched = ${name};
@@ -46,6 +49,7 @@ export function evictionParts(
       CASE WHEN ${roughSizeSql(columns, 't')} <= 1048576 THEN ${data} END AS json ${hits(other)}));`,
   });
   const after = (on: string, writer: string) => ({
+    // It fires only if the row was written, which a statement without OR REPLACE would have failed at.
     on: `AFTER ${on} ON ${quote(table)} WHEN ${IS_ANY(name)}`,
     // Where one of them is still there, its index is gone, and nothing had to give way.
     body: `INSERT INTO changebell_events (type, source, data, extensions)
@@ -55,6 +59,7 @@ export function evictionParts(
   });
   // Another trigger of the application may change or delete such a row in between: that is announced by itself.
   const forget = `DELETE FROM changebell_evicted WHERE watched = ${name} AND source = ${sourceSql(source, key, 'OLD')};`;
+  // `writer` keeps apart what an application's own triggers update while a row is being written.
   const [ofNew, update] = [sourceSql(source, key, 'NEW'), `UPDATE${ofColumns(indexes, columns)}`];
   const replaced = after(update, ofNew);
   return [
@@ -62,10 +67,12 @@ export function evictionParts(
     { ending: 'inserted', ...after('INSERT', "''") },
     { ending: 'updating', ...before(update, ofNew, ` AND ${isOther(key, 't', 'OLD')}`) },
     { ending: 'replaced', ...replaced, body: `${forget}\n  ${replaced.body}` },
+    // With `recursive_triggers` the eviction fires this, and the trigger of every DELETE has announced it.
     { ending: 'left', on: `AFTER DELETE ON ${quote(table)} WHEN ${IS_ANY(name)}`, body: forget },
   ];
 }
 
+/** False for nearly every row that is ever written, and then the rest costs nothing. */
 const IS_ANY = (name: string) => `EXISTS (SELECT 1 FROM changebell_evicted WHERE watched = ${name})`;
 
 /** A column of an index, and the collation by which it is unique. */
@@ -82,14 +89,18 @@ function readIndexes(db: Database.Database, table: string): Indexed[][] {
   const parts = db.prepare<[string], { name: string | null; coll: string }>(
     'SELECT name, coll FROM pragma_index_xinfo(?) WHERE key = 1',
   );
-  return list
-    .all(table)
-    .map(({ name, origin }) => ({ origin, index: parts.all(name) }))
-    .filter(({ origin, index }) => origin !== 'pk' || index.some(({ coll }) => coll !== 'BINARY'))
-    .map(({ index }) => index)
-    .filter((index): index is Indexed[] => index.every(({ name }) => name !== null));
+  return (
+    list
+      .all(table)
+      .map(({ name, origin }) => ({ origin, index: parts.all(name) }))
+      // Two keys that a collation calls equal are two sources: the new row is then not announced at the old one's place.
+      .filter(({ origin, index }) => origin !== 'pk' || index.some(({ coll }) => coll !== 'BINARY'))
+      .map(({ index }) => index)
+      .filter((index): index is Indexed[] => index.every(({ name }) => name !== null))
+  );
 }
 
+/** By the collation of the index, which may be another than that of its column. */
 function isEqual({ name, coll }: Indexed): string {
   return `t.${quote(name)} = NEW.${quote(name)} COLLATE ${quote(coll)}`;
 }

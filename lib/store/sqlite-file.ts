@@ -57,6 +57,7 @@ export function cannotBeOpened(path: string, error: unknown): StartError {
   );
 }
 
+/** Before SQLite sees it: SQLite would take an unknown file for a damaged one. @throws {StartError} */
 function checkHeader(path: string): void {
   if (!existsSync(path)) return;
   const header = Buffer.alloc(16);
@@ -78,7 +79,7 @@ function prepare(db: Database.Database, options: FileOptions): OpenedFile {
   const { path, watch, server, complain } = options;
   checkVersion(db, path);
   checkCustomers(db, options);
-  const triggers = planWatch(db, watch, complain);
+  const triggers = planWatch(db, watch, complain); // before WAL mode: a start that is refused leaves the file as it was
   db.pragma('journal_mode = WAL');
   db.pragma('synchronous = FULL'); // an acknowledged write survives a power cut
   db.pragma(`journal_size_limit = ${WAL_LIMIT_BYTES}`); // what a long reader made it grow to is given back
@@ -141,10 +142,12 @@ function hasOurCustomers(db: Database.Database): boolean {
   return hasTable(db, 'customers') && find.get() !== undefined;
 }
 
+/** Of any kind, a view as well: SQLite keeps their names in one space, and compares them without case. */
 function hasTable(db: Database.Database, name: string): boolean {
   return db.prepare('SELECT 1 FROM sqlite_schema WHERE name = ? COLLATE NOCASE').get(name) !== undefined;
 }
 
+/** Another program's table is left alone; only WATCH says that it may be announced. @throws {StartError} */
 function checkCustomers(db: Database.Database, { path, watch, hasCustomers }: FileOptions): void {
   if (!hasCustomers || !hasTable(db, 'customers') || hasOurCustomers(db)) return;
   if ([...watch].some((table) => table.toLowerCase() === 'customers')) return;

@@ -43,6 +43,7 @@ export class SqliteRows {
     return this.tables.get(name);
   }
 
+  /** Ascending by the key. @throws {Problem} 400 if `after` is no place that a page gave */
   page(name: string, after: string | undefined, limit: number) {
     const table = this.find(name);
     if (!table) return undefined;
@@ -61,7 +62,7 @@ export class SqliteRows {
   row(name: string, key: string): string | undefined {
     const table = this.find(name);
     if (!table) return undefined;
-    const parts = key.split(',').map(meaningsOf);
+    const parts = key.split(',').map(meaningsOf); // a comma inside of a part is percent-encoded
     if (parts.length !== table.keys) return undefined;
     const [row] = table.one.all(...parts.flat(), `${table.source}/${key}`) as [string][];
     return row?.[0];
@@ -88,6 +89,7 @@ function prepare(db: Database.Database, { table, source, columns }: WatchedTable
       .safeIntegers();
   const order = `ORDER BY ${names.join()} LIMIT ?`;
   const place = names.map(() => '?').join();
+  // By the values that the key may mean the index finds the row; its source then says whether it is the one meant.
   const isOne = names.map((name) => `${name} IN (?, ?, ?)`).join(' AND ');
   return {
     first: select(order),
@@ -120,6 +122,7 @@ function placeOf(key: Value[]): string {
   return JSON.stringify(key.map(encode));
 }
 
+/** A letter says of which kind the value is: SQLite orders numbers, texts and bytes one after the other. */
 function encode(value: Value): string {
   if (typeof value === 'bigint') return `i${value}`;
   if (typeof value === 'number') return `r${value}`;

@@ -163,6 +163,7 @@ class SqliteStore implements Store {
     return results;
   }
 
+  /** At one moment of the database. @throws {Problem} 503 */
   private read<T>(read: (reader: SqliteReader) => T): T {
     const { reader } = this;
     if (!reader) throw unavailable(this.away);
@@ -202,6 +203,7 @@ class SqliteStore implements Store {
 
   // --- another file in its place
 
+  /** Its first version is remembered: what is committed from now on wakes the hub. */
   private openReader(): void {
     this.reader = new SqliteReader(this.path, this.hasCustomers, this.watch);
     this.seenVersion = this.reader.dataVersion();

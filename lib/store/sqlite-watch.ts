@@ -49,6 +49,7 @@ export function planWatch(
     }
     return planned;
   };
+  // A set: SQLite takes a name in upper and lower case, so WATCH may name one table twice.
   const names = new Set(each(watch, (table) => findTable(db, table)));
   return each(describeWatched(names), (watched) => describeTable(db, watched));
 }
@@ -83,6 +84,7 @@ export function applyWatch(
     const dead = new Set(deadTables(db));
     sayWhatIsWatched(db, wanted, server);
     const live = new Set(watchedTables(db));
+    // The text counts: a column may have come, or this may be another version of the program.
     const isWanted = (one: Trigger) => mine.some(({ name, sql }) => name === one.name && sql === one.sql);
     const isMine = (one: Trigger) => mine.some(({ table }) => table === one.table);
     const isOver = (one: Trigger) => !live.has(one.table) && (!isRenewal || dead.has(one.table));
@@ -90,6 +92,7 @@ export function applyWatch(
       if (isAside(one) || (isMine(one) ? !isWanted(one) : isOver(one)))
         db.exec(`DROP TRIGGER ${quote(one.name)}`);
     }
+    // What is right stays, so that a restart changes no schema: each change makes every program prepare anew.
     const left = new Set(readTriggers(db).map(({ name }) => name));
     for (const { name, sql } of mine) if (!left.has(name)) db.exec(sql);
   });
@@ -114,6 +117,7 @@ export function endWatch(db: Database.Database, server: string): void {
 
 // --- who watches what
 
+/** Renews the lease of this server, and forgets those that ran out. */
 function sayWhatIsWatched(db: Database.Database, wanted: WatchedTable[], server: string): void {
   db.exec("DELETE FROM changebell_watching WHERE until < CAST(strftime('%s', 'now') AS INTEGER)");
   db.prepare('DELETE FROM changebell_watching WHERE server = ?').run(server);
@@ -123,10 +127,12 @@ function sayWhatIsWatched(db: Database.Database, wanted: WatchedTable[], server:
   for (const { table } of wanted) say.run(server, table);
 }
 
+/** By anybody, this server included. */
 function watchedTables(db: Database.Database): string[] {
   return db.prepare<[], string>('SELECT DISTINCT watched FROM changebell_watching').pluck().all();
 }
 
+/** Of servers that ended without a word, so that nobody renews their lease. */
 function deadTables(db: Database.Database): string[] {
   return db
     .prepare<[], string>(
@@ -136,6 +142,7 @@ function deadTables(db: Database.Database): string[] {
     .all();
 }
 
+/** As SQLite has them now: after a rename with the new name of their table. */
 function readTriggers(db: Database.Database): Trigger[] {
   return db
     .prepare<[], Trigger>(
@@ -191,6 +198,7 @@ function describeTable(db: Database.Database, watched: Watched): WatchedTable {
   return { ...watched, columns, triggers: parts.map((part) => triggerOf(table, part)) };
 }
 
+/** Generated columns too; those that are hidden belong to virtual tables. */
 function readColumns(db: Database.Database, table: string): Column[] {
   const read = 'SELECT name, pk, hidden FROM pragma_table_xinfo(?) WHERE hidden <> 1';
   return db.prepare<[string], Column>(read).all(table);

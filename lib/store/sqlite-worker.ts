@@ -30,6 +30,7 @@ const complaints = new Set<string>();
 
 start();
 
+/** The first message says whether the program can start; only then are questions heard. */
 function start(): void {
   try {
     const { notice, hasCustomers } = openAll(options);
@@ -49,6 +50,7 @@ function start(): void {
   });
 }
 
+/** @throws {StartError} one line that says what to do */
 function openAll(how: FileOptions): OpenedFile {
   const file = openSqliteFile(how);
   file.db.prepare('SELECT count(*) FROM changebell_log').get(); // only now its -wal and -shm are there for sure
@@ -149,6 +151,7 @@ function lookAtSchema(): void {
   }
 }
 
+/** SQLite raises it with each change of a schema, whoever makes it; reading it takes some microseconds. */
 function schemaOf(db: OpenedFile['db']): unknown {
   return db.pragma('schema_version', { simple: true });
 }
@@ -168,12 +171,13 @@ function renew(): void {
   }
 }
 
-/** One line each time that a table gets lost, not each time that it is still away. */
+/** One line for each table that is away, once: at every renewal again it would fill the log. */
 function complain({ message }: StartError): void {
   if (!complaints.has(message)) console.error(message);
   complaints.add(message);
 }
 
+/** Whoever closes last writes the -wal into the database, which may take long: so it is done in this thread. */
 function close(): undefined {
   if (!open) return;
   const { db } = open.file;
