@@ -8,6 +8,7 @@ import { openSqliteStore } from './lib/store/sqlite-store.ts';
 import type { Store } from './lib/store/store.ts';
 
 const SHUTDOWN_MS = 4800; // supervisors and people wait 5 s, and then pull the plug
+const MAX_UNREAD_BYTES = 64 * 1024; // of log lines: beyond them a reader that has stopped loses lines
 
 try {
   const config = readConfig(process.env);
@@ -15,8 +16,7 @@ try {
   const isPostgres = isPostgresUrl(config.databaseUrl);
   const store = isPostgres ? await openPostgresStore(config) : await openSqliteStore(config);
   const app = await App.open(door, store, config); // until now requests were told that the server is starting
-  // Whoever reads the log may go away, as `| head` does: that is no reason to stop.
-  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
+  for (const stream of [process.stdout, process.stderr]) surviveReader(stream);
   stopOnSignals(app); // first: whoever reads the lines below may stop it at once
   sayHello(door, store, config);
   warn(door, config);
@@ -24,6 +24,22 @@ try {
   if (!(error instanceof StartError)) throw error; // our bug: whole, with its stack
   console.error(error.message.replace(/\s*\n\s*/g, ' '));
   process.exit(1);
+}
+
+/**
+ * Whoever reads the log may go away, as `| head` does, or stop reading. The first is no reason to stop; and the second
+ * must neither block us nor fill our memory: Node keeps what a full pipe doesn't take.
+ */
+function surviveReader(stream: NodeJS.WriteStream): void {
+  stream.on('error', () => {});
+  const write = stream.write.bind(stream) as (...args: unknown[]) => boolean;
+  const { _handle: pipe } = stream as { _handle?: { setBlocking?: (isBlocking: boolean) => void } };
+  stream.write = (...args: unknown[]) => {
+    // Whoever shares our end of the pipe may have made it one that waits, as every program does that tsx starts.
+    if (!stream.isTTY) pipe?.setBlocking?.(false);
+    if (stream.writableLength < MAX_UNREAD_BYTES) write(...args);
+    return true; // never "wait": a thread would keep its lines meanwhile, without a bound
+  };
 }
 
 /** What was started, with the real port, and no password. */

@@ -13,7 +13,7 @@ import { Access, type Visit } from './http/access.ts';
 import type { Answer } from './http/answer.ts';
 import { Connections } from './http/connections.ts';
 import { connectionLimit, type Door } from './http/listen.ts';
-import { logLine, Refusals, reasonOf } from './http/refusals.ts';
+import { Refusals, reasonOf } from './http/refusals.ts';
 import { type Call, parseTarget, wantsEventStream } from './http/request.ts';
 import { sendEmpty, sendProblem } from './http/response.ts';
 import { StaticFiles } from './http/static-files.ts';
@@ -23,7 +23,7 @@ import { Problem } from './problem.ts';
 import { NOTHING } from './scope.ts';
 import type { Store } from './store/store.ts';
 import { Hub } from './stream/hub.ts';
-import { createWebSockets } from './stream/websocket.ts';
+import { createWebSockets, offersWebSocket } from './stream/websocket.ts';
 
 const DRAIN_MS = 3000; // requests in flight may take so long; then the streams get CLOSE_MS, all within 5 s
 const CLOSE_MS = 1500;
@@ -113,7 +113,7 @@ export class App {
     const turn = isCheap(path) ? undefined : this.turns.next();
     if (turn) await turn;
     if (res.destroyed) return; // the client has left meanwhile
-    const methods = await this.methodsOf(call);
+    const methods = this.routes.find(call) ?? (await this.methodsOf(call));
     const method = req.method ?? '';
     const handler = methods[method === 'HEAD' ? 'GET' : method]; // a HEAD is a GET whose body isn't sent (RFC 9110 §9.3.2)
     if (handler) return handler(call);
@@ -124,10 +124,8 @@ export class App {
     sendEmpty(res, 204, { Allow: allowed, ...patch, ...this.access.preflightHeaders(req, allowed) });
   }
 
-  /** What a path takes. @throws {Problem} 404 there is nothing */
+  /** What a path takes that is no route. @throws {Problem} 404 there is nothing */
   private async methodsOf(call: Call): Promise<Methods> {
-    const route = this.routes.find(call);
-    if (route) return route;
     if (call.path === '*' && call.req.method === 'OPTIONS') return this.routes.all();
     const found = await this.files.find(call.path);
     if (found === undefined) throw new Problem(404, `There is nothing at ${call.path}.`);
@@ -140,9 +138,8 @@ export class App {
   private readonly upgrade = async (req: IncomingMessage, duplex: Duplex, head: Buffer): Promise<void> => {
     const socket = duplex as Socket; // `listen` accepts nothing but TCP
     this.connections.suspend(socket); // what the client sends meanwhile stays unread
-    const isWebSocket = req.headers.upgrade?.toLowerCase() === 'websocket';
     // A server may ignore an upgrade that it doesn't know, and answer as usual (RFC 9110 §7.8): h2c is offered often.
-    if (!isWebSocket && req.method !== 'CONNECT') return this.connections.ignoreUpgrade(req, socket);
+    if (!offersWebSocket(req) && req.method !== 'CONNECT') return this.connections.ignoreUpgrade(req, socket);
     try {
       const { path, query } = parseTarget(req);
       const scope = await this.access.admit({ req, path, query, isStream: true });
@@ -184,7 +181,8 @@ export class App {
     // Event streams are answers too, but they would never end by themselves.
     const isStream = (answer: Answer) => [...hub.clients].some(({ stream }) => stream.out === answer);
     const isDone = await within(DRAIN_MS, connections.finish(isStream));
-    if (!isDone) logLine(`Stopping: requests that were not answered within ${DRAIN_MS} ms are cut off.`);
+    if (!isDone)
+      console.error(`Stopping: requests that were not answered within ${DRAIN_MS} ms are cut off.`);
     const streams = [...hub.clients].map(
       ({ stream }) => new Promise<void>((resolve) => stream.out.once('close', resolve)),
     );
@@ -203,7 +201,7 @@ function isCheap(path: string): boolean {
 
 /** Reads are still answered: a load balancer needs some seconds to hear that this server stops. @throws {Problem} 503 */
 function refuseWhileDraining(req: IncomingMessage, res: Answer): void {
-  res.setHeader('Connection', 'close');
+  res.common.Connection = 'close';
   if (req.method !== 'GET' && req.method !== 'HEAD' && req.method !== 'OPTIONS') throw stopping();
 }
 

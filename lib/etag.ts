@@ -1,11 +1,16 @@
 // Entity tags (RFC 9110 §8.8.3): how a caller says which state of a thing it has seen. They are judged in two
 // places, by HTTP for reads, and inside the transaction for writes.
-import { createHash } from 'node:crypto';
+import * as crypto from 'node:crypto';
 import { Problem } from './problem.ts';
+
+// One call, in Node 20.12 and later, costs a third of an object that is made, filled and asked.
+const sha256: (text: string) => string = crypto.hash
+  ? (text) => crypto.hash('sha256', text)
+  : (text) => crypto.createHash('sha256').update(text).digest('hex');
 
 /** The entity tag of a JSON text. A hash, since two updates in one millisecond share their `updatedAt`. */
 export function etagOf(json: string): string {
-  return `"${createHash('sha256').update(json).digest('hex').slice(0, 32)}"`; // SQL in the schema of PostgreSQL agrees
+  return `"${sha256(json).slice(0, 32)}"`; // SQL in the schema of PostgreSQL agrees
 }
 
 /** Entity tags from `If-Match` or `If-None-Match`; `*` stands for any (RFC 9110 §13.1). */

@@ -42,9 +42,12 @@ const SOURCES: Form = {
 type Match = { key: string; matches: (text: string) => boolean };
 
 const EVERYTHING: Match = { key: '', matches: () => true };
+/** Of all who name nothing: ten thousand idle streams hold one filter. */
+const NO_FILTER: Filter = { key: ' ', matches: () => true };
 
 /** @throws {Problem} 400 naming the item that is neither a whole value nor a prefix, or the list that is too long */
 export function parseFilter(types: string | null, sources: string | null = null): Filter {
+  if (types === null && sources === null) return NO_FILTER;
   const type = parseList(types, TYPES);
   const source = parseList(sources, SOURCES);
   const matches: Filter['matches'] = (event) => type.matches(event.type) && source.matches(event.source);

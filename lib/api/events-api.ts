@@ -47,7 +47,7 @@ export function createEventsApi(store: Store) {
       page = await readPage(store, page.end, { limit, filter }, isGone);
     }
     if (isGone()) return;
-    if (seconds !== undefined) res.setHeader('Preference-Applied', `wait=${seconds}`);
+    if (seconds !== undefined) res.common['Preference-Applied'] = `wait=${seconds}`;
     sendPage(call, page, wish.cursor !== undefined);
   }
 

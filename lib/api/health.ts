@@ -82,6 +82,6 @@ function describe(client: Client, hub: Hub): object {
     lastEventId: eventId(client.cursor),
     behind: hub.distance(client),
     bufferedBytes: client.stream.out.writableLength,
-    connectedAt: client.connectedAt.toISOString(),
+    connectedAt: new Date(client.connectedAt).toISOString(),
   };
 }

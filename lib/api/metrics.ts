@@ -5,6 +5,7 @@ import type { Refusals } from '../http/refusals.ts';
 import type { Call } from '../http/request.ts';
 import { sendBody } from '../http/response.ts';
 import type { Store } from '../store/store.ts';
+import { MAX_CACHE_BYTES } from '../stream/chunks.ts';
 import type { Hub } from '../stream/hub.ts';
 import { LoopDelay } from './loop-delay.ts';
 
@@ -35,7 +36,7 @@ export class Metrics {
   readonly answer = ({ res }: Call): void => {
     const all = [...this.ofClients(), ...this.ofWork(), ...this.ofTheDoor(), ...this.ofTheProcess()];
     const headers = { 'Content-Type': 'text/plain; version=0.0.4; charset=utf-8' };
-    sendBody(res, 200, headers, all.map(toText).join(''));
+    sendBody(res, 200, all.map(toText).join(''), headers);
   };
 
   stop(): void {
@@ -63,11 +64,17 @@ export class Metrics {
 
   private ofWork(): Metric[] {
     const { hub, store } = this.measured;
-    const { events, deliveries } = hub.counters;
+    const { events, deliveries, cachedBytes } = hub.counters;
     return [
       counter('events_total', 'Events announced since the start.', events),
       counter('deliveries_total', 'Events handed to a client, over all clients.', deliveries),
       counter('commits_total', 'Transactions committed by this server.', store.commits()),
+      gauge('log_cache_bytes', 'Bytes of the log that are kept, as texts and as frames.', cachedBytes),
+      gauge(
+        'log_cache_limit_bytes',
+        'How many there may be, beside the stretch that is in work.',
+        MAX_CACHE_BYTES,
+      ),
     ];
   }
 

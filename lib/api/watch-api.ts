@@ -22,6 +22,7 @@ export function createWatchApi(store: Store, watch: Iterable<string>) {
   }
 
   return {
+    /** Pages follow each other by `next`; `keys` are what a copy knows its rows by. @throws {Problem} 403, 404 */
     async list({ res, query, scope, params: [name = ''] }: Call): Promise<void> {
       const { table, type, source } = find(name);
       scope.checkRead(type, `${source}/*`);
@@ -30,11 +31,12 @@ export function createWatchApi(store: Store, watch: Iterable<string>) {
       if (!page) throw notThere(name);
       const after = encodeURIComponent(page.last ?? '');
       const next = page.hasMore ? JSON.stringify(`/api${source}?limit=${limit}&after=${after}`) : 'null';
-      const json = `{"rows":[${page.rows.join()}],"lastEventId":"${eventId(page.head)}","next":${next}}`;
+      // Rows are JSON already, and stay as they are to the byte: large numbers would not survive being parsed.
+      const json = `{"rows":[${page.rows.join()}],"keys":${JSON.stringify(page.keys)},"lastEventId":"${eventId(page.head)}","next":${next}}`;
       sendJson(res, 200, json);
     },
 
-    /** The key is written as in the event's source. */
+    /** One row; its key is written as in the event's source. @throws {Problem} 403, 404 */
     async read({ res, scope, params: [name = '', key = ''] }: Call): Promise<void> {
       const { table, type, source } = find(name);
       scope.checkRead(type, `${source}/${key}`);

@@ -1,10 +1,11 @@
 // Who may come in. Three questions, each with the attack that it stops: is the Host ours (DNS rebinding), is the
 // page ours that asks (a foreign one uses its reader's network), is the token right. Requests and upgrades are
 // asked in one order, in one place: `admit`.
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import type { Config } from '../config.ts';
 import { Problem } from '../problem.ts';
 import { EVERYTHING, type Scope } from '../scope.ts';
+import type { Answer } from './answer.ts';
 import { queryValue } from './request.ts';
 import type { Tokens } from './tokens.ts';
 
@@ -16,6 +17,9 @@ const EXPOSED =
 const ASKED =
   'Authorization, Cache-Control, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, Prefer, ' +
   'traceparent, tracestate';
+
+/** A name or an address, and perhaps a port: the characters of RFC 3986 §3.2.2, without a user's name before them. */
+const HOST = /^(\[[\da-f:.]+\]|[\w.~!$&'()*+,;=%-]*)(:\d*)?$/i;
 
 /** A request at the door: where it wants to go, and whether it asks for a stream. */
 export type Visit = { req: IncomingMessage; path: string; query: URLSearchParams; isStream: boolean };
@@ -43,10 +47,11 @@ export class Access {
   /**
    * Everyone who comes in has passed here.
    * @returns what the visitor may; a promise only where a token has to be looked at
-   * @throws {Problem} 400 and 421 Host, 403 foreign page, 401 token, 503 its keys can't be had
+   * @throws {Problem} 400 and 421 Host, 400 and 501 framing, 403 foreign page, 401 token, 503 its keys can't be had
    */
   admit(visit: Visit): Scope | Promise<Scope> {
     const { req, path, isStream } = visit;
+    checkFraming(req);
     this.checkHost(req);
     if (isStream || !isRead(req.method)) this.checkOrigin(req);
     if (!isGuarded(path)) return EVERYTHING;
@@ -58,14 +63,14 @@ export class Access {
    * Headers that every answer on this path has, refusals included: what the API says is nothing for a shared cache,
    * and pages of an allowed foreign origin may read it.
    */
-  addHeaders({ req, path }: Visit, res: ServerResponse): void {
+  addHeaders({ req, path }: Visit, { common }: Answer): void {
     if (!isGuarded(path) && !isOpen(path)) return;
-    res.setHeader('Cache-Control', 'no-store');
-    res.setHeader('Vary', 'Origin, Accept');
+    common['Cache-Control'] = 'no-store';
+    common.Vary = 'Origin, Accept';
     const { origin } = req.headers;
     if (origin === undefined || !this.origins.has(origin)) return;
-    res.setHeader('Access-Control-Allow-Origin', origin);
-    res.setHeader('Access-Control-Expose-Headers', EXPOSED);
+    common['Access-Control-Allow-Origin'] = origin;
+    common['Access-Control-Expose-Headers'] = EXPOSED;
   }
 
   /** What a preflight from an allowed origin is told: it may send what it names, since it is trusted with the rest. */
@@ -85,13 +90,11 @@ export class Access {
   private checkHost(req: IncomingMessage): void {
     const { host } = req.headers;
     const isOne = host === undefined ? req.httpVersion === '1.0' : countHosts(req.rawHeaders) === 1;
-    if (!isOne) {
-      throw new Problem(400, 'A request needs exactly one Host header (RFC 9112 §3.2).', {
-        headers: { Connection: 'close' }, // whoever sent it may see other borders between requests than we do
-      });
-    }
+    if (!isOne) throw ambiguous(400, 'A request needs exactly one Host header (RFC 9112 §3.2).');
+    const [, name] = HOST.exec(host ?? '') ?? [];
+    if (name === undefined) throw ambiguous(400, 'Host must be a name, and perhaps a port (RFC 9112 §3.2).');
     if (this.hosts === undefined || host === undefined) return;
-    if (this.hosts.has(host.replace(/:\d*$/, '').toLowerCase())) return;
+    if (this.hosts.has(name.replace(/\.$/, '').toLowerCase())) return; // a dot at the end is the root of all names
     throw new Problem(
       421,
       'This host name is not served here: use localhost, or add the name to ALLOWED_HOSTS.',
@@ -136,6 +139,22 @@ function isOpen(path: string): boolean {
 
 function isRead(method: string | undefined): boolean {
   return method === 'GET' || method === 'HEAD';
+}
+
+/**
+ * Where a body ends must be beyond doubt: a proxy that reads it in another way would take the rest for a request.
+ * @throws {Problem} 501 a transfer coding that we don't understand, 400 any of them in HTTP/1.0 (RFC 9112 §6.1)
+ */
+function checkFraming({ headers: { 'transfer-encoding': coding }, httpVersion }: IncomingMessage): void {
+  if (coding === undefined) return;
+  if (httpVersion === '1.0') throw ambiguous(400, 'HTTP/1.0 knows no Transfer-Encoding.');
+  if (!/^[\s,]*chunked[\s,]*$/i.test(coding))
+    throw ambiguous(501, 'The only Transfer-Encoding that is understood here is chunked.');
+}
+
+/** Whoever sent it may see other borders between requests than we do: nothing more is read from there. */
+function ambiguous(status: number, detail: string): Problem {
+  return new Problem(status, detail, { headers: { Connection: 'close' } });
 }
 
 /** Node keeps the first of several, and a proxy before us may have read the last. */

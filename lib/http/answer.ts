@@ -3,9 +3,26 @@
 import { ServerResponse } from 'node:http';
 import type { Account } from './unsent-bytes.ts';
 
+/** By name. */
+export type Headers = Record<string, string | number>;
+
 export class Answer extends ServerResponse {
   /** Set while a connection works on it. */
   account: Account | undefined;
+  /** Headers that hang on where the request went, and not on what came of it: a refusal has them as well. */
+  readonly common: Headers = {};
+
+  /**
+   * Begins the answer. Of a header that several parts name, the first counts, and the common ones come last. Node gets
+   * one flat list: to merge the parts into one object at each answer would take longer than all else that we do for it.
+   */
+  begin(status: number, ...parts: Headers[]): this {
+    const list: string[] = [];
+    for (const part of [...parts, this.common]) {
+      for (const name in part) if (!list.includes(name)) list.push(name, String(part[name]));
+    }
+    return this.writeHead(status, list);
+  }
 
   /**
    * To be called before a body is written.

@@ -5,11 +5,10 @@
 import type { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import type { Answer } from './answer.ts';
+import { ReadAhead } from './read-ahead.ts';
 import type { Account, UnsentBytes } from './unsent-bytes.ts';
 
 const END_PATIENCE_MS = 10_000; // for an answer to somebody who sends no more: perhaps gone, perhaps reading
-const LINE_FEED = 10;
-const CARRIAGE_RETURN = 13;
 const NOTHING = Buffer.alloc(0);
 
 export class Connection implements Account {
@@ -20,14 +19,7 @@ export class Connection implements Account {
   idleSince = performance.now();
   /** Bytes in our memory on its account: a body that is coming in, an answer that is not taken. */
   private unsent = 0;
-  /** Read, and not yet handed to the parser: at most what one read of the socket brings. */
-  private held: Buffer = NOTHING;
-  /** How much memory that takes: the whole of what was read, until the last byte is handed on. */
-  private heldBytes = 0;
-  /** What is to come of the body in work, where its head says how long it is. */
-  private bodyLeft = 0;
-  /** Since the last line feed nothing but a carriage return has come: the next one ends a head. */
-  private isLineEmpty = false;
+  private readonly ahead: ReadAhead;
   /** The client has said that it sends no more, and the parser has yet to hear of it. */
   private hasEnded = false;
   /** An upgrade is being judged, or what comes is no HTTP any more. */
@@ -41,6 +33,7 @@ export class Connection implements Account {
   constructor(socket: Socket, bytes: UnsentBytes) {
     this.socket = socket;
     this.bytes = bytes;
+    this.ahead = new ReadAhead(bytes);
     socket.on('resume', this.feed);
     socket.push = (chunk: Buffer | null) => this.receive(chunk);
   }
@@ -56,8 +49,8 @@ export class Connection implements Account {
   begin(answer: Answer): void {
     this.answer = answer;
     answer.account = this;
-    this.bodyLeft = Number(answer.req.headers['content-length'] ?? 0);
-    answer.once('close', this.finish);
+    this.ahead.bodyLeft = Number(answer.req.headers['content-length'] ?? 0);
+    answer.on('close', this.finish);
   }
 
   /** An upgrade has come: what is behind it may be no HTTP. */
@@ -69,22 +62,21 @@ export class Connection implements Account {
   release(): void {
     this.socket.off('data', ignore);
     this.socket.off('resume', this.feed);
-    Reflect.deleteProperty(this.socket, 'push');
-    const { held } = this;
-    this.drop();
+    this.socket.push = Readable.prototype.push; // not deleted: a socket that has lost a property takes twice the memory
+    const held = this.ahead.drop();
     if (held.length > 0) this.socket.push(held);
     if (this.hasEnded) this.socket.push(null);
   }
 
   /** Parses these bytes before all others: a head that goes in once more. */
   parseAgain(head: Buffer): void {
-    this.hold(head, this.held);
+    this.ahead.putFirst(head);
     setImmediate(this.feed);
   }
 
   /** Nothing is under way on it. */
   isIdle(): boolean {
-    return this.answer === undefined && this.held.length === 0 && this.bodyLeft === 0 && this.isParsing;
+    return this.answer === undefined && this.ahead.isEmpty && this.ahead.bodyLeft === 0 && this.isParsing;
   }
 
   /** See `Account`. */
@@ -101,8 +93,8 @@ export class Connection implements Account {
 
   /** What was read ahead of a stream will never be answered; and while it is held, nobody sees the client leave. */
   forgetBehindStream(): void {
-    if (this.held.length === 0 || !this.isStreaming()) return;
-    this.drop();
+    if (this.ahead.isEmpty || !this.isStreaming()) return;
+    this.ahead.drop();
     Readable.prototype.push.call(this.socket, NOTHING); // the socket goes on reading
   }
 
@@ -121,7 +113,7 @@ export class Connection implements Account {
   end(): void {
     this.bytes.subtract(this.unsent);
     this.unsent = 0;
-    this.drop();
+    this.ahead.drop();
     this.isParsing = false;
   }
 
@@ -131,31 +123,18 @@ export class Connection implements Account {
     this.bytes.subtract(this.unsent);
     this.unsent = 0;
     // After the others' turn: who has sent a thousand requests gets one answer each time the loop goes round.
-    if (this.held.length > 0 || this.hasEnded) setImmediate(this.feed);
+    if (!this.ahead.isEmpty || this.hasEnded) setImmediate(this.feed);
   };
 
   /** What the socket has read. False keeps it from reading more. */
   private receive(chunk: Buffer | null): boolean {
     if (chunk === null) return this.receiveEnd();
     if (this.isStreaming()) return true; // nothing is answered behind a stream: it is read so that its end is seen
-    const mustWait = this.held.length > 0 || this.isBusy();
-    this.hold(this.held, chunk);
+    const mustWait = !this.ahead.isEmpty || this.isBusy();
+    this.ahead.add(chunk);
     if (!mustWait) return this.feed();
     if (this.bytes.isFull()) this.socket.destroy();
     return false;
-  }
-
-  private hold(first: Buffer, second: Buffer): void {
-    this.held = first.length > 0 ? Buffer.concat([first, second]) : second;
-    this.bytes.subtract(this.heldBytes);
-    this.heldBytes = this.held.length;
-    this.bytes.add(this.heldBytes);
-  }
-
-  private drop(): void {
-    this.held = NOTHING;
-    this.bytes.subtract(this.heldBytes);
-    this.heldBytes = 0;
   }
 
   /** `node:http` cuts off an answer in work when the client sends no more, so it hears of that a little later. */
@@ -173,16 +152,16 @@ export class Connection implements Account {
   }
 
   private passEnd(): void {
-    if (!this.hasEnded || this.held.length > 0 || this.socket.destroyed) return;
+    if (!this.hasEnded || !this.ahead.isEmpty || this.socket.destroyed) return;
     this.hasEnded = false;
     Readable.prototype.push.call(this.socket, null);
   }
 
   /** Hands on what is held, one request at a time. With the last piece the socket goes on reading. */
   private readonly feed = (): boolean => {
-    while (this.held.length > 0 && !this.isBusy() && !this.socket.isPaused()) {
-      const piece = this.take(this.endOfPiece());
-      if (this.held.length === 0) {
+    while (!this.ahead.isEmpty && !this.isBusy() && !this.socket.isPaused()) {
+      const piece = this.ahead.take();
+      if (this.ahead.isEmpty) {
         const canTakeMore = Readable.prototype.push.call(this.socket, piece);
         if (this.hasEnded) setImmediate(this.feed);
         return canTakeMore;
@@ -196,32 +175,6 @@ export class Connection implements Account {
   /** A request is in work, and has come in whole; or nothing is to be parsed at all. */
   private isBusy(): boolean {
     return !this.isParsing || this.answer?.req.complete === true || this.socket.destroyed;
-  }
-
-  private take(length: number): Buffer {
-    const piece = this.held.subarray(0, length);
-    if (length < this.held.length) this.held = this.held.subarray(length);
-    else this.drop();
-    return piece;
-  }
-
-  /** The rest of the body, or all up to an empty line: there a head ends, and a body in chunks (RFC 9112 §7.1). */
-  private endOfPiece(): number {
-    const { held, bodyLeft } = this;
-    if (bodyLeft > 0) {
-      const length = Math.min(bodyLeft, held.length);
-      this.bodyLeft -= length;
-      return length;
-    }
-    for (let i = 0; i < held.length; i++) {
-      const byte = held[i];
-      if (byte === LINE_FEED && this.isLineEmpty) {
-        this.isLineEmpty = false;
-        return i + 1;
-      }
-      this.isLineEmpty = byte === LINE_FEED || (this.isLineEmpty && byte === CARRIAGE_RETURN);
-    }
-    return held.length;
   }
 }
 

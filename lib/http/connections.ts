@@ -8,7 +8,7 @@ import { Problem } from '../problem.ts';
 import { Answer } from './answer.ts';
 import { Connection } from './connection.ts';
 import type { HttpServer } from './listen.ts';
-import { logLine, type Refusals } from './refusals.ts';
+import type { Refusals } from './refusals.ts';
 import { sendProblem } from './response.ts';
 import { UnsentBytes } from './unsent-bytes.ts';
 
@@ -66,10 +66,10 @@ export class Connections {
    * the request goes in once more, without the offer.
    */
   ignoreUpgrade(req: IncomingMessage, socket: Duplex): void {
-    let lines = `${req.method} ${req.url} HTTP/1.1\r\n`;
+    let lines = `${req.method} ${req.url} HTTP/${req.httpVersion}\r\n`;
     for (let i = 0; i < req.rawHeaders.length; i += 2) {
       const [name, value] = req.rawHeaders.slice(i, i + 2) as [string, string];
-      if (!/^(upgrade|connection|http2-settings)$/i.test(name)) lines += `${name}: ${value}\r\n`;
+      if (!/^(upgrade|http2-settings)$/i.test(name)) lines += `${name}: ${value}\r\n`;
     }
     this.server.emit('connection', socket as Socket); // a parser again, in place of the one that has stopped
     this.all.get(socket)?.parseAgain(Buffer.from(`${lines}\r\n`, 'latin1'));
@@ -177,7 +177,7 @@ export class Connections {
   /** Accepting failed. With no descriptor left, an idle connection gives up its own. */
   private refuseAccept(error: NodeJS.ErrnoException): void {
     const isFull = error.code === 'EMFILE' || error.code === 'ENFILE';
-    if (!isFull) return logLine(`A connection could not be accepted: ${error.message}`);
+    if (!isFull) return console.error(`A connection could not be accepted: ${error.message}`);
     this.refusals.add('files');
     this.makeRoom();
   }

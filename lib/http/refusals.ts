@@ -6,7 +6,6 @@ import { Problem } from '../problem.ts';
 const MAX_LINES = 10;
 const WINDOW_MS = 60_000;
 const MAX_TEXT = 200;
-const MAX_WAITING_BYTES = 64 * 1024; // of log lines that nobody reads
 
 /** Why someone was turned away. */
 export const REASONS = {
@@ -56,7 +55,7 @@ export class Refusals {
     if (number > MAX_LINES) return;
     const rest =
       number === MAX_LINES ? ' More of these in the next minute are only counted in /metrics.' : '';
-    logLine(`Refused: ${REASONS[reason]} (${reason})${req ? describe(req) : ''}.${rest}`);
+    console.error(`Refused: ${REASONS[reason]} (${reason})${req ? describe(req) : ''}.${rest}`);
   }
 
   private countLine(reason: Reason): number {
@@ -79,9 +78,4 @@ function describe({ method, url = '', headers }: IncomingMessage): string {
 
 function quote(text: string): string {
   return JSON.stringify(text.slice(0, MAX_TEXT));
-}
-
-/** One line to the log, unless whoever reads it has stopped: a pipe that is full would fill our memory instead. */
-export function logLine(line: string): void {
-  if (process.stderr.writableLength < MAX_WAITING_BYTES) console.error(line);
 }

@@ -105,7 +105,7 @@ function checkEncoding(header: string | undefined): void {
 
 async function readBody({ req, res }: Call, maxBytes: number): Promise<Buffer> {
   if (Number(req.headers['content-length']) > maxBytes) throw tooLarge(maxBytes);
-  if (req.headers.expect) res.writeContinue();
+  if (req.headers.expect && req.httpVersion !== '1.0') res.writeContinue(); // RFC 9110 §10.1.1
   const chunks: Buffer[] = [];
   let size = 0;
   // The request lives until its answer, and so do its listeners: they, and the promise that they settle, hold no body.

@@ -1,40 +1,32 @@
 // What goes back: JSON, nothing, or a problem document. Everything that is thrown on the way of a request ends
 // in `sendProblem`, so that every error has one form.
-import type { IncomingMessage, OutgoingHttpHeaders } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { Problem } from '../problem.ts';
-import type { Answer } from './answer.ts';
+import type { Answer, Headers } from './answer.ts';
 import { MAX_BODY_BYTES } from './request.ts';
 
 const LINGER_MS = 500;
 const LONG_BYTES = 16 * 1024;
+const JSON_TYPE = { 'Content-Type': 'application/json; charset=utf-8' };
+const NO_SNIFF = { 'X-Content-Type-Options': 'nosniff' };
 
-/** Answers with a body whose type is in `headers`. @throws {Problem} 503 if too many answers wait already */
-export function sendBody(
-  res: Answer,
-  status: number,
-  headers: OutgoingHttpHeaders,
-  body: string | Buffer,
-): void {
+/** Answers with a body whose type is in `parts`. @throws {Problem} 503 if too many answers wait already */
+export function sendBody(res: Answer, status: number, body: string | Buffer, ...parts: Headers[]): void {
   const length = Buffer.byteLength(body);
   res.reserve(length);
-  res.writeHead(status, { ...headers, 'Content-Length': length, 'X-Content-Type-Options': 'nosniff' });
+  res.begin(status, ...parts, { 'Content-Length': length }, NO_SNIFF);
   // Node keeps three bytes for each character of a text that waits to be taken; of bytes it keeps what there is.
   res.end(typeof body === 'string' && length > LONG_BYTES ? Buffer.from(body) : body);
 }
 
 /** Answers with a JSON text. @throws {Problem} 503 as `sendBody` */
-export function sendJson(
-  res: Answer,
-  status: number,
-  json: string,
-  headers: Record<string, string> = {},
-): void {
-  sendBody(res, status, { 'Content-Type': 'application/json; charset=utf-8', ...headers }, json);
+export function sendJson(res: Answer, status: number, json: string, ...parts: Headers[]): void {
+  sendBody(res, status, json, ...parts, JSON_TYPE);
 }
 
 /** Answers without content. */
-export function sendEmpty(res: Answer, status: number, headers: Record<string, string> = {}): void {
-  res.writeHead(status, { 'X-Content-Type-Options': 'nosniff', ...headers });
+export function sendEmpty(res: Answer, status: number, headers: Headers = {}): void {
+  res.begin(status, headers, NO_SNIFF);
   res.end();
 }
 
@@ -49,13 +41,10 @@ export function sendProblem(req: IncomingMessage, res: Answer, error: unknown): 
     !req.complete &&
     !(Number(req.headers['content-length'] ?? 0) <= MAX_BODY_BYTES && !req.headers['transfer-encoding']);
   const mustClose = hasUnreadBody || problem.status === 408;
-  res.writeHead(problem.status, {
+  res.begin(problem.status, problem.headers, mustClose ? { Connection: 'close' } : {}, NO_SNIFF, {
     'Cache-Control': 'no-store',
     'Content-Type': 'application/problem+json; charset=utf-8',
     'Content-Length': Buffer.byteLength(body),
-    'X-Content-Type-Options': 'nosniff',
-    ...(mustClose ? { Connection: 'close' } : {}),
-    ...problem.headers,
   });
   if (!hasUnreadBody) return void res.end(body);
   // Closing at once would reset the connection, and the reset eats the answer: swallow for a moment.

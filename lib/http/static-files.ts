@@ -65,7 +65,7 @@ export class StaticFiles {
     const headers = { ETag: etag, 'Cache-Control': 'no-cache', 'Content-Security-Policy': POLICY };
     if (ifNoneMatch && matchesWeakly(ifNoneMatch, etag)) return sendEmpty(res, 304, headers);
     const type = TYPES[extname(found.file)] ?? 'application/octet-stream';
-    sendBody(res, 200, { 'Content-Type': type, 'Referrer-Policy': 'no-referrer', ...headers }, content);
+    sendBody(res, 200, content, headers, { 'Content-Type': type, 'Referrer-Policy': 'no-referrer' });
   }
 
   private read(file: string): Promise<Buffer> {

@@ -4,9 +4,16 @@ import { closeSync, existsSync, openSync, readSync } from 'node:fs';
 import type Database from 'better-sqlite3';
 import { StartError } from '../config.ts';
 import { openDatabase } from './sqlite.ts';
-import { createCustomers, createTables, findStrangeTable, mendSchema, VERSION } from './sqlite-schema.ts';
+import {
+  createCustomers,
+  createMissing,
+  createTables,
+  findStrangeTable,
+  mendSchema,
+  VERSION,
+} from './sqlite-schema.ts';
 import { needsUpgrade, upgrade } from './sqlite-upgrade.ts';
-import { applyWatch, planWatch } from './sqlite-watch.ts';
+import { applyWatch, planCustomers, planWatch } from './sqlite-watch.ts';
 
 /** What of the settings the file must fit. */
 export type FileOptions = {
@@ -15,6 +22,8 @@ export type FileOptions = {
   hasCustomers: boolean;
   /** The name under which this server watches its tables. */
   server: string;
+  /** A watched table that isn't there is an error at the start; later it is told here, and the others go on. */
+  complain?: (error: StartError) => void;
 };
 
 /** A connection that may write; and what people should hear, if something was brought up to date. */
@@ -48,6 +57,7 @@ export function cannotBeOpened(path: string, error: unknown): StartError {
   );
 }
 
+/** Before SQLite sees it: SQLite would take an unknown file for a damaged one. @throws {StartError} */
 function checkHeader(path: string): void {
   if (!existsSync(path)) return;
   const header = Buffer.alloc(16);
@@ -66,15 +76,15 @@ function checkHeader(path: string): void {
 }
 
 function prepare(db: Database.Database, options: FileOptions): OpenedFile {
-  const { path, watch, server } = options;
+  const { path, watch, server, complain } = options;
   checkVersion(db, path);
   checkCustomers(db, options);
-  const triggers = planWatch(db, watch);
+  const triggers = planWatch(db, watch, complain); // before WAL mode: a start that is refused leaves the file as it was
   db.pragma('journal_mode = WAL');
   db.pragma('synchronous = FULL'); // an acknowledged write survives a power cut
   db.pragma(`journal_size_limit = ${WAL_LIMIT_BYTES}`); // what a long reader made it grow to is given back
   const { notice, hasCustomers } = db.transaction(() => bringUpToDate(db, options)).immediate();
-  applyWatch(db, triggers, server);
+  applyWatch(db, [...triggers, ...(hasCustomers ? planCustomers(db) : [])], server);
   db.pragma('busy_timeout = 0'); // from now on nobody waits inside SQLite: whoever asks may try again
   return { db, hasCustomers, notice };
 }
@@ -113,6 +123,7 @@ function bringUpToDate(db: Database.Database, options: FileOptions): Omit<Opened
     upgrade(db);
     notice = `The database ${options.path} was brought up to date: its format was ${version}, and is ${VERSION} now.`;
   }
+  createMissing(db);
   if (options.hasCustomers && !hasTable(db, 'customers')) {
     db.exec('DROP VIEW IF EXISTS changebell_customers'); // it may have outlived its table
     createCustomers(db);
@@ -131,10 +142,12 @@ function hasOurCustomers(db: Database.Database): boolean {
   return hasTable(db, 'customers') && find.get() !== undefined;
 }
 
+/** Of any kind, a view as well: SQLite keeps their names in one space, and compares them without case. */
 function hasTable(db: Database.Database, name: string): boolean {
   return db.prepare('SELECT 1 FROM sqlite_schema WHERE name = ? COLLATE NOCASE').get(name) !== undefined;
 }
 
+/** Another program's table is left alone; only WATCH says that it may be announced. @throws {StartError} */
 function checkCustomers(db: Database.Database, { path, watch, hasCustomers }: FileOptions): void {
   if (!hasCustomers || !hasTable(db, 'customers') || hasOurCustomers(db)) return;
   if ([...watch].some((table) => table.toLowerCase() === 'customers')) return;

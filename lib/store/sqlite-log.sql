@@ -44,12 +44,13 @@ CREATE TABLE changebell_events (
   )
 );
 
--- A row below the newest would never be seen by a reader that is past it; one far above would use up all numbers.
+-- A row below the newest would never be seen by a reader that is past it; one far above would use up all numbers. The
+-- second newest is the one before, or else, where the new row isn't the newest, one that is not below it.
 CREATE TRIGGER changebell_events_in_order AFTER INSERT ON changebell_events
 WHEN NEW.seq <> 1 + max(
   (SELECT pruned FROM changebell_log),
-  coalesce((SELECT seq FROM changebell_events WHERE seq < NEW.seq ORDER BY seq DESC LIMIT 1), 0)
-) OR EXISTS (SELECT 1 FROM changebell_events WHERE seq > NEW.seq)
+  coalesce((SELECT seq FROM changebell_events ORDER BY seq DESC LIMIT 1 OFFSET 1), 0)
+)
 BEGIN
   SELECT RAISE(ABORT, 'changebell_events: leave seq out, new events go to the end of the log');
 END;

@@ -1,4 +1,5 @@
-// What each order does in SQLite, in a savepoint of its own: a bad one fails alone. The triggers in `sqlite-log.sql`
+// What each order does in SQLite. Plain ones share a savepoint, and where a rule refuses one of them, each gets a
+// savepoint of its own: a bad one fails alone. The triggers in `sqlite-log.sql`
 // and `sqlite-customers.sql` write the events. Whether it lasts, `sqlite-writer.ts` says with its commit.
 import type Database from 'better-sqlite3';
 import type { CustomerFields } from '../customer.ts';
@@ -8,6 +9,7 @@ import type { Idempotency } from '../idempotency.ts';
 import type { NewEvent } from '../new-event.ts';
 import { refusalOf } from './sqlite.ts';
 import type { prepareWriting } from './sqlite-statements.ts';
+import type { Creation, Plain } from './sqlite-suspicion.ts';
 import type { Order, Outcome, Preconditions } from './store.ts';
 
 type Done = Extract<Outcome, { is: 'done' | 'replayed' }>;
@@ -34,7 +36,7 @@ export class SqliteOrders {
 
   /** A transaction begins. */
   begin(): void {
-    this.head = this.sql.head.get()!.seq;
+    this.head = this.sql.position().head.seq;
   }
 
   /**
@@ -57,6 +59,29 @@ export class SqliteOrders {
       if (this.db.inTransaction) this.undo(head);
       return refusal;
     }
+  }
+
+  /**
+   * What a batch mostly is: creations, or publications, that nothing hangs on. They share a savepoint, as if they were
+   * one write, and creations are one statement: that takes half the time.
+   * @param run orders of one kind, at least one
+   * @returns undefined if some rule of the database wants them one by one: then nothing was done, or, after
+   *   RAISE(ROLLBACK), the transaction is over
+   */
+  together(run: Plain[]): Outcome[] | undefined {
+    const head = this.head;
+    this.sql.savepoint.run();
+    try {
+      const outcomes = isCreations(run) ? this.createAll(run) : run.map((order) => this.make(order));
+      if (outcomes.every(({ is }) => is === 'done')) {
+        this.sql.release.run();
+        return outcomes;
+      }
+    } catch (error) {
+      if (!refusalOf(error)) throw error;
+    }
+    if (this.db.inTransaction) this.undo(head);
+    return undefined;
   }
 
   private undo(head: number): void {
@@ -99,6 +124,16 @@ export class SqliteOrders {
     return json === undefined ? IGNORED : this.announced(json);
   }
 
+  /** Where each one writes its event, and nothing else is written, what was announced is what there is. */
+  private createAll(run: Creation[]): Outcome[] {
+    this.sql.insertCustomers.run(JSON.stringify(run.map(({ fields }) => fields)));
+    const events = this.sql.eventsAfter.all(this.head);
+    const isAll = events.length === run.length && events.every(({ type }) => type === 'customer.created');
+    if (!isAll) return [IGNORED];
+    this.head = events.at(-1)!.seq;
+    return events.map((event) => ({ is: 'done', json: event.data, lastEventId: eventId(event) }));
+  }
+
   private update(id: number, fields: Partial<CustomerFields>, current: string): Outcome {
     const { name, email } = { ...(JSON.parse(current) as CustomerFields), ...fields };
     const { changes } = this.sql.updateCustomer.run(name, email, id);
@@ -125,9 +160,11 @@ export class SqliteOrders {
   }
 
   private insert({ type, source, data, extensions }: NewEvent): Outcome {
-    const { changes, lastInsertRowid } = this.sql.insertEvent.run(type, source, data, extensions);
-    const stored = changes === 1 ? this.sql.event.get(lastInsertRowid) : undefined;
-    return stored === undefined ? IGNORED : this.announced(toCloudEvent(stored));
+    const place = this.sql.insertEvent.get(type, source, data, extensions);
+    if (place === undefined) return IGNORED;
+    this.head = place.seq;
+    const json = toCloudEvent({ ...place, type, source, data, extensions });
+    return { is: 'done', json, lastEventId: eventId(place) };
   }
 
   private change(id: number, preconditions: Preconditions = {}, make: (current: string) => Outcome): Outcome {
@@ -144,10 +181,14 @@ export class SqliteOrders {
   }
 
   private done(json: string): Done {
-    const head = this.sql.head.get()!;
+    const { head } = this.sql.position();
     this.head = head.seq;
     return { is: 'done', json, lastEventId: eventId(head) };
   }
+}
+
+function isCreations(run: Plain[]): run is Creation[] {
+  return run[0]!.op === 'create';
 }
 
 /** RFC 9110 §13.1.1: `If-Match` fails where there is nothing; §13.1.2: `If-None-Match` fails where it matches. */

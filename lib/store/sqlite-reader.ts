@@ -12,7 +12,6 @@ import {
 import { openDatabase } from './sqlite.ts';
 import { SqliteRows } from './sqlite-rows.ts';
 import { prepareReading } from './sqlite-statements.ts';
-import type { WatchedTable } from './sqlite-watch.ts';
 import type { CustomerPage, RowPage, Stretch } from './store.ts';
 
 const READ_STEP = 32; // events read at once: a few large ones may be all that is wanted
@@ -22,11 +21,13 @@ export class SqliteReader {
   private readonly sql: ReturnType<typeof prepareReading>;
   private readonly rows: SqliteRows;
 
-  constructor(path: string, hasCustomers: boolean, watched: WatchedTable[]) {
+  constructor(path: string, hasCustomers: boolean, watch: ReadonlySet<string>) {
+    // It must not make an empty database where the file is gone, nor wait: this is the event loop.
     this.db = openDatabase(path, { fileMustExist: true, timeout: 0 });
+    // Not opened read-only: in WAL mode a reader writes its mark into the -shm file.
     this.db.pragma('query_only = ON');
     this.sql = prepareReading(this.db, hasCustomers);
-    this.rows = new SqliteRows(this.db, watched);
+    this.rows = new SqliteRows(this.db, watch);
   }
 
   close(): void {
@@ -48,21 +49,24 @@ export class SqliteReader {
     }
   }
 
+  /** As JSON text, from the view that the events are made of as well. */
   customer(id: number): string | undefined {
     return this.sql.customer.get(id);
   }
 
+  /** Ascending by id. One row more than asked for is read, so that `hasMore` costs no second query. */
   customers(after: number, limit: number): CustomerPage {
     const rows = this.sql.customers.all(after, limit + 1);
     const page = rows.slice(0, limit);
     const customers = page.map((row) => row.json);
     const lastId = page.at(-1)?.id ?? after;
-    return { customers, hasMore: rows.length > limit, lastId, head: this.sql.head.get()! };
+    return { customers, hasMore: rows.length > limit, lastId, head: this.position().head };
   }
 
+  /** The head is read in the transaction of the rows: a stream resumed from it continues this very page. */
   page(table: string, after: string | undefined, limit: number): RowPage | undefined {
     const page = this.rows.page(table, after, limit);
-    return page && { ...page, head: this.sql.head.get()! };
+    return page && { ...page, head: this.position().head };
   }
 
   row(table: string, key: string): string | undefined {
@@ -70,7 +74,7 @@ export class SqliteReader {
   }
 
   position(): Position {
-    return { head: this.sql.head.get()!, pruned: this.sql.pruned.get()! };
+    return this.sql.position();
   }
 
   /** The log is in order of time, but where a clock was set back: halving it finds the place near enough. */
@@ -86,11 +90,13 @@ export class SqliteReader {
     return before;
   }
 
+  /** Why a stream can't go on from this cursor; undefined if it can. The newest pruned event's stamp is kept too. */
   judge(cursor: Cursor, position: Position): ResetReason | undefined {
-    const isPruned = cursor.seq === position.pruned.seq;
-    return judgeCursor(cursor, position, isPruned ? position.pruned.stamp : this.sql.stamp.get(cursor.seq));
+    const known = [position.head, position.pruned].find(({ seq }) => seq === cursor.seq);
+    return judgeCursor(cursor, position, known ? known.stamp : this.sql.stamp.get(cursor.seq));
   }
 
+  /** Judged and read at one moment: retention can't prune between the two. */
   stretch(after: Cursor, upTo: number, limit: number, maxBytes: number): Stretch {
     const position = this.position();
     const reset = this.judge(after, position);
@@ -100,6 +106,7 @@ export class SqliteReader {
     return { ...position, events, end: last ? { seq: last.seq, stamp: last.stamp } : after };
   }
 
+  /** At least one event, however large: else a reader would never get past it. */
   private events(after: number, upTo: number, limit: number, maxBytes: number): StoredEvent[] {
     const events: StoredEvent[] = [];
     let bytes = 0;

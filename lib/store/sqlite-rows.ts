@@ -3,7 +3,7 @@
 import type Database from 'better-sqlite3';
 import { Problem } from '../problem.ts';
 import { keyOf, keySql, MAX_ROW_BYTES, quote, roughSizeSql, rowSql, sourceSql } from './sqlite-json.ts';
-import type { WatchedTable } from './sqlite-watch.ts';
+import { planWatch, type WatchedTable } from './sqlite-watch.ts';
 
 /** A value of a key as SQLite gives and takes it: integers are whole, however large. */
 type Value = bigint | number | string | Buffer | null;
@@ -11,42 +11,69 @@ type Value = bigint | number | string | Buffer | null;
 type Statements = {
   first: Database.Statement;
   next: Database.Statement;
+  /** After a key with NULL in it, which a PRIMARY KEY of SQLite may have: slower, since no index serves it. */
+  nextToNull: Database.Statement;
   one: Database.Statement;
   keys: number;
 };
 
 export class SqliteRows {
+  private readonly db: Database.Database;
+  private readonly watch: ReadonlySet<string>;
   private readonly tables = new Map<string, Statements & { source: string }>();
+  private readonly schema: Database.Statement;
+  private seenSchema: unknown;
 
-  constructor(db: Database.Database, watched: WatchedTable[]) {
-    for (const table of watched) {
-      const statements = { ...prepare(db, table), source: table.source };
-      this.tables.set(table.table, statements);
-    }
+  /** @param watch the tables, as WATCH names them */
+  constructor(db: Database.Database, watch: ReadonlySet<string>) {
+    this.db = db;
+    this.watch = watch;
+    this.schema = db.prepare('PRAGMA schema_version').pluck();
   }
 
+  /** The table as it is at this moment: an application may have altered it, or made it anew. */
+  private find(name: string): (Statements & { source: string }) | undefined {
+    const schema = this.schema.get();
+    if (schema !== this.seenSchema) {
+      this.tables.clear();
+      for (const table of planWatch(this.db, this.watch, () => {}))
+        this.tables.set(table.table, { ...prepare(this.db, table), source: table.source });
+      this.seenSchema = schema;
+    }
+    return this.tables.get(name);
+  }
+
+  /** Ascending by the key. @throws {Problem} 400 if `after` is no place that a page gave */
   page(name: string, after: string | undefined, limit: number) {
-    const table = this.tables.get(name);
+    const table = this.find(name);
     if (!table) return undefined;
     const key = after === undefined ? [] : parsePlace(after, table.keys);
-    const found = (after === undefined ? table.first : table.next).all(...key, limit + 1) as Value[][];
+    const found = readAfter(table, key, limit + 1);
     const page = found.slice(0, limit);
     const last = page.at(-1);
     return {
       rows: page.map((row) => row[0] as string),
+      keys: page.map((row) => (row[1] as string).slice(table.source.length + 1)),
       hasMore: found.length > limit,
-      last: last && placeOf(last.slice(1)),
+      last: last && placeOf(last.slice(2)),
     };
   }
 
   row(name: string, key: string): string | undefined {
-    const table = this.tables.get(name);
+    const table = this.find(name);
     if (!table) return undefined;
-    const parts = key.split(',').map(meaningsOf);
+    const parts = key.split(',').map(meaningsOf); // a comma inside of a part is percent-encoded
     if (parts.length !== table.keys) return undefined;
     const [row] = table.one.all(...parts.flat(), `${table.source}/${key}`) as [string][];
     return row?.[0];
   }
+}
+
+/** NULL is below every value, and equal to none: rows that share such a key can't be told apart by a place. */
+function readAfter({ first, next, nextToNull }: Statements, key: Value[], limit: number): Value[][] {
+  if (key.length === 0) return first.all(limit) as Value[][];
+  if (!key.includes(null)) return next.all(...key, limit) as Value[][];
+  return nextToNull.all(...key.flatMap((value) => [value === null ? 0 : 1, value ?? 0]), limit) as Value[][];
 }
 
 function prepare(db: Database.Database, { table, source, columns }: WatchedTable): Statements {
@@ -54,18 +81,23 @@ function prepare(db: Database.Database, { table, source, columns }: WatchedTable
   const names = key.map(({ name }) => `t.${quote(name)}`);
   const json = `(SELECT CASE WHEN length(CAST(json AS BLOB)) <= ${MAX_ROW_BYTES} THEN json ELSE ${keySql(key, 't')} END
     FROM (SELECT CASE WHEN ${roughSizeSql(columns, 't')} <= 1048576 THEN ${rowSql(columns, 't')} END AS json))`;
+  const itsSource = sourceSql(source, key, 't');
   const select = (where: string) =>
     db
-      .prepare(`SELECT ${[json, ...names].join()} FROM ${quote(table)} AS t ${where}`)
+      .prepare(`SELECT ${[json, itsSource, ...names].join()} FROM ${quote(table)} AS t ${where}`)
       .raw()
       .safeIntegers();
   const order = `ORDER BY ${names.join()} LIMIT ?`;
   const place = names.map(() => '?').join();
+  // By the values that the key may mean the index finds the row; its source then says whether it is the one meant.
   const isOne = names.map((name) => `${name} IN (?, ?, ?)`).join(' AND ');
   return {
     first: select(order),
     next: select(`WHERE (${names.join()}) > (${place}) ${order}`),
-    one: select(`WHERE ${isOne} AND ${sourceSql(source, key, 't')} = ?`),
+    nextToNull: select(
+      `WHERE (${names.map((name) => `${name} IS NOT NULL, coalesce(${name}, 0)`).join()}) > (${names.map(() => '?, ?').join()}) ${order}`,
+    ),
+    one: select(`WHERE ${isOne} AND ${itsSource} = ?`),
     keys: key.length,
   };
 }
@@ -90,6 +122,7 @@ function placeOf(key: Value[]): string {
   return JSON.stringify(key.map(encode));
 }
 
+/** A letter says of which kind the value is: SQLite orders numbers, texts and bytes one after the other. */
 function encode(value: Value): string {
   if (typeof value === 'bigint') return `i${value}`;
   if (typeof value === 'number') return `r${value}`;

@@ -1,13 +1,9 @@
 // What the store asks of SQLite, each prepared once (`sqlite.ts` says why). What is true of the data, whoever
 // writes it, stands in the `.sql` files beside this one.
 import type Database from 'better-sqlite3';
-import type { Cursor, StoredEvent } from '../event.ts';
+import type { Cursor, Position, StoredEvent } from '../event.ts';
 
 const EVENT = 'seq, stamp, type, source, time, data, extensions';
-
-// The newest event that is kept, or else the newest that isn't.
-const HEAD = `SELECT seq, stamp FROM (SELECT * FROM (SELECT seq, stamp FROM changebell_events ORDER BY seq DESC LIMIT 1)
-  UNION ALL SELECT pruned, pruned_stamp FROM changebell_log) ORDER BY seq DESC LIMIT 1`;
 
 /** For the connection that reads. */
 export function prepareReading(db: Database.Database, hasCustomers: boolean) {
@@ -16,8 +12,7 @@ export function prepareReading(db: Database.Database, hasCustomers: boolean) {
     begin: db.prepare('BEGIN'),
     commit: db.prepare('COMMIT'),
     dataVersion: db.prepare('PRAGMA data_version').pluck(),
-    head: db.prepare<[], Cursor>(HEAD),
-    pruned: db.prepare<[], Cursor>('SELECT pruned AS seq, pruned_stamp AS stamp FROM changebell_log'),
+    position: preparePosition(db),
     stamp: db.prepare<[number], string>('SELECT stamp FROM changebell_events WHERE seq = ?').pluck(),
     placeOf: db.prepare<[number], Cursor & { time: string }>(
       'SELECT seq, stamp, time FROM changebell_events WHERE seq = ?',
@@ -42,13 +37,15 @@ export function prepareWriting(db: Database.Database, hasCustomers: boolean) {
     savepoint: db.prepare('SAVEPOINT one_write'),
     release: db.prepare('RELEASE one_write'),
     rollbackTo: db.prepare('ROLLBACK TO one_write'),
-    head: db.prepare<[], Cursor>(HEAD),
-    bounds: db.prepare<[], { head: number; pruned: number }>(
-      `SELECT (SELECT seq FROM (${HEAD})) AS head, pruned FROM changebell_log`,
+    position: preparePosition(db),
+    eventsAfter: db.prepare<[number], Cursor & { type: string; data: string }>(
+      'SELECT seq, stamp, type, data FROM changebell_events WHERE seq > ? ORDER BY seq',
     ),
-    event: db.prepare<[number | bigint], StoredEvent>(`SELECT ${EVENT} FROM changebell_events WHERE seq = ?`),
-    insertEvent: db.prepare(
-      'INSERT INTO changebell_events (type, source, data, extensions) VALUES (?, ?, ?, ?)',
+    insertEvent: db.prepare<
+      [string, string, string, string | null],
+      Pick<StoredEvent, 'seq' | 'stamp' | 'time'>
+    >(
+      'INSERT INTO changebell_events (type, source, data, extensions) VALUES (?, ?, ?, ?) RETURNING seq, stamp, time',
     ),
     // A write that changes nothing in the end. An update to the same value would not do: SQLite leaves it out.
     touch: db.prepare("INSERT INTO changebell_idempotency VALUES (' ', '', '', '', 0)"),
@@ -56,6 +53,9 @@ export function prepareWriting(db: Database.Database, hasCustomers: boolean) {
     prune: db.prepare('DELETE FROM changebell_events WHERE seq <= ?'),
     customer: ours<[number], string>('SELECT json FROM changebell_customers WHERE id = ?').pluck(),
     insertCustomer: ours('INSERT INTO customers (name, email) VALUES (?, ?)'),
+    insertCustomers: ours<[string]>(
+      "INSERT INTO customers (name, email) SELECT json_extract(value, '$.name'), json_extract(value, '$.email') FROM json_each(?)",
+    ),
     updateCustomer: ours('UPDATE customers SET name = ?, email = ? WHERE id = ?'),
     deleteCustomer: ours('DELETE FROM customers WHERE id = ?'),
     findKey: db.prepare<[string], { request: string; answer: string; event_id: string }>(
@@ -68,6 +68,22 @@ export function prepareWriting(db: Database.Database, hasCustomers: boolean) {
       `DELETE FROM changebell_idempotency WHERE key IN (SELECT key FROM changebell_idempotency
        WHERE created_at < CAST(strftime('%s', 'now') AS INTEGER) - ? ORDER BY created_at LIMIT 2)`,
     ),
+  };
+}
+
+/** Asks where the log stands: one statement, since it is done at every commit. */
+function preparePosition(db: Database.Database): () => Position {
+  type Row = { pruned: number; prunedStamp: string } & (Cursor | { seq: null });
+  const look = db.prepare<[], Row>(
+    `SELECT seq, stamp, pruned, pruned_stamp AS prunedStamp FROM changebell_log
+     LEFT JOIN (SELECT seq, stamp FROM changebell_events ORDER BY seq DESC LIMIT 1)`,
+  );
+  return () => {
+    const row = look.get()!;
+    const pruned = { seq: row.pruned, stamp: row.prunedStamp };
+    // Somebody may have deleted the newest events: their numbers are used up all the same.
+    const isKept = row.seq !== null && row.seq > row.pruned;
+    return { head: isKept ? { seq: row.seq, stamp: row.stamp } : pruned, pruned };
   };
 }
 

@@ -11,12 +11,13 @@ import { Commits } from './commits.ts';
 import { GroupCommit } from './group-commit.ts';
 import { failureOf, hasCode } from './sqlite.ts';
 import { SqliteReader } from './sqlite-reader.ts';
-import { SqliteThread, type Started } from './sqlite-thread.ts';
+import { SqliteThread } from './sqlite-thread.ts';
 import type { Answer, CustomerPage, Order, RowPage, Store, Stretch } from './store.ts';
 
 const POLL_MS = 100;
 const CHECK_MS = 2000; // how long a question whether writes can succeed may take
 const RETRY_MS = 50;
+const REOPEN_PAUSE_MS = 5000; // a file that is spoiled for good is not opened anew for each read of it
 
 type Options = Pick<Config, 'databaseUrl' | 'eventRetention' | 'watch'> & { hasCustomers?: boolean };
 
@@ -34,7 +35,7 @@ export async function openSqliteStore(options: Options): Promise<Store> {
   });
   if (started.notice) console.log(started.notice);
   const description = isInMemory ? 'SQLite in memory (gone when the program ends)' : `SQLite file ${path}`;
-  return new SqliteStore(path, description, thread, started);
+  return new SqliteStore(path, description, thread, started.hasCustomers, options.watch);
 }
 
 /** A database in memory can't be shared with a thread, so it is a file that goes with the program. */
@@ -49,7 +50,7 @@ class SqliteStore implements Store {
   readonly hasCustomers: boolean;
   private readonly path: string;
   private readonly thread: SqliteThread;
-  private readonly started: Started;
+  private readonly watch: ReadonlySet<string>;
   private readonly shared = new Commits();
   private readonly group: GroupCommit;
   private readonly poll: NodeJS.Timeout;
@@ -57,17 +58,25 @@ class SqliteStore implements Store {
   private reader: SqliteReader | undefined;
   private away = '';
   private isReopening = false;
+  /** When a read that failed had the file opened anew; by `performance.now()`. */
+  private reopenedAt = Number.NEGATIVE_INFINITY;
   /** What `PRAGMA data_version` said last: it changes when another connection commits. */
   private seenVersion: unknown;
   /** The thread knows that events up to here were announced. */
   private toldAnnounced = 0;
 
-  constructor(path: string, description: string, thread: SqliteThread, started: Started) {
+  constructor(
+    path: string,
+    description: string,
+    thread: SqliteThread,
+    hasCustomers: boolean,
+    watch: ReadonlySet<string>,
+  ) {
     this.path = path;
     this.description = description;
     this.thread = thread;
-    this.started = started;
-    this.hasCustomers = started.hasCustomers;
+    this.hasCustomers = hasCustomers;
+    this.watch = watch;
     this.group = new GroupCommit((orders) => this.commit(orders));
     this.openReader();
     this.poll = setInterval(() => this.lookForOthers(), POLL_MS);
@@ -154,6 +163,7 @@ class SqliteStore implements Store {
     return results;
   }
 
+  /** At one moment of the database. @throws {Problem} 503 */
   private read<T>(read: (reader: SqliteReader) => T): T {
     const { reader } = this;
     if (!reader) throw unavailable(this.away);
@@ -163,7 +173,11 @@ class SqliteStore implements Store {
       if (error instanceof Problem) throw error;
       const problem = failureOf(error);
       // Another database was put in its place, within the same file.
-      if (hasCode(error, /^SQLITE_(ERROR|CORRUPT|NOTADB)/)) void this.reopen('The database was replaced.');
+      const isStrange = hasCode(error, /^SQLITE_(ERROR|CORRUPT|NOTADB)/);
+      if (isStrange && performance.now() - this.reopenedAt > REOPEN_PAUSE_MS) {
+        this.reopenedAt = performance.now();
+        void this.reopen('The database was replaced.');
+      }
       throw problem;
     }
   }
@@ -189,8 +203,9 @@ class SqliteStore implements Store {
 
   // --- another file in its place
 
+  /** Its first version is remembered: what is committed from now on wakes the hub. */
   private openReader(): void {
-    this.reader = new SqliteReader(this.path, this.hasCustomers, this.started.watched);
+    this.reader = new SqliteReader(this.path, this.hasCustomers, this.watch);
     this.seenVersion = this.reader.dataVersion();
   }
 

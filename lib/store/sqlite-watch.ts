@@ -1,8 +1,11 @@
 // WATCH on SQLite: three triggers for each table. Several servers may watch different tables of one file, so a table
 // `changebell_watching` says who watches what; a server renews its rows, and a table's triggers go when nobody does.
 import type Database from 'better-sqlite3';
+import { StartError } from '../config.ts';
+import { evictionParts, type Part } from './sqlite-evictions.ts';
 import {
   type Column,
+  isOther,
   keyOf,
   keySql,
   MAX_ROW_BYTES,
@@ -16,6 +19,7 @@ import { cannotWatch, describeWatched, isOwnTable, type Watched } from './watch.
 
 /** How long a server counts as watching, unless it says so again. */
 const LEASE_SECONDS = 60;
+const PREFIX = 'changebell_watch_'; // of the names of triggers
 
 /** A table that can be watched, by the name that it was created with, and the triggers that it needs. */
 export type WatchedTable = Watched & { columns: Column[]; triggers: Trigger[] };
@@ -23,10 +27,45 @@ export type WatchedTable = Watched & { columns: Column[]; triggers: Trigger[] };
 /** The text is what SQLite stores. */
 type Trigger = { name: string; table: string; sql: string };
 
-/** What is needed to watch these tables. @throws {StartError} naming a table that can't be watched */
-export function planWatch(db: Database.Database, watch: ReadonlySet<string>): WatchedTable[] {
-  const names = new Set([...watch].map((table) => findTable(db, table)));
-  return describeWatched(names).map((watched) => describeTable(db, watched));
+/**
+ * What is needed to watch these tables. Without `complain`, a table that can't be watched is an error; with it, the
+ * others go on: while the server runs, an application may drop a table, or be about to make it anew.
+ * @throws {StartError} naming a table that can't be watched
+ */
+export function planWatch(
+  db: Database.Database,
+  watch: ReadonlySet<string>,
+  complain?: (error: StartError) => void,
+): WatchedTable[] {
+  const each = <From, To>(all: Iterable<From>, plan: (one: From) => To): To[] => {
+    const planned: To[] = [];
+    for (const one of all) {
+      try {
+        planned.push(plan(one));
+      } catch (error) {
+        if (!(error instanceof StartError) || !complain) throw error;
+        complain(error);
+      }
+    }
+    return planned;
+  };
+  // A set: SQLite takes a name in upper and lower case, so WATCH may name one table twice.
+  const names = new Set(each(watch, (table) => findTable(db, table)));
+  return each(describeWatched(names), (watched) => describeTable(db, watched));
+}
+
+/** Our own customers have triggers of their own, but for what another program's UNIQUE index makes give way. */
+export function planCustomers(db: Database.Database): WatchedTable[] {
+  const customers = { table: 'customers', type: 'customer', source: '/api/customers' };
+  const columns = readColumns(db, 'customers');
+  const parts = evictionParts(
+    db,
+    customers,
+    columns,
+    '(SELECT json FROM changebell_customers WHERE id = t.id)',
+  );
+  const triggers = parts.map((part) => triggerOf('customers', part));
+  return triggers.length === 0 ? [] : [{ ...customers, columns, triggers }];
 }
 
 /**
@@ -45,18 +84,29 @@ export function applyWatch(
     const dead = new Set(deadTables(db));
     sayWhatIsWatched(db, wanted, server);
     const live = new Set(watchedTables(db));
+    // The text counts: a column may have come, or this may be another version of the program.
     const isWanted = (one: Trigger) => mine.some(({ name, sql }) => name === one.name && sql === one.sql);
     const isMine = (one: Trigger) => mine.some(({ table }) => table === one.table);
     const isOver = (one: Trigger) => !live.has(one.table) && (!isRenewal || dead.has(one.table));
     for (const one of found) {
-      if (isMine(one) ? !isWanted(one) : isOver(one)) db.exec(`DROP TRIGGER ${quote(one.name)}`);
+      if (isAside(one) || (isMine(one) ? !isWanted(one) : isOver(one)))
+        db.exec(`DROP TRIGGER ${quote(one.name)}`);
     }
+    // What is right stays, so that a restart changes no schema: each change makes every program prepare anew.
     const left = new Set(readTriggers(db).map(({ name }) => name));
     for (const { name, sql } of mine) if (!left.has(name)) db.exec(sql);
   });
-  if (isRenewal && mine.length === 0 && deadTables(db).length === 0) return; // nothing to write
-  if (!isRenewal && mine.length === 0 && readTriggers(db).length === 0) return;
-  renew.immediate();
+  const found = readTriggers(db);
+  const isDue = isRenewal ? deadTables(db).length > 0 || found.some(isAside) : found.length > 0;
+  if (mine.length > 0 || isDue) renew.immediate();
+}
+
+/**
+ * A table that is renamed takes its triggers with it. It is not the one that WATCH names any more; another may have its
+ * name by now; and with `legacy_alter_table` what the triggers say of the table itself would not work.
+ */
+function isAside({ name, table }: Trigger): boolean {
+  return !name.startsWith(`${PREFIX}${table}_`);
 }
 
 /** This server watches no longer. Its triggers stay, so that nothing is missed until it is started again. */
@@ -67,6 +117,7 @@ export function endWatch(db: Database.Database, server: string): void {
 
 // --- who watches what
 
+/** Renews the lease of this server, and forgets those that ran out. */
 function sayWhatIsWatched(db: Database.Database, wanted: WatchedTable[], server: string): void {
   db.exec("DELETE FROM changebell_watching WHERE until < CAST(strftime('%s', 'now') AS INTEGER)");
   db.prepare('DELETE FROM changebell_watching WHERE server = ?').run(server);
@@ -76,10 +127,12 @@ function sayWhatIsWatched(db: Database.Database, wanted: WatchedTable[], server:
   for (const { table } of wanted) say.run(server, table);
 }
 
+/** By anybody, this server included. */
 function watchedTables(db: Database.Database): string[] {
   return db.prepare<[], string>('SELECT DISTINCT watched FROM changebell_watching').pluck().all();
 }
 
+/** Of servers that ended without a word, so that nobody renews their lease. */
 function deadTables(db: Database.Database): string[] {
   return db
     .prepare<[], string>(
@@ -89,11 +142,12 @@ function deadTables(db: Database.Database): string[] {
     .all();
 }
 
+/** As SQLite has them now: after a rename with the new name of their table. */
 function readTriggers(db: Database.Database): Trigger[] {
   return db
     .prepare<[], Trigger>(
       `SELECT name, tbl_name AS "table", sql FROM sqlite_schema
-       WHERE type = 'trigger' AND name GLOB 'changebell_watch_*'`,
+       WHERE type = 'trigger' AND name GLOB '${PREFIX}*'`,
     )
     .all();
 }
@@ -118,42 +172,63 @@ function findTable(db: Database.Database, table: string): string {
 }
 
 function describeTable(db: Database.Database, watched: Watched): WatchedTable {
-  const { table } = watched;
-  const columns = db
-    .prepare<[string], Column>('SELECT name, pk FROM pragma_table_xinfo(?) WHERE hidden <> 1')
-    .all(table);
-  if (keyOf(columns).length === 0) throw cannotWatch(table, 'that table has no primary key');
-  const all = (row: string) => columns.map(({ name }) => `${row}.${quote(name)} COLLATE BINARY`).join(', ');
-  const triggers = [
-    triggerOf(watched, columns, { change: 'created', on: 'INSERT', row: 'NEW', when: '' }),
-    triggerOf(watched, columns, {
-      change: 'updated',
-      on: 'UPDATE',
-      row: 'NEW',
-      when: `WHEN (${all('NEW')}) IS NOT (${all('OLD')})`,
-    }),
-    triggerOf(watched, columns, { change: 'deleted', on: 'DELETE', row: 'OLD', when: '' }),
+  const { table, type, source } = watched;
+  const columns = readColumns(db, table);
+  const key = keyOf(columns);
+  if (key.length === 0) throw cannotWatch(table, 'that table has no primary key');
+  const tell = (change: string, row: 'NEW' | 'OLD') => eventSql(`${type}.${change}`, source, columns, row);
+  const isMoved = isOther(key, 'NEW', 'OLD');
+  const after = (on: string, when = '') => `AFTER ${on} ON ${quote(table)} ${when}`;
+  const parts: Part[] = [
+    { ending: 'created', on: after('INSERT'), body: tell('created', 'NEW') },
+    {
+      ending: 'updated',
+      on: after('UPDATE', `WHEN ${isChanged(columns)} AND NOT ${isMoved}`),
+      body: tell('updated', 'NEW'),
+    },
+    // Copies are kept by key, so a row whose key changes is gone from one place and there at another.
+    {
+      ending: 'moved',
+      on: after(`UPDATE OF ${keyNames(key)}`, `WHEN ${isMoved}`),
+      body: `${tell('deleted', 'OLD')}\n  ${tell('created', 'NEW')}`,
+    },
+    { ending: 'deleted', on: after('DELETE'), body: tell('deleted', 'OLD') },
+    ...evictionParts(db, watched, columns),
   ];
-  return { ...watched, columns, triggers };
+  return { ...watched, columns, triggers: parts.map((part) => triggerOf(table, part)) };
 }
 
-type Change = { change: string; on: string; row: 'NEW' | 'OLD'; when: string };
+/** Generated columns too; those that are hidden belong to virtual tables. */
+function readColumns(db: Database.Database, table: string): Column[] {
+  const read = 'SELECT name, pk, hidden FROM pragma_table_xinfo(?) WHERE hidden <> 1';
+  return db.prepare<[string], Column>(read).all(table);
+}
+
+function triggerOf(table: string, { ending, on, body }: Part): Trigger {
+  const name = `${PREFIX}${table}_${ending}`;
+  return { name, table, sql: `CREATE TRIGGER ${quote(name)} ${on}\nBEGIN\n  ${body}\nEND` };
+}
+
+/** Byte by byte: a collation may call two values equal that a reader of the event can tell apart. */
+function isChanged(columns: Column[]): string {
+  const all = (row: string) => columns.map(({ name }) => `${row}.${quote(name)} COLLATE BINARY`).join();
+  return `(${all('NEW')}) IS NOT (${all('OLD')})`;
+}
+
+/**
+ * What an UPDATE that changes a key may name, which may be the row's number by one of its own names: SQLite compares
+ * only names here. Without a list every UPDATE of the application would have to compile this trigger as well.
+ */
+function keyNames(key: Column[]): string {
+  return [...key.map(({ name }) => quote(name)), 'rowid', 'oid', '_rowid_'].join();
+}
 
 /** A row of more than 1 MiB is announced by its key alone: the work that it costs its writer is bounded too. */
-function triggerOf(
-  { table, type, source }: Watched,
-  columns: Column[],
-  { change, on, row, when }: Change,
-): Trigger {
+function eventSql(type: string, source: string, columns: Column[], row: 'NEW' | 'OLD'): string {
   const key = keyOf(columns);
-  const name = `changebell_watch_${table}_${change}`;
-  const sql = `CREATE TRIGGER ${quote(name)} AFTER ${on} ON ${quote(table)} ${when}
-BEGIN
-  INSERT INTO changebell_events (type, source, data, extensions)
-  SELECT ${text(`${type}.${change}`)}, ${sourceSql(source, key, row)},
+  return `INSERT INTO changebell_events (type, source, data, extensions)
+  SELECT ${text(type)}, ${sourceSql(source, key, row)},
     CASE WHEN fits THEN json ELSE ${keySql(key, row)} END, CASE WHEN fits THEN NULL ELSE '{"truncated":true}' END
   FROM (SELECT json, coalesce(length(CAST(json AS BLOB)) <= ${MAX_ROW_BYTES}, 0) AS fits FROM (
-    SELECT CASE WHEN ${roughSizeSql(columns, row)} <= 1048576 THEN ${rowSql(columns, row)} END AS json));
-END`;
-  return { name, table, sql };
+    SELECT CASE WHEN ${roughSizeSql(columns, row)} <= 1048576 THEN ${rowSql(columns, row)} END AS json));`;
 }

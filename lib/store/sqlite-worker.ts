@@ -6,28 +6,35 @@ import { failureOf, isBusy } from './sqlite.ts';
 import { type FileOptions, type OpenedFile, openSqliteFile } from './sqlite-file.ts';
 import { FileGuard, type Trouble } from './sqlite-guard.ts';
 import type { Answers, Question, Started } from './sqlite-thread.ts';
-import { applyWatch, endWatch, planWatch, type WatchedTable } from './sqlite-watch.ts';
+import { applyWatch, endWatch, planCustomers, planWatch } from './sqlite-watch.ts';
 import { SqliteWriter } from './sqlite-writer.ts';
 
-const LOOK_MS = 250; // how often the files are looked at
+const LOOK_MS = 100; // how often the files are looked at: for so long a removed -wal may hold what is nowhere else
 const SOON_MS = 1000; // so long a file may be away before what is there now is opened instead
 const RENEW_MS = 20_000;
+const SCHEMA_PAUSE_MS = 1000; // two versions of this program on one file would else take turns without end
 const WAL_LIMIT_BYTES = 64 * 1024 * 1024;
 
 const { retention, ...options } = workerData as FileOptions & { retention: number };
 const port = parentPort!;
 
 /** What is open; undefined after a failure to open it again. */
-let open: { file: OpenedFile; guard: FileGuard; writer: SqliteWriter; watched: WatchedTable[] } | undefined;
+let open: { file: OpenedFile; guard: FileGuard; writer: SqliteWriter } | undefined;
 /** Since when something has been wrong with the files, by `performance.now()`. */
 let troubledSince: number | undefined;
+/** What `PRAGMA schema_version` said when the watched tables were looked at last. */
+let seenSchema: unknown;
+let renewedAt = 0;
+/** Complaints that were printed; the same one again would fill the log. */
+const complaints = new Set<string>();
 
 start();
 
+/** The first message says whether the program can start; only then are questions heard. */
 function start(): void {
   try {
-    const { notice, hasCustomers } = openAll();
-    const started: Started = { notice, hasCustomers, watched: open!.watched };
+    const { notice, hasCustomers } = openAll(options);
+    const started: Started = { notice, hasCustomers };
     port.postMessage({ started });
   } catch (error) {
     if (!(error instanceof StartError)) throw error;
@@ -43,12 +50,14 @@ function start(): void {
   });
 }
 
-function openAll(): OpenedFile {
-  const file = openSqliteFile(options);
+/** @throws {StartError} one line that says what to do */
+function openAll(how: FileOptions): OpenedFile {
+  const file = openSqliteFile(how);
   file.db.prepare('SELECT count(*) FROM changebell_log').get(); // only now its -wal and -shm are there for sure
-  const guard = new FileGuard(options.path);
+  const guard = new FileGuard(options.path, file.db);
   const writer = new SqliteWriter(file.db, guard, { hasCustomers: file.hasCustomers, retention });
-  open = { file, guard, writer, watched: planWatch(file.db, options.watch) };
+  open = { file, guard, writer };
+  seenSchema = schemaOf(file.db);
   troubledSince = undefined;
   return file;
 }
@@ -78,6 +87,7 @@ function look(): void {
     : { reason: 'The database is away.', reopen: 'soon' };
   if (!trouble) {
     troubledSince = undefined;
+    lookAtSchema();
     return shrinkWal();
   }
   troubledSince ??= performance.now();
@@ -96,7 +106,7 @@ function reopen(): string | undefined {
   try {
     if (open) letGo(open.file.db, open.guard);
     open = undefined;
-    const { notice } = openAll();
+    const { notice } = openAll({ ...options, complain });
     if (notice) console.error(notice);
     return undefined;
   } catch (error) {
@@ -131,19 +141,43 @@ function shrinkWal(): void {
 
 // --- watching
 
-/** Says again what this server watches, also after the tables were changed or made anew. */
-function renew(): void {
-  if (!open || open.guard.trouble()) return;
-  const { db } = open.file;
+/** A table that was made anew, or has another column or UNIQUE index, is watched as it is now. */
+function lookAtSchema(): void {
+  if (!open || performance.now() - renewedAt < SCHEMA_PAUSE_MS) return;
   try {
-    open.watched = planWatch(db, options.watch);
-    applyWatch(db, open.watched, options.server, { isRenewal: true });
+    if (schemaOf(open.file.db) !== seenSchema) renew();
   } catch (error) {
-    if (error instanceof StartError) console.error(error.message);
-    else if (!isBusy(error)) failureOf(error);
+    if (!isBusy(error)) failureOf(error);
   }
 }
 
+/** SQLite raises it with each change of a schema, whoever makes it; reading it takes some microseconds. */
+function schemaOf(db: OpenedFile['db']): unknown {
+  return db.pragma('schema_version', { simple: true });
+}
+
+/** Says again what this server watches, also after the tables were changed or made anew. */
+function renew(): void {
+  if (!open || open.guard.trouble()) return;
+  const { db, hasCustomers } = open.file;
+  try {
+    const wanted = planWatch(db, options.watch, complain);
+    if (hasCustomers) wanted.push(...planCustomers(db));
+    applyWatch(db, wanted, options.server, { isRenewal: true });
+    seenSchema = schemaOf(db); // our own triggers change it too
+    renewedAt = performance.now();
+  } catch (error) {
+    if (!isBusy(error)) failureOf(error);
+  }
+}
+
+/** One line for each table that is away, once: at every renewal again it would fill the log. */
+function complain({ message }: StartError): void {
+  if (!complaints.has(message)) console.error(message);
+  complaints.add(message);
+}
+
+/** Whoever closes last writes the -wal into the database, which may take long: so it is done in this thread. */
 function close(): undefined {
   if (!open) return;
   const { db } = open.file;

@@ -7,14 +7,10 @@ import { failureOf, hasCode, isBusy, refusalOf } from './sqlite.ts';
 import type { FileGuard } from './sqlite-guard.ts';
 import { SqliteOrders } from './sqlite-orders.ts';
 import { prepareWriting } from './sqlite-statements.ts';
+import { type Entry, type Plain, Suspicion } from './sqlite-suspicion.ts';
 import type { Order, Outcome } from './store.ts';
 
 const PRUNE_STEP = 500;
-const MAX_SUSPECTS = 100;
-const SUSPICION_MS = 10_000;
-
-/** An order, and its place in the batch. */
-type Entry = { order: Order; place: number };
 
 export class SqliteWriter {
   private readonly db: Database.Database;
@@ -22,8 +18,7 @@ export class SqliteWriter {
   private readonly orders: SqliteOrders;
   private readonly guard: FileGuard;
   private readonly retention: number;
-  /** Orders like these broke a whole transaction; until when that is remembered. */
-  private readonly suspects = new Map<string, number>();
+  private readonly suspicion = new Suspicion();
   /** What kept the last commit from the disk; undefined if nothing did. */
   private failure: string | undefined;
 
@@ -48,9 +43,8 @@ export class SqliteWriter {
       this.answerAll(entries, unavailable(`${trouble.reason} Nothing was changed.`), results);
       return results;
     }
-    const isSuspect = this.suspicion();
-    this.commitPart(entries.filter(isSuspect), results);
-    const others = entries.filter((entry) => !isSuspect(entry));
+    const { suspects, others } = this.suspicion.divide(entries);
+    this.commitPart(suspects, results);
     this.commitPart(others, results, () => this.pruneStep(announced, 2 * orders.length + PRUNE_STEP));
     // Not even what was committed is anywhere if the files were taken away meanwhile.
     if (this.guard.trouble()) this.answerAll(entries, UNCLEAR, results);
@@ -98,30 +92,42 @@ export class SqliteWriter {
       const outcome = isBusy(error) ? ({ is: 'locked' } as const) : this.failed(error);
       return this.answerAll(entries, outcome, results);
     }
-    const broken = this.runAll(entries, results);
-    if (broken === 'failed') return;
-    if (broken) {
-      this.suspect(broken);
-      const left = entries.filter((entry) => entry !== broken);
-      return this.commitPart(left, results, finish);
-    }
-    this.finishPart(entries, results, finish);
+    const end = this.runAll(entries, results);
+    if (end === 'failed') return;
+    if (end === 'done') return this.finishPart(entries, results, finish);
+    if (end === 'again') return this.commitPart(entries, results, finish);
+    this.suspicion.add(end);
+    const left = entries.filter((entry) => entry !== end);
+    return this.commitPart(left, results, finish);
   }
 
-  /** @returns the entry after which there was no transaction any more, by RAISE(ROLLBACK) */
-  private runAll(entries: Entry[], results: Result[]): Entry | 'failed' | undefined {
+  /** @returns where there was no transaction any more, by RAISE(ROLLBACK): the entry, or `again` after several */
+  private runAll(entries: Entry[], results: Result[]): Entry | 'done' | 'failed' | 'again' {
     try {
       this.orders.begin();
-      for (const entry of entries) {
-        results[entry.place] = this.orders.run(entry.order);
-        if (!this.db.inTransaction) return entry;
+      for (const run of this.suspicion.runsOf(entries)) {
+        if (this.runTogether(run, results)) continue;
+        if (!this.db.inTransaction) return 'again';
+        for (const entry of run) {
+          results[entry.place] = this.orders.run(entry.order);
+          if (!this.db.inTransaction) return entry;
+        }
       }
-      return undefined;
+      return 'done';
     } catch (error) {
       if (this.db.inTransaction) this.sql.rollback.run(); // a full disk may have rolled it back already
       this.answerAll(entries, this.failed(error), results);
       return 'failed';
     }
+  }
+
+  /** @returns false if they are to be run one by one */
+  private runTogether(run: Entry[], results: Result[]): boolean {
+    if (run.length === 1) return false;
+    const outcomes = this.orders.together(run.map(({ order }) => order as Plain)); // as `runsOf` made them
+    if (!outcomes) this.suspicion.addRun();
+    else for (const [i, { place }] of run.entries()) results[place] = outcomes[i]!;
+    return outcomes !== undefined;
   }
 
   private finishPart(entries: Entry[], results: Result[], finish?: () => void): void {
@@ -145,7 +151,7 @@ export class SqliteWriter {
     }
     if (entries.length === 1) {
       results[first.place] = refusal;
-      this.suspect(first);
+      this.suspicion.add(first);
       return;
     }
     const half = Math.ceil(entries.length / 2);
@@ -185,35 +191,15 @@ export class SqliteWriter {
     this.sql.untouch.run();
   }
 
-  // --- who breaks rules
-
-  private suspicion(): (entry: Entry) => boolean {
-    const now = performance.now();
-    for (const [key, until] of this.suspects) if (until < now) this.suspects.delete(key);
-    if (this.suspects.size === 0) return () => false;
-    return ({ order }) => this.suspects.has(likeness(order));
-  }
-
-  private suspect({ order }: Entry): void {
-    this.suspects.set(likeness(order), performance.now() + SUSPICION_MS);
-    if (this.suspects.size > MAX_SUSPECTS) this.suspects.delete(this.suspects.keys().next().value!);
-  }
-
   // --- retention
 
   /** Deletes the oldest events in small steps. @returns whether some are left that may go */
   private pruneStep(announced: number, step: number): boolean {
-    const { head, pruned } = this.sql.bounds.get()!;
-    const upTo = Math.min(head - this.retention, announced);
-    if (upTo > pruned) this.sql.prune.run(Math.min(upTo, pruned + step));
-    return upTo > pruned + step;
+    const { head, pruned } = this.sql.position();
+    const upTo = Math.min(head.seq - this.retention, announced);
+    if (upTo > pruned.seq) this.sql.prune.run(Math.min(upTo, pruned.seq + step));
+    return upTo > pruned.seq + step;
   }
-}
-
-/** Orders that are as good as the same: changes of any customer, or creations with equal content. */
-function likeness(order: Order): string {
-  if (order.op === 'update' || order.op === 'delete') return order.op;
-  return JSON.stringify(order.op === 'create' ? order.fields : order.events).slice(0, 1000);
 }
 
 function unavailable(detail: string): Outcome {

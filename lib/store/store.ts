@@ -48,6 +48,8 @@ export type CustomerPage = { customers: string[]; hasMore: boolean; lastId: numb
 /** Rows of a watched table as JSON, each as in its events, and the place in the log at which they are true. */
 export type RowPage = {
   rows: string[];
+  /** The key of each, as the source of its events ends: percent-encoded, with commas between its parts. */
+  keys: string[];
   hasMore: boolean;
   /** Where to go on: opaque, and only for this table. Undefined where there are no rows. */
   last: string | undefined;
@@ -109,8 +111,8 @@ export function toAnswer(outcome: Outcome, order: Order): Answer {
     case 'missing':
       throw new Problem(404, `There is no customer ${'id' in order ? order.id : ''}.`);
     case 'precondition failed': {
-      const reason = outcome.exists ? 'The customer was changed meanwhile' : 'There is no such customer';
-      throw new Problem(412, `${reason}: read it again, then decide.`);
+      const { preconditions = {} } = order as { preconditions?: Preconditions }; // no other order fails by one
+      throw new Problem(412, `${unmet(preconditions, outcome.exists)}: read it again, then decide.`);
     }
     case 'key taken':
       throw keyTaken(outcome.place);
@@ -119,6 +121,14 @@ export function toAnswer(outcome: Outcome, order: Order): Answer {
         ? unavailable(outcome.detail)
         : new Problem(outcome.status, outcome.detail);
   }
+}
+
+/** Engines say that a write was not allowed to happen, not by which of the two (RFC 9110 §13.1.1 and §13.1.2). */
+function unmet({ ifMatch, ifNoneMatch }: Preconditions, exists: boolean): string {
+  if (!exists) return 'There is no such customer';
+  if (ifNoneMatch === undefined) return 'The customer was changed meanwhile';
+  if (ifMatch === undefined) return 'The customer is what If-None-Match says it must not be';
+  return 'The customer is not what If-Match and If-None-Match ask for';
 }
 
 function keyTaken(place: number | undefined): Problem {

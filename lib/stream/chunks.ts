@@ -7,12 +7,12 @@ import type { Filter } from '../filter.ts';
 import type { Store } from '../store/store.ts';
 import type { Encoded, Transport } from './frames.ts';
 
-const CHUNK_EVENTS = 256;
-const CHUNK_BYTES = 128 * 1024;
+const CHUNK_EVENTS = 256; // few enough for one slice of work, enough to make a system call worth while
+const CHUNK_BYTES = 128 * 1024; // of texts; what one client has in flight while it catches up
 const EVENT_OVERHEAD_BYTES = 200; // an object, and the envelope around the data
 
 /** Of everything that is kept here: texts, frames, and the frames of each filter. */
-const MAX_CACHE_BYTES = 16 * 1024 * 1024;
+export const MAX_CACHE_BYTES = 16 * 1024 * 1024;
 /** Of one chunk's filtered frames: ten thousand clients may have ten thousand filters. */
 const MAX_FILTERED_BYTES = 2 * 1024 * 1024;
 const ENTRY_BYTES = 300; // what a filter's entry costs though nothing passes it
@@ -73,6 +73,7 @@ export class Chunks {
   /** Reads the chunk after a cursor; or says why the log can't be continued there. @throws {Problem} 503 */
   async load(start: Cursor, head: Cursor): Promise<Chunk | ResetReason> {
     const boundary = (Math.floor(start.seq / CHUNK_EVENTS) + 1) * CHUNK_EVENTS;
+    // A live client is never made to wait for a border: what is new goes out at once, in one write.
     const isNearHead = head.seq - start.seq <= CHUNK_EVENTS; // then one write for it all
     const limit = isNearHead ? CHUNK_EVENTS : boundary - start.seq;
     const { events, end, reset } = await this.store.readEvents(start, head.seq, limit, CHUNK_BYTES);
@@ -89,6 +90,7 @@ export class Chunks {
   encode(chunk: Chunk, kind: Kind): Buffer {
     const known = chunk.filtered.get(kind.key);
     if (known) return known;
+    // Encoded whole, then picked from: a thousand filters over one chunk cost one encoding, and copies.
     const all = this.encodeAll(chunk, kind.transport);
     const bytes = pick(all, wanted(chunk.events, kind));
     if (bytes !== all.bytes) this.grow(chunk, bytes.length + ENTRY_BYTES);
@@ -114,6 +116,7 @@ export class Chunks {
     return encoded;
   }
 
+  /** At its place one may stand that ended at an older head, or is of another history: it goes. */
   private keep(chunk: Chunk, head: Cursor): void {
     if (this.tailsEnd !== head.seq) this.dropTails(head.seq);
     if (!chunk.endsBelowHead) this.tails.push(chunk.start.seq);
@@ -157,6 +160,7 @@ export class Chunks {
     this.tailsEnd = head;
   }
 
+  /** Whoever holds the chunk just now goes on with it: only the memory of it is gone. */
   private drop(seq: number): void {
     this.cachedBytes -= this.chunks.get(seq)?.size ?? 0;
     this.chunks.delete(seq);

@@ -34,7 +34,8 @@ export class Client {
   readonly stream: Stream;
   /** The name that the server gave this stream. */
   readonly name: string;
-  readonly connectedAt = new Date();
+  /** In milliseconds since 1970; a Date would take six times the memory. */
+  readonly connectedAt = Date.now();
   /** Which bytes it gets, shared with all of its kind. */
   readonly kind: Kind;
   readonly liveness = new Liveness();

@@ -8,7 +8,7 @@ import { type Chunk, textBytes, toItems } from './chunks.ts';
 import type { Transport } from './frames.ts';
 
 const MAX_BYTES = 128 * 1024; // of texts that one client may keep back
-const MAX_EVENTS = 1000;
+const MAX_EVENTS = 1000; // then it is handed on, and what comes later replaces nothing of it
 
 /** Does a stream ask for it? @throws {Problem} 400 if it asks for another kind */
 export function parseConflation(query: URLSearchParams): boolean {
@@ -17,21 +17,25 @@ export function parseConflation(query: URLSearchParams): boolean {
   throw new Problem(400, 'conflate can only be source: of each source the newest event.');
 }
 
+/** What one client has read and not yet handed on; thrown away with each delivery. */
 export class Conflation {
   /** How far was read. The client hears of it only with the events: its cursor stays where it is. */
   end: Cursor;
   /** The newest event of each source, in the order of the log. */
   private readonly newest = new Map<string, StoredEvent>();
+  /** Of the texts in `newest`, near enough. */
   private bytes = 0;
 
   constructor(start: Cursor) {
     this.end = start;
   }
 
+  /** A bound on memory: a client that is a million events behind must not hold a million of them here. */
   get isFull(): boolean {
     return this.newest.size >= MAX_EVENTS || this.bytes >= MAX_BYTES;
   }
 
+  /** Also where the filter hides all of it: the client has passed it. */
   add({ events, end }: Chunk, filter: Filter): void {
     for (const event of events) if (filter.matches(event)) this.replace(event);
     this.end = end;

@@ -22,15 +22,18 @@ export async function openEventStream({ req, res, query, scope }: Call, hub: Hub
   const wish = { ...parseWish(query, typeof header === 'string' ? header : undefined), scope };
   const filter = scope.narrow(parseFilter(queryValue(query, 'types'), queryValue(query, 'sources')));
   const isConflated = parseConflation(query);
+  // HEAD tells what GET would say, and opens nothing.
   if (req.method === 'HEAD') return void writeHead(res).end();
   hub.checkRoom();
   const start = await locateOrWait(hub, wish);
   hub.checkRoom(); // others may have come meanwhile
-  if (res.destroyed) return;
+  if (res.destroyed) return; // it left meanwhile: a client that is added now would never be removed
+  // A browser that is cut off comes back after 2 s instead of its own default (HTML Standard §9.2.6).
   writeHead(res).write('retry: 2000\n\n');
   req.socket.setKeepAlive(true, KEEP_ALIVE_MS);
   const client = hub.add(new EventStream(res, req.socket, filter, isConflated), start);
   endAtExpiry(client, scope.expiresAt);
+  // Either may come first, and sometimes only one of them: to remove twice is no harm.
   res.on('close', () => hub.remove(client));
   res.on('error', () => hub.remove(client));
 }
@@ -48,10 +51,11 @@ async function locateOrWait(hub: Hub, wish: Wish): Promise<Located | { wish: Wis
   }
 }
 
+/** Neither a length nor chunks: the body ends with the connection (RFC 9112 §6.3), and its bytes are as the frames are. */
 function writeHead(res: Answer): Answer {
   res.shouldKeepAlive = false;
   res.useChunkedEncodingByDefault = false;
-  return res.writeHead(200, {
+  return res.begin(200, {
     'Content-Type': 'text/event-stream; charset=utf-8',
     'Cache-Control': 'no-store, no-transform', // what compresses would hold events back
     'X-Accel-Buffering': 'no', // and so would nginx
@@ -59,9 +63,12 @@ function writeHead(res: Answer): Answer {
   });
 }
 
+/** What the hub needs of an answer that goes on. */
 class EventStream implements Stream {
   readonly transport = EVENT_STREAM;
+  /** Writes go through Node's answer, which adds nothing to them once the head is out. */
   readonly out: Answer;
+  /** Asked for what its kernel has not taken, never written to. */
   readonly socket: Socket;
   readonly filter: Filter;
   readonly isConflated: boolean;
@@ -81,10 +88,12 @@ class EventStream implements Stream {
     return this.out.writableLength + queuedBytes(this.socket);
   }
 
+  /** There is no farewell in this format: EventSource takes any end for one, and comes back. */
   close(): void {
     this.out.end();
   }
 
+  /** `stream.expired` was its last frame. */
   expire(): void {
     this.out.end();
   }

@@ -1,16 +1,17 @@
 // How much a client of the WebSocket sends. It is counted by the headers of its frames alone (RFC 6455 §5.2), before
 // anything is done with them: a fragment or an empty ping costs the server as much as a message.
 
-const WINDOW_MS = 10_000;
+const WINDOW_MS = 10_000; // it slides: any ten seconds
 const MAX_MESSAGES = 50;
-const MAX_CONTROLS = 200;
-const FIRST_CONTROL_OPCODE = 8;
+const MAX_CONTROLS = 200; // more than messages: some libraries ping every second
+const FIRST_CONTROL_OPCODE = 8; // RFC 6455 §5.5: the most significant bit of the opcode is set
 const PONG_OPCODE = 10;
-const MASK_BYTES = 4;
+const MASK_BYTES = 4; // every frame of a client has a mask (RFC 6455 §5.3)
 
 /** What is said in the close frame to one that sends too much. */
 export const FLOOD_REASON = `At most ${MAX_MESSAGES} messages and ${MAX_CONTROLS} pings and pongs in 10 s.`;
 
+/** Follows the bytes of one connection. Nothing is kept of a payload, so a frame of any length costs the same. */
 export class FrameCounter {
   /** When the last frames came, oldest first: messages with their fragments, and pings, pongs and closes. */
   private readonly messages: number[] = [];
@@ -27,6 +28,7 @@ export class FrameCounter {
   count(bytes: Uint8Array, now: number, pings: number): number {
     this.pings = pings;
     let tooMany = 0;
+    // Borders of frames and of reads have nothing to do with each other: a header may come byte by byte.
     for (let at = 0; at < bytes.length; ) {
       if (this.toSkip > 0) {
         const skipped = Math.min(this.toSkip, bytes.length - at);
@@ -54,6 +56,7 @@ export class FrameCounter {
   private isTooMany(now: number): boolean {
     const [first = 0, second = 0, ...long] = this.header;
     const length = long.length === 0 ? second & 0x7f : long.reduce((sum, byte) => sum * 256 + byte, 0);
+    // A length that no number holds exactly is above the limit of ws by far, which closes with 1009.
     this.toSkip = length + (second & 0x80 ? MASK_BYTES : 0);
     this.header = [];
     const opcode = first & 0x0f;

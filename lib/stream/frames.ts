@@ -22,10 +22,11 @@ export type Transport = {
 /** No single write is larger, so that what waits for a client stays bounded whatever the size of an event. */
 export const PART_BYTES = 256 * 1024;
 
+// RFC 6455 §5.2: the first byte is FIN, three reserved bits and the opcode.
 const FIN = 0x80;
 const TEXT = 0x1;
 const CONTINUATION = 0x0;
-const LONGEST_HEADER = 10;
+const LONGEST_HEADER = 10; // two bytes, and eight of length; a server sends no mask
 
 export const WEBSOCKET: Transport = {
   name: 'websocket',
@@ -46,6 +47,7 @@ export const EVENT_STREAM: Transport = {
 
 /** A text message for each event (RFC 6455 §5.2), in fragments where it is large. */
 function encodeWebSocket(items: { json: string }[]): Encoded {
+  // Measured first, then written in place: joining many small buffers would copy every byte twice.
   const lengths = items.map((item) => Buffer.byteLength(item.json));
   const total = lengths.reduce((sum, length) => sum + messageLength(length), 0);
   const bytes = Buffer.allocUnsafeSlow(total); // not from the pool: it would keep 8 KiB alive for each
@@ -71,10 +73,12 @@ function encodeEventStream(items: { id: string; json: string }[]): Encoded {
   return { bytes: Buffer.from(blocks.join('')), ends };
 }
 
+/** The length stands in 7, 16 or 64 bits, in the fewest that hold it (RFC 6455 §5.2). */
 function headerLength(payloadLength: number): number {
   return payloadLength < 126 ? 2 : payloadLength < 65_536 ? 4 : LONGEST_HEADER;
 }
 
+/** With all headers: one, or one for each fragment. */
 function messageLength(length: number): number {
   if (length <= PART_BYTES) return headerLength(length) + length;
   return fragmentLengths(length).reduce((sum, part) => sum + headerLength(part) + part, 0);
@@ -87,6 +91,7 @@ function fragmentLengths(length: number): number[] {
   return [...Array<number>(whole).fill(most), length - whole * most];
 }
 
+/** @returns where the frame ends */
 function writeFrame(bytes: Buffer, start: number, length: number, json: string): number {
   const at = writeHeader(bytes, start, FIN | TEXT, length);
   return at + bytes.write(json, at);
@@ -94,7 +99,7 @@ function writeFrame(bytes: Buffer, start: number, length: number, json: string):
 
 /** Between two fragments a pong or a close may go out, so neither waits behind a large event (RFC 6455 §5.4). */
 function writeFragments(bytes: Buffer, start: number, json: string): number {
-  const text = Buffer.from(json);
+  const text = Buffer.from(json); // a border may fall into a character: only the whole message is UTF-8 (RFC 6455 §5.6)
   let from = 0;
   let at = start;
   for (const length of fragmentLengths(text.length)) {
@@ -106,6 +111,7 @@ function writeFragments(bytes: Buffer, start: number, json: string): number {
   return at;
 }
 
+/** @returns where the payload begins */
 function writeHeader(bytes: Buffer, start: number, first: number, length: number): number {
   bytes[start] = first;
   if (length < 126) {
@@ -122,6 +128,7 @@ function writeHeader(bytes: Buffer, start: number, first: number, length: number
 
 /** The end of the last frame that a part has room for: a frame must not be torn, or a pong could land inside it. */
 function frameEnd(bytes: Buffer, from: number): number {
+  // The frames are our own, so their headers can be trusted, and the first one may be larger than a part.
   let end = from;
   while (end < bytes.length) {
     const short = bytes[end + 1]!;

@@ -18,6 +18,7 @@ export class Head {
   /** How often the history was replaced: who was located before that must be located anew. */
   histories = 0;
   private readonly store: Store;
+  /** The program stops. */
   private isSilent = false;
 
   constructor(store: Store, cursor: Cursor) {
@@ -25,14 +26,17 @@ export class Head {
     this.cursor = cursor;
   }
 
+  /** One read, whatever has happened: where the log stands, and whether what was announced is still there. */
   async look(): Promise<Look> {
     this.isStale = false; // whoever commits from now on sets it again
     const position = await this.read(this.store.position([this.cursor]));
+    // Nothing was learned: whoever committed is still to be found.
     if (!position) {
       this.isStale = true;
       return 'away';
     }
     const { head } = position;
+    // Expired is no other history: what was announced may be pruned since.
     const [verdict] = position.resets;
     const isThere = verdict === undefined || verdict === 'expired';
     if (isThere && head.seq === this.cursor.seq) return 'same';

@@ -3,7 +3,7 @@
 // answer them. Nothing here reads the log, so they go on while the database is away.
 import type { Client } from './client.ts';
 
-const COUNT_INTERVAL_MS = 1000;
+const COUNT_INTERVAL_MS = 1000; // a thousand clients that come within a second are told of together
 const SLICE_MS = 2; // ten thousand heartbeats at once would hold up everyone else
 
 /** What the hub lends: its clients, and whether one stands at the head of the log. */
@@ -17,15 +17,17 @@ export class Heartbeats {
   private readonly timer: NodeJS.Timeout;
   /** Who has yet to get the one that is due. */
   private waiting: Client[] = [];
+  /** Slices of a beat follow each other. A beat that comes meanwhile adds to them instead of beginning others. */
   private isSending = false;
   /** Set while the number of clients has changed and nobody was told yet. */
   private countTimer: NodeJS.Timeout | undefined;
+  /** When the count was told last, by the clock of `performance.now()`. */
   private countedAt = 0;
 
   constructor(intervalMs: number, hub: Lent) {
     this.hub = hub;
     this.timer = setInterval(() => {
-      for (const client of hub.clients) this.endIfDead(client);
+      for (const client of hub.clients) this.endIfDead(client); // before it is asked anew: the last answer counts
       this.beat();
     }, intervalMs);
   }
@@ -34,7 +36,7 @@ export class Heartbeats {
   sendIfDue(client: Client): void {
     if (!client.liveness.isHeartbeatDue || !client.isReady || client.dueReset) return;
     client.liveness.isHeartbeatDue = false;
-    client.ping();
+    client.ping(); // the frame is for the page, the ping for us: only a pong proves that somebody is there
     if (client.wish) client.keepWaiting();
     else client.tell('stream.heartbeat', { clients: this.hub.clients.size });
   }
@@ -50,6 +52,7 @@ export class Heartbeats {
     }, wait);
   }
 
+  /** The hub closes: nobody is told anything any more. */
   stop(): void {
     clearInterval(this.timer);
     clearTimeout(this.countTimer);
@@ -59,10 +62,12 @@ export class Heartbeats {
   /** Everyone gets one, or as soon as there is room: then the hub sends it. */
   private beat(): void {
     for (const client of this.hub.clients) client.liveness.isHeartbeatDue = true;
-    this.waiting = [...this.hub.clients].reverse();
+    this.waiting = [...this.hub.clients].reverse(); // taken from the end, so that none has to move up
+
     if (!this.isSending) this.sendSlice();
   }
 
+  /** Some milliseconds of heartbeats, then HTTP and events have their turn. */
   private sendSlice(): void {
     const sliceEnd = performance.now() + SLICE_MS;
     while (this.waiting.length > 0 && performance.now() < sliceEnd) this.sendIfDue(this.waiting.pop()!);
@@ -70,9 +75,11 @@ export class Heartbeats {
     if (this.isSending) setImmediate(() => this.sendSlice());
   }
 
+  /** Three kinds of silence: it takes nothing, it has begun to take nothing, it answers nothing. */
   private endIfDead(client: Client): void {
     const { stream, liveness } = client;
-    if (client.isMuted) return;
+    if (client.isMuted) return; // it gets no pings, so it owes no pongs
+    // The kernel goes on resending for a quarter of an hour before it gives up a connection by itself.
     if (client.isLagging) {
       if (liveness.countStuckBeat(stream.unsentBytes())) stream.destroy();
     } else if (stream.out.writableLength > 0) {

@@ -13,12 +13,13 @@ import { Rounds } from './rounds.ts';
 import { type Located, Serving } from './serving.ts';
 import type { Wish } from './start.ts';
 
-const RETRY_MS = 250;
+const RETRY_MS = 250; // between two looks at a log that can't be read
 const LOOK_MS = 500; // how often the log is looked at though nobody said that it has changed
 
 type Settings = Pick<Config, 'heartbeatMs' | 'maxClients'>;
 
 export class Hub {
+  /** All streams, in the order in which they came. A Set may be changed while it is gone through. */
   readonly clients = new Set<Client>();
   private readonly store: Store;
   private readonly settings: Settings;
@@ -28,10 +29,12 @@ export class Hub {
   private readonly rounds: Rounds;
   /** Events announced since the start. */
   private events = 0;
+  /** A turn is due or under way: there is never a second one beside it. */
   private isScheduled = false;
   private isClosed = false;
   /** Names of streams differ also between servers and runs: `source` and `id` of a frame are unique together. */
   private readonly run = randomBytes(3).toString('hex');
+  /** How many streams had a name before the next one. */
   private names = 0;
   private readonly looking: NodeJS.Timeout;
   /** One function for all clients. */
@@ -58,6 +61,7 @@ export class Hub {
     this.lookAgain();
   }
 
+  /** Is MAX_CLIENTS reached? Asked before the log is, and once more after: others may come in between. */
   get isFull(): boolean {
     return this.clients.size >= this.settings.maxClients;
   }
@@ -105,13 +109,14 @@ export class Hub {
     return client;
   }
 
+  /** Its connection has closed. What it was owed is owed to nobody: the log keeps it for when it comes back. */
   remove(client: Client): void {
     if (this.clients.delete(client)) this.heartbeats.announceCount();
   }
 
   /** Sends a client nothing for a while; then it is served from the log like any other that was away. */
   mute(client: Client, seconds: number): void {
-    if (client.isMuted) return;
+    if (client.isMuted) return; // a second order must not end the first one early
     client.mute();
     setTimeout(() => client.unmute(), seconds * 1000).unref();
   }
@@ -126,22 +131,25 @@ export class Hub {
     this.isClosed = true;
     clearInterval(this.looking);
     this.heartbeats.stop();
-    this.head.silence();
+    this.head.silence(); // a read under way will fail: the store is closed next
     for (const client of this.clients) client.stream.close();
   }
 
   // --- the turn: one slice of work, then the event loop goes round
 
+  /** Somebody has committed, perhaps. Many of these before the next turn are one look together. */
   private lookAgain(): void {
     this.head.isStale = true;
     this.schedule();
   }
 
+  /** Gives a client a turn; one that is live goes before all who are not. */
   private enqueue(client: Client, isLive = false): void {
     this.rounds.add(client, isLive);
     this.schedule();
   }
 
+  /** By `setImmediate`: sockets are read, and requests answered, between two turns. */
   private schedule(): void {
     if (this.isScheduled || this.isClosed) return;
     this.isScheduled = true;
@@ -153,7 +161,9 @@ export class Hub {
   /** A round is finished before the head moves: everyone who is live gets the same bytes. */
   private async turn(): Promise<void> {
     const { head, rounds } = this;
+    // Only now may retention take them: everyone who was live has had them, or lags.
     if (rounds.isOver) this.store.announced(head.cursor.seq);
+    // While the log can't be read, only looking can tell that it can be again.
     const mayLook = rounds.isOver && rounds.restMs === 0;
     if (!head.isReadable || (mayLook && head.isStale)) await this.look();
     await rounds.serveSlice(() => head.isStale);
@@ -162,6 +172,7 @@ export class Hub {
     else if (!rounds.isEmpty || head.isStale) this.schedule();
   }
 
+  /** Where does the log stand, and is it still the log that was announced? */
   private async look(): Promise<void> {
     const old = this.head.cursor;
     const found = await this.head.look();
@@ -169,6 +180,7 @@ export class Hub {
     if (found === 'replaced') this.startOver();
   }
 
+  /** The head has moved. Whoever stood at the old one is live, and the same chunk is next for all of them. */
   private announce(oldSeq: number): void {
     this.events += this.head.cursor.seq - oldSeq;
     this.rounds.start();

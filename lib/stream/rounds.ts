@@ -2,8 +2,9 @@
 // them; everyone has its turn in slices of some milliseconds, and between them the event loop goes round.
 import type { Client } from './client.ts';
 
+// A round to 1,000 clients takes some 5 ms of processor time, so several slices.
 const SLICE_MS = 2; // then HTTP has its turn: a fan-out must not hold up a POST
-const MAX_REST_MS = 25;
+const MAX_REST_MS = 25; // nobody sees that an event came so much later, and a core has its rest
 
 /** What is done for a client in its turn; see `serving.ts`. */
 type Turn = {
@@ -18,6 +19,7 @@ export class Rounds {
   private readonly live: Client[] = [];
   /** Others who may be owed something. */
   private readonly behind: Client[] = [];
+  /** When the head moved last. */
   private startedAt = 0;
   /** Until then nobody asks for more events: they come together, and go out as one. */
   private restsUntil = 0;
@@ -61,7 +63,10 @@ export class Rounds {
     await this.serveSome(this.behind, 'behind', sliceEnd); // at least one, whatever the time: nobody starves
   }
 
-  /** As long as the round took: events that come meanwhile cost each client one write together. */
+  /**
+   * Loaded means that more came while a round went on. Then a rest pays: at 1,000 events a second to 1,000 clients a
+   * delivery costs little more than half. As long as the round took: events that come meanwhile cost each client one write together.
+   */
   private rest(): void {
     const now = performance.now();
     this.restsUntil = now + Math.min(now - this.startedAt, MAX_REST_MS);
@@ -74,7 +79,7 @@ export class Rounds {
     while (taken < atMost && (served === 0 || performance.now() < sliceEnd)) {
       const client = queue[taken]!;
       taken += 1;
-      if (client.queue !== name) continue;
+      if (client.queue !== name) continue; // it stands in the other queue since
       served += 1;
       client.queue = undefined;
       const waiting = this.turn.serve(client);

@@ -49,9 +49,12 @@ export class Serving {
   serve(client: Client): Promise<void> | undefined {
     if (!client.isReady) return undefined;
     const { head } = this;
+    // It came while the database was away: until it is placed it has no cursor, and is owed nothing.
     if (client.wish) return head.isReadable ? this.place(client, client.wish) : undefined;
+    // Before anything else: an event of the new history would be taken for one of the old.
     if (client.dueReset) this.begin(client, this.resetFor(client.dueReset));
     if (client.readTo.seq < head.cursor.seq && head.isReadable) {
+      // The common case by far: somebody else has read and encoded it, and nothing has to be waited for.
       const chunk = this.chunks.find(client.readTo, head.cursor);
       if (!chunk) return this.load(client);
       this.deliver(client, chunk);
@@ -71,7 +74,7 @@ export class Serving {
     const found = await this.head.read(this.chunks.load(client.readTo, this.head.cursor));
     if (found === undefined || !client.isReady) return; // it may have closed, or been muted, meanwhile
     if (typeof found === 'object') return this.deliver(client, found);
-    client.dueReset = found;
+    client.dueReset = found; // said in its next turn, when the head is right again
     if (found !== 'expired') this.head.isStale = true; // then the head itself may be of a lost history
   }
 
@@ -99,10 +102,12 @@ export class Serving {
     return !isLast && !client.conflation.isFull;
   }
 
+  /** What was kept back is for this client alone; all else is shared with its kind. */
   private encode({ conflation, kind }: Client, chunk: Chunk): Buffer {
     return conflation ? conflation.encode(kind.transport) : this.chunks.encode(chunk, kind);
   }
 
+  /** The first frame of a stream, or of another beginning: it says from where the client goes on. */
   begin(client: Client, { cursor, behind, reset, history }: Located): void {
     client.moveTo(cursor);
     if (reset) return client.tell('stream.reset', { reason: reset });
@@ -114,6 +119,7 @@ export class Serving {
     client.tell('stream.ready', { behind, client: client.name, heartbeatSeconds });
   }
 
+  /** A reset leads to the newest event: what was before it the client loads as a snapshot. */
   private resetFor(reset: ResetReason): Located {
     return { cursor: this.head.cursor, behind: 0, reset, history: this.head.histories };
   }

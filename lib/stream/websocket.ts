@@ -15,26 +15,38 @@ import { endAtExpiry } from './expiry.ts';
 import { FLOOD_REASON, FrameCounter } from './flood.ts';
 import { WEBSOCKET } from './frames.ts';
 import type { Hub } from './hub.ts';
+import { obeyLab } from './lab.ts';
 import { parseWish } from './start.ts';
 
-const MAX_MESSAGE_BYTES = 4096;
+const MAX_MESSAGE_BYTES = 4096; // nobody has to say more than an order of the lab; above it ws closes with 1009
 const CLOSE_TIMEOUT_MS = 1000; // ws waits 30 s for a peer's close frame; our shutdown has 5 s
-const MAX_UNSENT_FOR_PONG = 64 * 1024;
+const MAX_UNSENT_FOR_PONG = 64 * 1024; // bytes that wait in its socket; above them its pings stay unanswered
 const MAX_FRAMES_AFTER_FLOOD = 100; // its answer to our close may be among them
+/** Chosen when it is offered: a frame is one CloudEvent in the JSON format, as the WebSocket binding of CloudEvents has it. */
 const SUBPROTOCOL = 'cloudevents.json';
 
+/** An upgrade that access control has let through, as Node's `upgrade` event hands it over. */
 export type Handshake = {
   req: IncomingMessage;
   socket: Duplex;
+  /** What came behind the request's head, in the same read: the client's first frames. */
   head: Buffer;
   query: URLSearchParams;
+  /** What the client may read: its filter is narrowed to that. */
   scope: Scope;
 };
 
+/** Does this request want a WebSocket? In HTTP/1.0 an upgrade counts for nothing (RFC 9110 §7.8). */
+export function offersWebSocket({ headers, httpVersion }: IncomingMessage): boolean {
+  return httpVersion !== '1.0' && /(^|[\s,])websocket\s*(,|$)/i.test(headers.upgrade ?? '');
+}
+
 /** A socket of `ws` that knows its client, so that ten thousand idle ones share their listeners. */
 class Peer extends WebSocket {
+  /** Set right after the handshake. Until then nothing is heard: no listener is there yet. */
   client: Client | undefined;
   readonly frames = new FrameCounter();
+  /** Frames that came after it was told that it sends too much. */
   framesTooMany = 0;
   /** The newest ping that is not answered yet; older ones of the same read need no answer (RFC 6455 §5.5.3). */
   unansweredPing: Buffer | undefined;
@@ -52,15 +64,16 @@ type Options = ServerOptions<typeof Peer> & { closeTimeout: number };
 export function createWebSockets(hub: Hub, { isLabOn }: { isLabOn: boolean }) {
   const options: Options = {
     WebSocket: Peer,
-    noServer: true,
-    clientTracking: false,
-    perMessageDeflate: false,
-    autoPong: false,
+    noServer: true, // `app` hands over upgrades, once it has let them in
+    clientTracking: false, // the hub has its own set
+    perMessageDeflate: false, // compressed, each client would need bytes of its own
+    autoPong: false, // see `onPing`
     maxPayload: MAX_MESSAGE_BYTES,
     closeTimeout: CLOSE_TIMEOUT_MS,
     handleProtocols: (offered: Set<string>) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
   };
   const server = new WebSocketServer(options);
+  // ws writes the 101 itself, so this header is pushed into its list: every answer has it.
   server.on('headers', (headers) => headers.push('X-Content-Type-Options: nosniff'));
 
   /** Upgrades and joins. @throws {Problem} 400 bad cursor or handshake, 503 full: all before the upgrade */
@@ -76,6 +89,7 @@ export function createWebSockets(hub: Hub, { isLabOn }: { isLabOn: boolean }) {
     const client = hub.add(new WebSocketStream(peer, socket, filter, isConflated), start);
     peer.client = client;
     endAtExpiry(client, scope.expiresAt);
+    // First in the row: frames must be counted before ws works on them.
     socket.prependListener('data', (bytes: Buffer) => countFrames(peer, bytes));
     peer
       .on('pong', onPong)
@@ -87,6 +101,10 @@ export function createWebSockets(hub: Hub, { isLabOn }: { isLabOn: boolean }) {
 
   /** ws tells of a bad handshake by an event, before `handleUpgrade` returns. @throws {Problem} 400, 426 */
   function shakeHands(req: IncomingMessage, socket: Duplex, head: Buffer): Peer {
+    // What is behind the head would be read as frames here, and as a body by a proxy before us.
+    if (req.headers['transfer-encoding'] !== undefined || Number(req.headers['content-length'] ?? 0) > 0)
+      throw new Problem(400, 'A WebSocket handshake has no body.');
+    req.headers.upgrade = 'websocket'; // ws knows no list of protocols, and ours may stand among others
     if (req.headers['sec-websocket-version'] !== '13') {
       // RFC 6455 §4.4, RFC 9110 §7.8
       const headers = { 'Sec-WebSocket-Version': '13', Upgrade: 'websocket', Connection: 'Upgrade, close' };
@@ -109,21 +127,12 @@ export function createWebSockets(hub: Hub, { isLabOn }: { isLabOn: boolean }) {
   function onMessage(this: WebSocket, data: RawData, isBinary: boolean): void {
     const { client } = peerOf(this);
     client?.liveness.heard();
-    if (isLabOn && !isBinary && client) obeyLab(client, String(data));
+    if (isLabOn && !isBinary && client) obeyLab(hub, client, String(data));
   }
 
   function onClose(this: WebSocket): void {
     const { client } = peerOf(this);
     if (client) hub.remove(client);
-  }
-
-  /** The failure lab: a client may harm its own connection, to see that nothing is lost. */
-  function obeyLab(client: Client, text: string): void {
-    const order = parseOrder(text);
-    if (order.lab === 'cut') client.stream.destroy();
-    const { seconds } = order;
-    if (order.lab === 'mute' && typeof seconds === 'number' && seconds >= 1 && seconds <= 60)
-      hub.mute(client, seconds);
   }
 
   return { accept };
@@ -138,6 +147,7 @@ function countFrames(peer: Peer, bytes: Buffer): void {
   if (peer.framesTooMany > MAX_FRAMES_AFTER_FLOOD) peer.pause();
 }
 
+/** Its payload tells how much the client has read; see `liveness.ts`. */
 function onPong(this: WebSocket, data: Buffer): void {
   peerOf(this).client?.liveness.heard(String(data));
 }
@@ -161,6 +171,7 @@ function answerPing(peer: Peer): void {
 /** ws closes with 1002, 1007 or 1009 by itself; 'close' follows. */
 function ignore(): void {}
 
+/** What the hub needs of a socket. Writes go past ws, but its state decides whether there may be any. */
 class WebSocketStream implements Stream {
   readonly transport = WEBSOCKET;
   readonly ws: WebSocket;
@@ -180,28 +191,23 @@ class WebSocketStream implements Stream {
     return this.ws.readyState === WebSocket.OPEN;
   }
 
+  /** Node counts a write as done only when the kernel has all of it; of one that went out in part only the handle knows. */
   unsentBytes(): number {
     return this.out.writableLength + queuedBytes(this.out);
   }
 
+  /** RFC 6455 §7.4.1: the endpoint is going away. */
   close(): void {
     this.ws.close(1001, 'The server is stopping.');
   }
 
+  /** RFC 6455 §7.4.1: a policy is violated. */
   expire(): void {
     this.ws.close(1008, 'The token has expired: come back with a fresh one.');
   }
 
+  /** Without a word, for one that would not hear it. */
   destroy(): void {
     this.out.destroy();
-  }
-}
-
-function parseOrder(text: string): { lab?: unknown; seconds?: unknown } {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === 'object' && value !== null ? value : {};
-  } catch {
-    return {}; // what clients send is ignored, but for the lab
   }
 }

@@ -157,6 +157,28 @@ test('If-Match lets a change through only for the current ETag, or * for what ex
   assert.equal((await put(url, { name: 'Ada' }, { 'If-Match': etag })).status, 412);
 });
 
+test('a write that If-None-Match forbids is a 412 that says by which of the two it failed, and changes nothing', async () => {
+  const { url, headers } = await create();
+  const etag = headers.get('etag')!;
+  const before = await lastSeq();
+  for (const list of ['*', etag, `W/${etag}`, `"x", ${etag}`]) {
+    for (const refused of [
+      await put(url, { name: 'Lost update' }, { 'If-None-Match': list }),
+      await patch(url, { name: 'Lost update' }, { 'If-None-Match': list }),
+      await del(url, { 'If-None-Match': list }),
+    ]) {
+      assert.equal(refused.status, 412);
+      assert.match(refused.body.detail, /If-None-Match says it must not be/);
+    }
+  }
+  const both = await put(url, { name: 'x' }, { 'If-Match': etag, 'If-None-Match': etag });
+  assert.match(both.body.detail, /not what If-Match and If-None-Match ask for/);
+  const stale = await put(url, { name: 'x' }, { 'If-Match': '"stale"' });
+  assert.match(stale.body.detail, /was changed meanwhile/);
+  assert.equal(await lastSeq(), before);
+  assert.equal((await patch(url, { name: 'Ada King' }, { 'If-None-Match': '"x"' })).status, 200);
+});
+
 test('of two concurrent changes with the same If-Match exactly one wins', async () => {
   const { url, headers } = await create();
   const match = { 'If-Match': headers.get('etag')! };

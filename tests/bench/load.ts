@@ -61,6 +61,10 @@ export class Audience {
   /** Text frames received, over all listeners, less the greetings. */
   frames = 0;
   sockets: Socket[] = [];
+  /** Called when the last listener has its n-th frame. */
+  onLast: (nth: number) => void = () => {};
+  /** By n: how many listeners have their n-th frame. */
+  #heard: number[] = [];
   #target = Number.POSITIVE_INFINITY;
   #reached = () => {};
 
@@ -99,6 +103,7 @@ export class Audience {
     return new Promise((resolve) => {
       // A greeting is not counted: Engine.IO's "open" and Socket.IO's "connected", or one frame of the peer's.
       let greetings = isSocketIo ? 2 : 1;
+      let nth = 0;
       const count = createFrameCounter((payload) => {
         if (greetings > 0) {
           greetings -= 1;
@@ -107,14 +112,17 @@ export class Audience {
           return;
         }
         if (isSocketIo && payload === ENGINE_IO_PING) socket.write(maskedText('3'));
-        if (payload === OTHER) this.#count();
+        if (payload === OTHER) this.#count(nth++);
       });
       socket.on('data', count);
     });
   }
 
-  #count(): void {
+  #count(nth: number): void {
     this.frames += 1;
+    const heard = (this.#heard[nth] ?? 0) + 1;
+    this.#heard[nth] = heard;
+    if (heard === this.sockets.length) this.onLast(nth);
     if (this.frames < this.#target) return;
     this.#target = Number.POSITIVE_INFINITY;
     this.#reached();

@@ -1,5 +1,6 @@
 // What is measured. Each row runs its servers one after the other and returns one round: for each line of
 // its table the numbers by column. `run.ts` repeats the rounds and takes the medians.
+import { eventIds } from '../support/neighbours.ts';
 import { Audience, HttpConnection, postBytes, quantile } from './load.ts';
 import { changebell, type Peer, peers, type Running, start } from './servers.ts';
 
@@ -9,6 +10,7 @@ export type Round = Record<string, Record<string, number>>;
 export type Options = { seconds: number };
 
 const WRITERS = 64;
+const STEADY_CONNECTIONS = 16;
 const WARM_UP_SECONDS = 2; // the compiler's
 const CUSTOMER = postBytes('/api/customers', { name: 'Ada Lovelace', email: 'ada@example.com' });
 const MESSAGE = postBytes('/api/events', { message: 'The quick brown fox jumps over the lazy dog.' });
@@ -29,14 +31,14 @@ function listen(server: Running, count: number): Promise<Audience> {
 }
 
 /** As many POSTs as the connections can carry, one at a time on each; the time of each in ms. */
-async function saturate(server: Running, seconds: number): Promise<number[]> {
+async function saturate(server: Running, seconds: number, bytes = CUSTOMER): Promise<number[]> {
   const times: number[] = [];
   const end = performance.now() + seconds * 1000;
   const worker = async () => {
     const connection = new HttpConnection(server.port);
     while (performance.now() < end) {
       const begin = performance.now();
-      await connection.post(CUSTOMER);
+      await connection.post(bytes);
       times.push(performance.now() - begin);
     }
     connection.close();
@@ -59,6 +61,30 @@ export function writes({ seconds }: Options): Promise<Round> {
       'CPU µs/write': ((server.cpu() - cpu) / times.length) * 1e6,
     };
   });
+}
+
+/** Published events per second, one by one and in lists of 100: a list is one write. */
+export async function lists({ seconds }: Options): Promise<Round> {
+  const round: Round = {};
+  for (const size of [1, 100]) {
+    const event = {
+      type: 'order.shipped',
+      source: '/orders/7',
+      data: { order: 7, item: 'Analytical Engine' },
+    };
+    const bytes = postBytes('/api/events', size === 1 ? event : Array(size).fill(event));
+    const server = await start(changebell);
+    await saturate(server, WARM_UP_SECONDS, bytes);
+    const cpu = server.cpu();
+    const times = await saturate(server, seconds, bytes);
+    const count = times.length * size;
+    round[`${size} a request`] = {
+      'events/s': count / seconds,
+      'CPU µs/event': ((server.cpu() - cpu) / count) * 1e6,
+    };
+    await server.remove();
+  }
+  return round;
 }
 
 /** Durable writes per second while 200 clients listen. */
@@ -152,9 +178,7 @@ export async function herd(): Promise<Round> {
   await connection.post(MESSAGE.repeat(100), 100);
   for (let sent = 0; sent < missed + 100; sent += 100) await connection.post(MESSAGE.repeat(100), 100);
   connection.close();
-  const healthz = await fetch(`http://localhost:${first.port}/healthz`);
-  const { lastEventId } = (await healthz.json()) as { lastEventId: string };
-  const [log, head] = [lastEventId.split('-')[0], Number(lastEventId.split('-')[1])];
+  const ids = eventIds(first.databaseFile);
   await first.kill();
   const server = await start(changebell, { databaseFile: first.databaseFile });
   const behind = (i: number) => missed - 50 + (i % 100); // cursors spread over 100 positions
@@ -164,7 +188,7 @@ export async function herd(): Promise<Round> {
   const begin = performance.now();
   const caughtUp = audience.reach(wanted);
   await audience.open(server.port, clients, {
-    path: (i) => `/ws?lastEventId=${log}-${head - behind(i)}`,
+    path: (i) => `/ws?lastEventId=${ids.at(-1 - behind(i))}`,
   });
   await caughtUp;
   const seconds = (performance.now() - begin) / 1000;
@@ -191,6 +215,43 @@ export function latency({ seconds }: Options): Promise<Round> {
     connection.close();
     return { 'p50 ms': quantile(times, 0.5), 'p99 ms': quantile(times, 0.99) };
   });
+}
+
+/** At a steady rate, whatever a server makes of it: a POST begins when it is due, and waits for no other. */
+export async function steady({ seconds }: Options): Promise<Round> {
+  const round: Round = {};
+  for (const rate of [100, 250, 1000]) {
+    const list = [changebell, peers.wsLoop, peers.socketIo, peers.uws];
+    const measured = await each(list, (server) => openLoop(server, rate, seconds));
+    for (const [name, columns] of Object.entries(measured)) round[`${name}, ${rate} a second`] = columns;
+  }
+  return round;
+}
+
+/** 1,000 clients listen. The last of them has an event so many milliseconds after its POST was due. */
+export async function openLoop(server: Running, rate: number, seconds: number): Promise<Round[string]> {
+  const audience = await listen(server, 1000);
+  const connections = Array.from({ length: STEADY_CONNECTIONS }, () => new HttpConnection(server.port));
+  await lockstep(server, audience, 1, WARM_UP_SECONDS);
+  const [cpu, frames, begin] = [server.cpu(), audience.frames, performance.now()];
+  const [answered, last]: [number[], number[]] = [[], []];
+  const dueAt = (nth: number) => begin + (nth * 1000) / rate;
+  audience.onLast = (nth) => last.push(performance.now() - dueAt(nth - frames / 1000));
+  const heard = audience.reach(frames + rate * seconds * 1000);
+  const posts = Array.from({ length: rate * seconds }, async (_, nth) => {
+    await new Promise((resolve) => setTimeout(resolve, dueAt(nth) - performance.now()));
+    await connections[nth % STEADY_CONNECTIONS]!.post(MESSAGE);
+    answered.push(performance.now() - dueAt(nth));
+  });
+  await Promise.all([...posts, heard]);
+  const used = server.cpu() - cpu;
+  audience.close();
+  for (const connection of connections) connection.close();
+  return {
+    'CPU µs/delivery': (used / (audience.frames - frames)) * 1e6,
+    'POST p50 ms': quantile(answered, 0.5),
+    'last client p50 ms': quantile(last, 0.5),
+  };
 }
 
 /** What a single caller waits for its answer, with nobody and with 500 clients listening. */

@@ -9,10 +9,12 @@ import {
   herd,
   idle,
   latency,
+  lists,
   notified,
   type Options,
   type Round,
   stalled,
+  steady,
   writes,
 } from './rows.ts';
 import { prepare } from './servers.ts';
@@ -21,12 +23,14 @@ type Row = { title: string; measure: (options: Options) => Promise<Round> };
 
 const rows: Record<string, Row> = {
   writes: { title: 'Durable writes, 64 keep-alive connections', measure: writes },
+  lists: { title: 'Published events, 64 keep-alive connections', measure: lists },
   notified: { title: 'Durable writes while 200 clients listen', measure: notified },
   fanout: { title: 'A notification, by how many come in one turn of the event loop', measure: fanout },
   idle: { title: 'An idle WebSocket, of 10,000', measure: idle },
   stalled: { title: 'Memory beside one stalled client, 200,000 notifications of 1 KB', measure: stalled },
   herd: { title: '2,000 clients resume after a restart, 1,000 events each', measure: herd },
   latency: { title: 'From a POST to the last of 1,000 clients, 50 POSTs a second', measure: latency },
+  steady: { title: '1,000 clients, at a steady rate of POSTs', measure: steady },
   answer: { title: 'The answer to a POST', measure: answer },
 };
 

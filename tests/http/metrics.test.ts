@@ -121,7 +121,7 @@ const statusOf = (asked: Promise<void>) =>
     (error) => (error instanceof Problem ? error.status : error),
   );
 const call = {
-  res: { reserve() {}, writeHead() {}, end() {} },
+  res: { reserve() {}, begin() {}, end() {} },
 } as unknown as Call; // as much of an answer as is written to
 
 test('/readyz is a 503 in the words of the database, or when it says nothing for two seconds', async () => {

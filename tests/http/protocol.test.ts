@@ -93,7 +93,7 @@ test('an absolute URL counts instead of the Host header', async () => {
   );
   assert.deepEqual(statuses(text), [200]);
   await assertProblem(421, `GET http://evil.example/healthz HTTP/1.1\r\n${HOST}${CLOSE}\r\n`);
-  await assertProblem(421, `GET http://localhost@evil.example/healthz HTTP/1.1\r\n${HOST}${CLOSE}\r\n`);
+  await assertProblem(400, `GET http://localhost@evil.example/healthz HTTP/1.1\r\n${HOST}${CLOSE}\r\n`);
 });
 
 test('an expectation that cannot be met is a 417', () =>
@@ -147,4 +147,61 @@ test('OPTIONS * asks about the server as a whole', async () => {
   assert.equal(status, 204);
   for (const method of ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
     assert.match(head, new RegExp(`\r\nAllow: .*\\b${method}\\b`, 'i'));
+});
+
+/** The status of each answer to these bytes, up to the end of the connection. */
+const statusesTo = async (text: string) => statuses(await exchange(server.port, text)) ?? [];
+
+test('a Host that is no name is a 400; a name counts in any case, with any port, and with the dot of the root', async () => {
+  const asking = (host: string) => statusesTo(`GET /healthz HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+  for (const host of ['LOCALHOST:99', 'localhost.', 'localhost.:5000', 'localhost:', '[::1]:80', '127.0.0.1'])
+    assert.deepEqual(await asking(host), [200], host);
+  for (const host of ['localhost:abc', 'evil@localhost', 'localhost, evil', '::1', 'localhost/x', '[::1'])
+    assert.deepEqual(await asking(host), [400], host);
+  for (const host of ['', 'localhost..', 'localhost,evil', '127.1', '[::2]', 'localhost.evil'])
+    assert.deepEqual(await asking(host), [421], host);
+  assert.deepEqual(await statusesTo('GET http://a:b@localhost/ HTTP/1.1\r\nHost: localhost\r\n\r\n'), [400]);
+});
+
+test('where a body ends is never guessed: other transfer codings are 501, in HTTP/1.0 all are 400, and nothing follows', async () => {
+  const post = (coding: string, version = '1.1') =>
+    `POST /api/events HTTP/${version}\r\n${HOST}Connection: keep-alive\r\nContent-Type: application/json\r\n` +
+    `Transfer-Encoding: ${coding}\r\n\r\nf\r\n{"message":"a"}\r\n0\r\n\r\n`;
+  const next = `GET /healthz HTTP/1.1\r\n${HOST}\r\n`;
+  assert.deepEqual(await statusesTo(post('gzip, chunked') + next), [501]);
+  assert.deepEqual(await statusesTo(post('chunked', '1.0') + next), [400]);
+  assert.deepEqual(await statusesTo(post('Chunked') + next), [201, 200]);
+});
+
+test('in HTTP/1.0 neither an upgrade nor an expectation counts for anything', async () => {
+  const upgrade = (path: string, offer: string) => statusesTo(`GET ${path} HTTP/1.0\r\n${HOST}${offer}\r\n`);
+  assert.deepEqual(await upgrade('/ws', UPGRADE), [400]);
+  const h2c = await raw(
+    server.port,
+    `GET /healthz HTTP/1.0\r\n${HOST}Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n`,
+  );
+  assert.match(h2c, /^HTTP\/1\.1 200 [\s\S]*Connection: close/, 'the connection ends by itself');
+  const body = '{"message":"a"}';
+  const expecting = `Expect: 100-continue\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n`;
+  assert.deepEqual(await statusesTo(`POST /api/events HTTP/1.0\r\n${HOST}${expecting}\r\n${body}`), [201]);
+});
+
+test('an offer of WebSocket may stand among others, and a handshake has no body', async () => {
+  const offers = UPGRADE.replace('websocket', 'h2c, WebSocket');
+  assert.deepEqual(await statusesTo(`GET /ws HTTP/1.1\r\n${HOST}${offers}\r\n`), [101]);
+  for (const body of ['Content-Length: 5\r\n\r\nhello', 'Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n'])
+    assert.deepEqual(await statusesTo(`GET /ws HTTP/1.1\r\n${HOST}${UPGRADE}${body}`), [400], body);
+});
+
+test('an offer that is ignored takes nothing else of Connection with it', async () => {
+  const offer = 'Connection: Upgrade, close\r\nUpgrade: h2c\r\n';
+  const text = await raw(server.port, `GET /healthz HTTP/1.1\r\n${HOST}${offer}\r\n`);
+  assert.match(text, /^HTTP\/1\.1 200 [\s\S]*Connection: close/);
+});
+
+test('of thousands of headers none is left out', async () => {
+  const many = 'a:b\r\n'.repeat(2500);
+  const asking = (more: string) => statusesTo(`POST /api/events HTTP/1.1\r\n${many}${more}\r\n`);
+  assert.deepEqual(await asking(`${HOST}Origin: https://evil.example\r\n`), [403]);
+  assert.deepEqual(await asking(`${HOST}Host: evil.example\r\n`), [400]);
 });

@@ -20,8 +20,8 @@ export const DOOR: Mutation[] = [
   ),
   access(
     'a Host may end like ours',
-    "if (this.hosts.has(host.replace(/:\\d*$/, '').toLowerCase())) return;",
-    "if ([...this.hosts].some((name) => host.replace(/:\\d*$/, '').endsWith(name))) return;",
+    "if (this.hosts.has(name.replace(/\\.$/, '').toLowerCase())) return;",
+    'if ([...this.hosts].some((ours) => name.endsWith(ours))) return;',
     'a Host that only begins, or ends, like ours',
   ),
   token('the scheme of a token does not matter', '/^Bearer +', '/^\\w+ +', 'a wrong token is a 401'),

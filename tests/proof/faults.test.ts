@@ -9,15 +9,20 @@ import { openDatabase } from '../../lib/store/sqlite.ts';
 import {
   type Answer,
   connect,
+  eventually,
   get,
   launch,
+  openEventStream,
   post,
   range,
+  refusedHandshake,
   seqsOf,
+  skipWithout,
   startServer,
   temporaryFolder,
   within,
 } from '../support/helpers.ts';
+import { INITDB, startCluster } from '../support/postgres-cluster.ts';
 import { isRoot, needsMount, smallDisk } from '../support/small-disk.ts';
 
 function assertUnavailable(answer: Answer): void {
@@ -133,4 +138,37 @@ test('tables that only have the names of ours, and a file that is cut off, are r
   await made.stop();
   execFileSync('truncate', ['--size=8192', made.databaseFile]);
   assert.match(await refusalToStart(made.databaseFile), /test\.db/);
+});
+
+test('a stream of server-sent events that is opened while the database is away waits for it, and has everything', {
+  skip: skipWithout(INITDB, 'postgresql'),
+}, async () => {
+  const cluster = await startCluster();
+  const DATABASE_URL = await cluster.createDatabase('outage');
+  const server = await startServer({ DATABASE_URL, HEARTBEAT_SECONDS: '1' });
+  const publish = async (data: string) => (await post(`${server.url}/api/events`, { data })).body;
+  const [seen, missed] = [await publish('seen'), await publish('missed')];
+  await cluster.crash();
+  await eventually(
+    () => get(`${server.url}/readyz`),
+    ({ status }) => status === 503,
+    'the database is away',
+  );
+  const resumed = await openEventStream(`${server.url}/api/events`, { 'Last-Event-ID': seen.id });
+  const fresh = await openEventStream(`${server.url}/api/events`);
+  assert.deepEqual([resumed.status, fresh.status], [200, 200], 'EventSource gives up for good at any other');
+  await eventually(resumed.text, (text) => /^: /m.test(text), 'its connection is kept by comments', 1000);
+  assert.deepEqual((await refusedHandshake(server.wsUrl)).status, 503, 'a WebSocket comes back by itself');
+  await cluster.restart();
+  assert.equal((await within(resumed.next(), 'its first frame', 10_000)).data.behind, 1);
+  assert.equal((await resumed.nextEvent()).id, missed.id);
+  assert.equal((await within(fresh.next(), 'its first frame', 10_000)).type, 'stream.ready');
+  const { id } = await eventually(
+    () => publish('afterwards'),
+    (event) => event.id !== undefined,
+    'it is written',
+  );
+  for (const stream of [resumed, fresh]) assert.equal((await stream.event(id)).data, 'afterwards');
+  await server.stop();
+  await cluster.stop();
 });

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import fc from 'fast-check';
-import { connect, get, type Server, startServer } from '../support/helpers.ts';
+import { connect, get, post, range, type Server, startServer } from '../support/helpers.ts';
 import { exchange, statusesOf } from '../support/raw-http.ts';
 import { clientFrame, handshake } from '../support/raw-websocket.ts';
 
@@ -13,11 +13,17 @@ const OPTIONS = {
   ...(process.env.SEED ? { seed: Number(process.env.SEED) } : {}),
 };
 let server: Server;
-let log: string;
+/** Of events that are there, and the stamp of one of them. */
+let ids: string[];
+let stamp: string;
 before(async () => {
   server = await startServer({ HEARTBEAT_SECONDS: '1', ALLOWED_ORIGINS: 'https://shop.example' });
-  const { lastEventId } = (await get(`${server.url}/healthz`)).body;
-  log = lastEventId.split('-')[0];
+  const { body: stored } = await post(
+    `${server.url}/api/events`,
+    range(1, 30).map((data) => ({ data })),
+  );
+  ids = stored.map(({ id }: { id: string }) => id);
+  stamp = ids[2]!.split('-')[0]!;
 });
 after(() => server.stop());
 
@@ -28,7 +34,7 @@ function checkAnswers(text: string): void {
   for (const head of heads) {
     const status = Number(head.slice(9, 12));
     if (status === 100 || status === 101) continue;
-    assert.ok(status < 500, text);
+    assert.ok(status < 500 || status === 501, text); // 501: a transfer coding that nobody knows
     assert.match(head, /\r\nX-Content-Type-Options: nosniff\r\n/i, text);
     if (status >= 400) assert.match(head, /\r\nContent-Type: application\/problem\+json/i, text);
   }
@@ -45,16 +51,17 @@ const lazily = <T>(make: () => fc.Arbitrary<T>) => fc.constant(null).chain(make)
 
 const cursors = lazily(() =>
   fc.oneof(
-    fc.nat(30).map((seq) => `${log}-${seq}`),
+    fc.constantFrom(...ids),
+    fc.nat(30).map((seq) => `${stamp}-${seq}`),
     oneOf(
       '',
       '-',
-      `${log}-`,
-      `${log}--1`,
-      `${log}-01`,
-      `${log}-9007199254740993`,
+      `${stamp}-`,
+      `${stamp}--1`,
+      `${stamp}-01`,
+      `${stamp}-9007199254740993`,
       'abcdef01-3',
-      `${log}-1e3`,
+      `${stamp}-1e3`,
     ),
     fc.string({ maxLength: 12 }),
   ),

@@ -7,6 +7,7 @@ import { parseArgs } from 'node:util';
 import { surviveCrashes } from '../support/chaos.ts';
 import { eventually, get, post, ROOT, range, startServer } from '../support/helpers.ts';
 import { handlesOf, herd, MEGABYTE, memoryOf, wave } from '../support/many-clients.ts';
+import { besideHerd, quantile } from '../support/neighbours.ts';
 import { deaf, head } from '../support/raw-http.ts';
 import { stripTypes } from '../support/typescript.ts';
 
@@ -84,6 +85,12 @@ const parts: Record<string, () => Promise<string> | string> = {
     ),
   tide,
   unread,
+  beside: async () => {
+    const { posts, after, herdMs } = await besideHerd({ clients: 2000, events: 100_000 });
+    const [post, late, worst] = [quantile(posts, 0.75), quantile(after, 0.75), quantile(after, 0.99)];
+    assert.ok(late < 0.4 * post, `${late} ms after the answer, which took ${post} ms`);
+    return `live events ${Math.round(worst)} ms after their answer at p99, beside a herd of ${Math.round(herdMs)} ms`;
+  },
   herd: async () => `2,000 clients in ${Math.round(await herd(2000))} ms`,
   inputs,
   mistakes,

@@ -6,6 +6,7 @@ import type Database from 'better-sqlite3';
 import { openDatabase } from '../../lib/store/sqlite.ts';
 import {
   connect,
+  eventually,
   get,
   openEventStream,
   post,
@@ -42,6 +43,39 @@ test('an update is one event, also of a writer that has set recursive_triggers',
     client.events().map(({ type }) => type),
     ['customer.created', 'customer.updated', 'last'],
   );
+  await client.close();
+});
+
+test('the id of a customer stays, by whichever of its names SQLite is asked to change it', () => {
+  db.exec("INSERT INTO customers (name) VALUES ('stays')");
+  for (const name of ['id', 'rowid', 'oid', '_rowid_'])
+    assert.throws(
+      () => db.exec(`UPDATE customers SET ${name} = ${name} + 1000 WHERE name = 'stays'`),
+      /id of a customer cannot be changed/,
+      name,
+    );
+});
+
+test('a customer that gives way under another program’s UNIQUE index is told as deleted', async () => {
+  db.exec('CREATE UNIQUE INDEX app_email ON customers (email)');
+  const find = db
+    .prepare("SELECT count(*) FROM sqlite_schema WHERE name GLOB 'changebell_watch_customers_*'")
+    .pluck();
+  await eventually(
+    () => Number(find.get()),
+    (many) => many > 0,
+    'triggers know of the index',
+    1500,
+  );
+  db.exec("INSERT INTO customers (name, email) VALUES ('p', 'p@x'), ('q', 'q@x')");
+  const client = await connect(server.wsUrl);
+  await client.next();
+  db.exec("UPDATE OR REPLACE customers SET email = 'p@x' WHERE name = 'q'");
+  const heard = [await client.nextEvent(), await client.nextEvent()].map(
+    ({ type, data }) => `${type} ${data.name}`,
+  );
+  assert.deepEqual(heard.sort(), ['customer.deleted p', 'customer.updated q']);
+  db.exec('DROP INDEX app_email');
   await client.close();
 });
 

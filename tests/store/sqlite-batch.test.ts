@@ -8,13 +8,52 @@ import { del, post, range, type Server, startServer } from '../support/helpers.t
 
 let server: Server;
 let db: Database.Database;
-before(async () => {
+const open = async () => {
   server = await startServer();
   db = openDatabase(server.databaseFile, { timeout: 5000 });
-});
-after(async () => {
+};
+const close = async () => {
   db.close();
   await server.stop();
+};
+before(open);
+after(close);
+
+/** After a rule was broken, writes don't go together for a while: a new server suspects nobody. */
+const openAnew = async () => {
+  await close();
+  await open();
+};
+
+test('each of many writes at once gets what it wrote, and the id of the event that says so', async () => {
+  const write = (n: number) =>
+    n % 3 === 0
+      ? post(`${server.url}/api/events`, { type: 'order.placed', data: { name: `${n}` } })
+      : post(`${server.url}/api/customers`, { name: `${n}` });
+  const answers = await Promise.all(range(1, 60).map(write));
+  const event = db.prepare<[number], string>('SELECT data FROM changebell_events WHERE seq = ?').pluck();
+  for (const [i, { body, headers }] of answers.entries()) {
+    const written = body.data ?? body;
+    assert.equal(written.name, `${i + 1}`, `the answer to write ${i + 1} is that of another`);
+    const seq = Number(headers.get('last-event-id')?.split('-')[1]);
+    assert.deepEqual(JSON.parse(event.get(seq) ?? 'null'), written, `its event is not at ${seq}`);
+  }
+});
+
+test("what another program's trigger makes of a customer is what the caller is told", async () => {
+  db.exec(`CREATE TRIGGER theirs AFTER INSERT ON customers WHEN NEW.email <> lower(NEW.email)
+    BEGIN UPDATE customers SET email = lower(email) WHERE id = NEW.id; END`);
+  const write = (n: number) =>
+    post(`${server.url}/api/customers`, {
+      name: 'x',
+      email: n % 2 ? `A${n}@example.com` : `a${n}@example.com`,
+    });
+  const answers = await Promise.all(range(1, 20).map(write));
+  db.exec('DROP TRIGGER theirs');
+  assert.deepEqual(
+    answers.map(({ body }) => body.email),
+    range(1, 20).map((n) => `a${n}@example.com`),
+  );
 });
 
 /** What is sent at once, one that breaks the rule among twenty that don't: its status, and theirs. */
@@ -38,6 +77,7 @@ const RULES: [string, string, number][] = [
 
 for (const [rule, sql, status] of RULES) {
   test(`a write that a trigger refuses with ${rule} is refused alone`, async () => {
+    await openAnew();
     db.exec(`CREATE TRIGGER theirs AFTER INSERT ON customers BEGIN ${sql}; END`);
     try {
       const bad = () => post(`${server.url}/api/customers`, { name: 'bad' });
@@ -51,6 +91,28 @@ for (const [rule, sql, status] of RULES) {
       0,
       'its event is there',
     );
+    assert.equal(
+      count("customers WHERE name LIKE 'good%'"),
+      60,
+      'rows of the others, of which each is there once',
+    );
+    assert.equal(count('customers'), count("changebell_events WHERE type = 'customer.created'"));
+  });
+
+  test(`a published event that a trigger on the log refuses with ${rule} is refused alone`, async () => {
+    await openAnew();
+    const onType = sql.replace('NEW.name', 'NEW.type');
+    db.exec(`CREATE TRIGGER theirs BEFORE INSERT ON changebell_events BEGIN ${onType}; END`);
+    const publish = (type: string) => post(`${server.url}/api/events`, { type });
+    const answers = await Promise.all(range(1, 21).map((n) => publish(n === 11 ? 'bad' : 'good')));
+    db.exec('DROP TRIGGER theirs');
+    const statuses = answers.map((answer) => answer.status);
+    assert.deepEqual(
+      statuses,
+      range(1, 21).map((n) => (n === 11 ? status : 201)),
+    );
+    assert.equal(count("changebell_events WHERE type = 'good'"), 20);
+    assert.equal(count("changebell_events WHERE type = 'bad'"), 0);
   });
 }
 

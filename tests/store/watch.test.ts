@@ -4,9 +4,20 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { WebSocket } from 'ws';
 import { openDatabase } from '../../lib/store/sqlite.ts';
 import { describeWatched } from '../../lib/store/watch.ts';
-import { connect, get, post, skipWithout, startServer, temporaryFolder } from '../support/helpers.ts';
+import { LiveTable } from '../../public/changebell.js';
+import {
+  connect,
+  eventually,
+  get,
+  post,
+  range,
+  skipWithout,
+  startServer,
+  temporaryFolder,
+} from '../support/helpers.ts';
 import { openStore, refusalToStart } from '../support/open-store.ts';
 import { type Cluster, INITDB, startCluster } from '../support/postgres-cluster.ts';
 
@@ -56,6 +67,53 @@ function testWatch(open: Connect): void {
     await program.close();
   });
 
+  test('a row whose key changes is deleted, then created; what is rolled back is not; a copy ends as the table', async () => {
+    const program = await open('moved');
+    await program.run('CREATE TABLE orders (id integer PRIMARY KEY, item text)');
+    await program.run("INSERT INTO orders VALUES (1, 'a'), (2, 'b')");
+    const server = await startServer({ DATABASE_URL: program.url, WATCH: 'orders' });
+    const table = new LiveTable(`${server.url}/api/watch/orders`, { WebSocket });
+    await table.ready;
+    const client = await connect(server.wsUrl);
+    await client.next();
+    await program.run('BEGIN');
+    await program.run('UPDATE orders SET id = 99 WHERE id = 1');
+    await program.run('ROLLBACK');
+    for (const sql of [
+      'UPDATE orders SET id = id + 10',
+      "UPDATE orders SET id = 2, item = 'c' WHERE id = 11",
+      'UPDATE orders SET id = id',
+      "UPDATE orders SET id = id, item = 'd' WHERE id = 12",
+    ])
+      await program.run(sql);
+    const heard: unknown[] = [];
+    for (const _ of range(1, 7)) {
+      const { type, source, data } = await client.nextEvent();
+      heard.push([type, source, data]);
+    }
+    const event = (change: string, id: number, item: string) => [
+      `orders.${change}`,
+      `/watch/orders/${id}`,
+      { id, item },
+    ];
+    assert.deepEqual(heard, [
+      event('deleted', 1, 'a'),
+      event('created', 11, 'a'),
+      event('deleted', 2, 'b'),
+      event('created', 12, 'b'),
+      event('deleted', 11, 'a'),
+      event('created', 2, 'c'),
+      event('updated', 12, 'd'),
+    ]);
+    await table.reached(client.events().at(-1)!.id);
+    const rows = { 2: { id: 2, item: 'c' }, 12: { id: 12, item: 'd' } };
+    assert.deepEqual(Object.fromEntries(table), rows);
+    table.close();
+    await client.close();
+    await server.stop();
+    await program.close();
+  });
+
   test('odd names, keys of several columns and changes of the schema survive', async () => {
     const program = await open('odd');
     const odd = `"Odd ""näme's"" %41"`;
@@ -78,6 +136,8 @@ function testWatch(open: Connect): void {
       ],
     );
     await program.run(`UPDATE ${odd} SET "A b" = '${'ß€🔔'.repeat(100)}'`);
+    const gone = await client.nextEvent();
+    assert.deepEqual([gone.type, gone.source], ['odd__n_me_s___41.deleted', event.source]);
     const long = await client.nextEvent();
     assert.ok(long.source.length <= 200 && long.source.length > 90, long.source);
     assert.ok(
@@ -95,6 +155,12 @@ function testWatch(open: Connect): void {
     client = await connect(server.wsUrl);
     await client.next();
     await program.run(`UPDATE ${odd} SET "C d" = 'a', more = 5`);
+    assert.deepEqual((await client.nextEvent()).data, {
+      'C d': 'ß€🔔'.repeat(100),
+      ü: 7,
+      renamed: '1',
+      more: null,
+    });
     assert.deepEqual((await client.nextEvent()).data, { 'C d': 'a', ü: 7, renamed: '1', more: 5 });
     await client.close();
     await server.stop();
@@ -186,6 +252,205 @@ describe('SQLite', () => {
     };
   });
 
+  test('a key that is changed by another name of the row, or through a foreign key, is told as gone and made', async () => {
+    const db = openDatabase(fileOf('cascade'));
+    db.exec(`PRAGMA foreign_keys = ON; CREATE TABLE parent (id integer PRIMARY KEY);
+      CREATE TABLE child (parent REFERENCES parent ON UPDATE CASCADE, no, PRIMARY KEY (parent, no)) WITHOUT ROWID;
+      INSERT INTO parent VALUES (1); INSERT INTO child VALUES (1, 1)`);
+    const server = await startServer({ DATABASE_URL: fileOf('cascade'), WATCH: 'parent,child' });
+    const client = await connect(server.wsUrl);
+    await client.next();
+    db.exec('UPDATE parent SET rowid = 2; UPDATE child SET no = 1.0; UPDATE OR REPLACE child SET no = 1');
+    const heard: string[] = [];
+    for (const _ of range(1, 8)) {
+      const { type, source } = await client.nextEvent();
+      heard.push(`${type} ${source}`);
+    }
+    const [ofParent, ofChild] = ['parent', 'child'].map((table) =>
+      heard.filter((line) => line.startsWith(`${table}.`)).map((line) => line.slice(table.length + 1)),
+    );
+    assert.deepEqual(ofParent, ['deleted /watch/parent/1', 'created /watch/parent/2']);
+    assert.deepEqual(ofChild, [
+      'deleted /watch/child/1,1',
+      'created /watch/child/2,1',
+      'deleted /watch/child/2,1',
+      'created /watch/child/2,1.0',
+      'deleted /watch/child/2,1.0',
+      'created /watch/child/2,1',
+    ]);
+    await client.close();
+    await server.stop();
+    db.close();
+  });
+
+  test('a row that REPLACE pushes out is told as deleted, once, and no row that is still there ever is', async () => {
+    const db = openDatabase(fileOf('replaced'), { timeout: 5000 });
+    db.exec(`CREATE TABLE orders (id integer PRIMARY KEY, no text UNIQUE COLLATE NOCASE, a, b, sum AS (a + b), UNIQUE (sum, b));
+      CREATE TABLE codes (code text COLLATE NOCASE PRIMARY KEY, more UNIQUE) WITHOUT ROWID;
+      CREATE TRIGGER one_best BEFORE INSERT ON orders WHEN NEW.no = 'best' BEGIN
+        UPDATE orders SET no = id WHERE no = 'best';
+      END`);
+    const server = await startServer({ DATABASE_URL: fileOf('replaced'), WATCH: 'orders,codes' });
+    const client = await connect(server.wsUrl);
+    await client.next();
+    const hears = async (sql: string, ...expected: string[]) => {
+      db.exec(sql);
+      const { body: mark } = await post(`${server.url}/api/events`, { type: 'mark' });
+      await client.event(mark.id);
+      const heard = client
+        .events()
+        .map(({ type, source, data }) => `${type} ${source.split('/').at(-1)} ${data?.no ?? ''}`.trim());
+      const since = heard.slice(heard.lastIndexOf('mark events', heard.length - 2) + 1, -1);
+      assert.deepEqual(since.sort(), expected.sort(), sql);
+    };
+    await hears(
+      "INSERT INTO orders (id, no) VALUES (1, 'a'), (2, 'b'), (3, 'c')",
+      'orders.created 1 a',
+      'orders.created 2 b',
+      'orders.created 3 c',
+    );
+    await hears(
+      "INSERT OR REPLACE INTO orders (no) VALUES ('A')",
+      'orders.deleted 1 a',
+      'orders.created 4 A',
+    );
+    await hears(
+      "INSERT OR REPLACE INTO orders (id, no) VALUES (2, 'c')",
+      'orders.deleted 3 c',
+      'orders.created 2 c',
+    );
+    await hears(
+      "UPDATE OR REPLACE orders SET no = 'a' WHERE id = 2",
+      'orders.deleted 4 A',
+      'orders.updated 2 a',
+    );
+    await hears("INSERT OR IGNORE INTO orders (id, no) VALUES (5, 'a')");
+    await hears("INSERT INTO orders (id, no) VALUES (5, 'e')", 'orders.created 5 e');
+    await hears(
+      "INSERT INTO orders (id, no) VALUES (6, 'e') ON CONFLICT (no) DO UPDATE SET a = 1",
+      'orders.updated 5 e',
+    );
+    await hears("REPLACE INTO orders (id, no) VALUES (5, 'e')", 'orders.created 5 e');
+    await hears("INSERT INTO orders VALUES (7, 'best', 1, 2)", 'orders.created 7 best');
+    await hears("INSERT INTO orders VALUES (8, 'best', 3, 4)", 'orders.updated 7 7', 'orders.created 8 best');
+    await hears(
+      'UPDATE OR REPLACE orders SET a = 1, b = 2 WHERE id = 8',
+      'orders.deleted 7 7',
+      'orders.updated 8 best',
+    );
+    await hears(
+      'UPDATE OR REPLACE orders SET id = 2 WHERE id = 8',
+      'orders.deleted 8 best',
+      'orders.created 2 best',
+    );
+    db.pragma('recursive_triggers = ON');
+    await hears("REPLACE INTO orders (id, no) VALUES (9, 'E')", 'orders.deleted 5 e', 'orders.created 9 E');
+    db.pragma('recursive_triggers = OFF');
+    await hears("INSERT INTO codes VALUES ('x', 1), ('y', 2)", 'codes.created x', 'codes.created y');
+    await hears(
+      "REPLACE INTO codes VALUES ('X', 2)",
+      'codes.deleted x',
+      'codes.deleted y',
+      'codes.created X',
+    );
+    assert.throws(() => db.exec("INSERT INTO orders (no) VALUES ('E')"), /UNIQUE/);
+    await hears(
+      "INSERT OR IGNORE INTO codes VALUES ('z', 2); DELETE FROM codes; INSERT INTO codes VALUES ('z', 2)",
+      'codes.deleted X',
+      'codes.created z',
+    );
+    await client.close();
+    await server.stop();
+    db.close();
+  });
+
+  test('what a server watched that was killed is announced for its lease, and then taken down by another', async () => {
+    const DATABASE_URL = fileOf('lease');
+    const db = openDatabase(DATABASE_URL, { timeout: 5000 });
+    db.exec('CREATE TABLE a (id integer PRIMARY KEY); CREATE TABLE b (id integer PRIMARY KEY)');
+    const killed = await startServer({ DATABASE_URL, WATCH: 'a' });
+    await killed.kill9();
+    const server = await startServer({ DATABASE_URL, WATCH: 'b' });
+    const client = await connect(server.wsUrl);
+    await client.next();
+    db.exec('INSERT INTO a VALUES (1)');
+    assert.equal((await client.nextEvent()).source, '/watch/a/1', 'its lease has not run out');
+    const lease = db.prepare(
+      "SELECT until - strftime('%s', 'now') FROM changebell_watching WHERE watched = 'a'",
+    );
+    assert.ok(Number(lease.pluck().get()) > 30, 'a lease lasts longer than the time between two renewals');
+    db.exec("UPDATE changebell_watching SET until = 0 WHERE watched = 'a'; CREATE TABLE any_change (x)");
+    const left = db
+      .prepare("SELECT count(*) FROM sqlite_schema WHERE name GLOB 'changebell_watch_a_*'")
+      .pluck();
+    await eventually(
+      () => left.get(),
+      (many) => many === 0,
+      'the triggers of a are gone',
+      1500,
+    );
+    db.exec('INSERT INTO a VALUES (2); INSERT INTO b VALUES (3)');
+    assert.equal((await client.nextEvent()).source, '/watch/b/3', 'what nobody watches is not announced');
+    await client.close();
+    await server.stop();
+    db.close();
+  });
+
+  test('a table that is altered, moved aside or made anew is watched as it is; one that is gone is a 404, and nothing else is', async () => {
+    const db = openDatabase(fileOf('altered'), { timeout: 5000 });
+    db.exec(
+      'CREATE TABLE orders (id integer PRIMARY KEY, item); CREATE TABLE other (id integer PRIMARY KEY)',
+    );
+    const server = await startServer({ DATABASE_URL: fileOf('altered'), WATCH: 'orders,other' });
+    const client = await connect(server.wsUrl);
+    await client.next();
+    const page = () => get(`${server.url}/api/watch/orders`);
+    const find = db
+      .prepare(
+        "SELECT count(*) FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = 'orders' AND instr(sql, ?)",
+      )
+      .pluck();
+    const isTold = async (column: string, insert: string, row: object, triggers = 4) => {
+      await eventually(
+        () => find.get(column),
+        (many) => many === triggers,
+        `triggers that know ${column}`,
+        1500,
+      );
+      db.exec(insert);
+      assert.deepEqual((await client.nextEvent()).data, row);
+      assert.deepEqual((await page()).body.rows, [row]);
+      db.exec('DELETE FROM orders');
+      assert.deepEqual((await client.nextEvent()).data, row);
+    };
+    db.exec('ALTER TABLE orders ADD COLUMN more');
+    await isTold('more', 'INSERT INTO orders VALUES (1, 2, 3)', { id: 1, item: 2, more: 3 });
+    db.exec('ALTER TABLE orders RENAME TO old_orders; CREATE TABLE orders (no integer PRIMARY KEY)');
+    await isTold('"no"', 'INSERT INTO orders VALUES (5)', { no: 5 });
+    db.exec('PRAGMA legacy_alter_table = ON; CREATE UNIQUE INDEX one ON orders (no)');
+    await isTold('changebell_evicted', 'INSERT INTO orders VALUES (6)', { no: 6 }, 5);
+    db.exec('ALTER TABLE orders RENAME TO older_orders; PRAGMA legacy_alter_table = OFF');
+    const ours = db.prepare("SELECT count(*) FROM sqlite_schema WHERE name GLOB 'changebell_watch_orders_*'");
+    await eventually(
+      () => Number(ours.pluck().get()),
+      (many) => many === 0,
+      'no trigger is on the renamed table',
+      1500,
+    );
+    db.exec(
+      'INSERT INTO older_orders VALUES (1); CREATE TABLE orders (id integer PRIMARY KEY); DROP TABLE orders',
+    );
+    assert.equal((await page()).status, 404);
+    assert.equal((await get(`${server.url}/api/customers`)).status, 200);
+    db.exec('INSERT INTO other VALUES (1)');
+    assert.equal((await client.nextEvent()).source, '/watch/other/1');
+    db.exec('CREATE TABLE orders (id integer PRIMARY KEY, anew)');
+    await isTold('anew', 'INSERT INTO orders VALUES (7, 8)', { id: 7, anew: 8 });
+    await client.close();
+    await server.stop();
+    db.close();
+  });
+
   test('every kind of value that SQLite holds survives, written by the sqlite3 shell as well', async () => {
     const db = openDatabase(fileOf('kinds'));
     db.exec(`CREATE TABLE kinds (k text COLLATE NOCASE PRIMARY KEY, v, double AS (v || v), once integer DEFAULT 5) WITHOUT ROWID;
@@ -215,11 +480,9 @@ describe('SQLite', () => {
     for (const [i, [value]] of values.entries()) insert.run(`key ${i}`, value);
     for (const [, expected] of values) assert.deepEqual((await client.nextEvent()).data.v, expected);
     db.exec("UPDATE kinds SET k = 'KEY 3' WHERE k = 'key 3'");
-    const renamed = await client.nextEvent();
-    assert.deepEqual(
-      [renamed.type, renamed.source, renamed.data.k],
-      ['kinds.updated', '/watch/kinds/KEY%203', 'KEY 3'],
-    );
+    const [gone, renamed] = [await client.nextEvent(), await client.nextEvent()];
+    assert.deepEqual([gone.type, gone.source], ['kinds.deleted', '/watch/kinds/key%203']);
+    assert.deepEqual([renamed.type, renamed.source], ['kinds.created', '/watch/kinds/KEY%203']);
     db.exec(`INSERT INTO kinds (k, v) VALUES (x'00ff', 'x')`);
     const { source, data } = await client.nextEvent();
     assert.deepEqual([source, data], ['/watch/kinds/00FF', { k: 'AP8=', v: 'x', double: 'xx', once: 5 }]);

@@ -14,6 +14,7 @@ import { Hub } from '../../lib/stream/hub.ts';
 import type { Located } from '../../lib/stream/serving.ts';
 import type { Wish } from '../../lib/stream/start.ts';
 import { eventually, type Frame, isOwn, range, seqsOf } from '../support/helpers.ts';
+import { memoryStream } from '../support/memory-client.ts';
 
 // A test that failed left its house open, and with its timers this process would not end.
 const leftOpen = new Set<() => Promise<void>>();
@@ -310,5 +311,32 @@ test('heartbeats go on while a read of the log hangs', async () => {
   gate.pass = async () => {};
   release();
   await eventually(frames, (all) => all.some(({ data }) => data === 1), 'the event comes');
+  await house.close();
+});
+
+test('a round is finished before the head moves: nobody gets the next event while another waits for this one', async () => {
+  const house = await open({ pass: async () => {} });
+  const heard: string[] = [];
+  for (const _ of range(1, 100)) {
+    const { stream } = memoryStream();
+    const write = stream.out.write.bind(stream.out) as (bytes: Buffer) => boolean;
+    stream.out.write = (bytes: Buffer) => {
+      for (const [, data] of String(bytes).matchAll(/"data":"(first|second)"/g)) heard.push(data!);
+      const end = performance.now() + 0.3; // so that a round takes several turns of the event loop
+      while (performance.now() < end);
+      return write(bytes);
+    };
+    house.hub.add(stream, { cursor: house.oldest, behind: 0, history: 0 });
+  }
+  await house.publish('first');
+  while (heard.length === 0) await nextTurn();
+  await house.publish('second');
+  assert.ok(heard.length < 100, 'the second event was committed in the middle of the round');
+  await eventually(
+    () => heard.length,
+    (length) => length === 200,
+    'everyone has both',
+  );
+  assert.equal(heard.lastIndexOf('first'), 99, `somebody was ahead: ${heard.join()}`);
   await house.close();
 });

@@ -97,13 +97,25 @@ test('one that stands at the head when it moves goes first, though it waited beh
   assert.deepEqual(served, ['live', 'herd']);
 });
 
-test('a round rests as long as it took, and only where more came meanwhile', async () => {
-  const { rounds } = open({ turnMs: 5 });
-  for (const hasMore of [false, true]) {
+test('a round rests as long as it took, but 25 ms at most, and only where more came meanwhile', async () => {
+  const restAfter = async (turnMs: number, hasMore: boolean) => {
+    const { rounds } = open({ turnMs });
     rounds.start();
     rounds.add(clientNamed('live'), true);
     await rounds.serveSlice(() => hasMore);
-    assert.equal(rounds.restMs > 0, hasMore);
-  }
-  assert.ok(rounds.restMs <= 25, `${rounds.restMs} ms of rest`);
+    return rounds.restMs;
+  };
+  assert.equal(await restAfter(5, false), 0);
+  const short = await restAfter(5, true);
+  assert.ok(short > 0 && short <= 25, `${short} ms of rest after a round of 5 ms`);
+  const long = await restAfter(80, true);
+  assert.ok(long > 10 && long <= 25, `${long} ms of rest after a round of 80 ms`);
+});
+
+test('one whose round is not over does not rest, whatever has come', async () => {
+  const { rounds } = open({ turnMs: 3 });
+  rounds.start();
+  for (const name of ['live 1', 'live 2']) rounds.add(clientNamed(name), true);
+  await rounds.serveSlice(() => true);
+  assert.deepEqual([rounds.isOver, rounds.restMs], [false, 0]);
 });

@@ -1,5 +1,6 @@
 // A disk that a test rules over, for LD_PRELOAD: whenever a file is synced, it is copied into the folder DISK, as it
-// would be found after a power cut. The file `delay` there says how many milliseconds a sync takes, `broken` fails it.
+// would be found after a power cut. The file `delay` there says how many milliseconds a sync takes, `broken` fails it,
+// and `loop` is made where the first thread of the process, which is Node's event loop, waits for one.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -7,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static int synced(int fd, const char *name) {
@@ -14,6 +16,8 @@ static int synced(int fd, const char *name) {
   char link[64], path[1024] = "", copy[2048], temporary[2100];
   snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
   if (!disk || readlink(link, path, sizeof path - 1) < 0 || !strstr(path, ".db")) goto real;
+  snprintf(copy, sizeof copy, "%s/loop", disk);
+  if (syscall(SYS_gettid) == getpid()) close(open(copy, O_WRONLY | O_CREAT, 0600));
   snprintf(copy, sizeof copy, "%s/broken", disk);
   if (access(copy, F_OK) == 0) { errno = EIO; return -1; }
   snprintf(copy, sizeof copy, "%s/delay", disk);

@@ -25,6 +25,8 @@ export function makeDisk() {
     setDelay: (milliseconds: number) => writeFileSync(join(synced, 'delay'), String(milliseconds)),
     setBroken: (isBroken: boolean) =>
       isBroken ? writeFileSync(join(synced, 'broken'), '') : rmSync(join(synced, 'broken')),
+    /** Has the event loop ever waited for a sync? Unlike a time, this is the same on a busy machine. */
+    wasAwaitedOnLoop: () => existsSync(join(synced, 'loop')),
     /** The database as a power cut would have left it: a path that can be opened. */
     afterPowerCut(databaseFile: string): string {
       const name = databaseFile.split('/').at(-1)!;

@@ -55,8 +55,8 @@ export function temporaryFolder(): string {
   return folder;
 }
 
-/** Where the program lies, and who runs it, if it isn't here and by whoever runs the tests. */
-export type Installed = Pick<SpawnOptions, 'cwd' | 'uid' | 'gid'>;
+/** Where the program lies, who runs it, and where its output goes, if not as usual: here, by us, into `output`. */
+export type Installed = Pick<SpawnOptions, 'cwd' | 'uid' | 'gid' | 'stdio'>;
 
 /**
  * Starts the program with these variables and no others of ours; it has not necessarily come up yet.
@@ -70,14 +70,14 @@ export function launch(
   const child = spawn(process.execPath, [...before, 'server.ts'], {
     cwd: ROOT,
     env: { ...ambient(), ...env },
-    ...place,
     stdio: ['ignore', 'pipe', 'pipe'],
+    ...place,
   });
   const output = { stdout: '', stderr: '' };
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+  child.stdout!.setEncoding('utf8').on('data', (text: string) => {
     output.stdout += text;
   });
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
     output.stderr += text;
   });
   const exited = new Promise<Exit>((resolve) => {

@@ -1,0 +1,79 @@
+// What was read of a socket and is not parsed yet, at most what one read brings, and where the request in work ends in
+// it. A client may send many requests in one segment (RFC 9112 §9.3.2); nothing tells the parser of `node:http` to
+// stop after the first, so it is given no more than that one.
+import type { UnsentBytes } from './unsent-bytes.ts';
+
+const LINE_FEED = 10;
+const CARRIAGE_RETURN = 13;
+const NOTHING = Buffer.alloc(0);
+
+export class ReadAhead {
+  /** What is to come of the body in work, in bytes, where its head says how long it is. */
+  bodyLeft = 0;
+  private held: Buffer = NOTHING;
+  /** How much memory that takes: the whole of what was read, until the last byte is handed on. */
+  private heldBytes = 0;
+  /** Since the last line feed nothing but a carriage return has come: the next one ends a head. */
+  private isLineEmpty = false;
+  /** The account of all connections: what each of them holds back is little, and together it is not. */
+  private readonly bytes: UnsentBytes;
+
+  constructor(bytes: UnsentBytes) {
+    this.bytes = bytes;
+  }
+
+  get isEmpty(): boolean {
+    return this.held.length === 0;
+  }
+
+  /** Puts what was read behind what is there. */
+  add(chunk: Buffer): void {
+    this.hold(this.isEmpty ? chunk : Buffer.concat([this.held, chunk]));
+  }
+
+  /** Puts this before all that is there. */
+  putFirst(head: Buffer): void {
+    this.hold(Buffer.concat([head, this.held]));
+  }
+
+  /** Takes no more than what belongs to one request, and nothing behind it. */
+  take(): Buffer {
+    const { held } = this;
+    const end = this.endOfPiece();
+    if (end === held.length) this.drop();
+    else this.held = held.subarray(end);
+    return held.subarray(0, end);
+  }
+
+  /** Takes all of it, or throws it away. */
+  drop(): Buffer {
+    const { held } = this;
+    this.hold(NOTHING);
+    return held;
+  }
+
+  private hold(held: Buffer): void {
+    this.bytes.add(held.length - this.heldBytes);
+    this.held = held;
+    this.heldBytes = held.length;
+  }
+
+  /** The rest of the body, or all up to an empty line: there a head ends, and a body in chunks (RFC 9112 §7.1). */
+  private endOfPiece(): number {
+    const { held, bodyLeft } = this;
+    if (bodyLeft > 0) {
+      const length = Math.min(bodyLeft, held.length);
+      this.bodyLeft -= length;
+      return length;
+    }
+    for (let i = 0; i < held.length; i++) {
+      const byte = held[i];
+      if (byte === LINE_FEED && this.isLineEmpty) {
+        this.isLineEmpty = false;
+        return i + 1;
+      }
+      this.isLineEmpty = byte === LINE_FEED || (this.isLineEmpty && byte === CARRIAGE_RETURN);
+    }
+    return held.length;
+  }
+}

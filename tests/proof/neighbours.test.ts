@@ -1,0 +1,139 @@
+// What a neighbour notices of those who do their worst: nothing. They are a process of their own, and what others
+// wait for is judged beside what they waited for before, in the same run.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { closeSync, constants, openSync, readSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { openDatabase } from '../../lib/store/sqlite.ts';
+import { startCrowd } from '../support/crowd.ts';
+import {
+  connect,
+  eventually,
+  get,
+  post,
+  range,
+  type Server,
+  seqOf,
+  startServer,
+  temporaryFolder,
+} from '../support/helpers.ts';
+import { besideHerd, quantile, waitsFor } from '../support/neighbours.ts';
+import { clientFrame, handshake } from '../support/raw-websocket.ts';
+
+test('beside a herd that resumes all over the log, a live event comes soon after the answer to its POST', async (t) => {
+  const { posts, after, herdMs } = await besideHerd({ clients: 800, events: 20_000 });
+  const [post, late] = [quantile(posts, 0.75), quantile(after, 0.75)];
+  t.diagnostic(`${late} ms after an answer that takes ${post} ms, beside a herd of ${Math.round(herdMs)} ms`);
+  assert.ok(late < 0.4 * post, `three of four came within ${late} ms of the answer, which took ${post} ms`);
+});
+
+test('a client hears where it stands while its filter hides all that it passes, and then what it names', async (t) => {
+  const server = await startServer({ HEARTBEAT_SECONDS: '1', EVENT_RETENTION: '1000000' });
+  const { lastEventId: start } = (await get(`${server.url}/healthz`)).body;
+  insert(server, 250_000, "'noise'", "'{}'");
+  const { body: wanted } = await post(`${server.url}/api/events`, { type: 'wanted' });
+  const others = range(1, 60).map((n) => handshake(`?lastEventId=${start}&types=other${n}`)); // so that it takes longer
+  await startCrowd({ port: server.port, openings: others });
+  const startedAt = performance.now();
+  const client = await connect(server.wsUrl, { query: { lastEventId: start, types: 'wanted' } });
+  assert.equal((await client.next()).id, start);
+  const beats: number[] = [];
+  for (let frame = await client.next(); frame.id !== wanted.id; frame = await client.next()) {
+    assert.equal(frame.type, 'stream.heartbeat');
+    beats.push(seqOf(frame.id));
+  }
+  t.diagnostic(`${Math.round(performance.now() - startedAt)} ms, told of ${beats.join()}`);
+  const onTheWay = beats.filter((seq) => seq > seqOf(start) && seq < seqOf(wanted.id));
+  assert.ok(onTheWay.length > 0, `it was told of ${beats.join() || 'no position'} before it was through`);
+  await server.stop();
+});
+
+test('hundreds of filters, no two the same, take no more memory than a bound says', async () => {
+  const server = await startServer();
+  const openings = range(1, 600).map((n) => handshake(`?types=load,f${n}`));
+  await startCrowd({ port: server.port, openings });
+  const limit = await metric(server, 'log_cache_limit_bytes');
+  for (const round of range(1, 3)) {
+    insert(server, 200, "iif(i % 10 = 1, 'noise', 'load')", `'"${'x'.repeat(1000)}"'`); // each filter's bytes are a copy
+    const delivered = () => metric(server, 'deliveries_total');
+    await eventually(delivered, (count) => count >= round * 200 * 600, 'all is handed out', 10_000);
+    const kept = await metric(server, 'log_cache_bytes');
+    assert.ok(kept > 0 && kept < 1.2 * limit, `${kept} bytes are kept, the bound is ${limit}`);
+  }
+  await server.stop();
+});
+
+/** Another program puts so many events into the log at once; type and data are SQL, and `i` is the number of each. */
+function insert(server: Server, count: number, type: string, data: string): void {
+  const db = openDatabase(server.databaseFile, { timeout: 5000 });
+  db.exec(`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${count})
+    INSERT INTO changebell_events (type, data) SELECT ${type}, ${data} FROM n`);
+  db.close();
+}
+
+async function metric(server: Server, name: string): Promise<number> {
+  const { text } = await get(`${server.url}/metrics`);
+  return Number(new RegExp(`^changebell_${name} (\\d+)$`, 'm').exec(text)?.[1]);
+}
+
+test('twenty flooders that send frames without end, and come back when they are cut off, slow nobody down', async (t) => {
+  const server = await startServer();
+  const ask = () => post(`${server.url}/api/events`, { message: 'innocent' });
+  await waitsFor(ask, 1000); // warm
+  const quiet = await waitsFor(ask, 1500);
+  const spam = Buffer.concat(range(1, 2000).map(() => clientFrame(0x89))).toString('hex');
+  await startCrowd({ port: server.port, openings: range(1, 20).map(() => handshake()), spam });
+  const flooded = await waitsFor(ask, 1500);
+  const [usual, slow] = [quantile(quiet, 0.9), quantile(flooded, 0.9)];
+  t.diagnostic(`nine of ten within ${usual.toFixed(1)} ms alone, ${slow.toFixed(1)} ms under the flood`);
+  assert.ok(slow < 8 * usual + 10, `nine of ten within ${slow} ms, ${usual} ms is usual`);
+  await server.stop();
+});
+
+test('a reader of the log that stops reading blocks nobody, fills no memory, and sees later lines again', async () => {
+  const fifo = join(temporaryFolder(), 'log');
+  execFileSync('mkfifo', [fifo]);
+  const reader = openSync(fifo, constants.O_RDONLY | constants.O_NONBLOCK);
+  const log = openSync(fifo, constants.O_WRONLY);
+  const server = await startServer({}, undefined, { stdio: ['ignore', 'pipe', log] });
+  const db = openDatabase(server.databaseFile, { timeout: 5000 });
+  db.exec(`CREATE TRIGGER no_more BEFORE INSERT ON customers BEGIN
+    SELECT raise(ABORT, '${'no more '.repeat(1000)}'); END`);
+  db.close();
+  const refuse = () => post(`${server.url}/api/customers`, { name: 'Ada' }); // a line of 8 KB each
+  // Whatever Node starts with our end of the pipe makes it one that waits; tsx starts such a program.
+  execFileSync('true', { stdio: ['ignore', 'ignore', log] });
+  for (const _ of range(1, 20)) await Promise.all(range(1, 10).map(refuse));
+  assert.equal((await get(`${server.url}/healthz`)).status, 200);
+  const read = () => linesIn(reader);
+  const kept = await untilSilent(read);
+  assert.ok(kept > 0 && kept < 50, `${kept} lines of 200 were kept`);
+  await refuse();
+  await eventually(read, (lines) => lines > 0, 'a line that comes afterwards is read');
+  await server.stop();
+  for (const file of [reader, log]) closeSync(file);
+});
+
+/** How many lines can be read from a pipe just now. */
+function linesIn(pipe: number): number {
+  const bytes = Buffer.alloc(4096);
+  let lines = 0;
+  try {
+    for (let length = readSync(pipe, bytes); length > 0; length = readSync(pipe, bytes))
+      lines += bytes.subarray(0, length).filter((byte) => byte === 10).length;
+  } catch {} // EAGAIN: there is no more
+  return lines;
+}
+
+/** The sum of what comes until nothing has come for a while. */
+async function untilSilent(read: () => number): Promise<number> {
+  let sum = 0;
+  for (let quiet = 0; quiet < 10; quiet += 1) {
+    const lines = read();
+    sum += lines;
+    if (lines > 0) quiet = 0;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  return sum;
+}

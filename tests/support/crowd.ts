@@ -1,0 +1,61 @@
+// Many clients in a process of their own, so that what they cost is not taken from the one that measures beside them.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { connect as connectTcp } from 'node:net';
+import { fileURLToPath } from 'node:url';
+import { closeAfterTest } from './cleanup.ts';
+import { ROOT, within } from './patience.ts';
+import { stripTypes } from './typescript.ts';
+
+export type Plan = {
+  port: number;
+  /** What each of them sends first: a handshake, a request for a stream. */
+  openings: string[];
+  /** What each sends again and again once it is answered, in hexadecimal; who is cut off comes back. */
+  spam?: string;
+};
+
+const OPEN_MS = 30_000;
+const COME_BACK_MS = 20;
+
+/** Starts them; resolves when each has had its first bytes. They end with the test. */
+export async function startCrowd(plan: Plan): Promise<ChildProcess> {
+  const file = fileURLToPath(import.meta.url);
+  const child = spawn(process.execPath, [...stripTypes, file], {
+    cwd: ROOT,
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  closeAfterTest(() => child.kill('SIGKILL'));
+  child.stdin.end(JSON.stringify(plan));
+  await within(once(child.stdout, 'data'), 'the crowd to be answered', OPEN_MS);
+  return child;
+}
+
+function join(port: number, opening: string, spam: Buffer | undefined, onAnswer: () => void): void {
+  const socket = connectTcp(port, '127.0.0.1', () => socket.write(opening));
+  socket.on('error', () => {});
+  socket.once('data', () => {
+    onAnswer();
+    if (!spam) return;
+    const send = () => {
+      while (socket.writable && socket.write(spam));
+    };
+    socket.on('drain', send);
+    send();
+  });
+  socket.resume();
+  if (spam) socket.once('close', () => setTimeout(() => join(port, opening, spam, () => {}), COME_BACK_MS));
+}
+
+async function run(): Promise<void> {
+  const plan = JSON.parse(Buffer.concat(await process.stdin.toArray()).toString()) as Plan;
+  const spam = plan.spam === undefined ? undefined : Buffer.from(plan.spam, 'hex');
+  let left = plan.openings.length;
+  const onAnswer = () => {
+    left -= 1;
+    if (left === 0) console.log('all of them');
+  };
+  for (const opening of plan.openings) join(plan.port, opening, spam, onAnswer);
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) await run();
