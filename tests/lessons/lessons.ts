@@ -153,10 +153,10 @@ export const LESSONS: Lesson[] = [
     edits: [
       {
         file: 'lib/http/access.ts',
-        find: "    if (this.hosts.has(host.replace(/:\\d*$/, '').toLowerCase())) return;\n",
+        find: "    if (this.hosts.has(name.replace(/\\.$/, '').toLowerCase())) return; // a dot at the end is the root of all names\n",
         put:
           '    // LESSON 7, 1 of 2: who else gets in?\n' +
-          '    if ([...this.hosts].some((own) => host.toLowerCase().startsWith(own))) return;\n',
+          '    if ([...this.hosts].some((own) => name.toLowerCase().startsWith(own))) return;\n',
       },
       {
         file: 'lib/http/access.ts',
@@ -168,8 +168,8 @@ export const LESSONS: Lesson[] = [
     ],
     hints: [
       'Which names begin with "localhost"? Anyone can register a domain, and put in front of it what they like.',
-      'A name is ours if it is equal to one of ours, without the port. this.hosts is a Set, and a Set can answer that.',
-      "1: if (this.hosts.has(host.replace(/:\\d*$/, '').toLowerCase())) return;  2: … new URL(own).host === originHost",
+      'A name is ours if it is equal to one of ours; `name` has no port any more. this.hosts is a Set, and a Set can answer that.',
+      "1: if (this.hosts.has(name.replace(/\\.$/, '').toLowerCase())) return;  2: … new URL(own).host === originHost",
     ],
   },
   {
