@@ -24,12 +24,12 @@ export class LinkedTarget extends WaitingTarget {
     return this.#link.tries;
   }
 
-  /** Why the last connection ended, in words. */
+  /** Why the last connection ended, in words; empty once the next is heard. */
   get closeReason() {
     return this.#link.lost?.message ?? '';
   }
 
-  /** Of the server's answer, where it refused the last connection. */
+  /** Of the server's answer, where it refused the last connection; undefined once it lets one in. */
   get status() {
     return this.#link.lost?.status;
   }

@@ -139,6 +139,11 @@ for (const path of ['/ws', '/api/events']) {
     stream.retry();
     await inState(stream, 'live');
     assert.equal(asked, 3);
+    assert.deepEqual(
+      [stream.status, stream.detail, stream.closeReason],
+      [undefined, undefined, ''],
+      'it was let in',
+    );
     stream.close();
   });
 }
