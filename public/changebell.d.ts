@@ -123,7 +123,7 @@ declare class LinkedTarget<Events extends Record<string, any>> extends WaitingTa
     get nextTryAt(): number | null;
     /** Connections in a row that were lost before they had been live for 10 s. */
     get tries(): number;
-    /** Why the last connection ended, in words; empty once the next is heard. */
+    /** Why the last connection ended, in words. */
     get closeReason(): string;
     /** Of the server's answer, where it refused the last connection; undefined once it lets one in. */
     get status(): number | undefined;

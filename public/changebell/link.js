@@ -182,7 +182,6 @@ export class Link {
   #hear(text) {
     this.#noteLife();
     this.isUnheard = false;
-    this.lost = undefined; // who was let in is not refused any more
     this.#wasTokenRefused = false;
     if (this.state === 'connecting') this.state = 'open'; // the owner says more, once it has read the frame
     this.#owner.hear(text);
