@@ -3,8 +3,9 @@
 import { closeSync, existsSync, openSync, readSync } from 'node:fs';
 import type Database from 'better-sqlite3';
 import { StartError } from '../config.ts';
+import { WATCHED_RESOURCES } from '../resources.ts';
 import { openDatabase } from './sqlite.ts';
-import { createCustomers, createTables, findStrangeTable, mendSchema, VERSION } from './sqlite-schema.ts';
+import { createResource, createTables, findStrangeTable, mendSchema, VERSION } from './sqlite-schema.ts';
 import { needsUpgrade, upgrade } from './sqlite-upgrade.ts';
 import { applyWatch, planWatch } from './sqlite-watch.ts';
 
@@ -69,6 +70,7 @@ function prepare(db: Database.Database, options: FileOptions): OpenedFile {
   const { path, watch, server } = options;
   checkVersion(db, path);
   checkCustomers(db, options);
+  for (const { table } of WATCHED_RESOURCES) if (!hasTable(db, table)) createResource(db, table);
   const triggers = planWatch(db, watch);
   db.pragma('journal_mode = WAL');
   db.pragma('synchronous = FULL'); // an acknowledged write survives a power cut
@@ -115,7 +117,7 @@ function bringUpToDate(db: Database.Database, options: FileOptions): Omit<Opened
   }
   if (options.hasCustomers && !hasTable(db, 'customers')) {
     db.exec('DROP VIEW IF EXISTS changebell_customers'); // it may have outlived its table
-    createCustomers(db);
+    createResource(db, 'customers');
   }
   const hasOurs = hadOurs || hasOurCustomers(db);
   const mended = mendSchema(db, hasOurs);

@@ -2,6 +2,7 @@
 // writes it, stands in the `.sql` files beside this one.
 import type Database from 'better-sqlite3';
 import type { Cursor, StoredEvent } from '../event.ts';
+import type { Fields, Resource } from '../resource.ts';
 
 const EVENT = 'seq, stamp, type, source, time, data, extensions';
 
@@ -33,8 +34,7 @@ export function prepareReading(db: Database.Database, hasCustomers: boolean) {
 }
 
 /** For the connection that writes. */
-export function prepareWriting(db: Database.Database, hasCustomers: boolean) {
-  const ours = oursOn(db, hasCustomers);
+export function prepareWriting(db: Database.Database) {
   return {
     begin: db.prepare('BEGIN IMMEDIATE'),
     commit: db.prepare('COMMIT'),
@@ -54,10 +54,6 @@ export function prepareWriting(db: Database.Database, hasCustomers: boolean) {
     touch: db.prepare("INSERT INTO changebell_idempotency VALUES (' ', '', '', '', 0)"),
     untouch: db.prepare("DELETE FROM changebell_idempotency WHERE key = ' '"),
     prune: db.prepare('DELETE FROM changebell_events WHERE seq <= ?'),
-    customer: ours<[number], string>('SELECT json FROM changebell_customers WHERE id = ?').pluck(),
-    insertCustomer: ours('INSERT INTO customers (name, email) VALUES (?, ?)'),
-    updateCustomer: ours('UPDATE customers SET name = ?, email = ? WHERE id = ?'),
-    deleteCustomer: ours('DELETE FROM customers WHERE id = ?'),
     findKey: db.prepare<[string], { request: string; answer: string; event_id: string }>(
       'SELECT request, answer, event_id FROM changebell_idempotency WHERE key = ?',
     ),
@@ -68,6 +64,19 @@ export function prepareWriting(db: Database.Database, hasCustomers: boolean) {
       `DELETE FROM changebell_idempotency WHERE key IN (SELECT key FROM changebell_idempotency
        WHERE created_at < CAST(strftime('%s', 'now') AS INTEGER) - ? ORDER BY created_at LIMIT 2)`,
     ),
+  };
+}
+
+/** To write rows of a resource. @param row a query for the JSON of one, by its id */
+export function prepareTable(db: Database.Database, { table, fields }: Resource, row: string) {
+  const names = Object.keys(fields);
+  const values = names.map((name) => `@${name}`).join();
+  const changes = names.map((name) => `${name} = @${name}`).join();
+  return {
+    row: db.prepare<[number], string>(row).pluck(),
+    insert: db.prepare<[Fields]>(`INSERT INTO ${table} (${names.join()}) VALUES (${values})`),
+    update: db.prepare<[Fields]>(`UPDATE ${table} SET ${changes} WHERE id = @id`),
+    delete: db.prepare<[number]>(`DELETE FROM ${table} WHERE id = ?`),
   };
 }
 

@@ -47,8 +47,9 @@ function openAll(): OpenedFile {
   const file = openSqliteFile(options);
   file.db.prepare('SELECT count(*) FROM changebell_log').get(); // only now its -wal and -shm are there for sure
   const guard = new FileGuard(options.path);
-  const writer = new SqliteWriter(file.db, guard, { hasCustomers: file.hasCustomers, retention });
-  open = { file, guard, writer, watched: planWatch(file.db, options.watch) };
+  const watched = planWatch(file.db, options.watch);
+  const writer = new SqliteWriter(file.db, guard, { hasCustomers: file.hasCustomers, retention, watched });
+  open = { file, guard, writer, watched };
   troubledSince = undefined;
   return file;
 }

@@ -7,6 +7,7 @@ import { failureOf, hasCode, isBusy, refusalOf } from './sqlite.ts';
 import type { FileGuard } from './sqlite-guard.ts';
 import { SqliteOrders } from './sqlite-orders.ts';
 import { prepareWriting } from './sqlite-statements.ts';
+import type { WatchedTable } from './sqlite-watch.ts';
 import type { Order, Outcome } from './store.ts';
 
 const PRUNE_STEP = 500;
@@ -30,12 +31,12 @@ export class SqliteWriter {
   constructor(
     db: Database.Database,
     guard: FileGuard,
-    { hasCustomers, retention }: { hasCustomers: boolean; retention: number },
+    { retention, ...tables }: { retention: number; hasCustomers: boolean; watched: WatchedTable[] },
   ) {
     this.db = db;
     this.guard = guard;
-    this.sql = prepareWriting(db, hasCustomers);
-    this.orders = new SqliteOrders(db, this.sql);
+    this.sql = prepareWriting(db);
+    this.orders = new SqliteOrders(db, this.sql, tables);
     this.retention = retention;
   }
 

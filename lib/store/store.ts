@@ -1,20 +1,23 @@
 // What a store promises, in words; `sqlite-store.ts` and `postgres-store.ts` keep it, and one suite of tests
 // holds both to it. A store has the customers and the event log. Every change and its event commit in one
 // transaction: triggers in the database write the event, so no code of ours can forget it.
-import type { CustomerFields } from '../customer.ts';
 import type { EtagList } from '../etag.ts';
 import type { Cursor, Position, ResetReason, StoredEvent } from '../event.ts';
 import type { Idempotency } from '../idempotency.ts';
 import type { NewEvent } from '../new-event.ts';
 import { invalidFields, Problem, unavailable } from '../problem.ts';
+import type { Fields } from '../resource.ts';
 
 /** A write as data, so that it can go to a thread or over the network to whoever makes it. */
 export type Order =
-  | { op: 'create'; fields: CustomerFields; idempotency?: Idempotency | undefined }
-  | { op: 'update'; id: number; fields: Partial<CustomerFields>; preconditions?: Preconditions | undefined }
-  | { op: 'delete'; id: number; preconditions?: Preconditions | undefined }
+  | ({ op: 'create'; fields: Fields; idempotency?: Idempotency | undefined } & OfTable)
+  | ({ op: 'update'; id: number; fields: Fields; preconditions?: Preconditions | undefined } & OfTable)
+  | ({ op: 'delete'; id: number; preconditions?: Preconditions | undefined } & OfTable)
   /** All of a list is stored, or nothing; its answer is a list as well. */
   | { op: 'publish'; events: NewEvent[]; isList: boolean; idempotency?: Idempotency | undefined };
+
+/** Whose row: that of a resource, and the customers' where nothing is said. */
+type OfTable = { table?: string };
 
 /** What must hold of the row as it stands, judged inside the transaction (RFC 9110 §13.1). */
 export type Preconditions = { ifMatch?: EtagList | undefined; ifNoneMatch?: EtagList | undefined };
@@ -107,9 +110,12 @@ export function toAnswer(outcome: Outcome, order: Order): Answer {
     case 'replayed':
       return { json: outcome.json, lastEventId: outcome.lastEventId, isReplay: outcome.is === 'replayed' };
     case 'missing':
-      throw new Problem(404, `There is no customer ${'id' in order ? order.id : ''}.`);
+      throw new Problem(404, `There is nothing at /api/${pathOf(order)}.`);
     case 'precondition failed': {
-      const reason = outcome.exists ? 'The customer was changed meanwhile' : 'There is no such customer';
+      const what = `/api/${pathOf(order)}`;
+      const reason = outcome.exists
+        ? `What is at ${what} was changed meanwhile`
+        : `There is nothing at ${what}`;
       throw new Problem(412, `${reason}: read it again, then decide.`);
     }
     case 'key taken':
@@ -119,6 +125,10 @@ export function toAnswer(outcome: Outcome, order: Order): Answer {
         ? unavailable(outcome.detail)
         : new Problem(outcome.status, outcome.detail);
   }
+}
+
+function pathOf(order: Order): string {
+  return 'id' in order ? `${order.table ?? 'customers'}/${order.id}` : 'events';
 }
 
 function keyTaken(place: number | undefined): Problem {
