@@ -24,8 +24,9 @@ export type Resource = {
   /** What the `type` and the `source` of its rows' events begin with. */
   type: string;
   source: string;
-  /** By their columns. Everything else in a body is an error, but for what is read-only: that is ignored. */
+  /** By their columns. Everything else in a body is an error. */
   fields: Record<string, Field>;
+  /** Ignored in a body, not refused: who sends back what it has read, changed in one field, makes no mistake. */
   readOnly: readonly string[];
 };
 
@@ -45,6 +46,7 @@ export function parsePatch(resource: Resource, body: unknown): Fields {
   return parse(resource, body, []);
 }
 
+/** Goes on after the first bad field, so that a form can show all of them at once. */
 function parse({ one, fields, readOnly }: Resource, body: unknown, required: string[]): Fields {
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
     throw invalidFields([{ pointer: '#', detail: 'must be a JSON object' }]);
