@@ -87,8 +87,12 @@ test('who was blocked, or whose clock was set, does not take that for silence', 
   const states: string[] = [];
   stream.addEventListener('state', () => states.push(stream.state));
   await once(stream, 'heartbeat');
-  const until = performance.now() + 4500; // of 2.4 that make a silence; it is noticed when it is long over
-  while (performance.now() < until);
+  const block = (ms: number) => {
+    const until = performance.now() + ms;
+    while (performance.now() < until);
+  };
+  setTimeout(() => block(600), 4400); // and again, before anything that came meanwhile can be read
+  block(4500); // of 2.4 s that make a silence; it is noticed when it is long over
   const { now } = Date;
   Date.now = () => now() + 3_600_000;
   await once(stream, 'heartbeat');
