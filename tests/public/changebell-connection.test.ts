@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, before, mock, test } from 'node:test';
 import { WebSocket } from 'ws';
+import { Silence } from '../../public/changebell/silence.js';
 import { ChangeStream, type Options } from '../../public/changebell.js';
 import { fakeStream, type Script } from '../support/fake-stream.ts';
 import { eventually, post, range, type Server, startServer } from '../support/helpers.ts';
@@ -87,12 +88,8 @@ test('who was blocked, or whose clock was set, does not take that for silence', 
   const states: string[] = [];
   stream.addEventListener('state', () => states.push(stream.state));
   await once(stream, 'heartbeat');
-  const block = (ms: number) => {
-    const until = performance.now() + ms;
-    while (performance.now() < until);
-  };
-  setTimeout(() => block(600), 4400); // and again, before anything that came meanwhile can be read
-  block(4500); // of 2.4 s that make a silence; it is noticed when it is long over
+  const until = performance.now() + 4500; // of 2.4 that make a silence; it is noticed when it is long over
+  while (performance.now() < until);
   const { now } = Date;
   Date.now = () => now() + 3_600_000;
   await once(stream, 'heartbeat');
@@ -100,6 +97,24 @@ test('who was blocked, or whose clock was set, does not take that for silence', 
   Date.now = now;
   assert.deepEqual([states, stream.closeReason], [[], '']);
   stream.close();
+});
+
+test('who is blocked again, before what came could be read, does not take that for silence either', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  let now = 0;
+  t.mock.method(performance, 'now', () => now);
+  const told: string[] = [];
+  const silence = new Silence(1, ({ message }) => told.push(message));
+  silence.listen();
+  const pass = (ms: number, blockedMs = 0) => {
+    now += ms + blockedMs;
+    t.mock.timers.tick(ms);
+  };
+  pass(4000, 5000);
+  pass(250, 600);
+  assert.deepEqual(told, [], 'it has yet to read what came');
+  pass(250);
+  assert.match(told.join(), /^no heartbeat for 4 s/);
 });
 
 test('how often heartbeats come is told by the server', async (t) => {
