@@ -143,6 +143,8 @@ BEGIN
   END IF;
   IF item->>'op' = 'publish' THEN
     SELECT * INTO result.outcome, result.answer, result.event_id FROM bell.changebell_publish(item, low);
+  ELSIF item ? 'table' THEN
+    SELECT * INTO result.outcome, result.answer, result.event_id FROM bell.changebell_change_row(item, low);
   ELSE
     SELECT * INTO result.outcome, result.answer, result.event_id FROM bell.changebell_change(item, low);
   END IF;
