@@ -107,7 +107,7 @@ export class Postgres {
     realProcess.set(client, rows[0].pid);
     if (this.isLent) return;
     await client.query(`SET default_transaction_isolation = 'read committed'; SET default_transaction_deferrable = off;
-      SET enable_seqscan = off; SET jit = off;
+      SET enable_seqscan = off; SET enable_bitmapscan = off; SET jit = off;
       SET statement_timeout = ${STATEMENT_MS}; SET lock_timeout = ${LOCK_MS};
       SET idle_in_transaction_session_timeout = 0; SET client_min_messages = warning;
       SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') <> 'remote_apply'`);
