@@ -179,10 +179,6 @@ type Change<Row> = Event & {
 type TableOptions<Row> = {
     token?: Token;
     /**
-     * how a row is named in the source of its events, where the server doesn't say and it isn't `id`
-     */
-    key?: (row: Row) => string;
-    /**
      * where the stream is; `/ws` of the same server
      */
     stream?: string | URL;
@@ -207,7 +203,7 @@ export declare class LiveTable<Row = any> extends WaitingTarget<{
     /** When the first snapshot is there. Fails where the server refuses it. @type {Promise<void>} */
     ready: Promise<void>;
     /** @param {string | URL} url @param {TableOptions<Row>} options */
-    constructor(url: string | URL, { key, stream, token, WebSocket }?: TableOptions<Row>);
+    constructor(url: string | URL, { stream, token, WebSocket }?: TableOptions<Row>);
     get state(): State;
     get size(): number;
     /** @param {string | number} key */

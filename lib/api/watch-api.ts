@@ -30,7 +30,7 @@ export function createWatchApi(store: Store, watch: Iterable<string>) {
       if (!page) throw notThere(name);
       const after = encodeURIComponent(page.last ?? '');
       const next = page.hasMore ? JSON.stringify(`/api${source}?limit=${limit}&after=${after}`) : 'null';
-      const json = `{"rows":[${page.rows.join()}],"lastEventId":"${eventId(page.head)}","next":${next}}`;
+      const json = `{"rows":[${page.rows.join()}],"keys":${JSON.stringify(page.keys)},"lastEventId":"${eventId(page.head)}","next":${next}}`;
       sendJson(res, 200, json);
     },
 

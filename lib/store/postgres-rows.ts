@@ -24,7 +24,14 @@ export class Rows {
     const key = after === undefined ? [] : parsePlace(after, table.key.length);
     const { rows, head } = await this.reader.page(pageOf(table, key.length > 0), key, limit + 1);
     const page = rows.slice(0, limit);
-    return { rows: page.map(({ json }) => json), hasMore: rows.length > limit, last: page.at(-1)?.key, head };
+    const told = page.map(({ json }) => parseTold(table, json));
+    return {
+      rows: told.map((row) => row.json),
+      keys: told.map((row) => row.key),
+      hasMore: rows.length > limit,
+      last: page.at(-1)?.key,
+      head,
+    };
   }
 
   async row(name: string, key: string): Promise<string | undefined> {
@@ -32,10 +39,11 @@ export class Rows {
     if (!table) return undefined;
     const parts = key.split(',').map(decode);
     if (parts.length !== table.key.length || parts.includes(undefined)) return undefined;
-    const found = table.key.map((name, i) => isKey(table, i, `t.${quote(name)}`)).join(' AND ');
-    const sql = `SELECT ${jsonOf(table)} AS json FROM ${table.relation} AS t WHERE ${found}`;
-    const reading = this.reader.read<{ json: string }>({ text: inSchema(sql, this.schema) }, [parts]);
-    return (await reading.catch(asNoRows))[0]?.json;
+    const isFound = table.key.map((name, i) => isKey(table, i, `t.${quote(name)}`)).join(' AND ');
+    const sql = `SELECT ${toldOf(table)} AS told FROM ${table.relation} AS t WHERE ${isFound}`;
+    const reading = this.reader.read<{ told: string }>({ text: inSchema(sql, this.schema) }, [parts]);
+    const [found] = await reading.catch(asNoRows);
+    return found && parseTold(table, found.told).json;
   }
 }
 
@@ -53,7 +61,7 @@ function isKey({ keyTypes }: WatchedTable, i: number, column: string): string {
   return `pg_catalog.format('%s', ${column}) OPERATOR(pg_catalog.=) ${part}`;
 }
 
-/** A page of a table by its key: place, key, JSON. */
+/** A page of a table by its key: its place, where to go on after it, and what is told of it. */
 function pageOf(table: WatchedTable, hasStart: boolean): string {
   const columns = table.key.map((column) => `t.${quote(column)}`);
   const start = table.keyTypes.map(({ name }, i) => `($1::text[])[${i + 1}]::${name}`);
@@ -62,11 +70,17 @@ function pageOf(table: WatchedTable, hasStart: boolean): string {
     ? `WHERE (${columns.join()}) ${after} (${start.join()})`
     : 'WHERE $1::text[] IS NOT NULL';
   const key = `pg_catalog.json_build_array(${columns.map((column) => `pg_catalog.format('%s', ${column})`).join()})::text`;
-  return `SELECT pg_catalog.row_number() OVER (ORDER BY ${columns.join()}), ${key}, ${jsonOf(table)}
+  return `SELECT pg_catalog.row_number() OVER (ORDER BY ${columns.join()}), ${key}, ${toldOf(table)}
     FROM ${table.relation} AS t ${where} ORDER BY ${columns.join()} LIMIT $2`;
 }
 
-function jsonOf({ source, relation }: WatchedTable): string {
+/** A row's key as in the source of its events, and its JSON. A source has no spaces. */
+function parseTold({ source }: WatchedTable, told: string): { key: string; json: string } {
+  const end = told.indexOf(' ');
+  return { key: told.slice(source.length + 1, end), json: told.slice(end + 1) };
+}
+
+function toldOf({ source, relation }: WatchedTable): string {
   const literal = (value: string) => `'${value.replaceAll("'", "''")}'`;
   return `bell.changebell_row_json(t, ${literal(relation)}::regclass::oid, ${literal(source)})`;
 }

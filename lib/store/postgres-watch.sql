@@ -24,17 +24,27 @@ SET bytea_output = 'hex' SET extra_float_digits = 1 AS $$
 DECLARE
   watched bell.changebell_watched;
   odd text;
+  now record; -- source, data, extensions
+  change text := 'created';
 BEGIN
   SELECT * INTO watched FROM bell.changebell_watched WHERE source = TG_ARGV[0];
   IF NOT FOUND OR TG_OP = 'UPDATE' AND NEW *= OLD THEN RETURN NULL; END IF; -- the same to the byte
   odd := bell.changebell_odd_columns(TG_RELID, current_user);
   IF TG_OP = 'TRUNCATE' THEN
     PERFORM bell.changebell_rows_gone(watched, TG_RELID, odd);
+    RETURN NULL;
   ELSIF TG_OP = 'DELETE' THEN
     PERFORM bell.changebell_announce(watched, 'deleted', OLD, odd);
-  ELSE
-    PERFORM bell.changebell_announce(watched, CASE TG_OP WHEN 'INSERT' THEN 'created' ELSE 'updated' END, NEW, odd);
+    RETURN NULL;
   END IF;
+  now := bell.changebell_row(watched, NEW, odd);
+  IF TG_OP = 'UPDATE' AND bell.changebell_source_of(watched, OLD, odd) = now.source THEN
+    change := 'updated';
+  ELSIF TG_OP = 'UPDATE' THEN -- copies are kept by key: the row is gone from one place, and there at another
+    PERFORM bell.changebell_announce(watched, 'deleted', OLD, odd);
+  END IF;
+  INSERT INTO bell.changebell_events (type, source, data, extensions)
+  VALUES (watched.type || '.' || change, now.source, now.data, now.extensions);
   RETURN NULL;
 END $$;
 
@@ -93,15 +103,30 @@ BEGIN
     data := bell.changebell_data(this_json, watched.bytes);
   END IF;
   IF data IS NULL OR octet_length(data) > 1048576 THEN
-    this_json := bell.changebell_to_json(this_row, (SELECT string_agg(format('($1).%I', name), ', ')
-      FROM json_array_elements_text(watched.key::json) AS name));
+    this_json := bell.changebell_key_json(watched, this_row, odd);
     data := bell.changebell_data(this_json, watched.bytes);
     extensions := '{"truncated":true}';
   END IF;
   source := bell.changebell_source(this_json, watched.source, watched.key);
 END $$;
 
--- The same of a row that is read for a snapshot; `of` is its table's name in its events' source.
+-- A small row as JSON costs less than a query for its key alone, which must be planned each time.
+CREATE FUNCTION bell.changebell_source_of(watched bell.changebell_watched, this_row record, odd text) RETURNS text
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RETURN bell.changebell_source(CASE WHEN pg_column_size(this_row) < 2000 THEN bell.changebell_to_json(this_row, odd)
+    ELSE bell.changebell_key_json(watched, this_row, odd) END, watched.source, watched.key);
+END $$;
+
+CREATE FUNCTION bell.changebell_key_json(watched bell.changebell_watched, this_row record, odd text) RETURNS json
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RETURN bell.changebell_to_json(this_row, (
+    SELECT string_agg(format(CASE WHEN odd IS NULL THEN '($1).%1$I' ELSE 'format(''%%s'', ($1).%1$I) AS %1$I' END, name), ', ')
+    FROM json_array_elements_text(watched.key::json) AS name));
+END $$;
+
+-- The same of a row that is read for a snapshot: its source, a space, its data. `of` is its table's part of the source.
 CREATE FUNCTION bell.changebell_row_json(this_row record, relation oid, of text) RETURNS text LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp SET row_security = off
 SET DateStyle = 'ISO, YMD' SET TimeZone = 'UTC' SET IntervalStyle = 'iso_8601' SET lc_monetary = 'C'
@@ -110,7 +135,7 @@ DECLARE
   watched bell.changebell_watched;
 BEGIN
   SELECT * INTO watched FROM bell.changebell_watched WHERE source = of;
-  RETURN (SELECT data FROM bell.changebell_row(watched, this_row, bell.changebell_odd_columns(relation, current_user)));
+  RETURN (SELECT source || ' ' || data FROM bell.changebell_row(watched, this_row, bell.changebell_odd_columns(relation, current_user)));
 END $$;
 
 CREATE FUNCTION bell.changebell_to_json(this_row record, columns text) RETURNS json LANGUAGE plpgsql

@@ -44,7 +44,8 @@ BEGIN
   SELECT 'customer.deleted', '/api/customers/' || id, json FROM changebell_customers WHERE id = OLD.id;
 END;
 
-CREATE TRIGGER changebell_customer_id BEFORE UPDATE OF id ON customers WHEN NEW.id IS NOT OLD.id
+-- Whatever columns the UPDATE names: SQLite lets `rowid` stand for the id.
+CREATE TRIGGER changebell_customer_id BEFORE UPDATE ON customers WHEN NEW.id IS NOT OLD.id
 BEGIN
   SELECT RAISE(ABORT, 'customers: the id of a customer cannot be changed');
 END;

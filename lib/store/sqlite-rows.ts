@@ -34,8 +34,9 @@ export class SqliteRows {
     const last = page.at(-1);
     return {
       rows: page.map((row) => row[0] as string),
+      keys: page.map((row) => (row[1] as string).slice(table.source.length + 1)),
       hasMore: found.length > limit,
-      last: last && placeOf(last.slice(1)),
+      last: last && placeOf(last.slice(2)),
     };
   }
 
@@ -54,9 +55,10 @@ function prepare(db: Database.Database, { table, source, columns }: WatchedTable
   const names = key.map(({ name }) => `t.${quote(name)}`);
   const json = `(SELECT CASE WHEN length(CAST(json AS BLOB)) <= ${MAX_ROW_BYTES} THEN json ELSE ${keySql(key, 't')} END
     FROM (SELECT CASE WHEN ${roughSizeSql(columns, 't')} <= 1048576 THEN ${rowSql(columns, 't')} END AS json))`;
+  const itsSource = sourceSql(source, key, 't');
   const select = (where: string) =>
     db
-      .prepare(`SELECT ${[json, ...names].join()} FROM ${quote(table)} AS t ${where}`)
+      .prepare(`SELECT ${[json, itsSource, ...names].join()} FROM ${quote(table)} AS t ${where}`)
       .raw()
       .safeIntegers();
   const order = `ORDER BY ${names.join()} LIMIT ?`;
@@ -65,7 +67,7 @@ function prepare(db: Database.Database, { table, source, columns }: WatchedTable
   return {
     first: select(order),
     next: select(`WHERE (${names.join()}) > (${place}) ${order}`),
-    one: select(`WHERE ${isOne} AND ${sourceSql(source, key, 't')} = ?`),
+    one: select(`WHERE ${isOne} AND ${itsSource} = ?`),
     keys: key.length,
   };
 }

@@ -123,37 +123,71 @@ function describeTable(db: Database.Database, watched: Watched): WatchedTable {
     .prepare<[string], Column>('SELECT name, pk FROM pragma_table_xinfo(?) WHERE hidden <> 1')
     .all(table);
   if (keyOf(columns).length === 0) throw cannotWatch(table, 'that table has no primary key');
-  const all = (row: string) => columns.map(({ name }) => `${row}.${quote(name)} COLLATE BINARY`).join(', ');
   const triggers = [
-    triggerOf(watched, columns, { change: 'created', on: 'INSERT', row: 'NEW', when: '' }),
-    triggerOf(watched, columns, {
-      change: 'updated',
-      on: 'UPDATE',
-      row: 'NEW',
-      when: `WHEN (${all('NEW')}) IS NOT (${all('OLD')})`,
-    }),
-    triggerOf(watched, columns, { change: 'deleted', on: 'DELETE', row: 'OLD', when: '' }),
+    triggerOf(watched, columns, 'created', 'INSERT', '', [['created', 'NEW']]),
+    triggerOf(
+      watched,
+      columns,
+      'updated',
+      'UPDATE',
+      `WHEN ${isChanged(columns)} AND NOT ${isMoved(columns)}`,
+      [['updated', 'NEW']],
+    ),
+    // Copies are kept by key, so a row whose key changes is gone from one place and there at another.
+    triggerOf(watched, columns, 'moved', `UPDATE OF ${keyNames(columns)}`, `WHEN ${isMoved(columns)}`, [
+      ['deleted', 'OLD'],
+      ['created', 'NEW'],
+    ]),
+    triggerOf(watched, columns, 'deleted', 'DELETE', '', [['deleted', 'OLD']]),
   ];
   return { ...watched, columns, triggers };
 }
 
-type Change = { change: string; on: string; row: 'NEW' | 'OLD'; when: string };
+/** Byte by byte: a collation may call two values equal that a reader of the event can tell apart. */
+function isChanged(columns: Column[]): string {
+  const all = (row: string) => columns.map(({ name }) => `${row}.${quote(name)} COLLATE BINARY`).join();
+  return `(${all('NEW')}) IS NOT (${all('OLD')})`;
+}
 
-/** A row of more than 1 MiB is announced by its key alone: the work that it costs its writer is bounded too. */
+/** The kind of a value counts too: 1 and 1.0 are equal, but are written differently at the end of a source. */
+function isMoved(columns: Column[]): string {
+  const key = (row: string) =>
+    keyOf(columns).map(({ name }) => `${row}.${quote(name)} COLLATE BINARY, typeof(${row}.${quote(name)})`);
+  return `((${key('NEW').join()}) IS NOT (${key('OLD').join()}))`;
+}
+
+/**
+ * What an UPDATE that changes a key may name, which may be the row's number by one of its own names: SQLite compares
+ * only names here. Without a list every UPDATE of the application would have to compile this trigger as well.
+ */
+function keyNames(columns: Column[]): string {
+  return [...keyOf(columns).map(({ name }) => quote(name)), 'rowid', 'oid', '_rowid_'].join();
+}
+
+/** An event of `type.<change>` for each of `changes`, with the row as it was (OLD) or is now (NEW). */
 function triggerOf(
   { table, type, source }: Watched,
   columns: Column[],
-  { change, on, row, when }: Change,
+  ending: string,
+  on: string,
+  when: string,
+  changes: [change: string, row: 'NEW' | 'OLD'][],
 ): Trigger {
-  const key = keyOf(columns);
-  const name = `changebell_watch_${table}_${change}`;
+  const name = `changebell_watch_${table}_${ending}`;
+  const events = changes.map(([change, row]) => eventSql(`${type}.${change}`, source, columns, row));
   const sql = `CREATE TRIGGER ${quote(name)} AFTER ${on} ON ${quote(table)} ${when}
 BEGIN
-  INSERT INTO changebell_events (type, source, data, extensions)
-  SELECT ${text(`${type}.${change}`)}, ${sourceSql(source, key, row)},
-    CASE WHEN fits THEN json ELSE ${keySql(key, row)} END, CASE WHEN fits THEN NULL ELSE '{"truncated":true}' END
-  FROM (SELECT json, coalesce(length(CAST(json AS BLOB)) <= ${MAX_ROW_BYTES}, 0) AS fits FROM (
-    SELECT CASE WHEN ${roughSizeSql(columns, row)} <= 1048576 THEN ${rowSql(columns, row)} END AS json));
+${events.join('\n')}
 END`;
   return { name, table, sql };
+}
+
+/** A row of more than 1 MiB is announced by its key alone: the work that it costs its writer is bounded too. */
+function eventSql(type: string, source: string, columns: Column[], row: 'NEW' | 'OLD'): string {
+  const key = keyOf(columns);
+  return `  INSERT INTO changebell_events (type, source, data, extensions)
+  SELECT ${text(type)}, ${sourceSql(source, key, row)},
+    CASE WHEN fits THEN json ELSE ${keySql(key, row)} END, CASE WHEN fits THEN NULL ELSE '{"truncated":true}' END
+  FROM (SELECT json, coalesce(length(CAST(json AS BLOB)) <= ${MAX_ROW_BYTES}, 0) AS fits FROM (
+    SELECT CASE WHEN ${roughSizeSql(columns, row)} <= 1048576 THEN ${rowSql(columns, row)} END AS json));`;
 }

@@ -48,6 +48,8 @@ export type CustomerPage = { customers: string[]; hasMore: boolean; lastId: numb
 /** Rows of a watched table as JSON, each as in its events, and the place in the log at which they are true. */
 export type RowPage = {
   rows: string[];
+  /** The key of each, as the source of its events ends: percent-encoded, with commas between its parts. */
+  keys: string[];
   hasMore: boolean;
   /** Where to go on: opaque, and only for this table. Undefined where there are no rows. */
   last: string | undefined;

@@ -16,7 +16,6 @@ const PAGE_PATIENCE_MS = 30_000; // over a dead network an answer never comes
  * @template Row
  * @typedef {object} TableOptions
  * @property {import('./types.js').Token} [token]
- * @property {(row: Row) => string} [key] how a row is named in the source of its events, where the server doesn't say and it isn't `id`
  * @property {string | URL} [stream] where the stream is; `/ws` of the same server
  * @property {any} [WebSocket] as for a ChangeStream
  */
@@ -35,16 +34,14 @@ export class LiveTable extends WaitingTarget {
 
   #url;
   #name; // of the table: what types and sources of its events begin with
-  #keyOf;
   #rows = /** @type {Map<string, Row>} */ (new Map());
   #resolve = () => {};
 
   /** @param {string | URL} url @param {TableOptions<Row>} options */
-  constructor(url, { key, stream, token, WebSocket } = {}) {
+  constructor(url, { stream, token, WebSocket } = {}) {
     super();
     this.#url = new URL(url, globalThis.location?.href);
     this.#name = nameOf(this.#url.pathname);
-    this.#keyOf = key ?? ((row) => escaped(String(/** @type {any} */ (row).id)));
     this.stream = new ChangeStream(
       stream ?? new URL(this.#url.pathname.replace(/\/api\/.*/, '/ws'), this.#url),
       {
@@ -150,8 +147,9 @@ export class LiveTable extends WaitingTarget {
     this.#url.searchParams.set('limit', '500');
     for (let next = this.#url.href; next; ) {
       const page = await this.#get(next, attempt);
-      for (const [i, row] of (page.customers ?? page.rows).entries())
-        rows.set(page.keys?.[i] ?? this.#keyOf(row), row);
+      for (const customer of page.customers ?? []) rows.set(String(customer.id), customer);
+      // What the parts of a key are, and how bytes are written in it, only the server knows.
+      for (const [i, row] of (page.rows ?? []).entries()) rows.set(page.keys[i], row);
       position ||= page.lastEventId;
       if (page.lastEventId !== position)
         position = await this.#catchUp(rows, position, page.lastEventId, attempt);
@@ -220,10 +218,6 @@ function nameOf(path) {
   const source = encodeURIComponent(name).slice(0, 120).replace(/%.?$/, '');
   return { type: `${isPlain ? '' : 't_'}${type}`.slice(0, 90), source: `/watch/${source}` };
 }
-
-/** As the server writes a key into a source (RFC 3986 §2.3). @param {string} text */
-const escaped = (text) =>
-  encodeURIComponent(text).replace(/[!'()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);
 
 /** @param {string} id */
 const seqOf = (id) => Number(id.slice(id.lastIndexOf('-') + 1));

@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { WebSocket } from 'ws';
 import { openDatabase } from '../../lib/store/sqlite.ts';
+import { LiveTable } from '../../public/changebell.js';
 import {
   connect,
   type Frame,
@@ -15,6 +17,7 @@ import {
 } from '../support/helpers.ts';
 import { type Cluster, INITDB, startCluster } from '../support/postgres-cluster.ts';
 
+type Page = { rows: unknown[]; keys: string[]; next: string | null };
 type Program = { run: (sql: string) => Promise<unknown>; close: () => Promise<void> };
 
 /** `bytes` writes hexadecimal digits as the engine's SQL does. */
@@ -31,6 +34,7 @@ function testWatchApi(open: () => Promise<Engine>): void {
     CREATE TABLE orders (id integer PRIMARY KEY, item text, paid double precision);
     CREATE TABLE lines ("order" integer, name text, picture ${bytes('').startsWith('x') ? 'blob' : 'bytea'}, PRIMARY KEY ("order", name));
     CREATE TABLE "odd name" (code text PRIMARY KEY, big bigint);
+    CREATE TABLE odd_keys (no integer, name text, code ${bytes('').startsWith('x') ? 'blob' : 'bytea'}, more text, PRIMARY KEY (no, name, code));
     CREATE TABLE many (id integer PRIMARY KEY, item text);
     INSERT INTO orders VALUES (1, 'Engine', 0.1), (2, NULL, 1e300), (30, '"\\', NULL);
     INSERT INTO lines VALUES (1, 'a,b/ü', ${bytes('00ff')}), (1, 'b', NULL), (2, 'a', ${bytes('')});
@@ -39,7 +43,7 @@ function testWatchApi(open: () => Promise<Engine>): void {
     INSERT INTO many SELECT n, 'Engine' FROM numbers;`);
     server = await startServer({
       DATABASE_URL: engine.url,
-      WATCH: 'orders,lines,odd name,many',
+      WATCH: 'orders,lines,odd name,many,odd_keys',
       CUSTOMERS: '0',
     });
   });
@@ -58,14 +62,17 @@ function testWatchApi(open: () => Promise<Engine>): void {
       const whole = (await get(at(table))).body;
       assert.deepEqual([whole.rows.length, whole.next], [count, null], table);
       const rows: unknown[] = [];
+      const keys: string[] = [];
       let next: string | null = `/api/watch/${table}?limit=1`;
       for (const _ of range(1, count)) {
-        const page: { rows: unknown[]; next: string | null } = (await get(new URL(next!, server.url).href))
-          .body;
+        const page: Page = (await get(new URL(next!, server.url).href)).body;
         rows.push(...page.rows);
+        keys.push(...page.keys);
         next = page.next;
       }
-      assert.deepEqual([rows, next], [whole.rows, null], table);
+      assert.deepEqual([rows, keys, next], [whole.rows, whole.keys, null], table);
+      for (const [i, key] of keys.entries())
+        assert.deepEqual((await get(at(`${table}/${key}`))).body, rows[i], `the row at ${table}/${key}`);
     }
   });
 
@@ -85,6 +92,25 @@ function testWatchApi(open: () => Promise<Engine>): void {
       assert.ok(page.text.includes(alone.text), `${source} is in the page, to the byte`);
     }
     await client.close();
+  });
+
+  test('a copy knows its rows by the keys of the page: several columns, text, bytes, and what is cut', async () => {
+    const long = 'ü'.repeat(300);
+    const kept = [`1, 'a,b/ü', ${bytes('00ff')}`, `2, '', ${bytes('')}`, `3, '%2F''', ${bytes('61')}`];
+    for (const row of [...kept, `4, '${long}', ${bytes('62')}`])
+      await program.run(`INSERT INTO odd_keys (no, name, code) VALUES (${row})`);
+    const table = new LiveTable(at('odd_keys'), { WebSocket });
+    await table.ready;
+    const before = new Map(table);
+    assert.equal(before.size, 4);
+    await program.run("UPDATE odd_keys SET more = 'new'");
+    await program.run(`DELETE FROM odd_keys WHERE name = '${long}'`);
+    const { lastEventId, rows, keys } = (await get(at('odd_keys'))).body;
+    await table.reached(lastEventId);
+    assert.deepEqual([...table.values()], rows);
+    assert.deepEqual([...table.keys()], keys);
+    assert.deepEqual(keys, [...before.keys()].slice(0, 3), 'the keys of the events are those of the page');
+    table.close();
   });
 
   test('what is not there, or not watched, is a 404; a page that nobody gave is a 400', async () => {

@@ -55,7 +55,7 @@ export const seen: ChangeEvent[] = [];
 for await (const event of stream) seen.push(event);
 
 type Order = { id: number; paid: boolean };
-const orders = new LiveTable<Order>('/api/watch/orders', { token: 'a', key: (row) => String(row.id) });
+const orders = new LiveTable<Order>('/api/watch/orders', { token: 'a' });
 await orders.ready;
 orders.addEventListener('change', ({ key, row, before }) => [key.length, row?.paid, before?.paid]);
 export const first: Order | undefined = orders.get(1) ?? [...orders.values()][0];

@@ -45,6 +45,16 @@ test('an update is one event, also of a writer that has set recursive_triggers',
   await client.close();
 });
 
+test('the id of a customer stays, by whichever of its names SQLite is asked to change it', () => {
+  db.exec("INSERT INTO customers (name) VALUES ('stays')");
+  for (const name of ['id', 'rowid', 'oid', '_rowid_'])
+    assert.throws(
+      () => db.exec(`UPDATE customers SET ${name} = ${name} + 1000 WHERE name = 'stays'`),
+      /id of a customer cannot be changed/,
+      name,
+    );
+});
+
 test('a row that another program inserts, updates and deletes is announced within 250 ms', async () => {
   const client = await connect(server.wsUrl);
   await client.next();

@@ -4,9 +4,11 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { WebSocket } from 'ws';
 import { openDatabase } from '../../lib/store/sqlite.ts';
 import { describeWatched } from '../../lib/store/watch.ts';
-import { connect, get, post, skipWithout, startServer, temporaryFolder } from '../support/helpers.ts';
+import { LiveTable } from '../../public/changebell.js';
+import { connect, get, post, range, skipWithout, startServer, temporaryFolder } from '../support/helpers.ts';
 import { openStore, refusalToStart } from '../support/open-store.ts';
 import { type Cluster, INITDB, startCluster } from '../support/postgres-cluster.ts';
 
@@ -56,6 +58,53 @@ function testWatch(open: Connect): void {
     await program.close();
   });
 
+  test('a row whose key changes is deleted, then created; what is rolled back is not; a copy ends as the table', async () => {
+    const program = await open('moved');
+    await program.run('CREATE TABLE orders (id integer PRIMARY KEY, item text)');
+    await program.run("INSERT INTO orders VALUES (1, 'a'), (2, 'b')");
+    const server = await startServer({ DATABASE_URL: program.url, WATCH: 'orders' });
+    const table = new LiveTable(`${server.url}/api/watch/orders`, { WebSocket });
+    await table.ready;
+    const client = await connect(server.wsUrl);
+    await client.next();
+    await program.run('BEGIN');
+    await program.run('UPDATE orders SET id = 99 WHERE id = 1');
+    await program.run('ROLLBACK');
+    for (const sql of [
+      'UPDATE orders SET id = id + 10',
+      "UPDATE orders SET id = 2, item = 'c' WHERE id = 11",
+      'UPDATE orders SET id = id',
+      "UPDATE orders SET id = id, item = 'd' WHERE id = 12",
+    ])
+      await program.run(sql);
+    const heard: unknown[] = [];
+    for (const _ of range(1, 7)) {
+      const { type, source, data } = await client.nextEvent();
+      heard.push([type, source, data]);
+    }
+    const event = (change: string, id: number, item: string) => [
+      `orders.${change}`,
+      `/watch/orders/${id}`,
+      { id, item },
+    ];
+    assert.deepEqual(heard, [
+      event('deleted', 1, 'a'),
+      event('created', 11, 'a'),
+      event('deleted', 2, 'b'),
+      event('created', 12, 'b'),
+      event('deleted', 11, 'a'),
+      event('created', 2, 'c'),
+      event('updated', 12, 'd'),
+    ]);
+    await table.reached(client.events().at(-1)!.id);
+    const rows = { 2: { id: 2, item: 'c' }, 12: { id: 12, item: 'd' } };
+    assert.deepEqual(Object.fromEntries(table), rows);
+    table.close();
+    await client.close();
+    await server.stop();
+    await program.close();
+  });
+
   test('odd names, keys of several columns and changes of the schema survive', async () => {
     const program = await open('odd');
     const odd = `"Odd ""näme's"" %41"`;
@@ -78,6 +127,8 @@ function testWatch(open: Connect): void {
       ],
     );
     await program.run(`UPDATE ${odd} SET "A b" = '${'ß€🔔'.repeat(100)}'`);
+    const gone = await client.nextEvent();
+    assert.deepEqual([gone.type, gone.source], ['odd__n_me_s___41.deleted', event.source]);
     const long = await client.nextEvent();
     assert.ok(long.source.length <= 200 && long.source.length > 90, long.source);
     assert.ok(
@@ -95,6 +146,12 @@ function testWatch(open: Connect): void {
     client = await connect(server.wsUrl);
     await client.next();
     await program.run(`UPDATE ${odd} SET "C d" = 'a', more = 5`);
+    assert.deepEqual((await client.nextEvent()).data, {
+      'C d': 'ß€🔔'.repeat(100),
+      ü: 7,
+      renamed: '1',
+      more: null,
+    });
     assert.deepEqual((await client.nextEvent()).data, { 'C d': 'a', ü: 7, renamed: '1', more: 5 });
     await client.close();
     await server.stop();
@@ -186,6 +243,37 @@ describe('SQLite', () => {
     };
   });
 
+  test('a key that is changed by another name of the row, or through a foreign key, is told as gone and made', async () => {
+    const db = openDatabase(fileOf('cascade'));
+    db.exec(`PRAGMA foreign_keys = ON; CREATE TABLE parent (id integer PRIMARY KEY);
+      CREATE TABLE child (parent REFERENCES parent ON UPDATE CASCADE, no, PRIMARY KEY (parent, no)) WITHOUT ROWID;
+      INSERT INTO parent VALUES (1); INSERT INTO child VALUES (1, 1)`);
+    const server = await startServer({ DATABASE_URL: fileOf('cascade'), WATCH: 'parent,child' });
+    const client = await connect(server.wsUrl);
+    await client.next();
+    db.exec('UPDATE parent SET rowid = 2; UPDATE child SET no = 1.0; UPDATE OR REPLACE child SET no = 1');
+    const heard: string[] = [];
+    for (const _ of range(1, 8)) {
+      const { type, source } = await client.nextEvent();
+      heard.push(`${type} ${source}`);
+    }
+    const [ofParent, ofChild] = ['parent', 'child'].map((table) =>
+      heard.filter((line) => line.startsWith(`${table}.`)).map((line) => line.slice(table.length + 1)),
+    );
+    assert.deepEqual(ofParent, ['deleted /watch/parent/1', 'created /watch/parent/2']);
+    assert.deepEqual(ofChild, [
+      'deleted /watch/child/1,1',
+      'created /watch/child/2,1',
+      'deleted /watch/child/2,1',
+      'created /watch/child/2,1.0',
+      'deleted /watch/child/2,1.0',
+      'created /watch/child/2,1',
+    ]);
+    await client.close();
+    await server.stop();
+    db.close();
+  });
+
   test('every kind of value that SQLite holds survives, written by the sqlite3 shell as well', async () => {
     const db = openDatabase(fileOf('kinds'));
     db.exec(`CREATE TABLE kinds (k text COLLATE NOCASE PRIMARY KEY, v, double AS (v || v), once integer DEFAULT 5) WITHOUT ROWID;
@@ -215,11 +303,9 @@ describe('SQLite', () => {
     for (const [i, [value]] of values.entries()) insert.run(`key ${i}`, value);
     for (const [, expected] of values) assert.deepEqual((await client.nextEvent()).data.v, expected);
     db.exec("UPDATE kinds SET k = 'KEY 3' WHERE k = 'key 3'");
-    const renamed = await client.nextEvent();
-    assert.deepEqual(
-      [renamed.type, renamed.source, renamed.data.k],
-      ['kinds.updated', '/watch/kinds/KEY%203', 'KEY 3'],
-    );
+    const [gone, renamed] = [await client.nextEvent(), await client.nextEvent()];
+    assert.deepEqual([gone.type, gone.source], ['kinds.deleted', '/watch/kinds/key%203']);
+    assert.deepEqual([renamed.type, renamed.source], ['kinds.created', '/watch/kinds/KEY%203']);
     db.exec(`INSERT INTO kinds (k, v) VALUES (x'00ff', 'x')`);
     const { source, data } = await client.nextEvent();
     assert.deepEqual([source, data], ['/watch/kinds/00FF', { k: 'AP8=', v: 'x', double: 'xx', once: 5 }]);
