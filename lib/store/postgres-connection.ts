@@ -78,6 +78,19 @@ export class Postgres {
     }
   }
 
+  /** Work on one of the pool's connections, which is given up if it fails. @throws what the database said */
+  async use<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<T> {
+    const client = await this.take(pool);
+    try {
+      const result = await work(client);
+      client.release();
+      return result;
+    } catch (error) {
+      client.release(true);
+      throw error;
+    }
+  }
+
   /** For people: the database that DATABASE_URL names first. */
   describe(): string {
     return describeDatabase(

@@ -90,7 +90,8 @@ export class Numbering {
     const since = performance.now();
     const [look] = await this.query<Look>(this.sql.look, [this.low]);
     const took = performance.now() - since;
-    if (look!.newest < this.newest) this.reset(); // restored under us
+    if (look!.newest < this.newest)
+      this.reset(); // restored under us
     else await this.settle(look!);
     if (look!.first !== null && !this.isStopped) await this.run();
     return took;
@@ -136,21 +137,14 @@ export class Numbering {
   }
 
   private async query<Row>(text: string, values: unknown[]): Promise<Row[]> {
-    const client = await this.postgres.take(this.pool);
-    try {
-      const { rows } = await client.query(text, values);
-      client.release();
-      return rows as Row[];
-    } catch (error) {
-      client.release(true);
-      throw error;
-    }
+    const { rows } = await this.postgres.use(this.pool, (client) => client.query(text, values));
+    return rows as Row[];
   }
 }
 
 const LOOK = `
   SELECT (SELECT seq FROM bell.changebell_events WHERE seq >= $1 AND seq < 0 ORDER BY seq LIMIT 1) AS first,
-    (SELECT last_value FROM bell.changebell_drafts) AS newest,
+    (SELECT CASE WHEN is_called THEN last_value ELSE last_value - 1 END FROM bell.changebell_drafts) AS newest,
     pg_snapshot_xmin(pg_current_snapshot())::text AS oldest_xid`;
 
 // Not the end of a snapshot: transactions that run may have numbers above that.

@@ -32,7 +32,7 @@ export async function install(
 ): Promise<boolean> {
   await client.query('SET LOCAL check_function_bodies = off'); // one may stand before what it uses
   const isUpgraded = !isNew && (await upgrade(client, schema));
-  const files = ['log', 'write', 'watch', ...(hasCustomers ? ['customers'] : [])];
+  const files = ['log', 'write', 'watch', 'partitions', ...(hasCustomers ? ['customers'] : [])];
   for (const file of files) {
     for (const piece of readPieces(file, schema)) {
       if (piece.kind === 'TABLE' || piece.kind === 'TYPE') await makeOnce(client, piece);

@@ -12,6 +12,7 @@ import { isReadOnly, isTransient, toProblem } from './postgres-errors.ts';
 import { Listener } from './postgres-listener.ts';
 import { Numbering } from './postgres-numbering.ts';
 import { Orders, type Row } from './postgres-orders.ts';
+import { Partitions } from './postgres-partitions.ts';
 import { Reader } from './postgres-reader.ts';
 import { Rows } from './postgres-rows.ts';
 import { type Opened, openDatabase } from './postgres-start.ts';
@@ -49,7 +50,7 @@ class PostgresStore implements Store {
   private readonly postgres: Postgres;
   private readonly opened: Opened;
   private readonly statements: Record<StatementName, Statement>;
-  /** One connection for our writes, one for the numbering of others'. */
+  /** One connection for our writes, one for the numbering of others', one to look for partitions that moved. */
   private readonly writer: Pool;
   private readonly readers: Pool;
   private readonly retention: number;
@@ -57,6 +58,7 @@ class PostgresStore implements Store {
   private readonly group: GroupCommit;
   private readonly orders = new Orders();
   private readonly numbering: Numbering;
+  private readonly partitions: Partitions;
   private readonly reader: Reader;
   private readonly rows: Rows;
   private readonly poll: NodeJS.Timeout;
@@ -72,7 +74,7 @@ class PostgresStore implements Store {
     this.hasCustomers = opened.hasCustomers;
     this.retention = retention;
     this.statements = statementsFor(opened.schema, postgres.isLent);
-    this.writer = postgres.newPool(2);
+    this.writer = postgres.newPool(3);
     this.readers = postgres.newPool(MAX_READERS);
     this.writer.on('connect', (client) => {
       this.ownProcesses.add(processOf(client));
@@ -86,6 +88,11 @@ class PostgresStore implements Store {
       announced: () => this.shared.announced,
       onNumbered: () => this.shared.committed(),
     });
+    this.partitions = new Partitions(
+      (work) => postgres.use(this.writer, work),
+      opened.schema,
+      opened.watched,
+    );
     this.reader = new Reader(postgres, this.readers, opened.schema, this.statements, this.numbering);
     this.rows = new Rows(this.reader, opened.schema, opened.watched);
     this.poll = setInterval(() => this.look(), POLL_MS);
@@ -181,7 +188,7 @@ class PostgresStore implements Store {
   async close(): Promise<void> {
     clearInterval(this.poll);
     await this.group.drain();
-    await this.numbering.stop();
+    await Promise.all([this.numbering.stop(), this.partitions.stop()]);
     await Promise.all([this.listener?.close(), this.writer.end(), this.readers.end()]);
   }
 

@@ -10,13 +10,6 @@ CREATE TABLE bell.changebell_watched (
   bytes text NOT NULL
 );
 
--- Partitions of watched tables, so that one that is detached is missed.
-CREATE TABLE bell.changebell_partitions (
-  source text NOT NULL,
-  relation oid NOT NULL,
-  PRIMARY KEY (source, relation)
-);
-
 CREATE FUNCTION bell.changebell_watch() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET row_security = off SET plan_cache_mode = 'force_generic_plan'
 SET DateStyle = 'ISO, YMD' SET TimeZone = 'UTC' SET IntervalStyle = 'iso_8601' SET lc_monetary = 'C'

@@ -1,7 +1,7 @@
 // WATCH on PostgreSQL: one trigger for rows and one for TRUNCATE on each table, put up and taken down inside the
 // transaction of the start. `changebell_watch` in the database does the work; here it is only bound. Whatever any
 // living server watches stays: each holds a shared lock for every table that it watches.
-import type { Client } from 'pg';
+import type { Client, ClientBase } from 'pg';
 import { StartError } from '../config.ts';
 import { inSchema } from './postgres-statements.ts';
 import { cannotWatch, describeWatched, isOwnTable } from './watch.ts';
@@ -17,6 +17,8 @@ export type WatchedTable = {
   /** What text is read as to find a key. A plain one has operators of PostgreSQL's own, and nobody can put others there. */
   keyTypes: { name: string; isPlain: boolean }[];
   bytes: string[];
+  /** Its partitions may come and go. */
+  isPartitioned: boolean;
 };
 
 /** @throws {StartError} naming a table that can't be watched */
@@ -37,7 +39,8 @@ export async function planWatch(
       throw cannotWatch(table, 'that is not a table, and only tables have triggers for every change');
     if (found.key === null) throw cannotWatch(table, 'that table has no primary key');
     const { relation, key, key_types: keyTypes } = found;
-    tables.push({ table, relation, type, source, key, keyTypes, bytes: found.bytes ?? [] });
+    const isPartitioned = found.kind === 'p';
+    tables.push({ table, relation, type, source, key, keyTypes, bytes: found.bytes ?? [], isPartitioned });
   }
   return tables;
 }
@@ -98,17 +101,12 @@ async function putUp(
 ): Promise<void> {
   const { relation, type, source, key, bytes } = table;
   await client.query(inSchema(REGISTER, schema), [source, type, JSON.stringify(key), JSON.stringify(bytes)]);
-  const { rows: parts } = await client.query<{ relation: string; oid: string; isLeaf: boolean }>(FIND_PARTS, [
-    relation,
-  ]);
+  const { rows: parts } = await client.query<{ relation: string }>(FIND_PARTS, [relation]);
   try {
     await bind(client, schema, table, relation, 'changebell_watch', existing);
-    for (const part of parts) {
+    for (const part of parts)
       await bind(client, schema, table, part.relation, 'changebell_watch_truncate', existing);
-      if (part.relation === relation) continue;
-      const remember = 'INSERT INTO bell.changebell_partitions VALUES ($1, $2) ON CONFLICT DO NOTHING';
-      await client.query(inSchema(remember, schema), [source, part.oid]);
-    }
+    for (const sql of NOTE_PARTS) await client.query(inSchema(sql, schema), [source, relation]);
   } catch (error) {
     if ((error as { code?: string }).code !== '42501') throw error;
     throw new StartError(
@@ -117,9 +115,20 @@ async function putUp(
   }
 }
 
+/** The TRUNCATE trigger of a partition that came while the server runs. */
+export async function bindTruncate(
+  client: ClientBase,
+  schema: string,
+  table: WatchedTable,
+  partition: string,
+): Promise<void> {
+  const { rows } = await client.query<Trigger>(inSchema(FIND_TRIGGERS, schema));
+  await bind(client, schema, table, partition, 'changebell_watch_truncate', rows);
+}
+
 /** Enabled also for rows that come by replication, which only the owner of the table may say. */
 async function bind(
-  client: Client,
+  client: ClientBase,
   schema: string,
   { source }: WatchedTable,
   relation: string,
@@ -148,9 +157,18 @@ const IS_OWNER = `SELECT pg_has_role(relowner, 'USAGE') AS "isOwner" FROM pg_cla
 
 /** The table, and each of its partitions. */
 const FIND_PARTS = `
-  SELECT format('%I.%I', nspname, relname) AS relation, class.oid::text FROM pg_class AS class
+  SELECT format('%I.%I', nspname, relname) AS relation FROM pg_class AS class
     JOIN pg_namespace AS namespace ON namespace.oid = relnamespace
   WHERE class.oid = $1::regclass OR class.oid IN (SELECT relid FROM pg_partition_tree($1::regclass))`;
+
+// What came or went while no server ran is told by the first look. But a table that was made anew, or restored with
+// its database, has other partitions from the start, and what was noted may be the number of something else by now.
+const NOTE_PARTS = [
+  `DELETE FROM bell.changebell_partitions WHERE source = $1 AND NOT EXISTS (
+     SELECT FROM bell.changebell_partitions WHERE source = $1 AND relation = $2::regclass)`,
+  `INSERT INTO bell.changebell_partitions SELECT $1, relation FROM bell.changebell_tree($2::regclass)
+   WHERE NOT EXISTS (SELECT FROM bell.changebell_partitions WHERE source = $1)`,
+];
 
 // A name in the current schema; or, with a dot, in the schema before it. `key` and `bytes` are names of columns. Of a
 // domain the type under it: a cast to the domain would run its check, which another role may have written.
