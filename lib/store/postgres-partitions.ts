@@ -6,7 +6,7 @@ import { inSchema } from './postgres-statements.ts';
 import { bindTruncate, type WatchedTable } from './postgres-watch.ts';
 
 const LOOK_MS = 1000;
-const STEP_PAGES = 16; // of 8 KiB, in one transaction: whoever drops a table that is being told waits some 100 ms
+const STEP_PAGES = 8; // of 8 KiB, in one transaction: whoever drops a table that is being told waits some 100 ms
 const LOCK_MS = 1;
 
 /** Runs work on a connection of our own. @throws what the database said */
