@@ -97,7 +97,8 @@ FOR EACH STATEMENT EXECUTE FUNCTION bell.changebell_events_pruned();
 -- doesn't follow looks at the newest first, and at the others only where it finds one. (A bitmap would read them all.)
 CREATE FUNCTION bell.changebell_number(low bigint, step bigint, mark bigint, follows boolean)
 RETURNS TABLE (draft bigint, seq bigint) LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off SET enable_bitmapscan = off SET enable_mergejoin = off SET enable_hashjoin = off AS $$
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_mergejoin = off SET enable_hashjoin = off
+SET enable_nestloop = on AS $$
 #variable_conflict use_column
 DECLARE
   first bigint := CASE WHEN follows OR mark = 0 THEN low ELSE greatest(low, mark - 10000) END;
@@ -144,6 +145,30 @@ BEGIN
     SELECT coalesce(newest.seq, head), coalesce(stamp, head_stamp), page.* FROM bell.changebell_position
     LEFT JOIN newest ON true LEFT JOIN (' OPERATOR(pg_catalog.||) page OPERATOR(pg_catalog.||) ') AS page (n, key, json) ON true ORDER BY n'
   USING one, two, low;
+END $$;
+
+-- The place of a time: the event after it is the first that isn't before that time, as far as times follow places. They
+-- do but for transactions that were open for long, so halves are enough, and the whole log needn't be read.
+CREATE FUNCTION bell.changebell_place_of(moment text) RETURNS TABLE (seq bigint, stamp text) LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+  place bell.changebell_position;
+  low bigint;
+  high bigint;
+  middle bigint;
+BEGIN
+  SELECT * INTO place FROM bell.changebell_position;
+  low := place.pruned; -- is before it
+  high := place.head; -- whatever follows is not
+  WHILE low < high LOOP
+    middle := (low + high + 1) / 2;
+    PERFORM FROM (SELECT time FROM bell.changebell_events WHERE seq >= middle AND seq <= high ORDER BY seq LIMIT 1) AS next
+    WHERE time COLLATE "C" < moment;
+    IF FOUND THEN low := middle; ELSE high := middle - 1; END IF;
+  END LOOP;
+  RETURN QUERY (SELECT seq, stamp FROM bell.changebell_events WHERE seq > place.pruned AND seq <= low ORDER BY seq DESC LIMIT 1)
+    UNION ALL SELECT place.pruned, place.pruned_stamp ORDER BY 1 DESC LIMIT 1;
 END $$;
 
 -- Deletes the oldest events in steps: not a few with each write, since in a long transaction's sight every step
