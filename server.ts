@@ -7,25 +7,26 @@ import { openPostgresStore } from './lib/store/postgres-store.ts';
 import { openSqliteStore } from './lib/store/sqlite-store.ts';
 import type { Store } from './lib/store/store.ts';
 
-const SHUTDOWN_MS = 4800;
+const SHUTDOWN_MS = 4800; // supervisors and people wait 5 s, and then pull the plug
 
 try {
   const config = readConfig(process.env);
   const door = await listen(config); // the port first: if it is taken, the database stays untouched
   const isPostgres = isPostgresUrl(config.databaseUrl);
   const store = isPostgres ? await openPostgresStore(config) : await openSqliteStore(config);
-  const app = await App.open(door, store, config);
+  const app = await App.open(door, store, config); // until now requests were told that the server is starting
   // Whoever reads the log may go away, as `| head` does: that is no reason to stop.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
   stopOnSignals(app); // first: whoever reads the lines below may stop it at once
   sayHello(door, store, config);
   warn(door, config);
 } catch (error) {
-  if (!(error instanceof StartError)) throw error;
+  if (!(error instanceof StartError)) throw error; // our bug: whole, with its stack
   console.error(error.message.replace(/\s*\n\s*/g, ' '));
   process.exit(1);
 }
 
+/** What was started, with the real port, and no password. */
 function sayHello(door: Door, store: Store, config: Config): void {
   const urls = describeUrls(door);
   const hasCustomers = config.hasCustomers && store.hasCustomers;
@@ -46,6 +47,7 @@ function warn(door: Door, config: Config): void {
     console.error(`Warning: ALLOWED_HOSTS opens this server to whoever reaches your proxy, and ${what}`);
 }
 
+/** SIGHUP is a closed terminal. Streams end with a goodbye, so that clients come back at once and not after a timeout. */
 function stopOnSignals(app: App): void {
   let isStopping = false;
   const stop = () => {

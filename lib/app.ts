@@ -1,5 +1,6 @@
 // The one `node:http` server: dispatch, the upgrade, and the one place where an error becomes an answer. Which path
-// goes where stands in `api/routes.ts`.
+// goes where stands in `api/routes.ts`. A request is let in, routed and answered here, and nothing is announced: the
+// hub hears of a change from the store, as it hears of everybody else's.
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -12,7 +13,7 @@ import { Access, type Visit } from './http/access.ts';
 import type { Answer } from './http/answer.ts';
 import { Connections } from './http/connections.ts';
 import { connectionLimit, type Door } from './http/listen.ts';
-import { logLine, type Reason, Refusals } from './http/refusals.ts';
+import { logLine, Refusals, reasonOf } from './http/refusals.ts';
 import { type Call, parseTarget, wantsEventStream } from './http/request.ts';
 import { sendEmpty, sendProblem } from './http/response.ts';
 import { StaticFiles } from './http/static-files.ts';
@@ -27,13 +28,16 @@ import { createWebSockets } from './stream/websocket.ts';
 const DRAIN_MS = 3000; // requests in flight may take so long; then the streams get CLOSE_MS, all within 5 s
 const CLOSE_MS = 1500;
 
-/** Answers on a server that listens already. */
+/** Answers on a server that listens already. It owns every part below, and closes them in order. */
 export class App {
+  /** The listening sockets. They came first: a port in use must leave the database untouched. */
   private readonly door: Door;
   private readonly store: Store;
   private readonly hub: Hub;
+  /** Host, Origin and token, judged in one order for requests and upgrades. */
   private readonly access: Access;
   private readonly refusals = new Refusals();
+  /** Who answers next: a crowd of requests gives way to streams and timers between two of them. */
   private readonly turns = new Turns();
   private readonly files = new StaticFiles(this.refusals);
   private readonly connections: Connections;
@@ -65,10 +69,11 @@ export class App {
     this.takeOver();
   }
 
+  /** Each way in which Node hands over a request; without a listener Node would answer in words of its own. */
   private takeOver(): void {
     const { server } = this.door;
     this.door.open(this.answer);
-    server.on('checkContinue', this.answer);
+    server.on('checkContinue', this.answer); // so that a 413 can be said before the body is sent
     server.on('checkExpectation', (req, res) => {
       this.connections.begin(res);
       sendProblem(req, res, new Problem(417, 'Only "Expect: 100-continue" can be met.'));
@@ -79,6 +84,7 @@ export class App {
 
   // --- a request
 
+  /** The error boundary: whatever a handler throws becomes an answer in one form. */
   private readonly answer = async (req: IncomingMessage, res: Answer): Promise<void> => {
     this.connections.begin(res);
     let isStream = false;
@@ -94,10 +100,14 @@ export class App {
     }
   };
 
+  /**
+   * Lets the call in, waits for its turn, and hands it to whoever answers it.
+   * @throws {Problem} 401, 403, 421 it may not come in; 404, 405 there is nothing, or nothing of that kind
+   */
   private async dispatch(call: Call, isStream: boolean): Promise<void> {
     const { req, res, path, query } = call;
     const visit: Visit = { req, path, query, isStream };
-    this.access.addHeaders(visit, res);
+    this.access.addHeaders(visit, res); // first: a browser shows a page the refusal only with its CORS headers
     const scope = this.access.admit(visit);
     call.scope = scope instanceof Promise ? await scope : scope; // a promise would cost every request a turn
     const turn = isCheap(path) ? undefined : this.turns.next();
@@ -105,7 +115,7 @@ export class App {
     if (res.destroyed) return; // the client has left meanwhile
     const methods = await this.methodsOf(call);
     const method = req.method ?? '';
-    const handler = methods[method === 'HEAD' ? 'GET' : method];
+    const handler = methods[method === 'HEAD' ? 'GET' : method]; // a HEAD is a GET whose body isn't sent (RFC 9110 §9.3.2)
     if (handler) return handler(call);
     const allowed = ['HEAD', 'OPTIONS', ...Object.keys(methods)].sort().join(', ');
     if (method !== 'OPTIONS')
@@ -126,10 +136,12 @@ export class App {
 
   // --- an upgrade
 
+  /** From here on Node has let go of the socket: whoever refuses must write the answer and close it. */
   private readonly upgrade = async (req: IncomingMessage, duplex: Duplex, head: Buffer): Promise<void> => {
     const socket = duplex as Socket; // `listen` accepts nothing but TCP
-    this.connections.suspend(socket);
+    this.connections.suspend(socket); // what the client sends meanwhile stays unread
     const isWebSocket = req.headers.upgrade?.toLowerCase() === 'websocket';
+    // A server may ignore an upgrade that it doesn't know, and answer as usual (RFC 9110 §7.8): h2c is offered often.
     if (!isWebSocket && req.method !== 'CONNECT') return this.connections.ignoreUpgrade(req, socket);
     try {
       const { path, query } = parseTarget(req);
@@ -144,6 +156,7 @@ export class App {
     }
   };
 
+  /** @throws {Problem} 400 where the path exists, else 404: the caller may have only mistyped it */
   private async refuseElsewhere(path: string): Promise<never> {
     const isRoute = this.routes.has(path);
     if (!isRoute && (await this.files.find(path)) === undefined)
@@ -153,23 +166,16 @@ export class App {
 
   /** Who is turned away at the door, or from a stream, is counted and logged. */
   private note(req: IncomingMessage, error: unknown, isStream: boolean): void {
-    const status = error instanceof Problem ? error.status : 0;
-    const isByToken = error instanceof Problem && 'WWW-Authenticate' in error.headers;
-    const reasons: Record<number, Reason> = {
-      401: 'token',
-      403: isByToken ? 'scope' : 'origin',
-      421: 'host',
-    };
-    const ofStreams: Record<number, Reason> = { 400: 'handshake', 426: 'handshake' };
-    const isFull = isStream && status === 503 && this.hub.isFull;
-    const reason =
-      reasons[status] ?? (isStream ? ofStreams[status] : undefined) ?? (isFull ? 'clients' : undefined);
+    const reason = reasonOf(error, isStream, this.hub.isFull);
     if (reason) this.refusals.add(reason, req);
   }
 
   // --- closing
 
-  /** Finishes what is in flight, says goodbye to every stream, closes the store. */
+  /**
+   * Finishes what is in flight, says goodbye to every stream, closes the store. In this order: a write in flight still
+   * needs the store, and its event should still reach the streams.
+   */
   async close(): Promise<void> {
     const { health, door, connections, hub } = this;
     health.isDraining = true;
@@ -190,11 +196,12 @@ export class App {
   }
 }
 
-/** Asks nobody and takes no time: such a path is answered at once, whoever else waits. */
+/** Asks nobody and takes no time: such a path is answered at once, so that a busy server isn't taken for a dead one. */
 function isCheap(path: string): boolean {
   return path === '/healthz' || path === '/readyz' || path === '/metrics';
 }
 
+/** Reads are still answered: a load balancer needs some seconds to hear that this server stops. @throws {Problem} 503 */
 function refuseWhileDraining(req: IncomingMessage, res: Answer): void {
   res.setHeader('Connection', 'close');
   if (req.method !== 'GET' && req.method !== 'HEAD' && req.method !== 'OPTIONS') throw stopping();

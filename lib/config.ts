@@ -3,20 +3,27 @@
 
 /** Where to listen, what to open, who may come in. */
 export type Config = {
+  /** 0: any free one. */
   port: number;
+  /** A name or an address; which addresses that is, and whether they are loopback, is known once it listens. */
   host: string;
   /** A SQLite file, `:memory:`, or a `postgres://` URL. */
   databaseUrl: string;
   /** Tables whose changes are announced too. */
   watch: ReadonlySet<string>;
+  /** Who has it may do everything; undefined where everyone may. */
   apiToken: string | undefined;
   /** Who signs the JWTs that are taken; undefined where none are. */
   jwt: JwtConfig | undefined;
+  /** Besides the server's own: lower case, without a slash at the end. */
   allowedOrigins: ReadonlySet<string>;
+  /** Besides the loopback names and HOST: lower case, without a port. */
   allowedHosts: ReadonlySet<string>;
+  /** Open streams, WebSocket and server-sent events together. */
   maxClients: number;
   /** Open connections of any kind. */
   maxConnections: number;
+  /** How many of the newest events are kept. */
   eventRetention: number;
   heartbeatMs: number;
   /** Undefined: it depends on who can reach the server, which is known once it listens. */
@@ -56,6 +63,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
   };
 }
 
+/** In quotes, since what was given may end with a blank that nobody sees. */
 function refuse(variable: string, given: string, allowed: string): never {
   throw new StartError(`${variable} is ${JSON.stringify(given)}, but must be ${allowed}.`);
 }
@@ -69,12 +77,17 @@ function readInteger(env: Env, variable: string, fallback: number, least: number
   return isInRange ? Number(text) : refuse(variable, text, `a whole number from ${least} to ${most}`);
 }
 
+/** `true`, `yes` and `on` are refused too: who guesses would learn of it only from what the server does. */
 function readSwitch(env: Env, variable: string): boolean | undefined {
   const text = env[variable];
   if (!text) return undefined;
   return text === '1' || text === '0' ? text === '1' : refuse(variable, text, '1 or 0');
 }
 
+/**
+ * A scheme that isn't known is refused, or a typing error would make a file of that name. A password that wasn't escaped
+ * would cut the URL short, and name another host or database.
+ */
 function readDatabaseUrl(url: string): string {
   const [scheme = ''] = /^[A-Za-z][A-Za-z0-9+.-]+:/.test(url) ? url.split(':') : ['', url];
   if (url === ':memory:' || scheme === '') return url;
@@ -97,6 +110,7 @@ export function isPostgresUrl(url: string): boolean {
   return /^postgres(ql)?:\/\//i.test(url);
 }
 
+/** Anything else can't be sent in a header as it is (RFC 9110 §5.5), and would never match. */
 function readToken(token: string | undefined): string | undefined {
   if (token && !/^[\x21-\x7e]+$/.test(token)) {
     throw new StartError(

@@ -2,11 +2,12 @@
 // or throws a Problem that lists every bad field.
 import { type FieldError, invalidFields, pointerTo, textProblem } from './problem.ts';
 
-/** The fields that a caller may set. */
+/** The fields that a caller may set. What the database adds (id, times) is known only there. */
 export type CustomerFields = { name: string; email: string | null };
 
 const MAX_NAME = 200;
 const MAX_EMAIL = 254; // the longest address that SMTP can carry (RFC 5321 §4.5.3.1.3, less the brackets)
+// Ignored in a body, not refused: who sends back what it has read, changed in one field, makes no mistake.
 const READ_ONLY = new Set(['id', 'createdAt', 'updatedAt']);
 
 /** A whole customer, for POST and PUT. @throws {Problem} 422 with every bad field */
@@ -20,6 +21,7 @@ export function parseCustomerPatch(body: unknown): Partial<CustomerFields> {
   return parseFields(body, []);
 }
 
+/** Goes on after the first bad field, so that a form can show all of them at once. */
 function parseFields(body: unknown, required: string[]): Partial<CustomerFields> {
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
     throw invalidFields([{ pointer: '#', detail: 'must be a JSON object' }]);
@@ -43,6 +45,7 @@ function parseFields(body: unknown, required: string[]): Partial<CustomerFields>
   return fields;
 }
 
+/** Sets the field, or says what is wrong with it. */
 function parseName(value: unknown, fields: Partial<CustomerFields>): string | undefined {
   if (typeof value !== 'string') return 'must be a string';
   const name = value.trim();
@@ -56,6 +59,7 @@ function parseEmail(value: unknown, fields: Partial<CustomerFields>): string | u
   const email = value === null ? null : value.trim();
   fields.email = email;
   if (email === null) return undefined;
+  // No more than this: whether an address exists is known only by writing to it.
   if (!/^[^\s@]+@[^\s@]+$/.test(email)) return 'must look like name@example.com';
   return textProblem(email, MAX_EMAIL);
 }

@@ -5,10 +5,14 @@ import { Problem } from './problem.ts';
 
 /** An event as the log holds it; `data` and `extensions` are JSON text, stored as they go over the wire. */
 export type StoredEvent = {
+  /** 1, 2, 3, …: in the order of commits, without gaps, never used twice in one history. */
   seq: number;
+  /** Lower-case hex digits. */
   stamp: string;
   type: string;
+  /** What it is about, as a URI reference: `/api/customers/17`. */
   source: string;
+  /** When it was written: RFC 3339, UTC, milliseconds. Clocks go back, so nothing is ordered by it. */
   time: string;
   data: string;
   /** Further CloudEvents attributes, as a JSON object; null if there are none. */
@@ -18,7 +22,10 @@ export type StoredEvent = {
 /** A place in the log, proved by the stamp of the event that stands there. Never changed: many share one. */
 export type Cursor = { readonly seq: number; readonly stamp: string };
 
-/** Where a log stands: its newest event, and the newest of those that are no longer kept. */
+/**
+ * Where a log stands: its newest event, and the newest of those that are no longer kept. Both have stamps: a cursor at
+ * the pruned one loses nothing, and must be told from one of another history.
+ */
 export type Position = { head: Cursor; pruned: Cursor };
 
 /** Why a cursor can't be continued: of another history, older than what is kept, or beyond the newest event. */
@@ -29,9 +36,14 @@ export function eventId({ stamp, seq }: Cursor): string {
   return `${stamp}-${seq}`;
 }
 
-/** @throws {Problem} 400 if it was never an id of ours */
+/**
+ * What a client sends to go on. That it looks like an id says nothing about whether the log holds it: that is judged
+ * with the log at hand.
+ * @throws {Problem} 400 if it was never an id of ours
+ */
 export function parseCursor(text: string | null | undefined): Cursor | undefined {
   if (text === null || text === undefined) return undefined;
+  // Longer stamps than we make: those of older versions were as long, and their ids still are in clients' hands.
   const [, stamp, digits] = /^([0-9a-f]{6,64})-(0|[1-9]\d{0,15})$/.exec(text) ?? [];
   const seq = Number(digits);
   if (stamp === undefined || !Number.isSafeInteger(seq)) {
@@ -49,6 +61,7 @@ export function judgeCursor(
   { head, pruned }: Position,
   stampThere: string | undefined,
 ): ResetReason | undefined {
+  // The order counts: where the log holds nothing at that place, there is no stamp to compare.
   if (seq < pruned.seq) return 'expired';
   if (seq > head.seq) return 'ahead';
   return stamp === stampThere ? undefined : 'unknown-log';

@@ -10,6 +10,7 @@ const MAX_LIST_LENGTH = 4000;
 
 /** Both lists must let an event through; the server's own `stream.*` frames are never asked. */
 export type Filter = {
+  /** Equal for filters that let the same events through, however their lists were written. */
   readonly key: string;
   matches(event: Pick<StoredEvent, 'type' | 'source'>): boolean;
 };
@@ -27,6 +28,7 @@ type Form = {
 const TYPES: Form = {
   name: 'types',
   separator: '.',
+  // Wider than what may be published: rows that other programs put into the log have types of their own.
   pattern: /^[^\s*,]{1,200}(?<!\.)(\.\*)?$/,
   meaning: 'a type, or a prefix such as customer.*',
 };
@@ -49,6 +51,7 @@ export function parseFilter(types: string | null, sources: string | null = null)
   return { key: `${type.key} ${source.key}`, matches };
 }
 
+/** One list: sorted and without repeats, so that its key says only what it lets through. */
 function parseList(text: string | null, { name, separator, pattern, meaning }: Form): Match {
   if (text === null) return EVERYTHING;
   const items = [...new Set(text.split(',').map((item) => item.trim()))].sort();
@@ -61,6 +64,7 @@ function parseList(text: string | null, { name, separator, pattern, meaning }: F
       throw new Problem(400, `${name} has ${JSON.stringify(item)}, but each must be ${meaning}.`);
   }
   const isPrefix = (item: string) => item.endsWith(`${separator}*`);
+  // A prefix keeps its separator: `customer.*` must not let `customers.created` through.
   const exact = new Set(items.filter((item) => !isPrefix(item)));
   const prefixes = new Set(items.filter(isPrefix).map((item) => item.slice(0, -1)));
   const matches = (value: string) => exact.has(value) || hasPrefix(value, separator, prefixes);

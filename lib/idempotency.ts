@@ -2,10 +2,10 @@
 // answer is stored under the key in the transaction of the change, and given again to every repeat.
 import { createHash } from 'node:crypto';
 
-/** A caller's key, and a hash of what was asked. */
+/** A caller's key, and a hash of what was asked: the same key with another hash is a mistake of the caller's, a 422. */
 export type Idempotency = { key: string; request: string };
 
-/** A hash of a request; equal only for the same parts in the same order. */
+/** A hash of a request; equal only for the same parts in the same order. As JSON, since `ab` + `c` isn't `a` + `bc`. */
 export function hashOf(...parts: string[]): string {
   return createHash('sha256').update(JSON.stringify(parts)).digest('base64url');
 }

@@ -5,10 +5,12 @@ import { STATUS_CODES } from 'node:http';
 /** One field at fault; `pointer` is a JSON Pointer as a URI fragment, `#/name` (RFC 6901 §6). */
 export type FieldError = { pointer: string; detail: string };
 
-/** An error for the caller: which thing, what was wrong with it, what to do. */
+/** An error for the caller: which thing, what was wrong with it, what to do. The message is shown as `detail`. */
 export class Problem extends Error {
   readonly status: number;
+  /** Headers that belong to the status: `Allow`, `Retry-After`, `WWW-Authenticate`. */
   readonly headers: Record<string, string>;
+  /** Members of the document beside the five of RFC 9457 (§3.2): `errors`, `reason`, `lastEventId`. */
   readonly members: Record<string, unknown>;
 
   constructor(
@@ -30,7 +32,7 @@ export class Problem extends Error {
 }
 
 const MAX_ERRORS = 1000; // a body of a megabyte may have more, and nobody reads them
-const MAX_TOLD = 10;
+const MAX_TOLD = 10; // in the sentence for people; programs read the list
 
 /** 422 with every bad field, so that nobody has to mend a form one error at a time. */
 export function invalidFields(errors: FieldError[]): Problem {
@@ -46,9 +48,13 @@ export function unavailable(detail: string): Problem {
   return new Problem(503, detail, { headers: { 'Retry-After': '1' } });
 }
 
-/** What is wrong with a text of at most `most` code points; undefined if nothing is. */
+/**
+ * What is wrong with a text of at most `most` code points; undefined if nothing is.
+ * @param forbidden control characters unless told: they break lines of logs and of event streams
+ */
 export function textProblem(text: string, most: number, forbidden = /\p{Cc}/u): string | undefined {
   if (forbidden.test(text)) return 'must not hold control characters';
+  // UTF-8 has no bytes for half of a pair: the text would come back as another one.
   if (!text.isWellFormed()) return 'must not hold half of a surrogate pair';
   // A text never has more code points than UTF-16 units, so most need no counting.
   if (text.length > most && [...text].length > most) return `must be at most ${most} characters long`;

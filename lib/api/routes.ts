@@ -40,7 +40,10 @@ export class Routes {
     this.routes = this.list(parts);
   }
 
-  /** The methods of a path, whose parameters are now in the call; undefined if it is no route. */
+  /**
+   * The methods of a path, whose parameters are now in the call; undefined if it is no route. One after another: there
+   * are a dozen, and the two that are busy stand first.
+   */
   find(call: Call): Methods | undefined {
     for (const { path, methods } of this.routes) {
       const match = path.exec(call.path);
@@ -60,6 +63,7 @@ export class Routes {
     return methods;
   }
 
+  /** Is there such a path, whatever methods it takes? An upgrade that went there is told so. */
   has(path: string): boolean {
     return this.routes.some((route) => route.path.test(path));
   }
@@ -69,6 +73,7 @@ export class Routes {
     this.events.stopWaiting();
   }
 
+  /** A path ends where its pattern ends: with a slash behind it, it is another path, and nothing is there. */
   private list({ store, hub, health, metrics, isLabOn, config }: RouteParts): Route[] {
     const { events } = this;
     const hasCustomers = config.hasCustomers && store.hasCustomers;
@@ -84,6 +89,7 @@ export class Routes {
       PATCH: customers.patch,
       DELETE: customers.remove,
     };
+    // What is switched off isn't there: its paths answer 404, as if the program never had them.
     const all: (Route | false)[] = [
       { path: /^\/api\/events$/, methods: { GET: readEvents, POST: publish } },
       hasCustomers && {
@@ -105,6 +111,7 @@ export class Routes {
   }
 }
 
+/** A browser's address bar, or a client library that fell back to HTTP. @throws {Problem} 400 always */
 function explainWebSocket(): never {
   throw new Problem(400, 'This is a WebSocket endpoint: connect with new WebSocket("ws://…/ws").');
 }

@@ -1,6 +1,7 @@
 // Who was turned away, and why: counted for `/metrics`, and told in the log, where a flood must not bury all else
 // (at most ten lines a minute for each reason). Never with a token: those stand in queries, which are left out.
 import type { IncomingMessage } from 'node:http';
+import { Problem } from '../problem.ts';
 
 const MAX_LINES = 10;
 const WINDOW_MS = 60_000;
@@ -23,6 +24,19 @@ export const REASONS = {
 } as const;
 
 export type Reason = keyof typeof REASONS;
+
+// Only these statuses turn somebody away. A 404 or a 422 is an ordinary answer.
+const OF_ALL: Partial<Record<number, Reason>> = { 401: 'token', 403: 'origin', 421: 'host' };
+const OF_STREAMS: Partial<Record<number, Reason>> = { 400: 'handshake', 426: 'handshake' };
+
+/** Why this error turned its caller away; undefined if it didn't. `isFull`: all streams that may be open are. */
+export function reasonOf(error: unknown, isStream: boolean, isFull: boolean): Reason | undefined {
+  if (!(error instanceof Problem)) return undefined;
+  const { status, headers } = error;
+  if (status === 403 && 'WWW-Authenticate' in headers) return 'scope'; // only tokens are told how to do better
+  if (isStream && isFull && status === 503) return 'clients';
+  return OF_ALL[status] ?? (isStream ? OF_STREAMS[status] : undefined);
+}
 
 export class Refusals {
   /** How many there were since the start, by reason. */
