@@ -15,6 +15,8 @@ export type FileOptions = {
   hasCustomers: boolean;
   /** The name under which this server watches its tables. */
   server: string;
+  /** A watched table that isn't there is an error at the start; later it is told here, and the others go on. */
+  complain?: (error: StartError) => void;
 };
 
 /** A connection that may write; and what people should hear, if something was brought up to date. */
@@ -66,10 +68,10 @@ function checkHeader(path: string): void {
 }
 
 function prepare(db: Database.Database, options: FileOptions): OpenedFile {
-  const { path, watch, server } = options;
+  const { path, watch, server, complain } = options;
   checkVersion(db, path);
   checkCustomers(db, options);
-  const triggers = planWatch(db, watch);
+  const triggers = planWatch(db, watch, complain);
   db.pragma('journal_mode = WAL');
   db.pragma('synchronous = FULL'); // an acknowledged write survives a power cut
   db.pragma(`journal_size_limit = ${WAL_LIMIT_BYTES}`); // what a long reader made it grow to is given back

@@ -12,7 +12,6 @@ import {
 import { openDatabase } from './sqlite.ts';
 import { SqliteRows } from './sqlite-rows.ts';
 import { prepareReading } from './sqlite-statements.ts';
-import type { WatchedTable } from './sqlite-watch.ts';
 import type { CustomerPage, RowPage, Stretch } from './store.ts';
 
 const READ_STEP = 32; // events read at once: a few large ones may be all that is wanted
@@ -22,11 +21,11 @@ export class SqliteReader {
   private readonly sql: ReturnType<typeof prepareReading>;
   private readonly rows: SqliteRows;
 
-  constructor(path: string, hasCustomers: boolean, watched: WatchedTable[]) {
+  constructor(path: string, hasCustomers: boolean, watch: ReadonlySet<string>) {
     this.db = openDatabase(path, { fileMustExist: true, timeout: 0 });
     this.db.pragma('query_only = ON');
     this.sql = prepareReading(this.db, hasCustomers);
-    this.rows = new SqliteRows(this.db, watched);
+    this.rows = new SqliteRows(this.db, watch);
   }
 
   close(): void {

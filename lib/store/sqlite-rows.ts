@@ -3,7 +3,7 @@
 import type Database from 'better-sqlite3';
 import { Problem } from '../problem.ts';
 import { keyOf, keySql, MAX_ROW_BYTES, quote, roughSizeSql, rowSql, sourceSql } from './sqlite-json.ts';
-import type { WatchedTable } from './sqlite-watch.ts';
+import { planWatch, type WatchedTable } from './sqlite-watch.ts';
 
 /** A value of a key as SQLite gives and takes it: integers are whole, however large. */
 type Value = bigint | number | string | Buffer | null;
@@ -16,17 +16,33 @@ type Statements = {
 };
 
 export class SqliteRows {
+  private readonly db: Database.Database;
+  private readonly watch: ReadonlySet<string>;
   private readonly tables = new Map<string, Statements & { source: string }>();
+  private readonly schema: Database.Statement;
+  private seenSchema: unknown;
 
-  constructor(db: Database.Database, watched: WatchedTable[]) {
-    for (const table of watched) {
-      const statements = { ...prepare(db, table), source: table.source };
-      this.tables.set(table.table, statements);
+  /** @param watch the tables, as WATCH names them */
+  constructor(db: Database.Database, watch: ReadonlySet<string>) {
+    this.db = db;
+    this.watch = watch;
+    this.schema = db.prepare('PRAGMA schema_version').pluck();
+  }
+
+  /** The table as it is at this moment: an application may have altered it, or made it anew. */
+  private find(name: string): (Statements & { source: string }) | undefined {
+    const schema = this.schema.get();
+    if (schema !== this.seenSchema) {
+      this.tables.clear();
+      for (const table of planWatch(this.db, this.watch, () => {}))
+        this.tables.set(table.table, { ...prepare(this.db, table), source: table.source });
+      this.seenSchema = schema;
     }
+    return this.tables.get(name);
   }
 
   page(name: string, after: string | undefined, limit: number) {
-    const table = this.tables.get(name);
+    const table = this.find(name);
     if (!table) return undefined;
     const key = after === undefined ? [] : parsePlace(after, table.keys);
     const found = (after === undefined ? table.first : table.next).all(...key, limit + 1) as Value[][];
@@ -41,7 +57,7 @@ export class SqliteRows {
   }
 
   row(name: string, key: string): string | undefined {
-    const table = this.tables.get(name);
+    const table = this.find(name);
     if (!table) return undefined;
     const parts = key.split(',').map(meaningsOf);
     if (parts.length !== table.keys) return undefined;

@@ -11,7 +11,7 @@ import { Commits } from './commits.ts';
 import { GroupCommit } from './group-commit.ts';
 import { failureOf, hasCode } from './sqlite.ts';
 import { SqliteReader } from './sqlite-reader.ts';
-import { SqliteThread, type Started } from './sqlite-thread.ts';
+import { SqliteThread } from './sqlite-thread.ts';
 import type { Answer, CustomerPage, Order, RowPage, Store, Stretch } from './store.ts';
 
 const POLL_MS = 100;
@@ -34,7 +34,7 @@ export async function openSqliteStore(options: Options): Promise<Store> {
   });
   if (started.notice) console.log(started.notice);
   const description = isInMemory ? 'SQLite in memory (gone when the program ends)' : `SQLite file ${path}`;
-  return new SqliteStore(path, description, thread, started);
+  return new SqliteStore(path, description, thread, started.hasCustomers, options.watch);
 }
 
 /** A database in memory can't be shared with a thread, so it is a file that goes with the program. */
@@ -49,7 +49,7 @@ class SqliteStore implements Store {
   readonly hasCustomers: boolean;
   private readonly path: string;
   private readonly thread: SqliteThread;
-  private readonly started: Started;
+  private readonly watch: ReadonlySet<string>;
   private readonly shared = new Commits();
   private readonly group: GroupCommit;
   private readonly poll: NodeJS.Timeout;
@@ -62,12 +62,18 @@ class SqliteStore implements Store {
   /** The thread knows that events up to here were announced. */
   private toldAnnounced = 0;
 
-  constructor(path: string, description: string, thread: SqliteThread, started: Started) {
+  constructor(
+    path: string,
+    description: string,
+    thread: SqliteThread,
+    hasCustomers: boolean,
+    watch: ReadonlySet<string>,
+  ) {
     this.path = path;
     this.description = description;
     this.thread = thread;
-    this.started = started;
-    this.hasCustomers = started.hasCustomers;
+    this.hasCustomers = hasCustomers;
+    this.watch = watch;
     this.group = new GroupCommit((orders) => this.commit(orders));
     this.openReader();
     this.poll = setInterval(() => this.lookForOthers(), POLL_MS);
@@ -190,7 +196,7 @@ class SqliteStore implements Store {
   // --- another file in its place
 
   private openReader(): void {
-    this.reader = new SqliteReader(this.path, this.hasCustomers, this.started.watched);
+    this.reader = new SqliteReader(this.path, this.hasCustomers, this.watch);
     this.seenVersion = this.reader.dataVersion();
   }
 

@@ -4,7 +4,6 @@ import { Worker } from 'node:worker_threads';
 import { StartError } from '../config.ts';
 import type { Result } from './group-commit.ts';
 import type { FileOptions } from './sqlite-file.ts';
-import type { WatchedTable } from './sqlite-watch.ts';
 import type { Order } from './store.ts';
 
 /** What the thread is asked. */
@@ -26,7 +25,7 @@ export type Answers = {
 };
 
 /** What it says when the file is open. */
-export type Started = { notice: string | undefined; hasCustomers: boolean; watched: WatchedTable[] };
+export type Started = { notice: string | undefined; hasCustomers: boolean };
 
 type Message = {
   started?: Started;

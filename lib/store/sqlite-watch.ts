@@ -1,6 +1,7 @@
 // WATCH on SQLite: three triggers for each table. Several servers may watch different tables of one file, so a table
 // `changebell_watching` says who watches what; a server renews its rows, and a table's triggers go when nobody does.
 import type Database from 'better-sqlite3';
+import { StartError } from '../config.ts';
 import {
   type Column,
   keyOf,
@@ -23,10 +24,30 @@ export type WatchedTable = Watched & { columns: Column[]; triggers: Trigger[] };
 /** The text is what SQLite stores. */
 type Trigger = { name: string; table: string; sql: string };
 
-/** What is needed to watch these tables. @throws {StartError} naming a table that can't be watched */
-export function planWatch(db: Database.Database, watch: ReadonlySet<string>): WatchedTable[] {
-  const names = new Set([...watch].map((table) => findTable(db, table)));
-  return describeWatched(names).map((watched) => describeTable(db, watched));
+/**
+ * What is needed to watch these tables. Without `complain`, a table that can't be watched is an error; with it, the
+ * others go on: while the server runs, an application may drop a table, or be about to make it anew.
+ * @throws {StartError} naming a table that can't be watched
+ */
+export function planWatch(
+  db: Database.Database,
+  watch: ReadonlySet<string>,
+  complain?: (error: StartError) => void,
+): WatchedTable[] {
+  const each = <From, To>(all: Iterable<From>, plan: (one: From) => To): To[] => {
+    const planned: To[] = [];
+    for (const one of all) {
+      try {
+        planned.push(plan(one));
+      } catch (error) {
+        if (!(error instanceof StartError) || !complain) throw error;
+        complain(error);
+      }
+    }
+    return planned;
+  };
+  const names = new Set(each(watch, (table) => findTable(db, table)));
+  return each(describeWatched(names), (watched) => describeTable(db, watched));
 }
 
 /**
@@ -46,7 +67,8 @@ export function applyWatch(
     sayWhatIsWatched(db, wanted, server);
     const live = new Set(watchedTables(db));
     const isWanted = (one: Trigger) => mine.some(({ name, sql }) => name === one.name && sql === one.sql);
-    const isMine = (one: Trigger) => mine.some(({ table }) => table === one.table);
+    // By its name too: a table that was renamed takes its triggers with it, and another may have its name now.
+    const isMine = (one: Trigger) => mine.some(({ table, name }) => table === one.table || name === one.name);
     const isOver = (one: Trigger) => !live.has(one.table) && (!isRenewal || dead.has(one.table));
     for (const one of found) {
       if (isMine(one) ? !isWanted(one) : isOver(one)) db.exec(`DROP TRIGGER ${quote(one.name)}`);

@@ -6,28 +6,33 @@ import { failureOf, isBusy } from './sqlite.ts';
 import { type FileOptions, type OpenedFile, openSqliteFile } from './sqlite-file.ts';
 import { FileGuard, type Trouble } from './sqlite-guard.ts';
 import type { Answers, Question, Started } from './sqlite-thread.ts';
-import { applyWatch, endWatch, planWatch, type WatchedTable } from './sqlite-watch.ts';
+import { applyWatch, endWatch, planWatch } from './sqlite-watch.ts';
 import { SqliteWriter } from './sqlite-writer.ts';
 
-const LOOK_MS = 250; // how often the files are looked at
+const LOOK_MS = 100; // how often the files are looked at: for so long a removed -wal may hold what is nowhere else
 const SOON_MS = 1000; // so long a file may be away before what is there now is opened instead
 const RENEW_MS = 20_000;
+const SCHEMA_MS = 1000; // how soon a table that was made anew, or has another column, is watched as it is now
 const WAL_LIMIT_BYTES = 64 * 1024 * 1024;
 
 const { retention, ...options } = workerData as FileOptions & { retention: number };
 const port = parentPort!;
 
 /** What is open; undefined after a failure to open it again. */
-let open: { file: OpenedFile; guard: FileGuard; writer: SqliteWriter; watched: WatchedTable[] } | undefined;
+let open: { file: OpenedFile; guard: FileGuard; writer: SqliteWriter } | undefined;
 /** Since when something has been wrong with the files, by `performance.now()`. */
 let troubledSince: number | undefined;
+/** What `PRAGMA schema_version` said when the watched tables were looked at last. */
+let seenSchema: unknown;
+/** Complaints that were printed; the same one again would fill the log. */
+const complaints = new Set<string>();
 
 start();
 
 function start(): void {
   try {
-    const { notice, hasCustomers } = openAll();
-    const started: Started = { notice, hasCustomers, watched: open!.watched };
+    const { notice, hasCustomers } = openAll(options);
+    const started: Started = { notice, hasCustomers };
     port.postMessage({ started });
   } catch (error) {
     if (!(error instanceof StartError)) throw error;
@@ -35,7 +40,11 @@ function start(): void {
     port.close();
     return;
   }
-  const timers = [setInterval(look, LOOK_MS), setInterval(renew, RENEW_MS)];
+  const timers = [
+    setInterval(look, LOOK_MS),
+    setInterval(renew, RENEW_MS),
+    setInterval(lookAtSchema, SCHEMA_MS),
+  ];
   port.on('message', (question: Question) => {
     if (question.ask === 'close') for (const timer of timers) clearInterval(timer);
     port.postMessage({ answer: answer(question) });
@@ -43,12 +52,13 @@ function start(): void {
   });
 }
 
-function openAll(): OpenedFile {
-  const file = openSqliteFile(options);
+function openAll(how: FileOptions): OpenedFile {
+  const file = openSqliteFile(how);
   file.db.prepare('SELECT count(*) FROM changebell_log').get(); // only now its -wal and -shm are there for sure
-  const guard = new FileGuard(options.path);
+  const guard = new FileGuard(options.path, file.db);
   const writer = new SqliteWriter(file.db, guard, { hasCustomers: file.hasCustomers, retention });
-  open = { file, guard, writer, watched: planWatch(file.db, options.watch) };
+  open = { file, guard, writer };
+  seenSchema = schemaOf(file.db);
   troubledSince = undefined;
   return file;
 }
@@ -96,7 +106,7 @@ function reopen(): string | undefined {
   try {
     if (open) letGo(open.file.db, open.guard);
     open = undefined;
-    const { notice } = openAll();
+    const { notice } = openAll({ ...options, complain });
     if (notice) console.error(notice);
     return undefined;
   } catch (error) {
@@ -131,17 +141,35 @@ function shrinkWal(): void {
 
 // --- watching
 
+function lookAtSchema(): void {
+  if (!open || options.watch.size === 0 || open.guard.trouble()) return;
+  try {
+    if (schemaOf(open.file.db) !== seenSchema) renew();
+  } catch (error) {
+    if (!isBusy(error)) failureOf(error);
+  }
+}
+
+function schemaOf(db: OpenedFile['db']): unknown {
+  return db.pragma('schema_version', { simple: true });
+}
+
 /** Says again what this server watches, also after the tables were changed or made anew. */
 function renew(): void {
   if (!open || open.guard.trouble()) return;
   const { db } = open.file;
   try {
-    open.watched = planWatch(db, options.watch);
-    applyWatch(db, open.watched, options.server, { isRenewal: true });
+    applyWatch(db, planWatch(db, options.watch, complain), options.server, { isRenewal: true });
+    seenSchema = schemaOf(db); // our own triggers change it too
   } catch (error) {
-    if (error instanceof StartError) console.error(error.message);
-    else if (!isBusy(error)) failureOf(error);
+    if (!isBusy(error)) failureOf(error);
   }
+}
+
+/** One line each time that a table gets lost, not each time that it is still away. */
+function complain({ message }: StartError): void {
+  if (!complaints.has(message)) console.error(message);
+  complaints.add(message);
 }
 
 function close(): undefined {

@@ -8,21 +8,22 @@ import type { Outcome } from './store.ts';
 
 const kept: unknown[] = [];
 
-/** A connection. */
+/** A connection. What is prepared again is the statement of before, so that nothing grows with time. */
 export function openDatabase(path: string, options?: Database.Options): Database.Database {
   const db = new Database(path, options);
   const prepare = db.prepare.bind(db);
+  const statements = new Map<string, Database.Statement>();
   const keep = (sql: string) => {
-    const statement = prepare(sql);
-    kept.push(statement);
+    const statement = statements.get(sql) ?? prepare(sql);
+    statements.set(sql, statement);
     return statement;
   };
   const pragma = (source: string, { simple = false } = {}) => {
     const statement = keep(`PRAGMA ${source}`);
     if (!statement.reader) return statement.run();
-    return simple ? statement.pluck().get() : statement.all();
+    return simple ? statement.pluck().get() : statement.pluck(false).all();
   };
-  kept.push(db);
+  kept.push(db, statements);
   return Object.assign(db, { prepare: keep as Database.Database['prepare'], pragma });
 }
 

@@ -38,6 +38,19 @@ for (const ending of ['-wal', '-shm']) {
   });
 }
 
+test('what was 201 before the -wal was removed is there after kill -9 as soon as a write is refused for it', async () => {
+  const DATABASE_URL = fileOf('rescued');
+  const server = await startServer({ DATABASE_URL });
+  for (const _ of range(1, 20)) await post(`${server.url}/api/events`, { data: 'x'.repeat(10_000) });
+  const { body: last } = await post(`${server.url}/api/events`, { message: 'the last one' });
+  rmSync(`${DATABASE_URL}-wal`);
+  assert.equal((await post(`${server.url}/api/events`, { message: 'refused' })).status, 503);
+  await server.kill9();
+  const store = await openStore({ DATABASE_URL });
+  const { head } = await store.position();
+  assert.equal(`${head.stamp}-${head.seq}`, last.id);
+});
+
 test('a database file that is replaced is opened, and a stream of the old history is reset', async () => {
   const DATABASE_URL = fileOf('replaced');
   const server = await startServer({ DATABASE_URL });

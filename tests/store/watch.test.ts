@@ -8,7 +8,16 @@ import { WebSocket } from 'ws';
 import { openDatabase } from '../../lib/store/sqlite.ts';
 import { describeWatched } from '../../lib/store/watch.ts';
 import { LiveTable } from '../../public/changebell.js';
-import { connect, get, post, range, skipWithout, startServer, temporaryFolder } from '../support/helpers.ts';
+import {
+  connect,
+  eventually,
+  get,
+  post,
+  range,
+  skipWithout,
+  startServer,
+  temporaryFolder,
+} from '../support/helpers.ts';
 import { openStore, refusalToStart } from '../support/open-store.ts';
 import { type Cluster, INITDB, startCluster } from '../support/postgres-cluster.ts';
 
@@ -269,6 +278,49 @@ describe('SQLite', () => {
       'deleted /watch/child/2,1.0',
       'created /watch/child/2,1',
     ]);
+    await client.close();
+    await server.stop();
+    db.close();
+  });
+
+  test('a table that is altered, moved aside or made anew is watched as it is; one that is gone is a 404, and nothing else is', async () => {
+    const db = openDatabase(fileOf('altered'), { timeout: 5000 });
+    db.exec(
+      'CREATE TABLE orders (id integer PRIMARY KEY, item); CREATE TABLE other (id integer PRIMARY KEY)',
+    );
+    const server = await startServer({ DATABASE_URL: fileOf('altered'), WATCH: 'orders,other' });
+    const client = await connect(server.wsUrl);
+    await client.next();
+    const page = () => get(`${server.url}/api/watch/orders`);
+    const find = db
+      .prepare(
+        "SELECT count(*) FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = 'orders' AND instr(sql, ?)",
+      )
+      .pluck();
+    const isTold = async (column: string, insert: string, row: object) => {
+      await eventually(
+        () => find.get(column),
+        (many) => many === 4,
+        `triggers that know ${column}`,
+        1500,
+      );
+      db.exec(insert);
+      assert.deepEqual((await client.nextEvent()).data, row);
+      assert.deepEqual((await page()).body.rows, [row]);
+      db.exec('DELETE FROM orders');
+      assert.deepEqual((await client.nextEvent()).data, row);
+    };
+    db.exec('ALTER TABLE orders ADD COLUMN more');
+    await isTold('more', 'INSERT INTO orders VALUES (1, 2, 3)', { id: 1, item: 2, more: 3 });
+    db.exec('ALTER TABLE orders RENAME TO old_orders; CREATE TABLE orders (no integer PRIMARY KEY)');
+    await isTold('"no"', 'INSERT INTO orders VALUES (5)', { no: 5 });
+    db.exec('DROP TABLE orders');
+    assert.equal((await page()).status, 404);
+    assert.equal((await get(`${server.url}/api/customers`)).status, 200);
+    db.exec('INSERT INTO other VALUES (1)');
+    assert.equal((await client.nextEvent()).source, '/watch/other/1');
+    db.exec('CREATE TABLE orders (id integer PRIMARY KEY, anew)');
+    await isTold('anew', 'INSERT INTO orders VALUES (7, 8)', { id: 7, anew: 8 });
     await client.close();
     await server.stop();
     db.close();
