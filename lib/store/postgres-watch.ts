@@ -14,8 +14,11 @@ export type WatchedTable = {
   source: string;
   /** Names of columns. */
   key: string[];
-  /** What text is read as to find a key. A plain one has operators of PostgreSQL's own, and nobody can put others there. */
-  keyTypes: { name: string; isPlain: boolean }[];
+  /**
+   * What text is read as to find a key; a plain one is PostgreSQL's own. And the operators > and >= of the key's index,
+   * each with its schema: others of that name may be found first, that order otherwise, or run another role's code.
+   */
+  keyTypes: { name: string; isPlain: boolean; after: string; from: string }[];
   bytes: string[];
   /** Its partitions may come and go. */
   isPartitioned: boolean;
@@ -177,12 +180,18 @@ const FIND_TABLE = `
     (SELECT json_agg(attname ORDER BY array_position(indkey::int2[], attnum))
       FROM pg_attribute JOIN pg_index ON indrelid = attrelid AND indisprimary AND attnum = ANY (indkey)
       WHERE attrelid = class.oid) AS key,
-    (SELECT json_agg(json_build_object('name', format_type(base, -1), 'isPlain', base < 16384 OR typtype = 'e') ORDER BY array_position(indkey::int2[], attnum))
+    (SELECT json_agg(json_build_object('name', format_type(base, -1), 'isPlain', base < 16384 OR typtype = 'e',
+          'after', operators->>'5', 'from', operators->>'4') ORDER BY array_position(indkey::int2[], attnum))
       FROM pg_attribute JOIN pg_index ON indrelid = attrelid AND indisprimary AND attnum = ANY (indkey)
         CROSS JOIN LATERAL (WITH RECURSIVE under AS (
           SELECT oid, typbasetype, typtype FROM pg_type WHERE oid = atttypid
           UNION ALL SELECT type.oid, type.typbasetype, type.typtype FROM pg_type AS type JOIN under ON type.oid = under.typbasetype)
           SELECT oid AS base, typtype FROM under WHERE typbasetype = 0) AS bare
+        CROSS JOIN LATERAL (
+          SELECT json_object_agg(amopstrategy, format('OPERATOR(%I.%s)', space.nspname, oprname)) AS operators
+          FROM pg_opclass JOIN pg_amop ON amopfamily = opcfamily AND amoplefttype = opcintype AND amoprighttype = opcintype
+            JOIN pg_operator AS operator ON operator.oid = amopopr JOIN pg_namespace AS space ON space.oid = oprnamespace
+          WHERE pg_opclass.oid = indclass[array_position(indkey::int2[], attnum)]) AS class_of
       WHERE attrelid = class.oid) AS key_types,
     (SELECT json_agg(attname ORDER BY attnum) FROM pg_attribute
       WHERE attrelid = class.oid AND atttypid = 'bytea'::regtype AND NOT attisdropped) AS bytes

@@ -184,6 +184,29 @@ describe('programs on one PostgreSQL', { skip: skipWithout(INITDB, 'postgresql')
     await close();
   });
 
+  test('pages by a key of an extension’s type are in the order of its index, wherever its operators are', async () => {
+    const { store, close } = await open(
+      `CREATE SCHEMA elsewhere; CREATE EXTENSION citext SCHEMA elsewhere;
+       CREATE TABLE named (name elsewhere.citext PRIMARY KEY); INSERT INTO named VALUES ('D'), ('b'), ('C'), ('a');
+       CREATE TABLE mixed (tenant int, name elsewhere.citext, PRIMARY KEY (tenant, name));
+       INSERT INTO mixed VALUES (2, 'a'), (1, 'D'), (1, 'b'), (1, 'C'), (1, 'a')`,
+      ['named', 'mixed'],
+    );
+    for (const [table, names] of [
+      ['named', 'abCD'],
+      ['mixed', 'abCDa'],
+    ] as const) {
+      let seen = '';
+      for (let last: string | undefined, more = true; more; ) {
+        const page = (await store.readRows(table, last, 1))!;
+        seen += page.rows.map((row) => JSON.parse(row).name).join('');
+        [last, more] = [page.last, page.hasMore && seen.length < 10];
+      }
+      assert.equal(seen, names);
+    }
+    await close();
+  });
+
   test('a row over 1 MiB is told by its key, and its writer doesn’t fail, however large it is', async () => {
     const { store, program, close } = await open(orders, ['orders']);
     await program.query(
