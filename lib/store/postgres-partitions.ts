@@ -5,16 +5,20 @@ import type { PoolClient } from 'pg';
 import { inSchema } from './postgres-statements.ts';
 import { bindTruncate, type WatchedTable } from './postgres-watch.ts';
 
-const LOOK_MS = 1000;
+const LOOK_MS = 1000; // two small reads of the catalog for each partitioned table
 const STEP_PAGES = 8; // of 8 KiB, in one transaction: whoever drops a table that is being told waits some 100 ms
-const LOCK_MS = 1;
+const STEP_MS = 60_000; // rows may be of megabytes each, which stand elsewhere and not in these pages
+const LOCK_MS = 5; // a CREATE TRIGGER that waits would let the application's writers wait behind it
 
 /** Runs work on a connection of our own. @throws what the database said */
 export type OnConnection = <T>(work: (client: PoolClient) => Promise<T>) => Promise<T>;
 
+/** A partition that came or went, and what that did to its rows. */
 type Moved = {
+  /** Its oid: a name may be given to another table at any time. */
   relation: number;
   change: 'created' | 'deleted';
+  /** The transaction and the command that attached it: what was in it before was told to nobody. */
   since: string;
   command: number;
   pages: number;
@@ -65,12 +69,16 @@ export class Partitions {
   private async compare(client: PoolClient, table: WatchedTable): Promise<void> {
     const find = inSchema('SELECT * FROM bell.changebell_moved($1, to_regclass($2))', this.schema);
     const { rows } = await client.query<Moved>(find, [table.source, table.relation]);
-    for (const moved of rows) {
-      if (moved.change === 'created') await this.putUp(client, table, moved);
-      await this.tell(client, table, moved);
-      await client.query(inSchema(NOTE[moved.change], this.schema), [table.source, moved.relation]);
-      if (moved.change === 'deleted') await this.takeDown(client, moved);
-    }
+    // One that is locked keeps nothing from the others, and is still there at the next look.
+    for (const moved of rows) await this.follow(client, table, moved).catch(() => {});
+  }
+
+  /** It is noted at the end: whoever is cut off before leaves it to the next look, which tells its rows once more. */
+  private async follow(client: PoolClient, table: WatchedTable, moved: Moved): Promise<void> {
+    if (moved.change === 'created') await this.putUp(client, table, moved);
+    await this.tell(client, table, moved);
+    await client.query(inSchema(NOTE[moved.change], this.schema), [table.source, moved.relation]);
+    if (moved.change === 'deleted') await this.takeDown(client, moved);
   }
 
   /** Before its rows are told: else a TRUNCATE right after would be missed. */
@@ -78,7 +86,7 @@ export class Partitions {
     const { rows } = await client.query<{ name: string }>(NAME, [relation]);
     if (!rows[0]) return; // gone already
     const { name } = rows[0];
-    await this.briefly(client, () => bindTruncate(client, this.schema, table, name));
+    await inTransaction(client, BRIEFLY, () => bindTruncate(client, this.schema, table, name));
   }
 
   /** Its table is another's from now on. Where it is locked, or not ours, a TRUNCATE of it will be told in vain. */
@@ -86,19 +94,7 @@ export class Partitions {
     const { rows } = await client.query<{ name: string }>(NAME, [relation]);
     if (!rows[0]) return;
     const drop = `DROP TRIGGER IF EXISTS changebell_watch_truncate ON ${rows[0].name}`;
-    await this.briefly(client, () => client.query(drop)).catch(() => {});
-  }
-
-  /** A transaction that waits for no lock of the application's, and so lets nobody wait behind it. */
-  private async briefly(client: PoolClient, work: () => Promise<unknown>): Promise<void> {
-    await client.query(`BEGIN; SET LOCAL lock_timeout = ${LOCK_MS}`);
-    try {
-      await work();
-      await client.query('COMMIT');
-    } catch (error) {
-      await client.query('ROLLBACK');
-      throw error;
-    }
+    await inTransaction(client, BRIEFLY, () => client.query(drop)).catch(() => {});
   }
 
   /** In steps, each a transaction. A table that was dropped meanwhile has no rows to tell any more. */
@@ -107,8 +103,28 @@ export class Partitions {
     const sql = inSchema('SELECT bell.changebell_tell_moved($1, $2, $3, $4, $5, $6, $7)', this.schema);
     for (let page = 0; page < pages; page += STEP_PAGES) {
       if (this.isStopped) throw new Error('stopped before all was told: who looks next begins again');
-      await client.query(sql, [source, relation, change, since, command, page, page + STEP_PAGES]);
+      const values = [source, relation, change, since, command, page, page + STEP_PAGES];
+      const step = { text: sql, values, query_timeout: STEP_MS };
+      await inTransaction(client, PATIENTLY, () => client.query(step));
     }
+  }
+}
+
+const BRIEFLY = `SET LOCAL lock_timeout = ${LOCK_MS}`;
+const PATIENTLY = `SET LOCAL statement_timeout = ${STEP_MS}`;
+
+async function inTransaction(
+  client: PoolClient,
+  setting: string,
+  work: () => Promise<unknown>,
+): Promise<void> {
+  await client.query(`BEGIN; ${setting}`);
+  try {
+    await work();
+    await client.query('COMMIT');
+  } catch (error) {
+    await client.query('ROLLBACK');
+    throw error;
   }
 }
 
