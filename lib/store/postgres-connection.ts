@@ -5,8 +5,8 @@ import type { Client, ClientBase, ClientConfig, DatabaseError, Pool, PoolClient,
 import { StartError } from '../config.ts';
 import { Hosts } from './postgres-hosts.ts';
 
-const STATEMENT_MS = 2000;
-const LOCK_MS = 500;
+const STATEMENT_MS = 2000; // as long as a write may wait
+const LOCK_MS = 500; // for a lock of our own that another server holds; those of applications get less
 const CONNECT_MS = 2000;
 
 type Package = typeof import('pg').default;

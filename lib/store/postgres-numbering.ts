@@ -5,15 +5,18 @@ import type { Pool } from 'pg';
 import type { Postgres } from './postgres-connection.ts';
 import { inSchema } from './postgres-statements.ts';
 
-const LOOK_MS = 100;
+const LOOK_MS = 100; // what others commit is promised to be told within 250 ms
 const LOOK_SHARE = 3; // a look that takes long, since much is in flight, rests three times as long before the next one
 const STEP_MS = 25; // our own writes wait for a step: so it has as many drafts as the last one says will take so long
-const LEAST_STEP = 250;
-const MOST_STEP = 8000;
-const LEAST = -9007199254740991;
+const LEAST_STEP = 250; // below that the flush at the end of each step is most of its time
+const MOST_STEP = 8000; // more would be a burst that the hub and its clients can't take in one go
+const LEAST = -9007199254740991; // the first draft's number: above it they count up to -1
 
+/** What is there to be numbered: the first draft that can be seen, the newest number given out, who is at work. */
 type Look = { first: number | null; newest: number; oldest_xid: string };
+/** What a step did: how many, and the last of them. */
 type Step = { many: number; last: number | null };
+/** `announced`: how far the hub has come, since nothing above it may be pruned. */
 type Options = { retention: number; announced: () => number; hasCustomers: boolean; onNumbered: () => void };
 
 export class Numbering {
@@ -52,6 +55,7 @@ export class Numbering {
     this.lookLater();
   }
 
+  /** A step that is under way is waited for: its connection goes back to the pool. */
   async stop(): Promise<void> {
     this.isStopped = true;
     clearTimeout(this.timer);
@@ -106,9 +110,9 @@ export class Numbering {
       const [row] = await this.query<Step>(this.sql.number, [from, step]);
       if (row!.last === null) return;
       this.adapt(performance.now() - since);
-      onNumbered();
+      onNumbered(); // clients hear of this step while the next one runs
       if (hasCustomers) await this.query(this.sql.ids, []);
-      await this.query(this.sql.prune, [retention, announced(), 2 * step]);
+      await this.query(this.sql.prune, [retention, announced(), 2 * step]); // faster than the log grows
       if (row!.many < step) return;
       from = row!.last + 1;
     }

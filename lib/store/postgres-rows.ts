@@ -53,7 +53,10 @@ function asNoRows(error: unknown): never[] {
   throw error;
 }
 
-/** Compares as the primary key's index does; types of an extension are compared as they are written. */
+/**
+ * Compares as the primary key's index does. A type of an extension is compared as it is written: what is no value of it
+ * is then the key of no row, while reading it as one might run code that another role has put there.
+ */
 function isKey({ keyTypes }: WatchedTable, i: number, column: string): string {
   const { name, isPlain } = keyTypes[i]!;
   const part = `($1::text[])[${i + 1}]`;

@@ -20,8 +20,8 @@ import { CUSTOMER_PAGE, type Statement, type StatementName, statementsFor } from
 import { holdWatch } from './postgres-watch.ts';
 import type { Answer, CustomerPage, Order, RowPage, Store, Stretch } from './store.ts';
 
-const POLL_MS = 1000;
-const MAX_READERS = 4;
+const POLL_MS = 1000; // how long a lost notification may stay unnoticed
+const MAX_READERS = 4; // a herd shares its chunks, so more readers would only wait for the database
 
 type Options = Pick<Config, 'databaseUrl' | 'eventRetention' | 'watch'> & { hasCustomers?: boolean };
 
@@ -76,6 +76,7 @@ class PostgresStore implements Store {
     this.statements = statementsFor(opened.schema, postgres.isLent);
     this.writer = postgres.newPool(3);
     this.readers = postgres.newPool(MAX_READERS);
+    // Behind a new connection may be another server, or the same one with another history.
     this.writer.on('connect', (client) => {
       this.ownProcesses.add(processOf(client));
       this.numbering.reset();
@@ -117,6 +118,7 @@ class PostgresStore implements Store {
     return this.group.write(order);
   }
 
+  /** One call, one transaction. What it says of each order is durable when it says it: `synchronous_commit` is on. */
   private async commit(orders: Order[]): Promise<Result[]> {
     const client = await this.postgres.take(this.writer).catch(() => undefined);
     if (!client) return orders.map(() => ({ is: 'locked' })); // nothing was sent: it can be tried again
@@ -148,6 +150,7 @@ class PostgresStore implements Store {
     return { customers: page.map(({ json }) => json), hasMore: rows.length > limit, lastId, head };
   }
 
+  /** @throws {Problem} 400 if `after` was never a `last`, 503 */
   async readRows(table: string, after: string | undefined, limit: number): Promise<RowPage | undefined> {
     return this.rows.page(table, after, limit);
   }
@@ -185,6 +188,7 @@ class PostgresStore implements Store {
     await this.position();
   }
 
+  /** Writes first, since they were taken; then who works by itself; connections last. */
   async close(): Promise<void> {
     clearInterval(this.poll);
     await this.group.drain();

@@ -48,7 +48,10 @@ export async function planWatch(
   return tables;
 }
 
-/** Says to other servers that these tables are watched, for as long as the connection is open. */
+/**
+ * Says to other servers that these tables are watched, for as long as the connection is open: a lock of the session goes
+ * with it, also after a crash, so no table stays watched for a server that is gone.
+ */
 export async function holdWatch(client: Client, sources: string[]): Promise<void> {
   await client.query(
     'SELECT pg_advisory_lock_shared(1130918255, hashtext(source)) FROM unnest($1::text[]) AS source',
