@@ -4,9 +4,16 @@ import { closeSync, existsSync, openSync, readSync } from 'node:fs';
 import type Database from 'better-sqlite3';
 import { StartError } from '../config.ts';
 import { openDatabase } from './sqlite.ts';
-import { createCustomers, createTables, findStrangeTable, mendSchema, VERSION } from './sqlite-schema.ts';
+import {
+  createCustomers,
+  createMissing,
+  createTables,
+  findStrangeTable,
+  mendSchema,
+  VERSION,
+} from './sqlite-schema.ts';
 import { needsUpgrade, upgrade } from './sqlite-upgrade.ts';
-import { applyWatch, planWatch } from './sqlite-watch.ts';
+import { applyWatch, planCustomers, planWatch } from './sqlite-watch.ts';
 
 /** What of the settings the file must fit. */
 export type FileOptions = {
@@ -76,7 +83,7 @@ function prepare(db: Database.Database, options: FileOptions): OpenedFile {
   db.pragma('synchronous = FULL'); // an acknowledged write survives a power cut
   db.pragma(`journal_size_limit = ${WAL_LIMIT_BYTES}`); // what a long reader made it grow to is given back
   const { notice, hasCustomers } = db.transaction(() => bringUpToDate(db, options)).immediate();
-  applyWatch(db, triggers, server);
+  applyWatch(db, [...triggers, ...(hasCustomers ? planCustomers(db) : [])], server);
   db.pragma('busy_timeout = 0'); // from now on nobody waits inside SQLite: whoever asks may try again
   return { db, hasCustomers, notice };
 }
@@ -115,6 +122,7 @@ function bringUpToDate(db: Database.Database, options: FileOptions): Omit<Opened
     upgrade(db);
     notice = `The database ${options.path} was brought up to date: its format was ${version}, and is ${VERSION} now.`;
   }
+  createMissing(db);
   if (options.hasCustomers && !hasTable(db, 'customers')) {
     db.exec('DROP VIEW IF EXISTS changebell_customers'); // it may have outlived its table
     createCustomers(db);

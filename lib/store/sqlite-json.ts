@@ -5,8 +5,8 @@ const SAFE = '9007199254740991'; // the largest integer that JavaScript has whol
 const MAX_SOURCE = 200;
 const MAX_KEY_IN_JSON = 10_000; // of each column: the key of a row that is too long may itself be long
 
-/** A column, and its place in the primary key; 0 if it isn't part of it. */
-export type Column = { name: string; pk: number };
+/** A column, and its place in the primary key, 0 if it isn't part of it; `hidden` is 0 unless it is generated. */
+export type Column = { name: string; pk: number; hidden: number };
 
 /** The most bytes that a row may have as JSON. A character takes one byte at least in UTF-8, two in UTF-16. */
 export const MAX_ROW_BYTES = "1048576 * length(CAST('a' AS BLOB))";
@@ -28,6 +28,16 @@ export function keySql(key: Column[], row: string): string {
     `CASE WHEN typeof(${value}) IN ('text', 'blob') THEN substr(${value}, 1, ${Math.floor(MAX_KEY_IN_JSON / key.length)}) ELSE ${value} END`;
   const members = key.map(({ name }) => `(${member(name)}, ${cut(`${row}.${quote(name)}`)})`);
   return objectSql(members);
+}
+
+/**
+ * Is the key of the one row another than that of the other? Byte by byte, and the kind of a value counts too: 1 and
+ * 1.0 are equal, but are written differently at the end of a source.
+ */
+export function isOther(key: Column[], one: string, other: string): string {
+  const parts = (row: string) =>
+    key.map(({ name }) => `${row}.${quote(name)} COLLATE BINARY, typeof(${row}.${quote(name)})`).join();
+  return `((${parts(one)}) IS NOT (${parts(other)}))`;
 }
 
 /** How many characters the values of a row have at least as JSON: it costs next to nothing to know. */

@@ -23,6 +23,11 @@ export function createTables(db: Database.Database): void {
   for (const file of LOG_FILES) db.exec(read(file));
 }
 
+/** Makes what databases of this version may lack, since it came later: it holds nothing for long. */
+export function createMissing(db: Database.Database): void {
+  db.exec(read('sqlite-evictions.sql'));
+}
+
 /** Makes the customers, and what announces them. */
 export function createCustomers(db: Database.Database): void {
   db.exec(read(CUSTOMERS_FILE));

@@ -17,6 +17,7 @@ import type { Answer, CustomerPage, Order, RowPage, Store, Stretch } from './sto
 const POLL_MS = 100;
 const CHECK_MS = 2000; // how long a question whether writes can succeed may take
 const RETRY_MS = 50;
+const REOPEN_PAUSE_MS = 5000; // a file that is spoiled for good is not opened anew for each read of it
 
 type Options = Pick<Config, 'databaseUrl' | 'eventRetention' | 'watch'> & { hasCustomers?: boolean };
 
@@ -57,6 +58,8 @@ class SqliteStore implements Store {
   private reader: SqliteReader | undefined;
   private away = '';
   private isReopening = false;
+  /** When a read that failed had the file opened anew; by `performance.now()`. */
+  private reopenedAt = Number.NEGATIVE_INFINITY;
   /** What `PRAGMA data_version` said last: it changes when another connection commits. */
   private seenVersion: unknown;
   /** The thread knows that events up to here were announced. */
@@ -169,7 +172,11 @@ class SqliteStore implements Store {
       if (error instanceof Problem) throw error;
       const problem = failureOf(error);
       // Another database was put in its place, within the same file.
-      if (hasCode(error, /^SQLITE_(ERROR|CORRUPT|NOTADB)/)) void this.reopen('The database was replaced.');
+      const isStrange = hasCode(error, /^SQLITE_(ERROR|CORRUPT|NOTADB)/);
+      if (isStrange && performance.now() - this.reopenedAt > REOPEN_PAUSE_MS) {
+        this.reopenedAt = performance.now();
+        void this.reopen('The database was replaced.');
+      }
       throw problem;
     }
   }

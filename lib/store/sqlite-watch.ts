@@ -2,8 +2,10 @@
 // `changebell_watching` says who watches what; a server renews its rows, and a table's triggers go when nobody does.
 import type Database from 'better-sqlite3';
 import { StartError } from '../config.ts';
+import { evictionParts, type Part } from './sqlite-evictions.ts';
 import {
   type Column,
+  isOther,
   keyOf,
   keySql,
   MAX_ROW_BYTES,
@@ -17,6 +19,7 @@ import { cannotWatch, describeWatched, isOwnTable, type Watched } from './watch.
 
 /** How long a server counts as watching, unless it says so again. */
 const LEASE_SECONDS = 60;
+const PREFIX = 'changebell_watch_'; // of the names of triggers
 
 /** A table that can be watched, by the name that it was created with, and the triggers that it needs. */
 export type WatchedTable = Watched & { columns: Column[]; triggers: Trigger[] };
@@ -50,6 +53,20 @@ export function planWatch(
   return each(describeWatched(names), (watched) => describeTable(db, watched));
 }
 
+/** Our own customers have triggers of their own, but for what another program's UNIQUE index makes give way. */
+export function planCustomers(db: Database.Database): WatchedTable[] {
+  const customers = { table: 'customers', type: 'customer', source: '/api/customers' };
+  const columns = readColumns(db, 'customers');
+  const parts = evictionParts(
+    db,
+    customers,
+    columns,
+    '(SELECT json FROM changebell_customers WHERE id = t.id)',
+  );
+  const triggers = parts.map((part) => triggerOf('customers', part));
+  return triggers.length === 0 ? [] : [{ ...customers, columns, triggers }];
+}
+
 /**
  * At the start: puts up what is missing, takes down what nobody watches; changes no schema if all is as it should be.
  * Later, with `isRenewal`, what another server left without saying goodbye is taken down when its time is over.
@@ -67,18 +84,26 @@ export function applyWatch(
     sayWhatIsWatched(db, wanted, server);
     const live = new Set(watchedTables(db));
     const isWanted = (one: Trigger) => mine.some(({ name, sql }) => name === one.name && sql === one.sql);
-    // By its name too: a table that was renamed takes its triggers with it, and another may have its name now.
-    const isMine = (one: Trigger) => mine.some(({ table, name }) => table === one.table || name === one.name);
+    const isMine = (one: Trigger) => mine.some(({ table }) => table === one.table);
     const isOver = (one: Trigger) => !live.has(one.table) && (!isRenewal || dead.has(one.table));
     for (const one of found) {
-      if (isMine(one) ? !isWanted(one) : isOver(one)) db.exec(`DROP TRIGGER ${quote(one.name)}`);
+      if (isAside(one) || (isMine(one) ? !isWanted(one) : isOver(one)))
+        db.exec(`DROP TRIGGER ${quote(one.name)}`);
     }
     const left = new Set(readTriggers(db).map(({ name }) => name));
     for (const { name, sql } of mine) if (!left.has(name)) db.exec(sql);
   });
-  if (isRenewal && mine.length === 0 && deadTables(db).length === 0) return; // nothing to write
-  if (!isRenewal && mine.length === 0 && readTriggers(db).length === 0) return;
-  renew.immediate();
+  const found = readTriggers(db);
+  const isDue = isRenewal ? deadTables(db).length > 0 || found.some(isAside) : found.length > 0;
+  if (mine.length > 0 || isDue) renew.immediate();
+}
+
+/**
+ * A table that is renamed takes its triggers with it. It is not the one that WATCH names any more; another may have its
+ * name by now; and with `legacy_alter_table` what the triggers say of the table itself would not work.
+ */
+function isAside({ name, table }: Trigger): boolean {
+  return !name.startsWith(`${PREFIX}${table}_`);
 }
 
 /** This server watches no longer. Its triggers stay, so that nothing is missed until it is started again. */
@@ -115,7 +140,7 @@ function readTriggers(db: Database.Database): Trigger[] {
   return db
     .prepare<[], Trigger>(
       `SELECT name, tbl_name AS "table", sql FROM sqlite_schema
-       WHERE type = 'trigger' AND name GLOB 'changebell_watch_*'`,
+       WHERE type = 'trigger' AND name GLOB '${PREFIX}*'`,
     )
     .all();
 }
@@ -140,29 +165,40 @@ function findTable(db: Database.Database, table: string): string {
 }
 
 function describeTable(db: Database.Database, watched: Watched): WatchedTable {
-  const { table } = watched;
-  const columns = db
-    .prepare<[string], Column>('SELECT name, pk FROM pragma_table_xinfo(?) WHERE hidden <> 1')
-    .all(table);
-  if (keyOf(columns).length === 0) throw cannotWatch(table, 'that table has no primary key');
-  const triggers = [
-    triggerOf(watched, columns, 'created', 'INSERT', '', [['created', 'NEW']]),
-    triggerOf(
-      watched,
-      columns,
-      'updated',
-      'UPDATE',
-      `WHEN ${isChanged(columns)} AND NOT ${isMoved(columns)}`,
-      [['updated', 'NEW']],
-    ),
+  const { table, type, source } = watched;
+  const columns = readColumns(db, table);
+  const key = keyOf(columns);
+  if (key.length === 0) throw cannotWatch(table, 'that table has no primary key');
+  const tell = (change: string, row: 'NEW' | 'OLD') => eventSql(`${type}.${change}`, source, columns, row);
+  const isMoved = isOther(key, 'NEW', 'OLD');
+  const after = (on: string, when = '') => `AFTER ${on} ON ${quote(table)} ${when}`;
+  const parts: Part[] = [
+    { ending: 'created', on: after('INSERT'), body: tell('created', 'NEW') },
+    {
+      ending: 'updated',
+      on: after('UPDATE', `WHEN ${isChanged(columns)} AND NOT ${isMoved}`),
+      body: tell('updated', 'NEW'),
+    },
     // Copies are kept by key, so a row whose key changes is gone from one place and there at another.
-    triggerOf(watched, columns, 'moved', `UPDATE OF ${keyNames(columns)}`, `WHEN ${isMoved(columns)}`, [
-      ['deleted', 'OLD'],
-      ['created', 'NEW'],
-    ]),
-    triggerOf(watched, columns, 'deleted', 'DELETE', '', [['deleted', 'OLD']]),
+    {
+      ending: 'moved',
+      on: after(`UPDATE OF ${keyNames(key)}`, `WHEN ${isMoved}`),
+      body: `${tell('deleted', 'OLD')}\n  ${tell('created', 'NEW')}`,
+    },
+    { ending: 'deleted', on: after('DELETE'), body: tell('deleted', 'OLD') },
+    ...evictionParts(db, watched, columns),
   ];
-  return { ...watched, columns, triggers };
+  return { ...watched, columns, triggers: parts.map((part) => triggerOf(table, part)) };
+}
+
+function readColumns(db: Database.Database, table: string): Column[] {
+  const read = 'SELECT name, pk, hidden FROM pragma_table_xinfo(?) WHERE hidden <> 1';
+  return db.prepare<[string], Column>(read).all(table);
+}
+
+function triggerOf(table: string, { ending, on, body }: Part): Trigger {
+  const name = `${PREFIX}${table}_${ending}`;
+  return { name, table, sql: `CREATE TRIGGER ${quote(name)} ${on}\nBEGIN\n  ${body}\nEND` };
 }
 
 /** Byte by byte: a collation may call two values equal that a reader of the event can tell apart. */
@@ -171,43 +207,18 @@ function isChanged(columns: Column[]): string {
   return `(${all('NEW')}) IS NOT (${all('OLD')})`;
 }
 
-/** The kind of a value counts too: 1 and 1.0 are equal, but are written differently at the end of a source. */
-function isMoved(columns: Column[]): string {
-  const key = (row: string) =>
-    keyOf(columns).map(({ name }) => `${row}.${quote(name)} COLLATE BINARY, typeof(${row}.${quote(name)})`);
-  return `((${key('NEW').join()}) IS NOT (${key('OLD').join()}))`;
-}
-
 /**
  * What an UPDATE that changes a key may name, which may be the row's number by one of its own names: SQLite compares
  * only names here. Without a list every UPDATE of the application would have to compile this trigger as well.
  */
-function keyNames(columns: Column[]): string {
-  return [...keyOf(columns).map(({ name }) => quote(name)), 'rowid', 'oid', '_rowid_'].join();
-}
-
-/** An event of `type.<change>` for each of `changes`, with the row as it was (OLD) or is now (NEW). */
-function triggerOf(
-  { table, type, source }: Watched,
-  columns: Column[],
-  ending: string,
-  on: string,
-  when: string,
-  changes: [change: string, row: 'NEW' | 'OLD'][],
-): Trigger {
-  const name = `changebell_watch_${table}_${ending}`;
-  const events = changes.map(([change, row]) => eventSql(`${type}.${change}`, source, columns, row));
-  const sql = `CREATE TRIGGER ${quote(name)} AFTER ${on} ON ${quote(table)} ${when}
-BEGIN
-${events.join('\n')}
-END`;
-  return { name, table, sql };
+function keyNames(key: Column[]): string {
+  return [...key.map(({ name }) => quote(name)), 'rowid', 'oid', '_rowid_'].join();
 }
 
 /** A row of more than 1 MiB is announced by its key alone: the work that it costs its writer is bounded too. */
 function eventSql(type: string, source: string, columns: Column[], row: 'NEW' | 'OLD'): string {
   const key = keyOf(columns);
-  return `  INSERT INTO changebell_events (type, source, data, extensions)
+  return `INSERT INTO changebell_events (type, source, data, extensions)
   SELECT ${text(type)}, ${sourceSql(source, key, row)},
     CASE WHEN fits THEN json ELSE ${keySql(key, row)} END, CASE WHEN fits THEN NULL ELSE '{"truncated":true}' END
   FROM (SELECT json, coalesce(length(CAST(json AS BLOB)) <= ${MAX_ROW_BYTES}, 0) AS fits FROM (

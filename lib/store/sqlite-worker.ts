@@ -6,13 +6,13 @@ import { failureOf, isBusy } from './sqlite.ts';
 import { type FileOptions, type OpenedFile, openSqliteFile } from './sqlite-file.ts';
 import { FileGuard, type Trouble } from './sqlite-guard.ts';
 import type { Answers, Question, Started } from './sqlite-thread.ts';
-import { applyWatch, endWatch, planWatch } from './sqlite-watch.ts';
+import { applyWatch, endWatch, planCustomers, planWatch } from './sqlite-watch.ts';
 import { SqliteWriter } from './sqlite-writer.ts';
 
 const LOOK_MS = 100; // how often the files are looked at: for so long a removed -wal may hold what is nowhere else
 const SOON_MS = 1000; // so long a file may be away before what is there now is opened instead
 const RENEW_MS = 20_000;
-const SCHEMA_MS = 1000; // how soon a table that was made anew, or has another column, is watched as it is now
+const SCHEMA_PAUSE_MS = 1000; // two versions of this program on one file would else take turns without end
 const WAL_LIMIT_BYTES = 64 * 1024 * 1024;
 
 const { retention, ...options } = workerData as FileOptions & { retention: number };
@@ -24,6 +24,7 @@ let open: { file: OpenedFile; guard: FileGuard; writer: SqliteWriter } | undefin
 let troubledSince: number | undefined;
 /** What `PRAGMA schema_version` said when the watched tables were looked at last. */
 let seenSchema: unknown;
+let renewedAt = 0;
 /** Complaints that were printed; the same one again would fill the log. */
 const complaints = new Set<string>();
 
@@ -40,11 +41,7 @@ function start(): void {
     port.close();
     return;
   }
-  const timers = [
-    setInterval(look, LOOK_MS),
-    setInterval(renew, RENEW_MS),
-    setInterval(lookAtSchema, SCHEMA_MS),
-  ];
+  const timers = [setInterval(look, LOOK_MS), setInterval(renew, RENEW_MS)];
   port.on('message', (question: Question) => {
     if (question.ask === 'close') for (const timer of timers) clearInterval(timer);
     port.postMessage({ answer: answer(question) });
@@ -88,6 +85,7 @@ function look(): void {
     : { reason: 'The database is away.', reopen: 'soon' };
   if (!trouble) {
     troubledSince = undefined;
+    lookAtSchema();
     return shrinkWal();
   }
   troubledSince ??= performance.now();
@@ -141,8 +139,9 @@ function shrinkWal(): void {
 
 // --- watching
 
+/** A table that was made anew, or has another column or UNIQUE index, is watched as it is now. */
 function lookAtSchema(): void {
-  if (!open || options.watch.size === 0 || open.guard.trouble()) return;
+  if (!open || performance.now() - renewedAt < SCHEMA_PAUSE_MS) return;
   try {
     if (schemaOf(open.file.db) !== seenSchema) renew();
   } catch (error) {
@@ -157,10 +156,13 @@ function schemaOf(db: OpenedFile['db']): unknown {
 /** Says again what this server watches, also after the tables were changed or made anew. */
 function renew(): void {
   if (!open || open.guard.trouble()) return;
-  const { db } = open.file;
+  const { db, hasCustomers } = open.file;
   try {
-    applyWatch(db, planWatch(db, options.watch, complain), options.server, { isRenewal: true });
+    const wanted = planWatch(db, options.watch, complain);
+    if (hasCustomers) wanted.push(...planCustomers(db));
+    applyWatch(db, wanted, options.server, { isRenewal: true });
     seenSchema = schemaOf(db); // our own triggers change it too
+    renewedAt = performance.now();
   } catch (error) {
     if (!isBusy(error)) failureOf(error);
   }

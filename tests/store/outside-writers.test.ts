@@ -6,6 +6,7 @@ import type Database from 'better-sqlite3';
 import { openDatabase } from '../../lib/store/sqlite.ts';
 import {
   connect,
+  eventually,
   get,
   openEventStream,
   post,
@@ -53,6 +54,29 @@ test('the id of a customer stays, by whichever of its names SQLite is asked to c
       /id of a customer cannot be changed/,
       name,
     );
+});
+
+test('a customer that gives way under another program’s UNIQUE index is told as deleted', async () => {
+  db.exec('CREATE UNIQUE INDEX app_email ON customers (email)');
+  const find = db
+    .prepare("SELECT count(*) FROM sqlite_schema WHERE name GLOB 'changebell_watch_customers_*'")
+    .pluck();
+  await eventually(
+    () => Number(find.get()),
+    (many) => many > 0,
+    'triggers know of the index',
+    1500,
+  );
+  db.exec("INSERT INTO customers (name, email) VALUES ('p', 'p@x'), ('q', 'q@x')");
+  const client = await connect(server.wsUrl);
+  await client.next();
+  db.exec("UPDATE OR REPLACE customers SET email = 'p@x' WHERE name = 'q'");
+  const heard = [await client.nextEvent(), await client.nextEvent()].map(
+    ({ type, data }) => `${type} ${data.name}`,
+  );
+  assert.deepEqual(heard.sort(), ['customer.deleted p', 'customer.updated q']);
+  db.exec('DROP INDEX app_email');
+  await client.close();
 });
 
 test('a row that another program inserts, updates and deletes is announced within 250 ms', async () => {

@@ -1,7 +1,7 @@
 // The files of a SQLite database, and what others do to them while the server runs: nothing is written into a file that
 // nobody will find again, and what takes its place is found.
 import assert from 'node:assert/strict';
-import { copyFileSync, renameSync, rmSync } from 'node:fs';
+import { closeSync, copyFileSync, openSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { openDatabase } from '../../lib/store/sqlite.ts';
@@ -163,6 +163,27 @@ test('what another program pushes out of the retention is announced first, and p
   await client.close();
   await server.stop();
   db.close();
+});
+
+test('a file that is spoiled makes reads 503, and is not opened anew for each of them', async () => {
+  const DATABASE_URL = fileOf('spoiled');
+  const server = await startServer({ DATABASE_URL });
+  for (const _ of range(1, 50)) await post(`${server.url}/api/events`, { data: 'x'.repeat(4000) });
+  const db = openDatabase(DATABASE_URL, { timeout: 5000 });
+  db.pragma('wal_checkpoint(TRUNCATE)');
+  db.close();
+  const file = openSync(DATABASE_URL, 'r+');
+  const half = Math.ceil(statSync(DATABASE_URL).size / 2); // what is behind it is events alone: it can be opened
+  writeSync(file, Buffer.alloc(half, 0xff), 0, half, half);
+  closeSync(file);
+  const read = () => get(`${server.url}/api/events?from=earliest`);
+  await eventually(read, ({ status }) => status === 503, 'the damage is found');
+  for (const _ of range(1, 30)) {
+    assert.equal((await read()).status, 503);
+    assert.equal((await get(`${server.url}/healthz`)).status, 200);
+  }
+  assert.equal(server.output.stderr.match(/opened anew/g)?.length, 1);
+  await server.kill9();
 });
 
 for (const encoding of ['UTF-16le', 'UTF-16be']) {

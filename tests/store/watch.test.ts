@@ -283,6 +283,119 @@ describe('SQLite', () => {
     db.close();
   });
 
+  test('a row that REPLACE pushes out is told as deleted, once, and no row that is still there ever is', async () => {
+    const db = openDatabase(fileOf('replaced'), { timeout: 5000 });
+    db.exec(`CREATE TABLE orders (id integer PRIMARY KEY, no text UNIQUE COLLATE NOCASE, a, b, sum AS (a + b), UNIQUE (sum, b));
+      CREATE TABLE codes (code text COLLATE NOCASE PRIMARY KEY, more UNIQUE) WITHOUT ROWID;
+      CREATE TRIGGER one_best BEFORE INSERT ON orders WHEN NEW.no = 'best' BEGIN
+        UPDATE orders SET no = id WHERE no = 'best';
+      END`);
+    const server = await startServer({ DATABASE_URL: fileOf('replaced'), WATCH: 'orders,codes' });
+    const client = await connect(server.wsUrl);
+    await client.next();
+    const hears = async (sql: string, ...expected: string[]) => {
+      db.exec(sql);
+      const { body: mark } = await post(`${server.url}/api/events`, { type: 'mark' });
+      await client.event(mark.id);
+      const heard = client
+        .events()
+        .map(({ type, source, data }) => `${type} ${source.split('/').at(-1)} ${data?.no ?? ''}`.trim());
+      const since = heard.slice(heard.lastIndexOf('mark events', heard.length - 2) + 1, -1);
+      assert.deepEqual(since.sort(), expected.sort(), sql);
+    };
+    await hears(
+      "INSERT INTO orders (id, no) VALUES (1, 'a'), (2, 'b'), (3, 'c')",
+      'orders.created 1 a',
+      'orders.created 2 b',
+      'orders.created 3 c',
+    );
+    await hears(
+      "INSERT OR REPLACE INTO orders (no) VALUES ('A')",
+      'orders.deleted 1 a',
+      'orders.created 4 A',
+    );
+    await hears(
+      "INSERT OR REPLACE INTO orders (id, no) VALUES (2, 'c')",
+      'orders.deleted 3 c',
+      'orders.created 2 c',
+    );
+    await hears(
+      "UPDATE OR REPLACE orders SET no = 'a' WHERE id = 2",
+      'orders.deleted 4 A',
+      'orders.updated 2 a',
+    );
+    await hears("INSERT OR IGNORE INTO orders (id, no) VALUES (5, 'a')");
+    await hears("INSERT INTO orders (id, no) VALUES (5, 'e')", 'orders.created 5 e');
+    await hears(
+      "INSERT INTO orders (id, no) VALUES (6, 'e') ON CONFLICT (no) DO UPDATE SET a = 1",
+      'orders.updated 5 e',
+    );
+    await hears("REPLACE INTO orders (id, no) VALUES (5, 'e')", 'orders.created 5 e');
+    await hears("INSERT INTO orders VALUES (7, 'best', 1, 2)", 'orders.created 7 best');
+    await hears("INSERT INTO orders VALUES (8, 'best', 3, 4)", 'orders.updated 7 7', 'orders.created 8 best');
+    await hears(
+      'UPDATE OR REPLACE orders SET a = 1, b = 2 WHERE id = 8',
+      'orders.deleted 7 7',
+      'orders.updated 8 best',
+    );
+    await hears(
+      'UPDATE OR REPLACE orders SET id = 2 WHERE id = 8',
+      'orders.deleted 8 best',
+      'orders.created 2 best',
+    );
+    db.pragma('recursive_triggers = ON');
+    await hears("REPLACE INTO orders (id, no) VALUES (9, 'E')", 'orders.deleted 5 e', 'orders.created 9 E');
+    db.pragma('recursive_triggers = OFF');
+    await hears("INSERT INTO codes VALUES ('x', 1), ('y', 2)", 'codes.created x', 'codes.created y');
+    await hears(
+      "REPLACE INTO codes VALUES ('X', 2)",
+      'codes.deleted x',
+      'codes.deleted y',
+      'codes.created X',
+    );
+    assert.throws(() => db.exec("INSERT INTO orders (no) VALUES ('E')"), /UNIQUE/);
+    await hears(
+      "INSERT OR IGNORE INTO codes VALUES ('z', 2); DELETE FROM codes; INSERT INTO codes VALUES ('z', 2)",
+      'codes.deleted X',
+      'codes.created z',
+    );
+    await client.close();
+    await server.stop();
+    db.close();
+  });
+
+  test('what a server watched that was killed is announced for its lease, and then taken down by another', async () => {
+    const DATABASE_URL = fileOf('lease');
+    const db = openDatabase(DATABASE_URL, { timeout: 5000 });
+    db.exec('CREATE TABLE a (id integer PRIMARY KEY); CREATE TABLE b (id integer PRIMARY KEY)');
+    const killed = await startServer({ DATABASE_URL, WATCH: 'a' });
+    await killed.kill9();
+    const server = await startServer({ DATABASE_URL, WATCH: 'b' });
+    const client = await connect(server.wsUrl);
+    await client.next();
+    db.exec('INSERT INTO a VALUES (1)');
+    assert.equal((await client.nextEvent()).source, '/watch/a/1', 'its lease has not run out');
+    const lease = db.prepare(
+      "SELECT until - strftime('%s', 'now') FROM changebell_watching WHERE watched = 'a'",
+    );
+    assert.ok(Number(lease.pluck().get()) > 30, 'a lease lasts longer than the time between two renewals');
+    db.exec("UPDATE changebell_watching SET until = 0 WHERE watched = 'a'; CREATE TABLE any_change (x)");
+    const left = db
+      .prepare("SELECT count(*) FROM sqlite_schema WHERE name GLOB 'changebell_watch_a_*'")
+      .pluck();
+    await eventually(
+      () => left.get(),
+      (many) => many === 0,
+      'the triggers of a are gone',
+      1500,
+    );
+    db.exec('INSERT INTO a VALUES (2); INSERT INTO b VALUES (3)');
+    assert.equal((await client.nextEvent()).source, '/watch/b/3', 'what nobody watches is not announced');
+    await client.close();
+    await server.stop();
+    db.close();
+  });
+
   test('a table that is altered, moved aside or made anew is watched as it is; one that is gone is a 404, and nothing else is', async () => {
     const db = openDatabase(fileOf('altered'), { timeout: 5000 });
     db.exec(
@@ -297,10 +410,10 @@ describe('SQLite', () => {
         "SELECT count(*) FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = 'orders' AND instr(sql, ?)",
       )
       .pluck();
-    const isTold = async (column: string, insert: string, row: object) => {
+    const isTold = async (column: string, insert: string, row: object, triggers = 4) => {
       await eventually(
         () => find.get(column),
-        (many) => many === 4,
+        (many) => many === triggers,
         `triggers that know ${column}`,
         1500,
       );
@@ -314,7 +427,19 @@ describe('SQLite', () => {
     await isTold('more', 'INSERT INTO orders VALUES (1, 2, 3)', { id: 1, item: 2, more: 3 });
     db.exec('ALTER TABLE orders RENAME TO old_orders; CREATE TABLE orders (no integer PRIMARY KEY)');
     await isTold('"no"', 'INSERT INTO orders VALUES (5)', { no: 5 });
-    db.exec('DROP TABLE orders');
+    db.exec('PRAGMA legacy_alter_table = ON; CREATE UNIQUE INDEX one ON orders (no)');
+    await isTold('changebell_evicted', 'INSERT INTO orders VALUES (6)', { no: 6 }, 5);
+    db.exec('ALTER TABLE orders RENAME TO older_orders; PRAGMA legacy_alter_table = OFF');
+    const ours = db.prepare("SELECT count(*) FROM sqlite_schema WHERE name GLOB 'changebell_watch_orders_*'");
+    await eventually(
+      () => Number(ours.pluck().get()),
+      (many) => many === 0,
+      'no trigger is on the renamed table',
+      1500,
+    );
+    db.exec(
+      'INSERT INTO older_orders VALUES (1); CREATE TABLE orders (id integer PRIMARY KEY); DROP TABLE orders',
+    );
     assert.equal((await page()).status, 404);
     assert.equal((await get(`${server.url}/api/customers`)).status, 200);
     db.exec('INSERT INTO other VALUES (1)');
