@@ -334,7 +334,10 @@ describe('PostgreSQL', { skip: skipWithout(INITDB, 'postgresql') }, () => {
     // Of a write whose 503 says that it can't be known nobody can promise that it wasn't made.
     const unknown = refused.filter(({ text }) => text.includes('may have been made')).length;
     const extra = created.length - made.length;
-    assert.ok(extra >= 0 && extra <= unknown, `${extra} were made that were refused, ${unknown} may have been`);
+    assert.ok(
+      extra >= 0 && extra <= unknown,
+      `${extra} were made that were refused, ${unknown} may have been`,
+    );
     await client.close();
   }
 
