@@ -98,7 +98,7 @@ FOR EACH STATEMENT EXECUTE FUNCTION bell.changebell_events_pruned();
 CREATE FUNCTION bell.changebell_number(low bigint, step bigint, mark bigint, follows boolean)
 RETURNS TABLE (draft bigint, seq bigint) LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_mergejoin = off SET enable_hashjoin = off
-SET enable_nestloop = on AS $$
+SET enable_nestloop = on SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
   first bigint := CASE WHEN follows OR mark = 0 THEN low ELSE greatest(low, mark - 10000) END;
@@ -131,7 +131,8 @@ END $$;
 -- of one moment. `page` is the text of a query of ours for (place, key, json); `one` and `two` are its $1 and $2.
 CREATE FUNCTION bell.changebell_snapshot(page text, one text[], two bigint, low bigint)
 RETURNS TABLE (head bigint, head_stamp text, n bigint, key text, json text) LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_bitmapscan = off SET enable_mergejoin = off SET enable_hashjoin = off AS $$
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_mergejoin = off SET enable_hashjoin = off
+SET jit = off AS $$
 BEGIN
   PERFORM pg_catalog.pg_advisory_xact_lock(1130918254, 1);
   PERFORM pg_catalog.pg_notify('changebell', '');
