@@ -1,7 +1,7 @@
 // Requests over HTTP, and the `curl` line that does the same. Where the server wants a token the page asks
-// for it, and keeps it for this tab alone.
-import { element, show } from './dom.js';
-import { recall, remember } from './memory.js';
+// for it.
+import { lazily } from './dom.js';
+import { recall } from './memory.js';
 
 const PATIENCE_MS = 8000; // a browser whose connections to this host are all taken would wait for ever
 
@@ -15,31 +15,19 @@ export async function api(path, method = 'GET', body = /** @type {unknown} */ (u
     body: body ? JSON.stringify(body) : null,
     signal: AbortSignal.timeout(PATIENCE_MS),
   });
-  if (response.status === 401) askForToken();
+  if (response.status === 401) void askForToken();
   return response;
 }
 
 /** The header that carries the token, if there is one. @returns {Record<string, string>} */
 const authorization = () => (auth.token ? { Authorization: `Bearer ${auth.token}` } : {});
 
-/** Whoever was refused for the want of it may ask. */
-export function askForToken() {
-  const form = element('token');
-  if (auth.token) show('token-why', 'The server did not take that token.');
-  if (!form.hidden) return;
-  form.hidden = false;
-  element('token-field').focus();
-}
-
-element('token').onsubmit = async (/** @type {SubmitEvent} */ submit) => {
-  submit.preventDefault();
-  auth.token = element('token-field').value.trim();
-  const response = await api('/api/events?limit=1').catch(() => undefined);
-  if (!response?.ok) return;
-  remember('token', auth.token);
-  element('token').hidden = true;
-  auth.onChange();
-};
+/** Whoever was refused for the want of it may ask. Few servers want one: the form is fetched then. */
+export const askForToken = () =>
+  lazily('token').then(
+    ({ ask }) => ask(),
+    () => {}, // at the next refusal
+  );
 
 /** The same from a shell, without the token. @param {string} path @param {string} method @param {unknown} body */
 export function curlLine(path, method, body) {

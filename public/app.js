@@ -4,6 +4,7 @@ import { auth } from './api.js';
 import './bar.js';
 import { connection } from './connection.js';
 import { customers } from './customers.js';
+import { paintSoon } from './dom.js';
 import * as figures from './figures.js';
 import './lab.js';
 import * as log from './log.js';
@@ -12,7 +13,6 @@ import { recall, remember } from './memory.js';
 import './positions.js';
 import './publish.js';
 import { learn } from './server.js';
-import './server-view.js';
 import './stage.js';
 import * as summary from './summary.js';
 
@@ -30,6 +30,7 @@ auth.onChange = () => {
   if (!customers.isLoaded) void customers.load();
 };
 
+paintSoon(); // the first word does not wait for the server
 await learn(); // how often heartbeats come: to tell silence from quiet
 connection.start(
   {

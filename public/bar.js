@@ -11,9 +11,9 @@ const bringBack = () => canBringBack() && cable.bringBack();
 
 element('show-me').onclick = story.showMe;
 element('cut').onclick = cut;
-element('add-someone').onclick = story.addSomeone;
+element('add-someone').onclick = () => story.act('addSomeone');
 element('back').onclick = bringBack;
-element('tidy').onclick = story.tidyUp;
+element('tidy').onclick = () => story.act('tidyUp');
 
 /** By the place of the key: with Alt some keyboards write another letter. */
 addEventListener('keydown', (event) => {
@@ -26,6 +26,7 @@ addEventListener('keydown', (event) => {
 onPaint(() => {
   // They look disabled and keep the focus: a button that vanishes under the finger takes it away.
   const can = {
+    'show-me': story.canPlay(),
     cut: canCut(),
     'add-someone': !story.isRunning(),
     back: canBringBack(),

@@ -3,7 +3,7 @@
 import { ChangeStream } from './changebell.js';
 
 const BUSY_MS = 20;
-const REPORT_MS = 100;
+const REPORT_MS = 100; // at most ten times a second, or the page would drown in reports
 
 let target = /** @type {any} */ (undefined);
 let stream = /** @type {ChangeStream | undefined} */ (undefined);
@@ -11,6 +11,7 @@ let client = '';
 let isSlow = false;
 let reportedAt = 0;
 
+// Orders of the page: an address to begin with, then what to be from now on.
 addEventListener('message', ({ data: order }) => {
   if (order.url) target = order;
   isSlow = order.isSlow ?? isSlow;
@@ -18,7 +19,7 @@ addEventListener('message', ({ data: order }) => {
   if (order.url || order.isCut === false) open(stream?.lastEventId);
 });
 
-/** @param {string | undefined} lastEventId */
+/** Anew, or on from its cursor after a cut. @param {string | undefined} lastEventId */
 function open(lastEventId) {
   stream = new ChangeStream(target.url, { ...target, lastEventId });
   stream.addEventListener('ready', (/** @type {any} */ { detail }) => {
@@ -29,12 +30,14 @@ function open(lastEventId) {
   report();
 }
 
+/** Busy, not asleep: only a thread that is kept from reading lets the socket's buffers fill up. */
 function work() {
   const busyUntil = performance.now() + (isSlow ? BUSY_MS : 0);
   while (performance.now() < busyUntil);
   if (performance.now() - reportedAt > REPORT_MS) report();
 }
 
+/** The page paints no more than this: messages stay in the Worker. */
 function report() {
   reportedAt = performance.now();
   postMessage({ state: stream?.state, lastEventId: stream?.lastEventId ?? '', client });

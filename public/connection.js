@@ -47,6 +47,16 @@ class Connection {
     return this.state === 'live' || this.state === 'catching-up';
   }
 
+  /** Has it heard all that there is? Not while it is away, or hears nothing. */
+  isCurrent() {
+    return this.state === 'live' && Date.now() >= this.mutedUntil && !this.isSilent();
+  }
+
+  /** An open socket is no proof: only heartbeats that come are. */
+  isSilent() {
+    return this.isOpen() && Date.now() - this.heardAt > server.heartbeatSeconds * 1200 + 1000;
+  }
+
   /** Over a WebSocket that is open, the server pulls the plug; where it has no lab, we hang up. */
   cut() {
     this.#goAway(() => (server.isLabOn ? this.#stream?.send('{"lab":"cut"}') : this.#stream?.disconnect()));
@@ -93,13 +103,11 @@ class Connection {
 
   /** @param {string | undefined} cursor without one it goes on at the newest: what was missed stays missing */
   #open(cursor) {
-    const { heartbeatSeconds } = server;
-    const { token } = auth;
-    const url = new URL('/ws', location.href).href;
-    const stream = new ChangeStream(url, { heartbeatSeconds, token, lastEventId: cursor });
+    const options = { heartbeatSeconds: server.heartbeatSeconds, token: auth.token, lastEventId: cursor };
+    const stream = new ChangeStream(new URL('/ws', location.href).href, options);
     this.#stream = stream;
     [this.isHeld, this.mutedUntil, this.heardAt] = [false, 0, Date.now()];
-    const handlers = /** @type {Record<string, (event: any) => void>} */ ({
+    const handlers = /** @type {Handlers} */ ({
       ready: ({ detail }) => this.#ready(detail),
       reset: ({ detail }) => this.#reset(detail),
       message: (message) => this.#message(message),
@@ -140,11 +148,10 @@ class Connection {
     const why = `The log moved on without us (${reason}): customers were loaded afresh`;
     this.reset = { why, until: Date.now() + RESET_SHOWN_MS };
     this.replay = { from: seqOf(lastEventId), behind: 0 };
-    this.#outage = undefined;
-    server.head = this.replay.from; // of another history, perhaps
+    [this.#outage, server.head] = [undefined, this.replay.from]; // of another history, perhaps
     this.#heard(lastEventId);
     this.ledger.restart(this.replay.from);
-    this.#page?.onBar(why, true);
+    this.#page?.onBar(`The log moved on without us (${reason}).`, true);
     this.#page?.onSnapshotNeeded();
   }
 
@@ -186,11 +193,13 @@ class Connection {
     this.refusal = this.#stream?.isRefused ? this.#whyRefused(this.#stream) : undefined;
   }
 
-  /** It was not even let in. @param {ChangeStream} stream */
-  #whyRefused({ status, detail }) {
-    if (status === undefined) return { word: 'Nobody answers', why: `Nothing runs at ${location.host}.` };
-    if (status === 401) askForToken();
-    return { word: 'Refused', why: status === 401 ? 'The server wants its token.' : (detail ?? '') };
+  /** It was not even let in. The library asked over HTTP for the reason. @param {ChangeStream} stream */
+  #whyRefused({ status, detail, closeReason }) {
+    if (closeReason.includes('did not answer'))
+      return { word: 'Nobody answers', why: `Nothing runs at ${location.host}.` };
+    if (status === 401) void askForToken();
+    const why = detail ?? `It seems that ${closeReason}.`; // a proxy, perhaps, that passes no WebSockets
+    return { word: 'Refused', why: status === 401 ? 'The server wants its token.' : why };
   }
 
   wasSilent() {

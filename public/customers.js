@@ -50,6 +50,7 @@ class Customers {
   /** @param {ChangeEvent} event */
   apply(event) {
     if (this.#meanwhile) return void this.#meanwhile.push(event);
+    // What the snapshot holds already must not be taken back to what it was before.
     if (seqOf(event.id) > this.#snapshotSeq && this.roster.apply(event)) isStale = true;
   }
 
@@ -59,11 +60,13 @@ class Customers {
     show('customers-note', this.#problem || doubt);
     element('load-afresh').hidden = !doubt;
     document.documentElement.classList.toggle('without-customers', this.isOff);
+    const { rows } = this.roster;
+    // Who is cut off, or has lost something, can't know that there are none.
+    const areNone = rows.size === 0 && this.isLoaded && connection.isCurrent() && !doubt;
+    element('no-customers').hidden = !areNone;
     if (!isStale) return;
     isStale = false;
-    const { rows } = this.roster;
     paintRows(rows, this.roster.newest(MAX_ROWS), repaint);
-    element('no-customers').hidden = rows.size > 0 || !this.isLoaded;
     const newest = rows.size > MAX_ROWS ? `the newest ${MAX_ROWS} of ` : '';
     show('customer-count', this.isLoaded ? newest + count(rows.size) + (this.#isCut ? ' and more' : '') : '');
   }

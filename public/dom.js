@@ -3,7 +3,7 @@
 
 const painters = /** @type {(() => void)[]} */ ([]);
 let frame = 0;
-let timer = /** @type {ReturnType<typeof setTimeout> | undefined} */ (undefined);
+let timer = /** @type {Timer} */ (undefined);
 
 /** @param {() => void} painter */
 export const onPaint = (painter) => painters.push(painter);
@@ -46,6 +46,22 @@ export const show = (id, text) => setText(element(id), text);
 
 /** A state as a shape. @param {Element} svg @param {string} state */
 export const setMark = (svg, state) => svg.firstElementChild?.setAttribute('href', `#mark-${state}`);
+
+const retries = /** @type {Map<string, string>} */ (new Map());
+
+/**
+ * A module of ours that is fetched when it is first wanted. Some browsers remember that one could not be fetched:
+ * so what failed while the server was away is asked for under another name the next time.
+ * @param {string} name @returns {Promise<any>}
+ */
+export async function lazily(name) {
+  try {
+    return await import(`./${name}.js${retries.get(name) ?? ''}`);
+  } catch (error) {
+    retries.set(name, `?${Date.now()}`);
+    throw error;
+  }
+}
 
 const integer = new Intl.NumberFormat('en');
 

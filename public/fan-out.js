@@ -9,9 +9,12 @@ import { names } from './server-view.js';
 const NAMES = ['A', 'B', 'C', 'D'];
 const WORDS = new Map(Object.entries({ live: 'Live', 'catching-up': 'Catching up', closed: 'Cut' }));
 
-const lanes = /** @type {Lane[]} */ ([]);
+const lanes = /** @type {Lane[]} */ ([]); // in the order in which they were asked for
 
-/** @param {string} wanted the transport */
+/**
+ * Adds a client, unless there are four. In a Worker, since a slow reader in the page itself makes no backpressure:
+ * there the browser reads on for it. @param {string} wanted the transport
+ */
 export async function add(wanted, isSlow = false) {
   const name = NAMES.find((letter) => lanes.every((lane) => lane.name !== letter));
   if (!name) return;
@@ -22,11 +25,13 @@ export async function add(wanted, isSlow = false) {
   await takePlace(lane);
   lane.row = laneRow(lane);
   element('lanes').append(lane.row);
+  // It reports at most ten times a second: a flood must not become a flood of messages from Worker to page.
   worker.onmessage = ({ data }) => {
     lane.report = data;
     if (data.client) names.set(data.client, name);
     paintSoon();
   };
+  // The Worker has another base than the page, so it gets the whole address.
   const { href } = new URL(lane.transport === 'WebSocket' ? '/ws' : '/api/events', location.href);
   worker.postMessage({ url: href, heartbeatSeconds: server.heartbeatSeconds, token: auth.token, isSlow });
   paintSoon();
@@ -46,7 +51,7 @@ async function takePlace(lane) {
   );
 }
 
-/** @param {Lane} lane */
+/** Its line, made once and only filled anew afterwards: the focus on its buttons stays. @param {Lane} lane */
 function laneRow(lane) {
   const { name, transport, worker } = lane;
   const mark = element('mark').cloneNode(true);
@@ -64,28 +69,30 @@ function laneRow(lane) {
   return make('li', {}, make('p', {}, ...facts), make('p', { className: 'actions' }, ...actions));
 }
 
-/** @param {Lane} lane */
+/** At once, without a goodbye: the server learns of it by the closed connection. @param {Lane} lane */
 function remove(lane) {
   lane.worker.terminate();
   lane.leave?.();
   lanes.splice(lanes.indexOf(lane), 1);
   show('lanes-note', '');
-  paint();
+  paint(); // now, not in the next frame: a disabled button can't take the focus
   element('add-client').focus();
   lane.row.remove();
 }
 
-/** @param {Lane} lane */
+/** How far it is behind, by the newest position that the page has heard of. @param {Lane} lane */
 function paintLane({ name, report: { state, lastEventId }, isSlow, row }) {
-  if (!row) return;
+  if (!row) return; // it still waits for its seat
   const [facts, { children: actions }] = row.children;
   const seq = seqOf(lastEventId);
   const behind = lastEventId && server.head > seq ? `, ${count(server.head - seq)} behind` : '';
   facts.dataset.state = state;
-  setMark(facts.children[1], state);
+  // A lane that was cut by hand is closed for its library; for people it is what the stage calls cut.
+  setMark(facts.children[1], state === 'closed' ? 'waiting' : state);
   setText(facts.children[2], `${WORDS.get(state) ?? 'Connecting…'} at ${count(seq)}${behind}`);
   setText(actions[0], state === 'closed' ? 'Resume' : 'Cut');
   actions[1].ariaPressed = String(isSlow);
+  // Three buttons of the same name in each line: spoken alone, each says whose it is.
   for (const action of actions) action.ariaLabel = `${action.textContent} client ${name}`;
 }
 

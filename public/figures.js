@@ -3,6 +3,7 @@ import { count, element, onPaint, show } from './dom.js';
 import { server } from './server.js';
 
 const LAST = 100;
+const MOST_MS = 60_000; // who publishes may write any time into an event, and a clock may be put right
 const SECONDS = 5;
 // The commit's time is the server's clock: it can be compared with ours where both are one machine's.
 const isSameClock = /^(localhost|127\.|\[::1\])/.test(location.hostname);
@@ -29,13 +30,11 @@ function rate() {
 
 onPaint(() => {
   const now = Date.now();
-  delays = [...delays, ...unpainted.splice(0).map((saved) => now - saved)].slice(-LAST);
+  const fresh = unpainted.splice(0).map((saved) => Math.max(0, now - saved));
+  delays = [...delays, ...fresh.filter((ms) => ms < MOST_MS)].slice(-LAST);
   const median = delays.toSorted((a, b) => a - b)[Math.floor(delays.length / 2)];
   element('delay').hidden = !isSameClock;
-  show(
-    'save-to-screen',
-    median === undefined || Number.isNaN(median) ? '–' : `${count(Math.max(0, median))} ms`,
-  );
+  show('save-to-screen', median === undefined ? '–' : `${count(median)} ms`);
   const changes = rate();
   show('rate', changes > 0 && changes < 10 ? changes.toFixed(1) : count(Math.round(changes)));
   show('clients', server.clients < 0 ? '–' : count(server.clients));

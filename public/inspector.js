@@ -2,6 +2,7 @@
 import { count, element, show } from './dom.js';
 import { timeOf } from './sentences.js';
 
+// Only what came can be inspected; the others are there for the type.
 const FATES = {
   live: 'came live',
   replayed: 'replayed after an absence',
@@ -10,11 +11,12 @@ const FATES = {
   pending: '',
 };
 
-/** @param {Entry} entry */
+/** Bytes as they came over the wire, in UTF-8, and not the characters. @param {Entry} entry */
 export function inspect({ event, text, fate, gapMs }) {
   const bytes = count(new TextEncoder().encode(text).length, 'byte');
   const gap = gapMs ? `${gapMs.toFixed(gapMs < 10 ? 1 : 0)} ms after the one before` : 'the first';
   show('message-facts', `${event.id}, ${timeOf(event.time)}: ${FATES[fate]}, ${bytes}, ${gap}`);
+  // Both forms: the one to read, and the one that says what was really sent.
   show('message-json', JSON.stringify(event, null, 2));
   show('message-text', text);
   for (const form of ['json', 'text']) element(`message-${form}`).hidden = false;

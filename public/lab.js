@@ -1,7 +1,7 @@
 // The failure lab: more ways to lose this page's connection, and loads to see what happens then.
 import { cable } from './cable.js';
 import { connection } from './connection.js';
-import { element, onPaint } from './dom.js';
+import { element, lazily, onPaint } from './dom.js';
 import { server } from './server.js';
 
 let isSending = false;
@@ -10,9 +10,16 @@ let isSending = false;
 async function load(name) {
   if (isSending) return;
   isSending = true;
-  await import('./loads.js').then((loads) => loads[name]()).catch(() => {}); // the stage tells why
+  await lazily('loads')
+    .then((loads) => loads[name]())
+    .catch(() => {}); // the stage tells why
   isSending = false;
 }
+
+// What is below the fold is fetched when someone looks: until then nobody needs to ask the server every second.
+new IntersectionObserver(([seen]) => {
+  if (seen?.isIntersecting) lazily('server-view').catch(() => {}); // at the next look, perhaps
+}).observe(element('lab'));
 
 onPaint(() => {
   element('lab').hidden = !server.isLabOn;
@@ -21,7 +28,11 @@ onPaint(() => {
   element('slow').ariaDisabled = String(element('add-client').disabled);
 });
 /** @param {string} transport */
-const addClient = async (transport, isSlow = false) => (await import('./fan-out.js')).add(transport, isSlow);
+const addClient = (transport, isSlow = false) =>
+  lazily('fan-out').then(
+    ({ add }) => add(transport, isSlow),
+    () => {}, // the stage tells why
+  );
 const slow = () => addClient('WebSocket', true);
 element('add-client').onclick = () => addClient(element('transport').value);
 const goodbye = () => connection.isOpen() && cable.goodbye();

@@ -1,7 +1,6 @@
 // The notifications, newest last. Counted on receipt, painted a handful per frame; at most 500 rows stand
 // in the document, one line each. Follows the end until the reader scrolls up.
-import { button, count, element, make, onPaint, paintSoon, seqOf, show } from './dom.js';
-import { inspect } from './inspector.js';
+import { button, count, element, lazily, make, onPaint, paintSoon, seqOf, show } from './dom.js';
 import { sentence, timeOf } from './sentences.js';
 
 const MAX_ROWS = 500;
@@ -94,7 +93,8 @@ function paintItem(item) {
 /** @param {Entry} entry */
 function entryRow(entry) {
   const { event, fate } = entry;
-  const row = button('', () => inspect(entry));
+  const open = () => lazily('inspector').then(({ inspect }) => inspect(entry));
+  const row = button('', () => open().catch(() => {})); // the stage tells that nobody answers
   row.tabIndex = -1;
   row.append(
     make('i', { className: `cell ${fate}` }),

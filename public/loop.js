@@ -20,14 +20,14 @@ class Loop {
   isHeld = false; // its cable is cut, until it is brought back
   isFilled = false; // does it have its first list of customers?
   #socket = /** @type {WebSocket | undefined} */ (undefined);
-  #timer = /** @type {ReturnType<typeof setTimeout> | undefined} */ (undefined);
+  #timer = /** @type {Timer} */ (undefined);
 
   /** What everyone writes. */
   connect() {
     clearTimeout(this.#timer);
     if (this.isHeld) return;
     if (!connection.isOpen()) return this.#again(SOON_MS); // the page comes first where places are few
-    const url = new URL('/ws', location.href);
+    const url = new URL('/ws', location.href); // without `lastEventId`: that is all it does wrong
     if (auth.token) url.searchParams.set('access_token', auth.token);
     const socket = new WebSocket(url, 'cloudevents.json');
     socket.onmessage = ({ data }) => this.#hear(JSON.parse(data));

@@ -20,6 +20,12 @@ type Listeners = {
 /** A line of the log: a notification or a bar; `row` once it is in the document. */
 type LogItem = { entry?: Entry; bar?: string; isLoss?: boolean; row?: HTMLElement; isPainted?: boolean };
 
+type Timer = ReturnType<typeof setTimeout> | undefined;
+
+/** By the type of a stream's event. */
+// biome-ignore lint/suspicious/noExplicitAny: what an event carries depends on its type.
+type Handlers = Record<string, (event: any) => void>;
+
 type Customer = { id: number; name: string; email: string | null };
 
 /** Since when the page was away, and what had come of the log by then. */

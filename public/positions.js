@@ -16,7 +16,7 @@ const clients = [
 function makeRow(prefix) {
   const cells = Array.from({ length: WINDOW }, () => make('i', { className: 'cell none' }));
   const legend = Object.entries(WORDS).map(([fate, words]) => {
-    const number = make('b', { id: `${prefix}${fate}-count` });
+    const number = make('b', { id: `${prefix}${fate}-count` }, '0');
     return make('span', {}, make('i', { className: `cell ${fate}` }), number, ` ${words}`);
   });
   element(`${prefix}positions`).append(

@@ -16,8 +16,14 @@ export function sentence(event) {
   return shortened(`${type}: ${JSON.stringify(data)}`);
 }
 
-/** @param {string} text */
-const shortened = (text) => (text.length > MAX_LENGTH ? `${text.slice(0, MAX_LENGTH)}…` : text);
+/**
+ * One line, without the characters that turn the direction of all that follows: a name that ends in one
+ * would turn our words around. @param {string} text
+ */
+function shortened(text) {
+  const plain = text.replace(/[\u202a-\u202e\u2066-\u2069]/g, '');
+  return plain.length > MAX_LENGTH ? `${plain.slice(0, MAX_LENGTH)}…` : plain;
+}
 
 const clock = new Intl.DateTimeFormat('en-GB', { timeStyle: 'medium' });
 

@@ -9,15 +9,17 @@ import { server } from './server.js';
 const POLL_MS = 1000;
 const MAX_ROWS = 40; // of perhaps thousands
 
-/** Which of the server's clients are ours. */
+/** Which of the server's clients are ours: it knows them by names of its own. */
 export const names = /** @type {Map<string, string>} */ (new Map());
 
+/** Asks, and asks again a second later: not in a hidden tab, which nobody looks at. */
 async function poll() {
   if (server.isLabOn && !document.hidden) await refresh().catch(() => {}); // the stage tells
   element('server-view').hidden = !server.isLabOn;
-  setTimeout(poll, POLL_MS);
+  setTimeout(poll, POLL_MS); // after the answer, so that a slow server is not asked twice at a time
 }
 
+/** All rows anew: nothing in them can have the focus. */
 async function refresh() {
   const response = await api('/api/clients');
   if (!response.ok) return;
@@ -25,7 +27,7 @@ async function refresh() {
   element('server-rows').replaceChildren(...clients.slice(0, MAX_ROWS).map(clientRow));
 }
 
-/** @param {ServerStream} stream */
+/** Marked where something waits: that is what one looks for here. @param {ServerStream} stream */
 function clientRow({ client, transport, lastEventId, behind, bufferedBytes, connectedAt }) {
   names.set(connection.name, 'this page').set(loop.name, 'the loop');
   const name = names.get(client) ?? client;

@@ -2,6 +2,8 @@
 // cable is cut: so one sees how many changes a client misses while it misses them.
 import { paintSoon, seqOf } from './dom.js';
 
+const PATIENCE_MS = 2000; // a server that hangs must not hold the page back
+
 export const server = {
   clients: -1, // until it is known
   head: 0, // the newest position that we have heard of, over whatever way
@@ -11,7 +13,8 @@ export const server = {
 
 /** Asks; an answer that does not come changes nothing, since the stream's state will tell. */
 export async function learn() {
-  const response = await fetch('/healthz').catch(() => undefined);
+  const signal = AbortSignal.timeout(PATIENCE_MS);
+  const response = await fetch('/healthz', { signal }).catch(() => undefined);
   if (!response?.ok) return;
   const { clients, lastEventId, lab } = await response.json();
   server.heartbeatSeconds = Number(response.headers.get('Heartbeat-Seconds')) || 15;

@@ -4,37 +4,42 @@ import { api } from './api.js';
 import { cable } from './cable.js';
 import { connection } from './connection.js';
 import { loop } from './loop.js';
-import { addPerson, areEven, areLive, pause, tell, verdict } from './story.js';
+import { addPerson } from './people.js';
+import { areEven, areLive, pause, tell, verdict } from './story.js';
 
-/** Rejects with an AbortError when it is stopped. */
+/** Resolves once the verdict is told. Rejects with an AbortError when it is stopped. */
 export async function play() {
-  tell('Both are connected.', 1);
   if (cable.isOut) cable.bringBack();
   loop.startAfresh();
-  await pause(800, areLive);
+  await pause(0, areLive); // else the first sentence would be a lie
+  tell('Both are connected.', 1);
+  await pause(800);
   tell('Ada Lovelace is added. Both hear of it at once.', 1);
   const ada = await addPerson('Ada Lovelace');
   await pause(2000, areEven);
 
   tell('Both cables are cut. Neither hears anything now.', 2);
+  // From here on it is counted, by the ids that come and those that don't.
   const left = connection.ledger.note();
   const right = loop.ledger.note();
   cable.cut();
   cable.stayOut(false); // the story brings them back itself
-  await pause(1800);
+  await pause(1800); // as long as it takes to read the line
 
   tell('Meanwhile three changes are saved: Grace joins…', 3);
   await addPerson('Grace Hopper');
   await pause(1000);
   tell('Meanwhile three changes are saved: Grace joins, Ada is renamed…', 3);
+  // One that changes what both know already: the loop's list is then not only short, it is wrong.
   await api(`/api/customers/${ada}`, 'PATCH', { name: 'Ada King' });
   await pause(1000);
   tell('Meanwhile three changes are saved: Grace joins, Ada is renamed, Edsger joins.', 3);
   await addPerson('Edsger Dijkstra');
   await pause(2000);
 
-  tell('Both come back. The left one names the last event that it saw; the right one only listens.', 4);
+  tell('Both come back. The left one tells the last event that it saw; the right one only listens.', 4);
   cable.bringBack();
+  // Until both have reached the same position: what has not come by then never will.
   await pause(3400, areEven);
   tell(verdict(left(), right()), 5);
 }

@@ -5,7 +5,7 @@ import { element, make, onPaint, setMark, setText, show } from './dom.js';
 import { loop } from './loop.js';
 import { loopView, pageView } from './view.js';
 
-const SHOWN = 4; // customers of each client; the lists are level with each other
+const SHOWN = 3; // customers of each client; the lists are level with each other
 
 const pageList = element('page-roster');
 const loopList = element('loop-roster');
@@ -45,10 +45,11 @@ function paintLoop() {
 /** What the two know of the newest customers. */
 function paintRosters() {
   const [page, other] = [customers.roster, loop.roster];
-  const isEven = loop.ledger.head >= connection.ledger.head;
-  if (connection.state === 'live' && loop.state === 'live' && !isEven) return; // still on its way, by some ms
+  // The page's list is held against the loop's only while it is known to be true, and both stand at one place.
+  const areBoth = connection.isCurrent() && loop.state === 'live';
+  if (areBoth && loop.ledger.head < connection.ledger.head) return; // still on its way, by some ms
   const isTruth =
-    connection.state === 'live' && customers.lost() === 0 && loop.isFilled && loop.state === 'live';
+    areBoth && loop.isFilled && customers.lost() === 0 && loop.ledger.head === connection.ledger.head;
   const ids = [...new Set([...page.newest(SHOWN), ...other.newest(SHOWN)])].sort((a, b) => b - a);
   for (let i = 0; i < SHOWN; i += 1) {
     const [ours, theirs] = [page, other].map(({ rows }) => rows.get(ids[i] ?? 0)?.name ?? '');

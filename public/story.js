@@ -1,35 +1,33 @@
 // What is told above the two clients while one tries things out: by hand, or by *Show me*.
-import { api } from './api.js';
 import { cable } from './cable.js';
 import { connection } from './connection.js';
 import { customers } from './customers.js';
-import { count, paintSoon } from './dom.js';
+import { count, lazily, paintSoon } from './dom.js';
 import { loop } from './loop.js';
-import { recall, remember } from './memory.js';
+import { recall } from './memory.js';
 
 const BEAT_MS = 200;
 const PATIENCE_MS = 15_000;
-const PEOPLE = [
-  'Ada Lovelace',
-  'Grace Hopper',
-  'Edsger Dijkstra',
-  'Barbara Liskov',
-  'Alan Turing',
-  'Joan Clarke',
-];
-const HELLO = 'Two clients of one server. Whose cable may be cut without harm? Press “Show me”.';
+const HELLO = 'Two clients of one server. Which of them may lose its cable? Press “Show\u00a0me”.';
+const NOT_YET = 'Two clients of one server. They are not both connected yet: below it says why.';
 const HELLO_BY_HAND = 'Two clients of one server. Cut the cable, publish a message, and bring it back.';
 
-let added = /** @type {number[]} */ (recall('added') ?? []); // customers that *Tidy up* takes away again
+export const added = { ids: /** @type {number[]} */ (recall('added') ?? []) }; // *Tidy up* takes them away again
 let running = /** @type {AbortController | undefined} */ (undefined);
 let step = 0;
 let caption = HELLO;
 let isBusy = false;
 
-export const captionText = () => (caption === HELLO && customers.isOff ? HELLO_BY_HAND : caption);
+/** What is asked for can be done: it is no use to press a button while nobody answers. */
+export function captionText() {
+  if (caption !== HELLO) return caption;
+  if (customers.isOff) return HELLO_BY_HAND;
+  return canPlay() ? HELLO : NOT_YET;
+}
+export const canPlay = () => isRunning() || areLive() || cable.isOut;
 export const stepsDone = () => step;
 export const isRunning = () => running !== undefined || isBusy;
-export const hasAdded = () => added.length > 0;
+export const hasAdded = () => added.ids.length > 0;
 
 /** @param {string} text @param {number} [number] of the step */
 export function tell(text, number = 0) {
@@ -37,19 +35,10 @@ export function tell(text, number = 0) {
   paintSoon();
 }
 
-/** @param {string} name @returns {Promise<number>} its id */
-export async function addPerson(name) {
-  const response = await api('/api/customers', 'POST', { name });
-  const answer = await response.json();
-  if (!response.ok) throw new Error(answer.detail);
-  added.push(answer.id);
-  remember('added', added);
-  return answer.id;
-}
-
 /** Waits at least so long, and until this holds. @param {number} ms @param {() => boolean} holds */
 export async function pause(ms, holds = () => true) {
   const began = Date.now();
+  // Asked again and again: what it waits for are two connections, and no one event tells of both.
   while (Date.now() - began < ms || !holds()) {
     if (running?.signal.aborted) throw new DOMException('', 'AbortError');
     if (Date.now() - began > PATIENCE_MS) throw new Error('The server does not answer as it should.');
@@ -61,6 +50,8 @@ const hasList = () => loop.isFilled || customers.isOff;
 export const areLive = () => connection.state === 'live' && loop.state === 'live' && hasList();
 export const areEven = () => areLive() && connection.ledger.head === loop.ledger.head;
 
+export const greet = () => tell(HELLO);
+
 let told = () => ''; // what became of the outage that someone made by hand
 
 /** The same by hand: what happens meanwhile is up to whoever looks. */
@@ -69,7 +60,7 @@ export function cutBoth() {
   told = () => verdict(left(), right());
   cable.cut();
   const what = customers.isOff ? 'Publish a message' : 'Add a customer';
-  tell(`Both cables are cut. ${what} now: it is saved, and neither of them knows.`);
+  tell(`Both cables are cut. ${what}: it is saved, and neither of them knows.`);
 }
 
 cable.onBack = async () => {
@@ -77,10 +68,7 @@ cable.onBack = async () => {
   told = () => '';
   if (running || sayIt() === '') return;
   tell('Both come back…');
-  await pause(0, areEven).then(
-    () => cable.isOut || tell(sayIt()),
-    () => tell(HELLO),
-  );
+  await pause(0, areEven).then(() => cable.isOut || tell(sayIt()), greet);
 };
 
 /** @param {Told} left @param {Told} right */
@@ -96,50 +84,26 @@ export function verdict(left, right) {
 /** Plays it, or stops it: then both clients come back. */
 export async function showMe() {
   if (running) return running.abort();
-  if (isBusy) return;
+  if (isBusy || !canPlay()) return;
   running = new AbortController();
-  await import('./show-me.js')
+  await lazily('show-me')
     .then(({ play }) => play())
-    .catch((error) => tell(error.name === 'AbortError' ? HELLO : `It stopped: ${error.message}`));
+    .catch((error) => (error.name === 'AbortError' ? greet() : tell(`It stopped. ${reasonOf(error)}`)));
   if (cable.isOut) cable.bringBack();
   running = undefined;
   paintSoon();
 }
 
-/** Of those who are not there yet, so that names don't repeat until all are. */
-export async function addSomeone() {
-  const names = new Set([...customers.roster.rows.values()].map(({ name }) => name));
-  const name = PEOPLE.find((person) => !names.has(person)) ?? `Customer ${added.length + 1}`;
-  const where =
-    connection.state === 'live'
-      ? 'Who is connected hears of it.'
-      : 'It is saved; who is cut off does not know.';
-  await whileBusy(async () => {
-    await addPerson(name);
-    tell(`${name} is added. ${where}`);
-  });
-}
-
-/** What the stage added goes; the loop begins anew, since it can't know that its list was wrong. */
-export async function tidyUp() {
-  await whileBusy(async () => {
-    for (const id of [...added]) {
-      const { status } = await api(`/api/customers/${id}`, 'DELETE');
-      if (status === 204 || status === 404) added = added.filter((other) => other !== id);
-      remember('added', added);
-    }
-    if (cable.isOut) cable.bringBack();
-    await pause(0, areEven);
-    loop.startAfresh();
-    tell(HELLO);
-  });
-}
-
-/** One at a time. @param {() => Promise<void>} work */
-async function whileBusy(work) {
+/** By the name of the function in `people.js`; one at a time. @param {'addSomeone' | 'tidyUp'} name */
+export async function act(name) {
   if (isBusy || running) return;
   isBusy = true;
-  await work().catch((error) => tell(error.message));
+  await lazily('people')
+    .then((people) => people[name]())
+    .catch((error) => tell(reasonOf(error)));
   isBusy = false;
   paintSoon();
 }
+
+/** Only what we have thrown ourselves has words for people. @param {Error} error */
+const reasonOf = (error) => (error.constructor === Error ? error.message : 'No answer came from the server.');

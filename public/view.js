@@ -18,12 +18,12 @@ function live({ head }, lost, why = '') {
 /** @param {import('./ledger.js').Ledger} ledger @param {string} why @returns {View} */
 function away(ledger, why) {
   const missed = ledger.behind(server.head);
-  const soFar = missed > 0 ? `, ${count(missed, 'change')} missed so far` : '';
+  const soFar = missed > 0 ? `, ${count(missed, 'change')} missed` : '';
   const back = cable.backAt > 0 ? ` Back in ${seconds(cable.backAt - Date.now())} s.` : '';
   return { state: 'waiting', word: `Cut off${soFar}`, why: why + back, isLossy: false };
 }
 
-/** @returns {View} */
+/** What is worst comes first: an open socket is no proof of anything. @returns {View} */
 export function pageView() {
   const { ledger, state, reset, refusal, replay, isResuming } = connection;
   const now = Date.now();
@@ -31,8 +31,7 @@ export function pageView() {
   const say = (name, word, why = '') => ({ state: name, word, why, isLossy: false });
   const quiet = now - connection.heardAt;
   const silence = `No heartbeat for ${Math.floor(quiet / 1000)} s, though the socket says open.`;
-  if (connection.isOpen() && quiet > server.heartbeatSeconds * 1200 + 1000)
-    return say('silent', 'Silent', silence);
+  if (connection.isSilent()) return say('silent', 'Silent', silence);
   if (connection.isOpen() && now < connection.mutedUntil) {
     const left = `Muted, ${seconds(connection.mutedUntil - now)} s left`;
     return say('muted', left, 'The server sends nothing, and the socket still says open.');
@@ -59,7 +58,7 @@ export function pageView() {
 
 const RESUMES = 'After a break it asks for all that it missed.';
 const RESUMES_NOT = 'Resuming is off: after a break it just listens again.';
-const LISTENS = 'After a break it just listens again.';
+const LISTENS = 'After a break it never asks what it missed.';
 
 /** @returns {View} */
 export function loopView() {

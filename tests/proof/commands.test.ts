@@ -4,12 +4,14 @@ import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import { test } from 'node:test';
 import { get, startServer } from '../support/helpers.ts';
+import { stripTypes } from '../support/typescript.ts';
 
 const tsx = createRequire(import.meta.url).resolve('tsx/cli'); // what npx runs
 
 for (const [command, before] of [
   ['npx tsx server.ts', [tsx]],
   ['node --import tsx server.ts', ['--import', 'tsx']],
+  ...(stripTypes.length === 0 ? [['node server.ts', []] as const] : []), // Node 22.18 and later
 ] as const) {
   test(`${command} starts it, and it answers`, async () => {
     const server = await startServer({}, before);

@@ -13,6 +13,7 @@ const BELOW: Record<string, string[]> = {
   'lib/store': ['lib'],
   'lib/stream': ['lib', 'lib/http', 'lib/store'],
   'lib/api': ['lib', 'lib/http', 'lib/store', 'lib/stream'],
+  'lib/operations': ['lib', 'lib/store'],
   'lib/app.ts': ['lib', 'lib/http', 'lib/store', 'lib/stream', 'lib/api'],
   'server.ts': ['lib', 'lib/http', 'lib/store', 'lib/app.ts'],
 };

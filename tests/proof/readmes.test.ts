@@ -8,6 +8,7 @@ import { ROOT } from '../support/helpers.ts';
 const READMES = [
   'README.md',
   'lib/README.md',
+  'lib/operations/README.md',
   'lib/store/README.md',
   'tests/README.md',
   'tests/bench/README.md',
@@ -22,13 +23,40 @@ for (const readme of READMES) {
     const text = read(readme).replace(/```[\s\S]*?```/g, '');
     const named = [
       ...text.matchAll(
-        /`([\w./-]+\.(?:ts|js|sql|md|json|conf|css|html|service))`|\]\((?!https?:)([^)#]+)\)/g,
+        /`([\w./-]+\.(?:ts|js|sql|md|json|conf|css|html|service|yml))`|\]\((?!https?:)([^)#]+)\)/g,
       ),
     ];
     const missing = named.map(([, code, link]) => (code ?? link)!).filter((file) => !exists(readme, file));
     assert.deepEqual(missing, []);
   });
 }
+
+/** As GitHub makes the anchor of a heading, for the headings that we have. */
+const anchorOf = (heading: string) =>
+  heading
+    .toLowerCase()
+    .replace(/[^a-z0-9 -]/g, '')
+    .replaceAll(' ', '-');
+
+test('every link to a section of a README, or to an answer of the reference, leads to one', () => {
+  const links = READMES.flatMap((readme) =>
+    [...read(readme).matchAll(/\]\((?!https?:)([^)#]*)#([\w-]+)\)|(reference\.html)#([\w-]+)/g)].map(
+      ([, file, section, page, answer]) => ({
+        file: page ? `public/${page}` : file ? posix.join(dirname(readme), file) : readme,
+        anchor: (section ?? answer)!,
+      }),
+    ),
+  );
+  assert.ok(links.length >= 8, `only ${links.length} such links were found`);
+  const isThere = ({ file, anchor }: (typeof links)[number]) =>
+    file.endsWith('.html')
+      ? read(file).includes(`id="${anchor}"`)
+      : [...read(file).matchAll(/^#+ (.*)$/gm)].some(([, heading]) => anchorOf(heading!) === anchor);
+  assert.deepEqual(
+    links.filter((link) => !isThere(link)),
+    [],
+  );
+});
 
 test('every invariant of lib/README.md names a test that is there, in the file that it names', () => {
   const lines = read('lib/README.md').match(/^\d+\. .*Test: .*$/gm) ?? [];

@@ -23,6 +23,11 @@ function commit(events: { type: string; source?: string; data: unknown }[]): voi
   db.close();
 }
 
+const addTo = async ({ url }: Server, name: string, email: string | null = null) => {
+  const { status } = await post(`${url}/api/customers`, { name, email });
+  assert.equal(status, 201, name);
+};
+
 test('an event that only looks like a change of a customer changes no table', needsChromium, async () => {
   const { page, faults } = await openPage(server.url);
   await addCustomer(page, 'Ada Lovelace');
@@ -52,6 +57,12 @@ test('an event that only looks like a change of a customer changes no table', ne
   const ada = { id: 1, name: 'Ada Lovelace', email: null };
   commit([
     { type: 'customer.deleted', source: '/somewhere/else', data: ada }, // of the right shape, from the wrong source
+    ...['?x', '%2F', '/', '#1'].map((end) => ({
+      type: 'customer.deleted',
+      source: `/api/customers/1${end}`,
+      data: ada,
+    })),
+    { type: 'customer.deleted', source: '/api%2Fcustomers/1', data: ada },
     { type: 'constructor', data: { name: markup } },
     { type: 'notification', data: { message: { a: 1 } } },
     { type: 'notification', data: { message: 'the last of the odd ones' } },
@@ -132,6 +143,98 @@ test(
       },
       (text) => /Server-sent events/.test(text ?? ''),
       'the seat that was given back is taken',
+    );
+  },
+);
+
+test('names and addresses of any length and direction stay in their own lines', needsChromium, async () => {
+  const own = await startServer();
+  const { page, faults } = await openPage(own.url, { viewport: { width: 320, height: 640 } });
+  const names = [
+    'x'.repeat(200),
+    'Wörter '.repeat(28).trim(),
+    '\u202eecalevoL adA', // turns what follows
+    'Ada\u200b\u200b\u2066 Lovelace',
+    'עדה לאבלייס',
+    '👩🏽‍💻'.repeat(40),
+  ];
+  for (const name of names) await addTo(own, name, `${'a'.repeat(64)}@${'b'.repeat(189)}`);
+  await eventually(
+    () => page.locator('#customers tr').count(),
+    (count) => count === names.length,
+    'all stand in the table',
+  );
+  for (const width of [320, 700, 1280]) {
+    await page.setViewportSize({ width, height: 640 });
+    const seen = await page.evaluate(() => ({
+      tooWide: document.documentElement.scrollWidth - innerWidth,
+      heights: [...document.querySelectorAll('#customers tr')].map((row) => row.clientHeight),
+    }));
+    assert.ok(seen.tooWide <= 0, `${seen.tooWide} px too wide at ${width}`);
+    assert.equal(new Set(seen.heights).size, 1, `rows of one height at ${width}: ${seen.heights}`);
+  }
+  await page.locator('#log').getByText('ecalevoL adA was added', { exact: true }).waitFor();
+  assert.deepEqual(faults, []);
+  await own.stop();
+});
+
+test('a time that someone made up is not taken for a delay', needsChromium, async () => {
+  const { page } = await openPage(server.url);
+  const yesterday = new Date(Date.now() - 86_400_000).toISOString();
+  await page.clock.setFixedTime(Date.now()); // what is live now takes no time at all
+  for (const [id, time] of [yesterday, '0001-01-01T00:00:00Z'].entries()) {
+    const event = {
+      specversion: '1.0',
+      id: `odd-${Date.now()}-${id}`,
+      source: '/odd',
+      type: 'odd.time',
+      time,
+    };
+    const { status } = await post(`${server.url}/api/events`, event, {
+      'Content-Type': 'application/cloudevents+json',
+    });
+    assert.equal(status, 201);
+  }
+  await page.locator('#log').getByText('odd.time').nth(1).waitFor();
+  assert.equal(await page.locator('#save-to-screen').textContent(), '–');
+});
+
+test('where the memory of the tab is full, the page only remembers nothing', needsChromium, async () => {
+  const { page, faults } = await openPage(server.url, {
+    prepare: (fresh) =>
+      fresh.addInitScript(() => {
+        Storage.prototype.setItem = () => {
+          throw new DOMException('The quota has been exceeded.', 'QuotaExceededError');
+        };
+      }),
+  });
+  await button(page, 'Add a customer').click();
+  await page.locator('#caption-text').getByText('is added').waitFor();
+  await page.reload();
+  await inState(page, 'live');
+  assert.deepEqual(faults, []);
+});
+
+test(
+  'in colours that the reader has chosen, shapes tell what came and what is missing',
+  needsChromium,
+  async () => {
+    const { page } = await openPage(server.url, { forcedColors: 'active' });
+    const looks = await page.evaluate(() =>
+      ['live', 'replayed', 'missing', 'none'].map((fate) => {
+        const cell = document.createElement('i');
+        cell.className = `cell ${fate}`;
+        document.getElementById('strip')!.append(cell);
+        const { backgroundColor, backgroundImage, borderTopWidth, borderTopColor } = getComputedStyle(cell);
+        const mark = getComputedStyle(cell, '::before').content;
+        return [backgroundColor, backgroundImage.slice(0, 9), borderTopWidth, borderTopColor, mark].join();
+      }),
+    );
+    assert.equal(new Set(looks).size, 4, looks.join('; '));
+    const ink = await page.evaluate(() => getComputedStyle(document.body).color);
+    assert.ok(
+      looks[0]?.startsWith(ink),
+      `what came live is drawn in the reader's own colour, ${ink}: ${looks[0]}`,
     );
   },
 );

@@ -6,6 +6,7 @@ import type { Page } from 'playwright-core';
 import {
   addCustomer,
   assertAccessible,
+  assertGoodToLookAt,
   button,
   field,
   inState,
@@ -17,9 +18,6 @@ import {
 } from '../support/browser.ts';
 import { connect, eventually, get, post, type Server, startServer } from '../support/helpers.ts';
 
-const ZOOMED = { width: 320, height: 256 }; // 1280 by 1024 at 400 %
-const NARROW = { width: 320, height: 640 };
-
 let server: Server;
 before(async () => {
   server = await startServer({ HEARTBEAT_SECONDS: '1', EVENT_RETENTION: '50' });
@@ -28,19 +26,6 @@ after(() => server.stop());
 
 /** Waits for it: between two tries the words change within milliseconds. */
 const says = (page: Page, words: RegExp) => region(page, 'Connection').getByText(words).first().waitFor();
-
-/** In light all rules, in dark the contrast; `isThorough`: all of them once more at 400 % zoom. */
-async function assertGoodToLookAt(page: Page, when: string, isThorough = false): Promise<void> {
-  await assertAccessible(page, when);
-  await page.emulateMedia({ colorScheme: 'dark' });
-  await assertAccessible(page, `${when}, dark`, ['color-contrast']);
-  for (const size of [NARROW, ZOOMED]) {
-    await page.setViewportSize(size);
-    const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-    assert.ok(overflow <= 0, `${when}: ${overflow} px too wide at ${size.width} by ${size.height}`);
-  }
-  if (isThorough) await assertAccessible(page, `${when}, at 400 % zoom`);
-}
 
 test('live and empty: it says what to do first', needsChromium, async () => {
   const { page } = await openPage(server.url);
@@ -59,7 +44,7 @@ test('live and full: every region has something to show', needsChromium, async (
   await button(page, 'Add client').click();
   await page.locator('#lanes').getByText('Live at').waitFor();
   await region(page, "Server's view").getByText('this page').waitFor();
-  await assertGoodToLookAt(page, 'full', true);
+  await assertGoodToLookAt(page, 'full');
   assert.equal(await region(page, 'Notifications').getAttribute('tabindex'), '0');
   assert.equal(await page.locator('[aria-live], [role=log]').count(), 0, 'the log is no live region');
 });
@@ -98,7 +83,7 @@ test(
   },
 );
 
-test('silent, for as long as one may look at it', needsChromium, async () => {
+test('muted, then silent, for as long as one may look at it', needsChromium, async () => {
   const calm = await startServer({ HEARTBEAT_SECONDS: '60' });
   const other = await connect(calm.wsUrl);
   await other.until(({ type }) => type === 'stream.heartbeat');
@@ -106,6 +91,9 @@ test('silent, for as long as one may look at it', needsChromium, async () => {
   await page.clock.install();
   await page.goto(calm.url);
   await page.locator('#clients').getByText('3').waitFor(); // that heartbeat was the last one for a minute
+  await button(page, 'Silent hole').click();
+  await inState(page, 'muted');
+  await assertGoodToLookAt(page, 'muted');
   await page.clock.fastForward(90_000);
   await inState(page, 'silent');
   await assertGoodToLookAt(page, 'silent');
@@ -113,8 +101,7 @@ test('silent, for as long as one may look at it', needsChromium, async () => {
 });
 
 test('catching up: how far it has come', needsChromium, async () => {
-  const own = await startServer();
-  const { page } = await openPage(own.url);
+  const { page } = await openPage(server.url);
   let isHeld = false;
   // The real stream, of which no more than the first frame and five events get through.
   await page.routeWebSocket(/\/ws/, (socket) => {
@@ -129,12 +116,11 @@ test('catching up: how far it has come', needsChromium, async () => {
   await inState(page, 'live');
   await button(page, 'Say goodbye').click();
   await inState(page, 'waiting');
-  for (let i = 0; i < 13; i += 1) await post(`${own.url}/api/events`, { message: `missed ${i}` });
+  for (let i = 0; i < 13; i += 1) await post(`${server.url}/api/events`, { message: `missed ${i}` });
   isHeld = true;
   await button(page, 'Bring back').click();
   await says(page, /Catching up: 5 of 13/);
   await assertGoodToLookAt(page, 'catching up');
-  await own.stop();
 });
 
 test('reset: the log moved on without us, and the customers are loaded afresh', needsChromium, async () => {
@@ -159,6 +145,42 @@ test('reset: the log moved on without us, and the customers are loaded afresh', 
   await inState(page, 'live');
 });
 
+test(
+  'a page that hears nothing judges nobody: what came to the other alone is not called wrong',
+  needsChromium,
+  async () => {
+    const { page } = await openPage(server.url);
+    await page.waitForSelector('#loop-state[data-state="live"]');
+    await button(page, 'Silent hole').click();
+    await inState(page, 'muted');
+    await post(`${server.url}/api/customers`, { name: 'Heard by the loop alone' });
+    await page.locator('#loop-roster').getByText('Heard by the loop alone').waitFor();
+    assert.equal(await page.locator('.wrong').count(), 0);
+  },
+);
+
+test('cut off from an empty server, it does not say that there are no customers', needsChromium, async () => {
+  const empty = await startServer();
+  const { page } = await openPage(empty.url);
+  const none = page.getByText('No customers yet');
+  await none.waitFor();
+  await button(page, 'Cut the cable').click();
+  await none.waitFor({ state: 'hidden' });
+  await button(page, 'Bring back').click();
+  await none.waitFor();
+  await empty.stop();
+});
+
+test('refused, though the server answers: it does not say that nothing runs', needsChromium, async () => {
+  const { page } = await openPage(server.url, {
+    state: 'refused',
+    prepare: (fresh) => fresh.routeWebSocket(/\/ws/, (socket) => socket.close()), // as a proxy that passes none
+  });
+  await says(page, /WebSocket could not be opened, though the server answers over HTTP\./);
+  await page.locator('#caption-text').getByText('not both connected yet').waitFor();
+  assert.equal(await button(page, 'Show me').getAttribute('aria-disabled'), 'true', 'nothing could be shown');
+});
+
 test('refused: the server has no place for one more; then it has', needsChromium, async () => {
   const full = await startServer({ MAX_CLIENTS: '1' });
   const first = await connect(full.wsUrl);
@@ -177,18 +199,19 @@ test('refused: the server has no place for one more; then it has', needsChromium
 });
 
 test('connecting: which try this is', needsChromium, async () => {
-  const slow = await startServer();
-  const { page } = await openPage(slow.url);
+  const { page } = await openPage(server.url);
   await button(page, 'Cut the cable').click();
   await inState(page, 'waiting');
-  slow.process.kill('SIGSTOP'); // accepts, and does not answer
-  await button(page, 'Bring back').click();
-  await inState(page, 'connecting');
-  await says(page, /Connecting…, try 2/);
-  await assertGoodToLookAt(page, 'connecting');
-  slow.process.kill('SIGCONT');
+  server.process.kill('SIGSTOP'); // accepts, and does not answer
+  try {
+    await button(page, 'Bring back').click();
+    await inState(page, 'connecting');
+    await says(page, /Connecting…, try 2/);
+    await assertGoodToLookAt(page, 'connecting');
+  } finally {
+    server.process.kill('SIGCONT');
+  }
   await inState(page, 'live');
-  await slow.stop();
 });
 
 test('with reduced motion nothing moves', needsChromium, async () => {
@@ -214,6 +237,11 @@ test('?present is light, in 24 px, and hides nothing that is acted on', needsChr
   const { page } = await openPage(`${server.url}/?present`, { colorScheme: 'dark' });
   for (const name of ['Connection', 'Customers', 'Notifications', 'Positions', 'Failure lab'])
     assert.ok(await region(page, name).isVisible(), name);
+  for (const control of await region(page, 'Failure lab').getByRole('listitem').all())
+    assert.ok(
+      await control.locator('.hint').first().isVisible(),
+      `${await control.textContent()} is explained`,
+    );
   for (const name of ['Inspector', 'Fan-out', "Server's view"])
     assert.equal(await region(page, name).isVisible(), false, `${name}, until it has something to show`);
   const { fontSize, color } = await page.evaluate(() => {

@@ -4,6 +4,7 @@ import { after, before, test } from 'node:test';
 import { openDatabase } from '../../lib/store/sqlite.ts';
 import {
   addCustomer,
+  assertAccessible,
   button,
   field,
   inState,
@@ -94,7 +95,7 @@ test('a name that looks like HTML is shown as that text', needsChromium, async (
   assert.ok((await namesInTable(page)).includes(name));
   await post(at('/api/events'), { type: 'order.shipped', data: { note: name } });
   await page.locator('#log button').filter({ hasText: 'order.shipped' }).click();
-  assert.match((await region(page, 'Inspector').textContent()) ?? '', /onerror=alert/);
+  await region(page, 'Inspector').getByText('onerror=alert').first().waitFor();
   assert.deepEqual(faults, []);
 });
 
@@ -237,6 +238,8 @@ test(
     await first.kill9();
     await inState(page, 'refused');
     await region(page, 'Connection').getByText('Nobody answers').waitFor();
+    await button(page, 'Add a customer').click();
+    await page.locator('#caption-text').getByText('No answer came').waitFor();
     const db = openDatabase(first.databaseFile); // another program, while no server runs
     db.exec("INSERT INTO customers (name) VALUES ('After')");
     db.close();
@@ -247,6 +250,8 @@ test(
     await verdict(page, '1 change replayed, 0 lost').waitFor();
     await inState(page, 'live');
     assert.deepEqual(await namesInTable(page), ['After', 'Before']);
+    await button(page, 'Add a customer').click();
+    await page.getByRole('button', { name: 'Edit Ada Lovelace' }).waitFor();
     await second.stop();
   },
 );
@@ -257,6 +262,8 @@ test(
   async () => {
     const locked = await startServer({ API_TOKEN: 'open-sesame' });
     const { page, context } = await openPage(locked.url, { state: '' });
+    await inState(page, 'refused');
+    await assertAccessible(page, 'the token is asked for');
     await field(page, 'API token').fill('wrong');
     await button(page, 'Use this token').click();
     await page.getByText('The server did not take that token.').waitFor();

@@ -13,6 +13,8 @@ import {
 import { CHROMIUM, FLAGS } from './chromium.ts';
 import { skipWithout, within } from './helpers.ts';
 
+const AXE_MS = 10_000; // it looks at each node by each rule
+
 /** For `test(…, needsChromium, …)`. */
 export const needsChromium = { skip: skipWithout(CHROMIUM, 'chromium') };
 
@@ -81,12 +83,39 @@ export const verdict = (page: Page, words: string) => page.locator('#log .bar').
 /** Sentences in the log, oldest first. */
 export const sentences = (page: Page) => page.locator('#log button span').allTextContents();
 
+const NARROW = { width: 320, height: 640 };
+const ZOOMED = { width: 320, height: 256 }; // 1280 by 1024 at 400 %
+
+/**
+ * As everyone may need to look at it: wide and at 400 % zoom in light, at 320 px in dark; nothing is wider than
+ * the window. Of all rules only that of the contrast knows colours, so dark and wide is asked for that one.
+ */
+export async function assertGoodToLookAt(page: Page, when: string): Promise<void> {
+  const wide = page.viewportSize();
+  await assertAccessible(page, when);
+  await page.emulateMedia({ colorScheme: 'dark' });
+  await assertAccessible(page, `${when}, dark`, ['color-contrast']);
+  await page.setViewportSize(NARROW);
+  await assertNotTooWide(page, `${when}, at 320 px`);
+  await assertAccessible(page, `${when}, dark, at 320 px`);
+  await page.emulateMedia({ colorScheme: 'light' });
+  await page.setViewportSize(ZOOMED);
+  await assertNotTooWide(page, `${when}, at 400 % zoom`);
+  await assertAccessible(page, `${when}, at 400 % zoom`);
+  if (wide) await page.setViewportSize(wide);
+}
+
+async function assertNotTooWide(page: Page, when: string): Promise<void> {
+  const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  assert.ok(overflow <= 0, `${when}: ${overflow} px too wide`);
+}
+
 /** No violation of WCAG 2.2 A and AA that axe-core can see; or none of these rules of its own. */
 export async function assertAccessible(page: Page, when: string, rules: string[] = []): Promise<void> {
   const axe = new AxeBuilder({ page }).setLegacyMode(); // there are no frames, for which it would open a tab
   if (rules.length > 0) axe.withRules(rules);
   else axe.withTags(['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']);
-  const { violations } = await within(axe.analyze(), 'axe-core');
+  const { violations } = await within(axe.analyze(), 'axe-core', { takes: AXE_MS });
   const found = violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(' ')}`);
   assert.deepEqual(found, [], when);
 }

@@ -18,6 +18,7 @@ await page.waitForSelector('#loop-state[data-state="live"]');
 await page.getByRole('button', { name: 'Show me' }).click();
 await page.locator('#caption-text').getByText('Right: 3 changes lost').waitFor({ timeout: STORY_MS });
 await page.mouse.move(0, 0); // no button looks as if someone were about to press it
+await page.evaluate(() => scrollTo(0, 0)); // a click may have scrolled
 const { height = 0, y = 0 } = (await page.locator('#stage').boundingBox()) ?? {};
 await page.screenshot({ path: FILE, clip: { x: 0, y: 0, width: 1280, height: y + height } });
 await browser.close();

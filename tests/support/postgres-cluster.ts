@@ -9,7 +9,7 @@ import pg from 'pg';
 import { temporaryFolder, within } from './helpers.ts';
 
 const PASSWORD = 'hunter2';
-const [bin] = findBin();
+export const [bin] = findBin();
 
 /** For `skipWithout`: the program that makes a cluster, if it is installed. */
 export const INITDB = bin && join(bin, 'initdb');
@@ -29,8 +29,8 @@ function findBin(): string[] {
 export async function startCluster(settings: string[] = []) {
   const folder = temporaryFolder();
   const data = join(folder, 'data');
-  const user = process.getuid?.() === 0 ? { uid: idOf('-u'), gid: idOf('-g') } : {};
-  if (user.uid !== undefined) chownSync(folder, user.uid, user.gid);
+  const user = databaseUser();
+  if (user) chownSync(folder, user.uid, user.gid);
   writeFileSync(join(folder, 'password'), PASSWORD, { mode: 0o644 });
   const options = ['-D', data, '-U', 'postgres', '-E', 'UTF8', '--locale=C.UTF-8', '--no-sync'];
   const authentication = [
@@ -89,7 +89,7 @@ export async function startCluster(settings: string[] = []) {
     async createDatabase(name: string, place?: string): Promise<string> {
       const client = await connect('postgres');
       if (place !== undefined) {
-        if (user.uid !== undefined) chownSync(place, user.uid, user.gid);
+        if (user) chownSync(place, user.uid, user.gid);
         await client.query(`CREATE TABLESPACE ${name} LOCATION '${place}'`);
       }
       await client.query(`CREATE DATABASE ${name} ${place === undefined ? '' : `TABLESPACE ${name}`}`);
@@ -109,6 +109,11 @@ export async function startCluster(settings: string[] = []) {
     },
     stop: () => end('SIGINT'),
   };
+}
+
+/** Who runs the database: it refuses to run as root. */
+export function databaseUser(): { uid: number; gid: number } | undefined {
+  return process.getuid?.() === 0 ? { uid: idOf('-u'), gid: idOf('-g') } : undefined;
 }
 
 function idOf(flag: '-u' | '-g'): number {

@@ -1,7 +1,7 @@
 // The program as a user starts it: in a process of its own, on a free port, with a database of its own. The tests
 // of a file share one where they can, since a start takes longer than most tests.
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -55,14 +55,22 @@ export function temporaryFolder(): string {
   return folder;
 }
 
+/** Where the program lies, and who runs it, if it isn't here and by whoever runs the tests. */
+export type Installed = Pick<SpawnOptions, 'cwd' | 'uid' | 'gid'>;
+
 /**
  * Starts the program with these variables and no others of ours; it has not necessarily come up yet.
  * @param before what stands before the file in the arguments of Node
  */
-export function launch(env: Record<string, string> = {}, before: readonly string[] = stripTypes) {
+export function launch(
+  env: Record<string, string> = {},
+  before: readonly string[] = stripTypes,
+  place: Installed = {},
+) {
   const child = spawn(process.execPath, [...before, 'server.ts'], {
     cwd: ROOT,
     env: { ...ambient(), ...env },
+    ...place,
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const output = { stdout: '', stderr: '' };
@@ -98,9 +106,13 @@ function ambient(): Record<string, string> {
 }
 
 /** A server that listens: on a free port, with a database of its own unless `env` names one. */
-export async function startServer(env: Record<string, string> = {}, before = stripTypes) {
+export async function startServer(
+  env: Record<string, string> = {},
+  before = stripTypes,
+  place: Installed = {},
+) {
   const databaseFile = env.DATABASE_URL ?? join(temporaryFolder(), 'test.db');
-  const { child, output, exited } = launch({ PORT: '0', DATABASE_URL: databaseFile, ...env }, before);
+  const { child, output, exited } = launch({ PORT: '0', DATABASE_URL: databaseFile, ...env }, before, place);
   const instead = () => `it said: ${output.stdout}${output.stderr}`;
   const wsUrl = await within(readUrl(child, output, exited), 'the server to print its URLs', {
     takes: START_MS,

@@ -1,0 +1,92 @@
+// The move from SQLite to PostgreSQL, for the day when one machine is not enough:
+//   npx tsx lib/operations/sqlite-to-postgres.ts changebell.db postgres://user:password@host:5432/database
+// Customers keep their ids and times. The log does not move: events get seqs and stamps of the new database, so every
+// stream is reset there, as after a restore of another history, and loads a snapshot.
+import type Database from 'better-sqlite3';
+import type { Client } from 'pg';
+import { isPostgresUrl, StartError } from '../config.ts';
+import { loadPostgres } from '../store/postgres-connection.ts';
+import { openDatabase as openPostgres } from '../store/postgres-start.ts';
+import { inSchema } from '../store/postgres-statements.ts';
+import { openDatabase as openSqlite } from '../store/sqlite.ts';
+
+const PAGE = 1000; // customers in one statement: some hundred kilobytes
+const BUSY_MS = 5000; // another program may be in the middle of a write
+
+/** The triggers announce each customer in the new log: no row without its event, here as anywhere. */
+const INSERT = `INSERT INTO bell.customers (id, name, email, created_at, updated_at)
+  SELECT * FROM json_to_recordset($1)
+    AS row (id bigint, name text, email text, created_at timestamptz, updated_at timestamptz)`;
+
+type Row = { id: number; name: string; email: string | null; created_at: string; updated_at: string };
+
+const [file, url, ...rest] = process.argv.slice(2);
+try {
+  if (!file || !url || rest.length > 0 || !isPostgresUrl(url))
+    throw new StartError(
+      'It takes two things: the SQLite file, and the postgres:// URL of the new database.',
+    );
+  await move(file, url);
+} catch (error) {
+  console.error(`Nothing was moved. ${(error as Error).message}`);
+  process.exit(1);
+}
+
+async function move(path: string, databaseUrl: string): Promise<void> {
+  const source = openSource(path);
+  const postgres = await loadPostgres(databaseUrl);
+  // Our tables are made by the very code that makes them for a server, which also refuses what is no place for them.
+  const { client, opened } = await openPostgres(postgres, { watch: new Set(), hasCustomers: true });
+  try {
+    if (!opened.hasCustomers)
+      throw new StartError(`The table "customers" of the ${opened.description} is not ours.`);
+    const { count, highest } = await copy(source, client, opened.schema);
+    console.log(
+      `Moved ${count} customers from ${path} to the ${opened.description}; the next one gets the id ${highest + 1}.`,
+    );
+  } finally {
+    await client.end();
+    source.close();
+  }
+}
+
+/** Locked against whoever writes, until it is closed: what is saved here after the move would be lost. */
+function openSource(path: string): Database.Database {
+  try {
+    const db = openSqlite(path, { fileMustExist: true, timeout: BUSY_MS });
+    db.exec('BEGIN IMMEDIATE');
+    db.prepare('SELECT version FROM changebell_log').get(); // throws where it is no database of ours
+    return db;
+  } catch (error) {
+    throw new StartError(`${path} cannot be moved (${(error as Error).message}).`);
+  }
+}
+
+/** One transaction: where anything fails, the new database has what it had. */
+async function copy(source: Database.Database, client: Client, schema: string) {
+  await client.query('BEGIN');
+  await client.query(inSchema('LOCK TABLE bell.customers IN SHARE ROW EXCLUSIVE MODE', schema));
+  const { rowCount } = await client.query(inSchema('SELECT FROM bell.customers LIMIT 1', schema));
+  if (rowCount !== 0) throw new StartError('The new database has customers already: name an empty one.');
+  const read = source.prepare<[number, number], Row>(
+    'SELECT * FROM customers WHERE id > ? ORDER BY id LIMIT ?',
+  );
+  const insert = inSchema(INSERT, schema);
+  let count = 0;
+  for (let page = read.all(0, PAGE); page.length > 0; page = read.all(page.at(-1)!.id, PAGE)) {
+    await client.query(insert, [JSON.stringify(page)]);
+    count += page.length;
+  }
+  const highest = await continueIds(source, client, schema);
+  await client.query('COMMIT');
+  return { count, highest };
+}
+
+/** An id is never used again, that of a deleted customer neither: SQLite has noted the highest that it ever gave. */
+async function continueIds(source: Database.Database, client: Client, schema: string): Promise<number> {
+  const noted = source.prepare("SELECT seq FROM sqlite_sequence WHERE name = 'customers'").pluck().get();
+  const highest = Number(noted ?? 0);
+  const sequence = inSchema("pg_get_serial_sequence('bell.customers', 'id')", schema);
+  await client.query(`SELECT setval(${sequence}, $1, false)`, [highest + 1]);
+  return highest;
+}

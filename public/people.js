@@ -1,0 +1,62 @@
+// Who joins on the stage, and leaves it again when one tidies up. Fetched when first wanted. What was added is
+// remembered over a reload, so that nobody's database keeps the people of a rehearsal.
+import { api } from './api.js';
+import { cable } from './cable.js';
+import { connection } from './connection.js';
+import { customers } from './customers.js';
+import { loop } from './loop.js';
+import { remember } from './memory.js';
+import { added, areEven, greet, pause, tell } from './story.js';
+
+/** Short names, which a projector can show, and known to everyone in the room. */
+const PEOPLE = [
+  'Ada Lovelace',
+  'Grace Hopper',
+  'Edsger Dijkstra',
+  'Barbara Liskov',
+  'Alan Turing',
+  'Joan Clarke',
+];
+
+/**
+ * Saves a customer as anyone would, by a request: it comes back only over the stream, like everyone's.
+ * @param {string} name @returns {Promise<number>} its id
+ */
+export async function addPerson(name) {
+  const response = await api('/api/customers', 'POST', { name });
+  const answer = await response.json();
+  if (!response.ok) throw new Error(answer.detail);
+  added.ids.push(answer.id); // at once: a page that is closed in the middle of the story can still tidy up
+  remember('added', added.ids);
+  return answer.id;
+}
+
+/** The next one, by a single press. Of those who are not there yet, so that names don't repeat until all are. */
+export async function addSomeone() {
+  const names = new Set([...customers.roster.rows.values()].map(({ name }) => name));
+  const name = PEOPLE.find((person) => !names.has(person)) ?? `Customer ${added.ids.length + 1}`;
+  const where =
+    connection.state === 'live'
+      ? 'Who is connected hears of it.'
+      : 'It is saved; who is cut off does not know.';
+  await addPerson(name);
+  tell(`${name} is added. ${where}`);
+}
+
+/** What the stage added goes; the loop begins anew, since it can't know that its list was wrong. */
+export async function tidyUp() {
+  for (const id of [...added.ids]) {
+    const { status } = await api(`/api/customers/${id}`, 'DELETE');
+    if (status === 204 || status === 404) forget(id); // 404: someone else was quicker
+  }
+  if (cable.isOut) cable.bringBack();
+  await pause(0, areEven); // until both have heard of the deletions
+  loop.startAfresh();
+  greet();
+}
+
+/** @param {number} id */
+function forget(id) {
+  added.ids = added.ids.filter((other) => other !== id);
+  remember('added', added.ids);
+}

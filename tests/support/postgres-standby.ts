@@ -1,0 +1,70 @@
+// A standby of a test's PostgreSQL: made by the command of lib/operations/README.md, it follows the first until it is
+// cut off, and takes writes once it is promoted.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import pg from 'pg';
+import { eventually, within } from './helpers.ts';
+import { bin, type Cluster, databaseUser, freePort } from './postgres-cluster.ts';
+import { recipe, runShell } from './recipes.ts';
+
+const START_MS = 5000;
+
+export type Standby = Awaited<ReturnType<typeof startStandby>>;
+
+/** A copy of the cluster that follows it. */
+export async function startStandby(cluster: Cluster) {
+  const data = join(cluster.folder, 'standby');
+  const user = databaseUser();
+  const copying = recipe('sh', 'pg_basebackup').replace('/var/lib/postgresql/standby', data);
+  await runShell(copying, cluster.folder, { PRIMARY_URL: cluster.url('postgres') }, user);
+  const port = await freePort();
+  const args = ['-D', data, '-p', String(port), '-c', 'listen_addresses=127.0.0.1', '-c', 'fsync=off'];
+  const child = spawn(join(bin!, 'postgres'), [...args, '-c', 'unix_socket_directories='], {
+    ...user,
+    cwd: cluster.folder,
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  process.once('exit', () => child.kill('SIGQUIT'));
+  let output = '';
+  child.stderr.setEncoding('utf8').on('data', (text) => {
+    output = (output + text).slice(-10_000);
+  });
+  const isReady = async () => {
+    while (!output.includes('ready to accept read-only connections')) await once(child.stderr, 'data');
+  };
+  await within(isReady(), 'the standby to start', { takes: START_MS, instead: () => output });
+
+  const url = (database: string) => cluster.url(database).replace(`:${cluster.port}/`, `:${port}/`);
+
+  /** The rows of one statement. */
+  async function ask(sql: string, database = 'postgres'): Promise<Record<string, unknown>[]> {
+    const client = new pg.Client({ connectionString: url(database) });
+    client.on('error', () => {});
+    await client.connect();
+    const { rows } = await client.query(sql);
+    await client.end();
+    return rows;
+  }
+
+  return {
+    port,
+    url,
+    ask,
+    /** From now on it hears nothing of the first any more, as where the network between them is down. */
+    async cutOff(): Promise<void> {
+      await ask("ALTER SYSTEM SET primary_conninfo = ''");
+      await ask('SELECT pg_reload_conf()');
+      const receivers = () => ask('SELECT pid FROM pg_stat_wal_receiver');
+      await eventually(receivers, ({ length }) => length === 0, 'the standby is cut off', START_MS);
+    },
+    async promote(): Promise<void> {
+      await ask('SELECT pg_promote()');
+    },
+    async stop(): Promise<void> {
+      const ended = once(child, 'exit');
+      child.kill('SIGINT');
+      await within(ended, 'the standby to end', START_MS);
+    },
+  };
+}
