@@ -116,7 +116,8 @@ BEGIN
   END IF;
   IF mark < 0 THEN
     due := due || ARRAY(SELECT seq FROM bell.changebell_events
-      WHERE seq > greatest(mark, due[cardinality(due)]) AND seq < 0);
+      WHERE seq > greatest(mark, due[cardinality(due)]) AND seq < 0
+        AND age(xmin) <= age(pg_current_xact_id()::xid)); -- a longer transaction's last drafts wait for its first
   END IF;
   IF cardinality(due) = 0 THEN RETURN; END IF;
   PERFORM pg_notify('changebell', ''); -- only wakes: the log is what readers read
