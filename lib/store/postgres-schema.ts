@@ -32,8 +32,8 @@ export async function install(
 ): Promise<boolean> {
   await client.query('SET LOCAL check_function_bodies = off'); // one may stand before what it uses
   const isUpgraded = !isNew && (await upgrade(client, schema));
-  for (const file of ['log', 'write', 'watch', 'resource', ...(hasCustomers ? ['customers'] : [])])
-    await installFile(client, schema, file);
+  const files = ['log', 'write', 'watch', 'partitions', 'resource', ...(hasCustomers ? ['customers'] : [])];
+  for (const file of files) await installFile(client, schema, file);
   return isUpgraded;
 }
 
