@@ -4,9 +4,9 @@
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { MERGE_PATCH } from './api/customers-api.ts';
 import { Health } from './api/health.ts';
 import { Metrics } from './api/metrics.ts';
+import { MERGE_PATCH } from './api/resource-api.ts';
 import { type Methods, Routes } from './api/routes.ts';
 import type { Config } from './config.ts';
 import { Access, type Visit } from './http/access.ts';

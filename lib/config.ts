@@ -1,5 +1,6 @@
 // Settings, from environment variables alone. Parsed once at the start into typed values, so that
 // no other file has to ask whether a setting makes sense. An empty variable counts as absent.
+import { WATCHED_RESOURCES } from './resources.ts';
 
 /** Where to listen, what to open, who may come in. */
 export type Config = {
@@ -49,7 +50,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     host,
     port: readInteger(env, 'PORT', 5000, 0, 65_535),
     databaseUrl: readDatabaseUrl(env.DATABASE_URL?.trim() || 'changebell.db'),
-    watch: new Set(readList(env.WATCH)),
+    watch: new Set([...WATCHED_RESOURCES.map(({ table }) => table), ...readList(env.WATCH)]),
     apiToken: readToken(env.API_TOKEN),
     jwt: readJwt(env),
     allowedOrigins: new Set(readList(env.ALLOWED_ORIGINS).map(readOrigin)),

@@ -1,11 +1,24 @@
 // Requests over HTTP, and the `curl` line that does the same. Where the server wants a token the page asks
 // for it.
 import { lazily } from './dom.js';
-import { recall } from './memory.js';
+import { recall, remember } from './memory.js';
 
 const PATIENCE_MS = 8000; // a browser whose connections to this host are all taken would wait for ever
 
-export const auth = { token: /** @type {string | undefined} */ (recall('token')), onChange: () => {} };
+export const auth = { token: tokenOfLink() ?? recall('token'), onChange: () => {} };
+
+/**
+ * A link to the page may carry it: `#access_token=…`, the part of a URL that is sent to no server. From there it goes
+ * into this tab's memory, and out of the address, which people copy and pass on.
+ * @returns {string | undefined}
+ */
+function tokenOfLink() {
+  const token = new URLSearchParams(location.hash.slice(1)).get('access_token')?.trim();
+  if (!token) return undefined;
+  remember('token', token);
+  history.replaceState(null, '', location.pathname + location.search);
+  return token;
+}
 
 /** @param {string} path @returns {Promise<Response>} rejects where nothing answers in time */
 export async function api(path, method = 'GET', body = /** @type {unknown} */ (undefined)) {

@@ -125,7 +125,7 @@ declare class LinkedTarget<Events extends Record<string, any>> extends WaitingTa
     get tries(): number;
     /** Why the last connection ended, in words. */
     get closeReason(): string;
-    /** Of the server's answer, where it refused the last connection. */
+    /** Of the server's answer, where it refused the last connection; undefined once it lets one in. */
     get status(): number | undefined;
     /** What the server said when it refused. */
     get detail(): string | undefined;

@@ -10,16 +10,35 @@ import { asyncApi } from './asyncapi.ts';
 import { type Description, type Json, readParts } from './description.ts';
 import { openApi } from './openapi.ts';
 
+/** Names under which a server is asked: whoever makes up more of them in `Host` fills no memory. */
+const MAX_URLS = 8;
+
 /** What is described: settings, and what came of them on this server. */
 export type Described = Pick<Config, 'apiToken' | 'jwt' | 'watch'> & {
   hasCustomers: boolean;
   isLabOn: boolean;
 };
 
+/** A document as it is sent. */
+type Document = { json: string; etag: string };
+
+/** To make the two takes a few milliseconds, which nobody may cost the event loop with each request. */
 export function createDescriptionsApi(described: Described) {
+  const made = new Map<string, Record<'openapi' | 'asyncapi', Document>>();
+
+  function documentsAt(url: string) {
+    const known = made.get(url);
+    if (known) return known;
+    const { openapi, asyncapi } = describe(described, url);
+    const documents = { openapi: toDocument(openapi), asyncapi: toDocument(asyncapi) };
+    if (made.size === MAX_URLS) made.clear();
+    made.set(url, documents);
+    return documents;
+  }
+
   return {
-    openapi: (call: Call): void => send(call, describe(described, urlOf(call)).openapi),
-    asyncapi: (call: Call): void => send(call, describe(described, urlOf(call)).asyncapi),
+    openapi: (call: Call): void => send(call, documentsAt(urlOf(call)).openapi),
+    asyncapi: (call: Call): void => send(call, documentsAt(urlOf(call)).asyncapi),
   };
 }
 
@@ -73,10 +92,15 @@ function urlOf({ req: { headers, socket } }: Call): string {
   return URL.canParse(url) ? new URL(url).origin : `http://localhost:${socket.localPort}`;
 }
 
-function send({ req, res }: Call, document: Json): void {
-  const { ifNoneMatch } = parsePreconditions(req);
+function toDocument(document: Json): Document {
   const json = JSON.stringify(document);
-  const headers = { ETag: etagOf(json), 'Cache-Control': 'no-cache' };
-  if (ifNoneMatch && matchesWeakly(ifNoneMatch, headers.ETag)) return sendEmpty(res, 304, headers);
+  return { json, etag: etagOf(json) };
+}
+
+/** @throws {Problem} 400 an If-None-Match that is no list */
+function send({ req, res }: Call, { json, etag }: Document): void {
+  const { ifNoneMatch } = parsePreconditions(req);
+  const headers = { ETag: etag, 'Cache-Control': 'no-cache' };
+  if (ifNoneMatch && matchesWeakly(ifNoneMatch, etag)) return sendEmpty(res, 304, headers);
   sendJson(res, 200, json, headers);
 }

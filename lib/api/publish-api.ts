@@ -8,8 +8,8 @@ import { type IsReserved, type NewEvent, newEventParser, parseEvents } from '../
 import { Problem } from '../problem.ts';
 import type { Store } from '../store/store.ts';
 import { describeWatched } from '../store/watch.ts';
-import { headersOf } from './customers-api.ts';
 import { readIdempotency } from './idempotency.ts';
+import { headersOf } from './resource-api.ts';
 
 const MAX_BYTES = 1024 * 1024;
 const STRUCTURED = 'application/cloudevents+json';

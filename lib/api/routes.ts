@@ -1,17 +1,20 @@
 // The route table: which path takes which methods, and who answers. On one screen, so that a reader finds from here
 // where any request goes. Whoever adds a resource adds its lines here.
 import type { Config } from '../config.ts';
+import { CUSTOMERS } from '../customer.ts';
 import { type Call, wantsEventStream } from '../http/request.ts';
 import { Problem } from '../problem.ts';
+import type { Resource } from '../resource.ts';
+import { RESOURCES } from '../resources.ts';
 import type { Store } from '../store/store.ts';
 import { openEventStream } from '../stream/event-stream.ts';
 import type { Hub } from '../stream/hub.ts';
-import { createCustomersApi } from './customers-api.ts';
 import { createDescriptionsApi } from './descriptions-api.ts';
 import { createEventsApi } from './events-api.ts';
 import type { Health } from './health.ts';
 import type { Metrics } from './metrics.ts';
 import { createPublishApi } from './publish-api.ts';
+import { createResourceApi } from './resource-api.ts';
 import { createWatchApi } from './watch-api.ts';
 
 /** Answers a request, or throws a Problem that does. */
@@ -77,26 +80,16 @@ export class Routes {
   private list({ store, hub, health, metrics, isLabOn, config }: RouteParts): Route[] {
     const { events } = this;
     const hasCustomers = config.hasCustomers && store.hasCustomers;
-    const customers = createCustomersApi(store);
     const { openapi, asyncapi } = createDescriptionsApi({ ...config, hasCustomers, isLabOn });
     const { publish } = createPublishApi(store, config.watch);
     const watched = createWatchApi(store, config.watch);
     const readEvents = (call: Call) =>
       wantsEventStream(call.req) ? openEventStream(call, hub) : events.catchUp(call);
-    const customer: Methods = {
-      GET: customers.read,
-      PUT: customers.replace,
-      PATCH: customers.patch,
-      DELETE: customers.remove,
-    };
     // What is switched off isn't there: its paths answer 404, as if the program never had them.
+    const resources = RESOURCES.filter((resource) => hasCustomers || resource !== CUSTOMERS);
     const all: (Route | false)[] = [
       { path: /^\/api\/events$/, methods: { GET: readEvents, POST: publish } },
-      hasCustomers && {
-        path: /^\/api\/customers$/,
-        methods: { GET: customers.list, POST: customers.create },
-      },
-      hasCustomers && { path: /^\/api\/customers\/([1-9]\d{0,15})$/, methods: customer },
+      ...resources.flatMap((resource) => routesOf(store, resource)),
       { path: /^\/api\/watch\/([^/]+)$/, methods: { GET: watched.list } },
       { path: /^\/api\/watch\/([^/]+)\/([^/]+)$/, methods: { GET: watched.read } },
       { path: /^\/ws$/, methods: { GET: explainWebSocket } },
@@ -109,6 +102,19 @@ export class Routes {
     ];
     return all.filter((route) => route !== false);
   }
+}
+
+/** Every resource takes the same methods. */
+function routesOf(store: Store, resource: Resource): Route[] {
+  const { list, create, read, replace, patch, remove } = createResourceApi(store, resource);
+  const path = `^/api/${resource.table}`;
+  return [
+    { path: new RegExp(`${path}$`), methods: { GET: list, POST: create } },
+    {
+      path: new RegExp(`${path}/([1-9]\\d{0,15})$`),
+      methods: { GET: read, PUT: replace, PATCH: patch, DELETE: remove },
+    },
+  ];
 }
 
 /** A browser's address bar, or a client library that fell back to HTTP. @throws {Problem} 400 always */

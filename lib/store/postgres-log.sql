@@ -92,23 +92,32 @@ FOR EACH STATEMENT EXECUTE FUNCTION bell.changebell_events_pruned();
 -- Numbers the first `step` drafts, and all above `mark`, which are those of the transaction that asks. The lock has
 -- two keys and is ours alone; it is held to the commit, so that seqs follow the order of commits. The statement after
 -- it sees whatever was committed before. A backlog is not waited for, but of a source that the asking transaction
--- wrote about (`follows`) the drafts come first, so that what is told of one thing stays in order.
+-- wrote about (`follows`) the drafts come first, so that what is told of one thing stays in order. Each draft that is
+-- not committed costs a look at its row, and while another program loads its tables there may be a million. So who
+-- doesn't follow looks at the newest first, and at the others only where it finds one. (A bitmap would read them all.)
 CREATE FUNCTION bell.changebell_number(low bigint, step bigint, mark bigint, follows boolean)
 RETURNS TABLE (draft bigint, seq bigint) LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off SET enable_mergejoin = off SET enable_hashjoin = off AS $$
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_mergejoin = off SET enable_hashjoin = off
+SET enable_nestloop = on SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
+  first bigint := CASE WHEN follows OR mark = 0 THEN low ELSE greatest(low, mark - 10000) END;
   due bigint[];
 BEGIN
   PERFORM pg_advisory_xact_lock(1130918254, 1);
-  due := ARRAY(SELECT seq FROM bell.changebell_events WHERE seq >= low AND seq < 0 ORDER BY seq LIMIT step);
+  LOOP
+    due := ARRAY(SELECT seq FROM bell.changebell_events WHERE seq >= first AND seq < 0 ORDER BY seq LIMIT step);
+    EXIT WHEN first = low OR cardinality(due) = 0;
+    first := low;
+  END LOOP;
   IF follows AND cardinality(due) = step THEN
     due := due || ARRAY(SELECT seq FROM bell.changebell_events WHERE seq > due[step] AND seq < mark
       AND source IN (SELECT source FROM bell.changebell_events WHERE seq > mark AND seq < 0));
   END IF;
   IF mark < 0 THEN
     due := due || ARRAY(SELECT seq FROM bell.changebell_events
-      WHERE seq > greatest(mark, due[cardinality(due)]) AND seq < 0);
+      WHERE seq > greatest(mark, due[cardinality(due)]) AND seq < 0
+        AND age(xmin) <= age(pg_current_xact_id()::xid)); -- a longer transaction's last drafts wait for its first
   END IF;
   IF cardinality(due) = 0 THEN RETURN; END IF;
   PERFORM pg_notify('changebell', ''); -- only wakes: the log is what readers read
@@ -123,7 +132,8 @@ END $$;
 -- of one moment. `page` is the text of a query of ours for (place, key, json); `one` and `two` are its $1 and $2.
 CREATE FUNCTION bell.changebell_snapshot(page text, one text[], two bigint, low bigint)
 RETURNS TABLE (head bigint, head_stamp text, n bigint, key text, json text) LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_mergejoin = off SET enable_hashjoin = off AS $$
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_mergejoin = off SET enable_hashjoin = off
+SET jit = off AS $$
 BEGIN
   PERFORM pg_catalog.pg_advisory_xact_lock(1130918254, 1);
   PERFORM pg_catalog.pg_notify('changebell', '');
@@ -137,6 +147,30 @@ BEGIN
     SELECT coalesce(newest.seq, head), coalesce(stamp, head_stamp), page.* FROM bell.changebell_position
     LEFT JOIN newest ON true LEFT JOIN (' OPERATOR(pg_catalog.||) page OPERATOR(pg_catalog.||) ') AS page (n, key, json) ON true ORDER BY n'
   USING one, two, low;
+END $$;
+
+-- The place of a time: the event after it is the first that isn't before that time, as far as times follow places. They
+-- do but for transactions that were open for long, so halves are enough, and the whole log needn't be read.
+CREATE FUNCTION bell.changebell_place_of(moment text) RETURNS TABLE (seq bigint, stamp text) LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+  place bell.changebell_position;
+  low bigint;
+  high bigint;
+  middle bigint;
+BEGIN
+  SELECT * INTO place FROM bell.changebell_position;
+  low := place.pruned; -- is before it
+  high := place.head; -- whatever follows is not
+  WHILE low < high LOOP
+    middle := (low + high + 1) / 2;
+    PERFORM FROM (SELECT time FROM bell.changebell_events WHERE seq >= middle AND seq <= high ORDER BY seq LIMIT 1) AS next
+    WHERE time COLLATE "C" < moment;
+    IF FOUND THEN low := middle; ELSE high := middle - 1; END IF;
+  END LOOP;
+  RETURN QUERY (SELECT seq, stamp FROM bell.changebell_events WHERE seq > place.pruned AND seq <= low ORDER BY seq DESC LIMIT 1)
+    UNION ALL SELECT place.pruned, place.pruned_stamp ORDER BY 1 DESC LIMIT 1;
 END $$;
 
 -- Deletes the oldest events in steps: not a few with each write, since in a long transaction's sight every step

@@ -5,11 +5,18 @@ import type { Pool } from 'pg';
 import type { Postgres } from './postgres-connection.ts';
 import { inSchema } from './postgres-statements.ts';
 
-const LOOK_MS = 100;
-const STEP = 2000; // drafts in one transaction: some 20 ms, in which our own writes wait
-const LEAST = -9007199254740991;
+const LOOK_MS = 100; // what others commit is promised to be told within 250 ms
+const LOOK_SHARE = 3; // a look that takes long, since much is in flight, rests three times as long before the next one
+const STEP_MS = 25; // our own writes wait for a step: so it has as many drafts as the last one says will take so long
+const LEAST_STEP = 250; // below that the flush at the end of each step is most of its time
+const MOST_STEP = 8000; // more would be a burst that the hub and its clients can't take in one go
+const LEAST = -9007199254740991; // the first draft's number: above it they count up to -1
 
+/** What is there to be numbered: the first draft that can be seen, the newest number given out, who is at work. */
 type Look = { first: number | null; newest: number; oldest_xid: string };
+/** What a step did: how many, and the last of them. */
+type Step = { many: number; last: number | null };
+/** `announced`: how far the hub has come, since nothing above it may be pruned. */
 type Options = { retention: number; announced: () => number; hasCustomers: boolean; onNumbered: () => void };
 
 export class Numbering {
@@ -26,6 +33,8 @@ export class Numbering {
   private newest = LEAST - 1;
   /** Drafts up to `draft` are all of transactions before `xid`. */
   private settling: { draft: number; xid: bigint } | undefined;
+  /** How many drafts the next step takes. */
+  private step = LEAST_STEP;
   private running: Promise<void> | undefined;
   private timer: NodeJS.Timeout | undefined;
   private isStopped = false;
@@ -37,7 +46,7 @@ export class Numbering {
     this.sql = {
       look: inSchema(LOOK, schema),
       number: inSchema(
-        'SELECT count(*) AS many, pg_current_xact_id()::text AS xid FROM bell.changebell_number($1, $2, 0, false)',
+        'SELECT count(*) AS many, max(draft) AS last FROM bell.changebell_number($1, $2, 0, false)',
         schema,
       ),
       prune: inSchema('SELECT bell.changebell_prune($1, $2, $3)', schema),
@@ -46,6 +55,7 @@ export class Numbering {
     this.lookLater();
   }
 
+  /** A step that is under way is waited for: its connection goes back to the pool. */
   async stop(): Promise<void> {
     this.isStopped = true;
     clearTimeout(this.timer);
@@ -70,61 +80,76 @@ export class Numbering {
     this.settling = undefined;
   }
 
-  private lookLater(): void {
+  private lookLater(rest = LOOK_MS): void {
     if (this.isStopped) return;
     this.timer = setTimeout(async () => {
-      await this.lookOnce().catch(() => {}); // away for the moment: the next look sees what this one missed
-      this.lookLater();
-    }, LOOK_MS);
+      // Away for the moment: the next look sees what this one missed.
+      const took = await this.lookOnce().catch(() => 0);
+      this.lookLater(Math.max(LOOK_MS, LOOK_SHARE * took));
+    }, rest);
   }
 
-  private async lookOnce(): Promise<void> {
+  /** @returns how many milliseconds the look took, without what was to be done then */
+  private async lookOnce(): Promise<number> {
+    const since = performance.now();
     const [look] = await this.query<Look>(this.sql.look, [this.low]);
-    if (look!.newest < this.newest) return this.reset(); // restored under us
-    this.settle(look!);
+    const took = performance.now() - since;
+    if (look!.newest < this.newest)
+      this.reset(); // restored under us
+    else await this.settle(look!);
     if (look!.first !== null && !this.isStopped) await this.run();
+    return took;
   }
 
+  /** Step after step while there is a backlog. Each goes on behind the last, so none passes over its dead rows. */
   private async numberAll(): Promise<void> {
     const { retention, announced, hasCustomers, onNumbered } = this.options;
-    for (let many = STEP; many >= STEP && !this.isStopped; ) {
-      const { newest } = this;
-      const [row] = await this.query<{ many: number; xid: string }>(this.sql.number, [this.low, STEP]);
-      many = row!.many;
-      this.settling ??= { draft: newest, xid: BigInt(row!.xid) };
-      if (many === 0) return;
-      onNumbered();
+    for (let from = this.low; !this.isStopped; ) {
+      const { step } = this;
+      const since = performance.now();
+      const [row] = await this.query<Step>(this.sql.number, [from, step]);
+      if (row!.last === null) return;
+      this.adapt(performance.now() - since);
+      onNumbered(); // clients hear of this step while the next one runs
       if (hasCustomers) await this.query(this.sql.ids, []);
-      await this.query(this.sql.prune, [retention, announced(), 2 * STEP]);
+      await this.query(this.sql.prune, [retention, announced(), 2 * step]); // faster than the log grows
+      if (row!.many < step) return;
+      from = row!.last + 1;
     }
+  }
+
+  /** At most twice as many as before: a step that found the lock free says little of the next one. */
+  private adapt(took: number): void {
+    const factor = Math.min(2, STEP_MS / took);
+    this.step = Math.round(Math.min(MOST_STEP, Math.max(LEAST_STEP, this.step * factor)));
   }
 
   /**
    * A writer has its transaction number before its draft number (see `changebell_begin`), so whoever wrote a draft that
-   * was seen at a look has a number below that of a transaction of ours that began after it.
+   * was seen at a look has a number below that of a transaction of ours that began after it. Also our own drafts are
+   * left behind so: for as long as somebody elsewhere reads in one transaction, their dead rows stay.
    */
-  private settle({ first, newest, oldest_xid }: Look): void {
+  private async settle({ first, newest, oldest_xid }: Look): Promise<void> {
     if (this.settling && BigInt(oldest_xid) > this.settling.xid) {
       this.low = Math.max(this.low, Math.min(first ?? 0, this.settling.draft + 1));
       this.settling = undefined;
     }
     this.newest = newest;
+    if (this.settling || newest < this.low) return; // on a quiet database no transaction is numbered for this
+    const [row] = await this.query<{ xid: string }>(NEXT_XID, []);
+    this.settling = { draft: newest, xid: BigInt(row!.xid) };
   }
 
   private async query<Row>(text: string, values: unknown[]): Promise<Row[]> {
-    const client = await this.postgres.take(this.pool);
-    try {
-      const { rows } = await client.query(text, values);
-      client.release();
-      return rows as Row[];
-    } catch (error) {
-      client.release(true);
-      throw error;
-    }
+    const { rows } = await this.postgres.use(this.pool, (client) => client.query(text, values));
+    return rows as Row[];
   }
 }
 
 const LOOK = `
   SELECT (SELECT seq FROM bell.changebell_events WHERE seq >= $1 AND seq < 0 ORDER BY seq LIMIT 1) AS first,
-    (SELECT last_value FROM bell.changebell_drafts) AS newest,
+    (SELECT CASE WHEN is_called THEN last_value ELSE last_value - 1 END FROM bell.changebell_drafts) AS newest,
     pg_snapshot_xmin(pg_current_snapshot())::text AS oldest_xid`;
+
+// Not the end of a snapshot: transactions that run may have numbers above that.
+const NEXT_XID = 'SELECT pg_current_xact_id()::text AS xid';

@@ -54,7 +54,7 @@ export class Orders {
 
 /** One that needs no look at what is there. */
 function isPlain(order: Order): boolean {
-  if (order.op === 'create') return order.idempotency === undefined;
+  if (order.op === 'create') return order.idempotency === undefined && isOfCustomers(order);
   if (order.op !== 'publish' || order.idempotency) return false;
   return order.events.every((event) => event.idempotency === undefined);
 }
@@ -63,14 +63,21 @@ function likeness(order: Order): string {
   return JSON.stringify(flat(order)).slice(0, 1000);
 }
 
+/** The customers' fields stand beside the rest, as `changebell_change` takes them. */
 function flat(order: Order): object {
-  if (order.op === 'create') return { op: order.op, ...order.fields, ...order.idempotency };
   if (order.op === 'publish') {
     const events = order.events.map(({ idempotency, ...event }) => ({ ...event, ...idempotency }));
     return { op: order.op, events, ...order.idempotency };
   }
-  const fields = order.op === 'update' ? order.fields : {};
-  return { op: order.op, id: order.id, ...fields, ...order.preconditions };
+  const { op, table } = order;
+  const fields = op === 'delete' ? {} : order.fields;
+  const item = { op, ...(isOfCustomers(order) ? fields : { table, fields }) };
+  if (op === 'create') return { ...item, ...order.idempotency };
+  return { ...item, id: order.id, ...order.preconditions };
+}
+
+function isOfCustomers({ table = 'customers' }: { table?: string }): boolean {
+  return table === 'customers';
 }
 
 function toResult({ outcome, answer, event_id: lastEventId }: Row, order: Order): Result {

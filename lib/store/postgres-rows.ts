@@ -53,7 +53,10 @@ function asNoRows(error: unknown): never[] {
   throw error;
 }
 
-/** Compares as the primary key's index does; types of an extension are compared as they are written. */
+/**
+ * Compares as the primary key's index does. A type of an extension is compared as it is written: what is no value of it
+ * is then the key of no row, while reading it as one might run code that another role has put there.
+ */
 function isKey({ keyTypes }: WatchedTable, i: number, column: string): string {
   const { name, isPlain } = keyTypes[i]!;
   const part = `($1::text[])[${i + 1}]`;
@@ -64,14 +67,21 @@ function isKey({ keyTypes }: WatchedTable, i: number, column: string): string {
 /** A page of a table by its key: its place, where to go on after it, and what is told of it. */
 function pageOf(table: WatchedTable, hasStart: boolean): string {
   const columns = table.key.map((column) => `t.${quote(column)}`);
-  const start = table.keyTypes.map(({ name }, i) => `($1::text[])[${i + 1}]::${name}`);
-  const after = table.keyTypes.every(({ isPlain }) => isPlain) ? 'OPERATOR(pg_catalog.>)' : '>';
-  const where = hasStart
-    ? `WHERE (${columns.join()}) ${after} (${start.join()})`
-    : 'WHERE $1::text[] IS NOT NULL';
+  const where = hasStart ? isAfter(table, columns) : '$1::text[] IS NOT NULL';
   const key = `pg_catalog.json_build_array(${columns.map((column) => `pg_catalog.format('%s', ${column})`).join()})::text`;
   return `SELECT pg_catalog.row_number() OVER (ORDER BY ${columns.join()}), ${key}, ${toldOf(table)}
-    FROM ${table.relation} AS t ${where} ORDER BY ${columns.join()} LIMIT $2`;
+    FROM ${table.relation} AS t WHERE ${where} ORDER BY ${columns.join()} LIMIT $2`;
+}
+
+/** Behind a place in the key's index, as the index orders. One comparison of rows can have but one operator. */
+function isAfter({ keyTypes }: WatchedTable, columns: string[]): string {
+  const start = keyTypes.map(({ name }, i) => `($1::text[])[${i + 1}]::${name}`);
+  const isOne = keyTypes.every(({ after }) => after === keyTypes[0]!.after);
+  if (isOne) return `(${columns.join()}) ${keyTypes[0]!.after} (${start.join()})`;
+  return keyTypes.reduceRight((rest, { after, from }, i) => {
+    const isBehind = `${columns[i]} ${after} ${start[i]}`;
+    return rest === '' ? isBehind : `${columns[i]} ${from} ${start[i]} AND (${isBehind} OR ${rest})`;
+  }, '');
 }
 
 /** A row's key as in the source of its events, and its JSON. A source has no spaces. */

@@ -32,14 +32,17 @@ export async function install(
 ): Promise<boolean> {
   await client.query('SET LOCAL check_function_bodies = off'); // one may stand before what it uses
   const isUpgraded = !isNew && (await upgrade(client, schema));
-  const files = ['log', 'write', 'watch', ...(hasCustomers ? ['customers'] : [])];
-  for (const file of files) {
-    for (const piece of readPieces(file, schema)) {
-      if (piece.kind === 'TABLE' || piece.kind === 'TYPE') await makeOnce(client, piece);
-      else await makeRight(client, piece);
-    }
-  }
+  const files = ['log', 'write', 'watch', 'partitions', 'resource', ...(hasCustomers ? ['customers'] : [])];
+  for (const file of files) await installFile(client, schema, file);
   return isUpgraded;
+}
+
+/** What stands in one of the `.sql` files: a part of ours, or the table of a resource. */
+export async function installFile(client: Client, schema: string, file: string): Promise<void> {
+  for (const piece of readPieces(file, schema)) {
+    if (piece.kind === 'TABLE' || piece.kind === 'TYPE') await makeOnce(client, piece);
+    else await makeRight(client, piece);
+  }
 }
 
 async function makeOnce(client: Client, { name, sql }: Piece): Promise<void> {

@@ -2,8 +2,9 @@
 // before anything is changed, and told in one line, never with the password.
 import type { Client } from 'pg';
 import { StartError } from '../config.ts';
+import { WATCHED_RESOURCES } from '../resources.ts';
 import { describeDatabase, isPooled, type Postgres, processOf } from './postgres-connection.ts';
-import { install, VERSION } from './postgres-schema.ts';
+import { install, installFile, VERSION } from './postgres-schema.ts';
 import { inSchema } from './postgres-statements.ts';
 import { applyWatch, planWatch, type WatchedTable } from './postgres-watch.ts';
 
@@ -77,6 +78,7 @@ async function prepare(client: Client, what: string, { watch, hasCustomers }: St
     );
   }
   const ours = found.isOurs || (hasCustomers && !isForeign);
+  for (const { table } of WATCHED_RESOURCES) await installFile(client, found.schema, table);
   const watched = await planWatch(client, watch, ours);
   const isNew = found.version === null;
   const isUpgraded = await install(client, found.schema, { isNew, hasCustomers: ours });

@@ -29,10 +29,7 @@ const STATEMENTS = {
        SELECT *, sum(octet_length(data)) OVER (ORDER BY seq) AS bytes, count(*) OVER () AS found
        FROM (SELECT * FROM bell.changebell_events WHERE seq > $1 AND seq > 0 AND seq <= $2 ORDER BY seq LIMIT $3) AS stretch
      ) AS event ON bytes <= $4 OR bytes = octet_length(data) ORDER BY seq`,
-  time: `SELECT seq, stamp FROM (
-       (SELECT seq, stamp FROM bell.changebell_events, bell.changebell_position
-        WHERE seq > pruned AND seq <= head AND time < $1 ORDER BY seq DESC LIMIT 1)
-       UNION ALL SELECT pruned, pruned_stamp FROM bell.changebell_position) AS place ORDER BY seq DESC LIMIT 1`,
+  time: 'SELECT seq, stamp FROM bell.changebell_place_of($1)',
   snapshot: 'SELECT * FROM bell.changebell_snapshot($1, $2, $3, $4)',
 };
 

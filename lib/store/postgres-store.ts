@@ -12,6 +12,7 @@ import { isReadOnly, isTransient, toProblem } from './postgres-errors.ts';
 import { Listener } from './postgres-listener.ts';
 import { Numbering } from './postgres-numbering.ts';
 import { Orders, type Row } from './postgres-orders.ts';
+import { Partitions } from './postgres-partitions.ts';
 import { Reader } from './postgres-reader.ts';
 import { Rows } from './postgres-rows.ts';
 import { type Opened, openDatabase } from './postgres-start.ts';
@@ -19,8 +20,8 @@ import { CUSTOMER_PAGE, type Statement, type StatementName, statementsFor } from
 import { holdWatch } from './postgres-watch.ts';
 import type { Answer, CustomerPage, Order, RowPage, Store, Stretch } from './store.ts';
 
-const POLL_MS = 1000;
-const MAX_READERS = 4;
+const POLL_MS = 1000; // how long a lost notification may stay unnoticed
+const MAX_READERS = 4; // a herd shares its chunks, so more readers would only wait for the database
 
 type Options = Pick<Config, 'databaseUrl' | 'eventRetention' | 'watch'> & { hasCustomers?: boolean };
 
@@ -49,7 +50,7 @@ class PostgresStore implements Store {
   private readonly postgres: Postgres;
   private readonly opened: Opened;
   private readonly statements: Record<StatementName, Statement>;
-  /** One connection for our writes, one for the numbering of others'. */
+  /** One connection for our writes, one for the numbering of others', one to look for partitions that moved. */
   private readonly writer: Pool;
   private readonly readers: Pool;
   private readonly retention: number;
@@ -57,6 +58,7 @@ class PostgresStore implements Store {
   private readonly group: GroupCommit;
   private readonly orders = new Orders();
   private readonly numbering: Numbering;
+  private readonly partitions: Partitions;
   private readonly reader: Reader;
   private readonly rows: Rows;
   private readonly poll: NodeJS.Timeout;
@@ -72,8 +74,9 @@ class PostgresStore implements Store {
     this.hasCustomers = opened.hasCustomers;
     this.retention = retention;
     this.statements = statementsFor(opened.schema, postgres.isLent);
-    this.writer = postgres.newPool(2);
+    this.writer = postgres.newPool(3);
     this.readers = postgres.newPool(MAX_READERS);
+    // Behind a new connection may be another server, or the same one with another history.
     this.writer.on('connect', (client) => {
       this.ownProcesses.add(processOf(client));
       this.numbering.reset();
@@ -86,6 +89,11 @@ class PostgresStore implements Store {
       announced: () => this.shared.announced,
       onNumbered: () => this.shared.committed(),
     });
+    this.partitions = new Partitions(
+      (work) => postgres.use(this.writer, work),
+      opened.schema,
+      opened.watched,
+    );
     this.reader = new Reader(postgres, this.readers, opened.schema, this.statements, this.numbering);
     this.rows = new Rows(this.reader, opened.schema, opened.watched);
     this.poll = setInterval(() => this.look(), POLL_MS);
@@ -110,6 +118,7 @@ class PostgresStore implements Store {
     return this.group.write(order);
   }
 
+  /** One call, one transaction. What it says of each order is durable when it says it: `synchronous_commit` is on. */
   private async commit(orders: Order[]): Promise<Result[]> {
     const client = await this.postgres.take(this.writer).catch(() => undefined);
     if (!client) return orders.map(() => ({ is: 'locked' })); // nothing was sent: it can be tried again
@@ -141,6 +150,7 @@ class PostgresStore implements Store {
     return { customers: page.map(({ json }) => json), hasMore: rows.length > limit, lastId, head };
   }
 
+  /** @throws {Problem} 400 if `after` was never a `last`, 503 */
   async readRows(table: string, after: string | undefined, limit: number): Promise<RowPage | undefined> {
     return this.rows.page(table, after, limit);
   }
@@ -178,10 +188,11 @@ class PostgresStore implements Store {
     await this.position();
   }
 
+  /** Writes first, since they were taken; then who works by itself; connections last. */
   async close(): Promise<void> {
     clearInterval(this.poll);
     await this.group.drain();
-    await this.numbering.stop();
+    await Promise.all([this.numbering.stop(), this.partitions.stop()]);
     await Promise.all([this.listener?.close(), this.writer.end(), this.readers.end()]);
   }
 

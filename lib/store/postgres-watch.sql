@@ -10,13 +10,6 @@ CREATE TABLE bell.changebell_watched (
   bytes text NOT NULL
 );
 
--- Partitions of watched tables, so that one that is detached is missed.
-CREATE TABLE bell.changebell_partitions (
-  source text NOT NULL,
-  relation oid NOT NULL,
-  PRIMARY KEY (source, relation)
-);
-
 CREATE FUNCTION bell.changebell_watch() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET row_security = off SET plan_cache_mode = 'force_generic_plan'
 SET DateStyle = 'ISO, YMD' SET TimeZone = 'UTC' SET IntervalStyle = 'iso_8601' SET lc_monetary = 'C'
@@ -81,7 +74,9 @@ BEGIN
   SELECT watched.type || '.' || change, source, data, extensions FROM bell.changebell_row(watched, this_row, odd);
 END $$;
 
--- What is told of a row. Of one over 1 MiB only the key; what is much larger is not even put together.
+-- What is told of a row. Of one over 1 MiB only the key; what is much larger is not even put together. On disk a column
+-- may be packed, up to 255 bytes into one: only then can a row that looks small be more than PostgreSQL can hold as text,
+-- and what fails then must not fail its writer.
 CREATE FUNCTION bell.changebell_row(watched bell.changebell_watched, this_row record, odd text,
   OUT source text, OUT data text, OUT extensions text)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -89,11 +84,18 @@ DECLARE
   size bigint := pg_column_size(this_row);
   this_json json;
 BEGIN
-  IF size <= 16 * 1048576 THEN
+  IF size <= 65536 THEN
     this_json := bell.changebell_to_json(this_row, odd);
+  ELSIF size <= 16 * 1048576 THEN
+    BEGIN
+      this_json := bell.changebell_to_json(this_row, odd);
+    EXCEPTION WHEN OTHERS THEN -- as if it had not been tried
+    END;
+  END IF;
+  IF octet_length(this_json::text) <= 16 * 1048576 THEN -- a search in more would need four times as much memory
     data := bell.changebell_data(this_json, watched.bytes);
   END IF;
-  IF size > 16 * 1048576 OR octet_length(data) > 1048576 THEN
+  IF data IS NULL OR octet_length(data) > 1048576 THEN
     this_json := bell.changebell_key_json(watched, this_row, odd);
     data := bell.changebell_data(this_json, watched.bytes);
     extensions := '{"truncated":true}';

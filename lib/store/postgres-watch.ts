@@ -1,7 +1,7 @@
 // WATCH on PostgreSQL: one trigger for rows and one for TRUNCATE on each table, put up and taken down inside the
 // transaction of the start. `changebell_watch` in the database does the work; here it is only bound. Whatever any
 // living server watches stays: each holds a shared lock for every table that it watches.
-import type { Client } from 'pg';
+import type { Client, ClientBase } from 'pg';
 import { StartError } from '../config.ts';
 import { inSchema } from './postgres-statements.ts';
 import { cannotWatch, describeWatched, isOwnTable } from './watch.ts';
@@ -14,9 +14,14 @@ export type WatchedTable = {
   source: string;
   /** Names of columns. */
   key: string[];
-  /** What text is read as to find a key. A plain one has operators of PostgreSQL's own, and nobody can put others there. */
-  keyTypes: { name: string; isPlain: boolean }[];
+  /**
+   * What text is read as to find a key; a plain one is PostgreSQL's own. And the operators > and >= of the key's index,
+   * each with its schema: others of that name may be found first, that order otherwise, or run another role's code.
+   */
+  keyTypes: { name: string; isPlain: boolean; after: string; from: string }[];
   bytes: string[];
+  /** Its partitions may come and go. */
+  isPartitioned: boolean;
 };
 
 /** @throws {StartError} naming a table that can't be watched */
@@ -37,12 +42,16 @@ export async function planWatch(
       throw cannotWatch(table, 'that is not a table, and only tables have triggers for every change');
     if (found.key === null) throw cannotWatch(table, 'that table has no primary key');
     const { relation, key, key_types: keyTypes } = found;
-    tables.push({ table, relation, type, source, key, keyTypes, bytes: found.bytes ?? [] });
+    const isPartitioned = found.kind === 'p';
+    tables.push({ table, relation, type, source, key, keyTypes, bytes: found.bytes ?? [], isPartitioned });
   }
   return tables;
 }
 
-/** Says to other servers that these tables are watched, for as long as the connection is open. */
+/**
+ * Says to other servers that these tables are watched, for as long as the connection is open: a lock of the session goes
+ * with it, also after a crash, so no table stays watched for a server that is gone.
+ */
 export async function holdWatch(client: Client, sources: string[]): Promise<void> {
   await client.query(
     'SELECT pg_advisory_lock_shared(1130918255, hashtext(source)) FROM unnest($1::text[]) AS source',
@@ -98,17 +107,12 @@ async function putUp(
 ): Promise<void> {
   const { relation, type, source, key, bytes } = table;
   await client.query(inSchema(REGISTER, schema), [source, type, JSON.stringify(key), JSON.stringify(bytes)]);
-  const { rows: parts } = await client.query<{ relation: string; oid: string; isLeaf: boolean }>(FIND_PARTS, [
-    relation,
-  ]);
+  const { rows: parts } = await client.query<{ relation: string }>(FIND_PARTS, [relation]);
   try {
     await bind(client, schema, table, relation, 'changebell_watch', existing);
-    for (const part of parts) {
+    for (const part of parts)
       await bind(client, schema, table, part.relation, 'changebell_watch_truncate', existing);
-      if (part.relation === relation) continue;
-      const remember = 'INSERT INTO bell.changebell_partitions VALUES ($1, $2) ON CONFLICT DO NOTHING';
-      await client.query(inSchema(remember, schema), [source, part.oid]);
-    }
+    for (const sql of NOTE_PARTS) await client.query(inSchema(sql, schema), [source, relation]);
   } catch (error) {
     if ((error as { code?: string }).code !== '42501') throw error;
     throw new StartError(
@@ -117,9 +121,20 @@ async function putUp(
   }
 }
 
+/** The TRUNCATE trigger of a partition that came while the server runs. */
+export async function bindTruncate(
+  client: ClientBase,
+  schema: string,
+  table: WatchedTable,
+  partition: string,
+): Promise<void> {
+  const { rows } = await client.query<Trigger>(inSchema(FIND_TRIGGERS, schema));
+  await bind(client, schema, table, partition, 'changebell_watch_truncate', rows);
+}
+
 /** Enabled also for rows that come by replication, which only the owner of the table may say. */
 async function bind(
-  client: Client,
+  client: ClientBase,
   schema: string,
   { source }: WatchedTable,
   relation: string,
@@ -148,9 +163,18 @@ const IS_OWNER = `SELECT pg_has_role(relowner, 'USAGE') AS "isOwner" FROM pg_cla
 
 /** The table, and each of its partitions. */
 const FIND_PARTS = `
-  SELECT format('%I.%I', nspname, relname) AS relation, class.oid::text FROM pg_class AS class
+  SELECT format('%I.%I', nspname, relname) AS relation FROM pg_class AS class
     JOIN pg_namespace AS namespace ON namespace.oid = relnamespace
   WHERE class.oid = $1::regclass OR class.oid IN (SELECT relid FROM pg_partition_tree($1::regclass))`;
+
+// What came or went while no server ran is told by the first look. But a table that was made anew, or restored with
+// its database, has other partitions from the start, and what was noted may be the number of something else by now.
+const NOTE_PARTS = [
+  `DELETE FROM bell.changebell_partitions WHERE source = $1 AND NOT EXISTS (
+     SELECT FROM bell.changebell_partitions WHERE source = $1 AND relation = $2::regclass)`,
+  `INSERT INTO bell.changebell_partitions SELECT $1, relation FROM bell.changebell_tree($2::regclass)
+   WHERE NOT EXISTS (SELECT FROM bell.changebell_partitions WHERE source = $1)`,
+];
 
 // A name in the current schema; or, with a dot, in the schema before it. `key` and `bytes` are names of columns. Of a
 // domain the type under it: a cast to the domain would run its check, which another role may have written.
@@ -159,12 +183,18 @@ const FIND_TABLE = `
     (SELECT json_agg(attname ORDER BY array_position(indkey::int2[], attnum))
       FROM pg_attribute JOIN pg_index ON indrelid = attrelid AND indisprimary AND attnum = ANY (indkey)
       WHERE attrelid = class.oid) AS key,
-    (SELECT json_agg(json_build_object('name', format_type(base, -1), 'isPlain', base < 16384 OR typtype = 'e') ORDER BY array_position(indkey::int2[], attnum))
+    (SELECT json_agg(json_build_object('name', format_type(base, -1), 'isPlain', base < 16384 OR typtype = 'e',
+          'after', operators->>'5', 'from', operators->>'4') ORDER BY array_position(indkey::int2[], attnum))
       FROM pg_attribute JOIN pg_index ON indrelid = attrelid AND indisprimary AND attnum = ANY (indkey)
         CROSS JOIN LATERAL (WITH RECURSIVE under AS (
           SELECT oid, typbasetype, typtype FROM pg_type WHERE oid = atttypid
           UNION ALL SELECT type.oid, type.typbasetype, type.typtype FROM pg_type AS type JOIN under ON type.oid = under.typbasetype)
           SELECT oid AS base, typtype FROM under WHERE typbasetype = 0) AS bare
+        CROSS JOIN LATERAL (
+          SELECT json_object_agg(amopstrategy, format('OPERATOR(%I.%s)', space.nspname, oprname)) AS operators
+          FROM pg_opclass JOIN pg_amop ON amopfamily = opcfamily AND amoplefttype = opcintype AND amoprighttype = opcintype
+            JOIN pg_operator AS operator ON operator.oid = amopopr JOIN pg_namespace AS space ON space.oid = oprnamespace
+          WHERE pg_opclass.oid = indclass[array_position(indkey::int2[], attnum)]) AS class_of
       WHERE attrelid = class.oid) AS key_types,
     (SELECT json_agg(attname ORDER BY attnum) FROM pg_attribute
       WHERE attrelid = class.oid AND atttypid = 'bytea'::regtype AND NOT attisdropped) AS bytes

@@ -3,10 +3,11 @@
 import { closeSync, existsSync, openSync, readSync } from 'node:fs';
 import type Database from 'better-sqlite3';
 import { StartError } from '../config.ts';
+import { WATCHED_RESOURCES } from '../resources.ts';
 import { openDatabase } from './sqlite.ts';
 import {
-  createCustomers,
   createMissing,
+  createResource,
   createTables,
   findStrangeTable,
   mendSchema,
@@ -79,6 +80,7 @@ function prepare(db: Database.Database, options: FileOptions): OpenedFile {
   const { path, watch, server, complain } = options;
   checkVersion(db, path);
   checkCustomers(db, options);
+  for (const { table } of WATCHED_RESOURCES) if (!hasTable(db, table)) createResource(db, table);
   const triggers = planWatch(db, watch, complain); // before WAL mode: a start that is refused leaves the file as it was
   db.pragma('journal_mode = WAL');
   db.pragma('synchronous = FULL'); // an acknowledged write survives a power cut
@@ -126,7 +128,7 @@ function bringUpToDate(db: Database.Database, options: FileOptions): Omit<Opened
   createMissing(db);
   if (options.hasCustomers && !hasTable(db, 'customers')) {
     db.exec('DROP VIEW IF EXISTS changebell_customers'); // it may have outlived its table
-    createCustomers(db);
+    createResource(db, 'customers');
   }
   const hasOurs = hadOurs || hasOurCustomers(db);
   const mended = mendSchema(db, hasOurs);

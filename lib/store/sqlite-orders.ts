@@ -2,16 +2,21 @@
 // savepoint of its own: a bad one fails alone. The triggers in `sqlite-log.sql`
 // and `sqlite-customers.sql` write the events. Whether it lasts, `sqlite-writer.ts` says with its commit.
 import type Database from 'better-sqlite3';
-import type { CustomerFields } from '../customer.ts';
+import { CUSTOMERS } from '../customer.ts';
 import { etagOf, matchesStrongly, matchesWeakly } from '../etag.ts';
 import { eventId, toCloudEvent } from '../event.ts';
 import type { Idempotency } from '../idempotency.ts';
 import type { NewEvent } from '../new-event.ts';
+import type { Fields } from '../resource.ts';
+import { WATCHED_RESOURCES } from '../resources.ts';
 import { refusalOf } from './sqlite.ts';
-import type { prepareWriting } from './sqlite-statements.ts';
+import { rowSql } from './sqlite-json.ts';
+import { prepareTable, type prepareWriting } from './sqlite-statements.ts';
 import type { Creation, Plain } from './sqlite-suspicion.ts';
+import type { WatchedTable } from './sqlite-watch.ts';
 import type { Order, Outcome, Preconditions } from './store.ts';
 
+type Table = ReturnType<typeof prepareTable>;
 type Done = Extract<Outcome, { is: 'done' | 'replayed' }>;
 
 const IDEMPOTENCY_SECONDS = 48 * 3600;
@@ -26,12 +31,24 @@ const IGNORED: Outcome = {
 export class SqliteOrders {
   private readonly db: Database.Database;
   private readonly sql: ReturnType<typeof prepareWriting>;
+  private readonly tables = new Map<string, Table>();
   /** The newest event, as far as the transaction has come: a change must move it. */
   private head = 0;
 
-  constructor(db: Database.Database, sql: ReturnType<typeof prepareWriting>) {
+  constructor(
+    db: Database.Database,
+    sql: ReturnType<typeof prepareWriting>,
+    { hasCustomers, watched }: { hasCustomers: boolean; watched: WatchedTable[] },
+  ) {
     this.db = db;
     this.sql = sql;
+    const customer = 'SELECT json FROM changebell_customers WHERE id = ?';
+    if (hasCustomers) this.tables.set('customers', prepareTable(db, CUSTOMERS, customer));
+    for (const resource of WATCHED_RESOURCES) {
+      const { columns } = watched.find(({ table }) => table === resource.table)!;
+      const row = `SELECT ${rowSql(columns, 't')} FROM ${resource.table} AS t WHERE id = ?`; // as in its events
+      this.tables.set(resource.table, prepareTable(db, resource, row));
+    }
   }
 
   /** A transaction begins. */
@@ -84,6 +101,11 @@ export class SqliteOrders {
     return undefined;
   }
 
+  /** Where it is missing its routes are off. */
+  private tableOf({ table = 'customers' }: { table?: string }): Table {
+    return this.tables.get(table)!;
+  }
+
   private undo(head: number): void {
     this.sql.rollbackTo.run();
     this.sql.release.run();
@@ -91,18 +113,17 @@ export class SqliteOrders {
   }
 
   private make(order: Order): Outcome {
-    switch (order.op) {
-      case 'create':
-        return this.once(order.idempotency, () => this.create(order.fields));
-      case 'publish':
-        return this.once(order.idempotency, () => this.publish(order.events, order.isList));
-      case 'update':
-        return this.change(order.id, order.preconditions, (current) =>
-          this.update(order.id, order.fields, current),
-        );
-      case 'delete':
-        return this.change(order.id, order.preconditions, () => this.delete(order.id));
-    }
+    if (order.op === 'publish')
+      return this.once(order.idempotency, () => this.publish(order.events, order.isList));
+    const table = this.tableOf(order);
+    if (order.op === 'create') return this.once(order.idempotency, () => this.create(table, order.fields));
+    const current = table.row.get(order.id);
+    if (!holds(order.preconditions, current))
+      return { is: 'precondition failed', exists: current !== undefined };
+    if (current === undefined) return { is: 'missing' };
+    return order.op === 'update'
+      ? this.update(table, order.id, order.fields, current)
+      : this.delete(table, order.id);
   }
 
   /** A repeat gets the answer to the first. */
@@ -118,32 +139,32 @@ export class SqliteOrders {
     return outcome;
   }
 
-  private create({ name, email }: CustomerFields): Outcome {
-    const { changes, lastInsertRowid } = this.sql.insertCustomer.run(name, email);
-    const json = changes === 1 ? this.sql.customer.get(Number(lastInsertRowid)) : undefined;
+  private create(table: Table, fields: Fields): Outcome {
+    const { changes, lastInsertRowid } = table.insert.run(fields);
+    const json = changes === 1 ? table.row.get(Number(lastInsertRowid)) : undefined;
     return json === undefined ? IGNORED : this.announced(json);
   }
 
   /** Where each one writes its event, and nothing else is written, what was announced is what there is. */
   private createAll(run: Creation[]): Outcome[] {
-    this.sql.insertCustomers.run(JSON.stringify(run.map(({ fields }) => fields)));
+    const table = this.tableOf(run[0]!);
+    table.insertAll.run(JSON.stringify(run.map(({ fields }) => fields)));
     const events = this.sql.eventsAfter.all(this.head);
-    const isAll = events.length === run.length && events.every(({ type }) => type === 'customer.created');
+    const isAll = events.length === run.length && events.every(({ type }) => type === table.created);
     if (!isAll) return [IGNORED];
     this.head = events.at(-1)!.seq;
     return events.map((event) => ({ is: 'done', json: event.data, lastEventId: eventId(event) }));
   }
 
-  private update(id: number, fields: Partial<CustomerFields>, current: string): Outcome {
-    const { name, email } = { ...(JSON.parse(current) as CustomerFields), ...fields };
-    const { changes } = this.sql.updateCustomer.run(name, email, id);
-    const json = this.sql.customer.get(id);
+  private update(table: Table, id: number, fields: Fields, current: string): Outcome {
+    const { changes } = table.update.run({ ...(JSON.parse(current) as Fields), ...fields, id });
+    const json = table.row.get(id);
     if (changes === 0 || json === undefined) return IGNORED;
     return json === current ? this.done(json) : this.announced(json);
   }
 
-  private delete(id: number): Outcome {
-    const { changes } = this.sql.deleteCustomer.run(id);
+  private delete(table: Table, id: number): Outcome {
+    const { changes } = table.delete.run(id);
     return changes === 0 ? IGNORED : this.announced('');
   }
 
@@ -167,12 +188,6 @@ export class SqliteOrders {
     return { is: 'done', json, lastEventId: eventId(place) };
   }
 
-  private change(id: number, preconditions: Preconditions = {}, make: (current: string) => Outcome): Outcome {
-    const current = this.sql.customer.get(id);
-    if (!holds(preconditions, current)) return { is: 'precondition failed', exists: current !== undefined };
-    return current === undefined ? { is: 'missing' } : make(current);
-  }
-
   /** A change and its event stand or fall together. */
   private announced(json: string): Outcome {
     const before = this.head;
@@ -192,7 +207,7 @@ function isCreations(run: Plain[]): run is Creation[] {
 }
 
 /** RFC 9110 §13.1.1: `If-Match` fails where there is nothing; §13.1.2: `If-None-Match` fails where it matches. */
-function holds({ ifMatch, ifNoneMatch }: Preconditions, current: string | undefined): boolean {
+function holds({ ifMatch, ifNoneMatch }: Preconditions = {}, current: string | undefined): boolean {
   if (current === undefined) return ifMatch === undefined;
   const etag = etagOf(current);
   if (ifMatch !== undefined && !matchesStrongly(ifMatch, etag)) return false;

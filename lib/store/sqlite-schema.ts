@@ -16,7 +16,6 @@ export type Thing = {
 };
 
 const LOG_FILES = ['sqlite-log.sql', 'sqlite-watch.sql'];
-const CUSTOMERS_FILE = 'sqlite-customers.sql';
 
 /** Makes what a new database needs. */
 export function createTables(db: Database.Database): void {
@@ -28,16 +27,16 @@ export function createMissing(db: Database.Database): void {
   db.exec(read('sqlite-evictions.sql'));
 }
 
-/** Makes the customers, and what announces them. */
-export function createCustomers(db: Database.Database): void {
-  db.exec(read(CUSTOMERS_FILE));
+/** Makes the table of a resource; for the customers also what announces them. */
+export function createResource(db: Database.Database, table: string): void {
+  db.exec(read(`sqlite-${table}.sql`));
 }
 
 /** All that must be there. */
 export function wantedSchema(hasCustomers: boolean): Thing[] {
   const scratch = openDatabase(':memory:');
   createTables(scratch);
-  if (hasCustomers) createCustomers(scratch);
+  if (hasCustomers) createResource(scratch, 'customers');
   const things = readSchema(scratch);
   scratch.close();
   return things;

@@ -2,6 +2,7 @@
 // writes it, stands in the `.sql` files beside this one.
 import type Database from 'better-sqlite3';
 import type { Cursor, Position, StoredEvent } from '../event.ts';
+import type { Fields, Resource } from '../resource.ts';
 
 const EVENT = 'seq, stamp, type, source, time, data, extensions';
 
@@ -28,8 +29,7 @@ export function prepareReading(db: Database.Database, hasCustomers: boolean) {
 }
 
 /** For the connection that writes. */
-export function prepareWriting(db: Database.Database, hasCustomers: boolean) {
-  const ours = oursOn(db, hasCustomers);
+export function prepareWriting(db: Database.Database) {
   return {
     begin: db.prepare('BEGIN IMMEDIATE'),
     commit: db.prepare('COMMIT'),
@@ -51,13 +51,6 @@ export function prepareWriting(db: Database.Database, hasCustomers: boolean) {
     touch: db.prepare("INSERT INTO changebell_idempotency VALUES (' ', '', '', '', 0)"),
     untouch: db.prepare("DELETE FROM changebell_idempotency WHERE key = ' '"),
     prune: db.prepare('DELETE FROM changebell_events WHERE seq <= ?'),
-    customer: ours<[number], string>('SELECT json FROM changebell_customers WHERE id = ?').pluck(),
-    insertCustomer: ours('INSERT INTO customers (name, email) VALUES (?, ?)'),
-    insertCustomers: ours<[string]>(
-      "INSERT INTO customers (name, email) SELECT json_extract(value, '$.name'), json_extract(value, '$.email') FROM json_each(?)",
-    ),
-    updateCustomer: ours('UPDATE customers SET name = ?, email = ? WHERE id = ?'),
-    deleteCustomer: ours('DELETE FROM customers WHERE id = ?'),
     findKey: db.prepare<[string], { request: string; answer: string; event_id: string }>(
       'SELECT request, answer, event_id FROM changebell_idempotency WHERE key = ?',
     ),
@@ -84,6 +77,26 @@ function preparePosition(db: Database.Database): () => Position {
     // Somebody may have deleted the newest events: their numbers are used up all the same.
     const isKept = row.seq !== null && row.seq > row.pruned;
     return { head: isKept ? { seq: row.seq, stamp: row.stamp } : pruned, pruned };
+  };
+}
+
+/** To write rows of a resource. @param row a query for the JSON of one, by its id */
+export function prepareTable(db: Database.Database, { table, type, fields }: Resource, row: string) {
+  const names = Object.keys(fields);
+  const values = names.map((name) => `@${name}`).join();
+  const changes = names.map((name) => `${name} = @${name}`).join();
+  const extracted = names.map((name) => `json_extract(value, '$.${name}')`).join();
+  return {
+    /** The type of the event that an insert writes. */
+    created: `${type}.created`,
+    row: db.prepare<[number], string>(row).pluck(),
+    insert: db.prepare<[Fields]>(`INSERT INTO ${table} (${names.join()}) VALUES (${values})`),
+    /** Many rows at once, as a JSON array. */
+    insertAll: db.prepare<[string]>(
+      `INSERT INTO ${table} (${names.join()}) SELECT ${extracted} FROM json_each(?)`,
+    ),
+    update: db.prepare<[Fields]>(`UPDATE ${table} SET ${changes} WHERE id = @id`),
+    delete: db.prepare<[number]>(`DELETE FROM ${table} WHERE id = ?`),
   };
 }
 

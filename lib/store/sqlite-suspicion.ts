@@ -36,7 +36,7 @@ export class Suspicion {
   runsOf(entries: Entry[]): Entry[][] {
     const isTogether = performance.now() >= this.apartUntil;
     const areAlike = (a: Entry, b: Entry) =>
-      isTogether && a.order.op === b.order.op && isPlain(a) && isPlain(b);
+      isTogether && kindOf(a) === kindOf(b) && isPlain(a) && isPlain(b);
     const runs: Entry[][] = [];
     for (const entry of entries) {
       const run = runs.at(-1);
@@ -56,6 +56,10 @@ export class Suspicion {
   addRun(): void {
     this.apartUntil = performance.now() + SUSPICION_MS;
   }
+}
+
+function kindOf({ order }: Entry): string {
+  return 'table' in order ? `${order.op} ${order.table}` : order.op;
 }
 
 function isPlain({ order }: Entry): boolean {

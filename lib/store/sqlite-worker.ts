@@ -55,7 +55,8 @@ function openAll(how: FileOptions): OpenedFile {
   const file = openSqliteFile(how);
   file.db.prepare('SELECT count(*) FROM changebell_log').get(); // only now its -wal and -shm are there for sure
   const guard = new FileGuard(options.path, file.db);
-  const writer = new SqliteWriter(file.db, guard, { hasCustomers: file.hasCustomers, retention });
+  const watched = planWatch(file.db, options.watch, how.complain);
+  const writer = new SqliteWriter(file.db, guard, { hasCustomers: file.hasCustomers, retention, watched });
   open = { file, guard, writer };
   seenSchema = schemaOf(file.db);
   troubledSince = undefined;

@@ -8,6 +8,7 @@ import type { FileGuard } from './sqlite-guard.ts';
 import { SqliteOrders } from './sqlite-orders.ts';
 import { prepareWriting } from './sqlite-statements.ts';
 import { type Entry, type Plain, Suspicion } from './sqlite-suspicion.ts';
+import type { WatchedTable } from './sqlite-watch.ts';
 import type { Order, Outcome } from './store.ts';
 
 const PRUNE_STEP = 500;
@@ -25,12 +26,12 @@ export class SqliteWriter {
   constructor(
     db: Database.Database,
     guard: FileGuard,
-    { hasCustomers, retention }: { hasCustomers: boolean; retention: number },
+    { retention, ...tables }: { retention: number; hasCustomers: boolean; watched: WatchedTable[] },
   ) {
     this.db = db;
     this.guard = guard;
-    this.sql = prepareWriting(db, hasCustomers);
-    this.orders = new SqliteOrders(db, this.sql);
+    this.sql = prepareWriting(db);
+    this.orders = new SqliteOrders(db, this.sql, tables);
     this.retention = retention;
   }
 

@@ -1,20 +1,23 @@
 // What a store promises, in words; `sqlite-store.ts` and `postgres-store.ts` keep it, and one suite of tests
 // holds both to it. A store has the customers and the event log. Every change and its event commit in one
 // transaction: triggers in the database write the event, so no code of ours can forget it.
-import type { CustomerFields } from '../customer.ts';
 import type { EtagList } from '../etag.ts';
 import type { Cursor, Position, ResetReason, StoredEvent } from '../event.ts';
 import type { Idempotency } from '../idempotency.ts';
 import type { NewEvent } from '../new-event.ts';
 import { invalidFields, Problem, unavailable } from '../problem.ts';
+import type { Fields } from '../resource.ts';
 
 /** A write as data, so that it can go to a thread or over the network to whoever makes it. */
 export type Order =
-  | { op: 'create'; fields: CustomerFields; idempotency?: Idempotency | undefined }
-  | { op: 'update'; id: number; fields: Partial<CustomerFields>; preconditions?: Preconditions | undefined }
-  | { op: 'delete'; id: number; preconditions?: Preconditions | undefined }
+  | ({ op: 'create'; fields: Fields; idempotency?: Idempotency | undefined } & OfTable)
+  | ({ op: 'update'; id: number; fields: Fields; preconditions?: Preconditions | undefined } & OfTable)
+  | ({ op: 'delete'; id: number; preconditions?: Preconditions | undefined } & OfTable)
   /** All of a list is stored, or nothing; its answer is a list as well. */
   | { op: 'publish'; events: NewEvent[]; isList: boolean; idempotency?: Idempotency | undefined };
+
+/** Whose row: that of a resource, and the customers' where nothing is said. */
+type OfTable = { table?: string };
 
 /** What must hold of the row as it stands, judged inside the transaction (RFC 9110 §13.1). */
 export type Preconditions = { ifMatch?: EtagList | undefined; ifNoneMatch?: EtagList | undefined };
@@ -109,10 +112,11 @@ export function toAnswer(outcome: Outcome, order: Order): Answer {
     case 'replayed':
       return { json: outcome.json, lastEventId: outcome.lastEventId, isReplay: outcome.is === 'replayed' };
     case 'missing':
-      throw new Problem(404, `There is no customer ${'id' in order ? order.id : ''}.`);
+      throw new Problem(404, `There is nothing at /api/${pathOf(order)}.`);
     case 'precondition failed': {
       const { preconditions = {} } = order as { preconditions?: Preconditions }; // no other order fails by one
-      throw new Problem(412, `${unmet(preconditions, outcome.exists)}: read it again, then decide.`);
+      const reason = unmet(`/api/${pathOf(order)}`, preconditions, outcome.exists);
+      throw new Problem(412, `${reason}: read it again, then decide.`);
     }
     case 'key taken':
       throw keyTaken(outcome.place);
@@ -123,12 +127,16 @@ export function toAnswer(outcome: Outcome, order: Order): Answer {
   }
 }
 
+function pathOf(order: Order): string {
+  return 'id' in order ? `${order.table ?? 'customers'}/${order.id}` : 'events';
+}
+
 /** Engines say that a write was not allowed to happen, not by which of the two (RFC 9110 §13.1.1 and §13.1.2). */
-function unmet({ ifMatch, ifNoneMatch }: Preconditions, exists: boolean): string {
-  if (!exists) return 'There is no such customer';
-  if (ifNoneMatch === undefined) return 'The customer was changed meanwhile';
-  if (ifMatch === undefined) return 'The customer is what If-None-Match says it must not be';
-  return 'The customer is not what If-Match and If-None-Match ask for';
+function unmet(path: string, { ifMatch, ifNoneMatch }: Preconditions, exists: boolean): string {
+  if (!exists) return `There is nothing at ${path}`;
+  if (ifNoneMatch === undefined) return `What is at ${path} was changed meanwhile`;
+  if (ifMatch === undefined) return `What is at ${path} is what If-None-Match says it must not be`;
+  return `What is at ${path} is not what If-Match and If-None-Match ask for`;
 }
 
 function keyTaken(place: number | undefined): Problem {

@@ -3,10 +3,12 @@
 // and where the server can't, a fresh snapshot is loaded first, and what came meanwhile follows it.
 
 import { eventsOf } from './events-of.js';
-import { Inbox } from './inbox.js';
+import { Inbox, parse, toEvent } from './inbox.js';
 import { Link } from './link.js';
 import { LinkedTarget } from './linked-target.js';
+import { Snapshots } from './snapshots.js';
 import { seqOf, Waiters } from './waiters.js';
+import { withQuery } from './wire.js';
 
 /**
  * A stream of changes that survives its connections. Dispatches `message` once for each event; `ready`, `reset`,
@@ -27,10 +29,10 @@ export class ChangeStream extends LinkedTarget {
   #caughtUpAt = 0; // the seq at which we are live
   #inbox = new Inbox((frame) => this.#process(frame));
   #isPaused = false; // the inbox was full, and we have let go of the connection until it is empty
-  #loading = /** @type {AbortController | undefined} */ (undefined); // a snapshot, after a reset
   #isDoubted = false; // our cursor was perhaps never an id: we ask without it
   #unheard = /** @type {string | undefined} */ (undefined); // where the events began that nobody listened to
   #waiters = new Waiters();
+  #snapshots;
 
   /** @param {string | URL} url `ws://host/ws` or `http://host/api/events` @param {import('./types.js').Options} options */
   constructor(url, options = {}) {
@@ -44,6 +46,7 @@ export class ChangeStream extends LinkedTarget {
     this.#link = link;
     this.#url = new URL(url, globalThis.location?.href);
     this.#options = options;
+    this.#snapshots = new Snapshots(options.load, this.#waiters);
     this.lastEventId = options.lastEventId;
     this.#link.connect();
   }
@@ -61,9 +64,9 @@ export class ChangeStream extends LinkedTarget {
   /** Ends the stream for good. What is in work may still be finished, and then counts. */
   close() {
     this.#inbox.empty();
-    this.#loading?.abort();
+    this.#snapshots.abort();
     this.#link.close();
-    this.#waiters.rejectAll();
+    this.#waiters.close();
   }
 
   /**
@@ -74,7 +77,6 @@ export class ChangeStream extends LinkedTarget {
    */
   reached(id) {
     const passed = this.#waiters.add(id);
-    if (this.state === 'closed') this.#waiters.rejectAll();
     this.#answerWaiters();
     return passed;
   }
@@ -93,30 +95,18 @@ export class ChangeStream extends LinkedTarget {
   async #address(attempt) {
     const { load, types, sources, conflate, from } = this.#options;
     const isFirst = this.#received === undefined;
-    if (load && (this.#isDoubted || (isFirst && !from))) this.lastEventId = await this.#load(load, attempt);
+    if (load && (this.#isDoubted || (isFirst && !from)))
+      this.lastEventId = await this.#snapshots.load(attempt);
     const lastEventId = this.#isDoubted && !load ? undefined : this.#received;
     const query = { lastEventId, from: isFirst && !lastEventId && from, types, sources, conflate };
-    const url = new URL(this.#url);
-    for (const [name, value] of Object.entries(query))
-      if (`${value || ''}`) url.searchParams.set(name, `${value}`);
-    return url;
+    return withQuery(this.#url, query);
   }
 
   /** Something in the question is malformed: if it is the cursor, it works without. */
   #doubtCursor() {
-    const isNew = this.#received !== undefined && !this.#isDoubted;
-    this.#isDoubted ||= isNew;
-    return isNew;
-  }
-
-  /** @param {import('./types.js').Load} load @param {import('./types.js').Attempt} attempt */
-  async #load(load, attempt) {
-    const waiting = this.#waiters.all(); // these positions were written before the snapshot is read
-    const id = await load(attempt);
-    attempt.signal.throwIfAborted();
-    if (typeof id !== 'string') throw new TypeError('load() must return the lastEventId of its snapshot');
-    this.#waiters.resolve(waiting);
-    return id;
+    if (this.#received === undefined || this.#isDoubted) return false;
+    this.#isDoubted = true;
+    return true;
   }
 
   // --- a frame comes
@@ -125,8 +115,7 @@ export class ChangeStream extends LinkedTarget {
   #hear(text) {
     const event = parse(text);
     if (!event) return this.#link.fail(new Error('what came is no event'));
-    const seq = seqOf(event.id);
-    const isStored = !event.type.startsWith('stream.');
+    const [seq, isStored] = [seqOf(event.id), !event.type.startsWith('stream.')];
     if (isStored && seq <= this.#storedSeq) return void this.repeats++;
     if (isStored) this.#storedSeq = seq;
     if (event.type === 'stream.ready') this.#begin(event, seq);
@@ -147,21 +136,19 @@ export class ChangeStream extends LinkedTarget {
       Object.assign(ready, { type: 'stream.reset', data: { reason: 'no-id' } });
       return this.#beginAnew(seq);
     }
-    this.#isDoubted = false;
     this.#storedSeq = Math.max(seq, this.#received === undefined ? 0 : seqOf(this.#received));
-    this.#caughtUpAt = seq + behind;
+    [this.#isDoubted, this.#caughtUpAt] = [false, seq + behind];
   }
 
   /** Perhaps in another history, and a shorter one. @param {number} seq */
   #beginAnew(seq) {
     [this.#storedSeq, this.#caughtUpAt, this.#isDoubted] = [seq, seq, false];
-    if (this.#loading) this.#forget(); // that snapshot, and what was to follow it
+    if (this.#snapshots.isLoading) this.#forget(); // that snapshot, and what was to follow it
   }
 
   /** What waits, what is in work, and what is being loaded. */
   #forget() {
-    this.#loading?.abort();
-    this.#loading = undefined;
+    this.#snapshots.abort();
     this.#inbox.clear();
   }
 
@@ -169,16 +156,11 @@ export class ChangeStream extends LinkedTarget {
 
   /** @param {import('./inbox.js').Frame} frame */
   #process(frame) {
-    const { event, text, id } = frame;
-    const name = /^stream\.(.*)/.exec(event.type)?.[1];
+    const name = /^stream\.(.*)/.exec(frame.event.type)?.[1];
     if (name === 'reset') this.#unheard = undefined;
     if (!name && !this.wasListenedTo('message')) this.#unheard ??= this.#lastEventId;
-    const told = name
-      ? new CustomEvent(name, { detail: { ...event.data, lastEventId: id } })
-      : new MessageEvent('message', { data: event, lastEventId: id });
-    const { load } = this.#options;
-    const done = () => (name === 'reset' && load ? this.#reload(load, frame) : this.#finish(frame));
-    this.dispatchAndWait(Object.assign(told, { text }), done);
+    const isReload = name === 'reset' && this.#options.load;
+    this.dispatchAndWait(toEvent(frame, name), () => (isReload ? this.#reload(frame) : this.#finish(frame)));
   }
 
   /** @param {import('./inbox.js').Frame} frame */
@@ -196,27 +178,21 @@ export class ChangeStream extends LinkedTarget {
     if (this.#link.state === 'open') this.#link.connect();
   }
 
-  /** What came meanwhile waits in the inbox. @param {import('./types.js').Load} load @param {import('./inbox.js').Frame} reset */
-  async #reload(load, reset) {
+  /** What came meanwhile waits in the inbox. @param {import('./inbox.js').Frame} reset */
+  async #reload(reset) {
     if (reset !== this.#inbox.current || this.state === 'closed') return;
-    const loading = new AbortController();
-    this.#loading = loading;
+    const loaded = this.#snapshots.reload(this.#link.token);
     this.#showState();
     try {
-      const id = await this.#load(load, { token: this.#link.token, signal: loading.signal });
-      this.#loading = undefined;
-      this.#skipTo(id, reset);
+      const id = await loaded;
+      if (id === undefined) return;
+      // It holds everything up to this id. If that isn't here, the server shall find it in its log.
+      if (this.#inbox.skipTo(id)) this.#finish(reset);
+      else this.#goOnFrom(id);
     } catch (error) {
-      if (loading.signal.aborted) return;
       this.lastEventId = undefined; // the next connection begins with a snapshot
       this.#link.fail(error);
     }
-  }
-
-  /** The snapshot holds everything up to this id. If that isn't here, the server shall find it in its log. @param {string} id @param {import('./inbox.js').Frame} reset */
-  #skipTo(id, reset) {
-    if (this.#inbox.skipTo(id)) this.#finish(reset);
-    else this.#goOnFrom(id);
   }
 
   /** @param {string} id */
@@ -226,31 +202,19 @@ export class ChangeStream extends LinkedTarget {
     if (this.#link.state === 'open' || this.#link.state === 'connecting') this.#link.connect();
   }
 
-  // --- what others want to know
-
   /** Seqs are compared only while the server goes on with our own history. */
   #answerWaiters() {
-    const isOpen = this.state === 'live' || this.state === 'catching-up';
-    if (isOpen && !this.#loading) this.#waiters.pass(seqOf(this.#lastEventId));
+    if (/^(live|catching-up)$/.test(this.state) && !this.#snapshots.isLoading)
+      this.#waiters.pass(seqOf(this.#lastEventId));
   }
 
   #showState() {
-    const isLive = !this.#loading && seqOf(this.#lastEventId) >= this.#caughtUpAt;
-    const { state } = this.#link;
-    const shown = state !== 'open' ? state : isLive ? 'live' : 'catching-up';
+    const isLive = !this.#snapshots.isLoading && seqOf(this.#lastEventId) >= this.#caughtUpAt;
+    const open = isLive ? 'live' : 'catching-up';
+    const shown = this.#link.state === 'open' ? open : this.#link.state;
     if (shown === 'live') this.#link.noteLive();
     if (shown === this.state) return;
     this.state = shown;
     this.dispatchEvent(new Event('state'));
-  }
-}
-
-/** A frame must be a CloudEvent with an id. @param {string} text @returns {import('./types.js').ChangeEvent | undefined} */
-function parse(text) {
-  try {
-    const event = JSON.parse(text);
-    return typeof event.id === 'string' && typeof event.type === 'string' ? event : undefined;
-  } catch {
-    return undefined;
   }
 }

@@ -65,3 +65,21 @@ export class Inbox {
     this.current = undefined;
   }
 }
+
+/** A frame must be a CloudEvent with an id. @param {string} text @returns {import('./types.js').ChangeEvent | undefined} */
+export function parse(text) {
+  try {
+    const event = JSON.parse(text);
+    return typeof event.id === 'string' && typeof event.type === 'string' ? event : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** What its listeners get. @param {Frame} frame @param {string | undefined} name of a frame of the server's own */
+export function toEvent({ event, text, id }, name) {
+  const told = name
+    ? new CustomEvent(name, { detail: { ...event.data, lastEventId: id } })
+    : new MessageEvent('message', { data: event, lastEventId: id });
+  return Object.assign(told, { text });
+}

@@ -1,11 +1,11 @@
 // Stays connected: one connection after another, and in between the time to wait. It knows nothing of events
 // and cursors; it only decides when a connection is dead, when the next is due, and when asking again is useless.
+import { Silence } from './silence.js';
 import { openEventStream, openWebSocket } from './wire.js';
 
 const FIRST_WAIT_MS = 250;
 const LONGEST_WAIT_MS = 10_000;
 const STEADY_MS = 10_000; // a connection that was live for so long starts the waits anew
-const GRACE_MS = 250; // a process that was blocked has yet to read what came meanwhile
 
 /** @typedef {import('./wire.js').Wire} Wire */
 /** @typedef {import('./wire.js').Refusal} Refusal */
@@ -22,26 +22,23 @@ export class Link {
   tries = 0; // lost connections in a row
   lost = /** @type {Refusal | undefined} */ (undefined); // why the last connection ended
   isUnheard = false; // the last connection ended before its first frame
-  lastHeardAt = Date.now(); // for people; what is reckoned with is `#heardAt`
-  heartbeatSeconds;
 
   #owner;
   #options;
   #token = /** @type {string | undefined} */ (undefined); // kept until it is refused or has expired
   #wasTokenRefused = false;
-  #heardAt = 0; // monotonic: a clock that is set makes no connection dead
   #liveAt = Number.POSITIVE_INFINITY;
   #wire = /** @type {Wire | undefined} */ (undefined);
   #attempt = new AbortController(); // what comes from an older one is ignored
-  #retryTimer = /** @type {Timer} */ (undefined);
-  #silenceTimer = /** @type {Timer} */ (undefined);
+  #retryTimer = /** @type {ReturnType<typeof setTimeout> | undefined} */ (undefined);
+  #silence;
   #end = new AbortController();
 
   /** @param {Pick<import('./types.js').Options, 'token' | 'heartbeatSeconds' | 'WebSocket'>} options @param {Owner} owner */
   constructor(options, owner) {
     this.#options = { ...options };
     this.#owner = owner;
-    this.heartbeatSeconds = options.heartbeatSeconds ?? 15;
+    this.#silence = new Silence(options.heartbeatSeconds ?? 15, (why) => this.fail(why));
     const { signal } = this.#end;
     globalThis.addEventListener?.('online', () => this.#changeNetwork(), { signal });
     for (const type of ['visibilitychange', 'pageshow', 'focus'])
@@ -67,8 +64,7 @@ export class Link {
     const url = await this.#owner.address({ token: this.#token, signal });
     signal.throwIfAborted();
     const isSocket = WebSocket && /^ws|\/ws$/.test(url.protocol + url.pathname);
-    this.#noteLife();
-    this.#listenForSilence();
+    this.#silence.listen();
     /** @type {import('./wire.js').Ear} */
     const ear = {
       hear: (text) => signal.aborted || this.#hear(text),
@@ -80,7 +76,7 @@ export class Link {
   /** Lets go of the connection; the state stays. */
   leave() {
     this.#attempt.abort();
-    clearTimeout(this.#silenceTimer);
+    this.#silence.stop();
     clearTimeout(this.#retryTimer);
     this.#wire?.close();
     this.#wire = undefined;
@@ -140,9 +136,12 @@ export class Link {
 
   /** @param {number} seconds as the server tells */
   expectHeartbeats(seconds) {
-    this.heartbeatSeconds = seconds;
-    clearTimeout(this.#silenceTimer);
-    this.#listenForSilence();
+    this.#silence.expect(seconds);
+  }
+
+  /** In milliseconds since 1970, for people. */
+  get lastHeardAt() {
+    return this.#silence.heardAt;
   }
 
   /** @param {any} why it ended, or could not begin: an Error, perhaps with what the server answered */
@@ -180,28 +179,11 @@ export class Link {
 
   /** @param {string} text */
   #hear(text) {
-    this.#noteLife();
+    this.#silence.end();
     this.isUnheard = false;
     this.#wasTokenRefused = false;
     if (this.state === 'connecting') this.state = 'open'; // the owner says more, once it has read the frame
     this.#owner.hear(text);
-  }
-
-  #noteLife() {
-    this.lastHeardAt = Date.now();
-    this.#heardAt = performance.now();
-  }
-
-  /** Two heartbeats may fail to come, and two seconds: 32 s where they come every 15 s. */
-  #listenForSilence(isGrace = false) {
-    const seconds = 2 * this.heartbeatSeconds + 2;
-    const rest = () => this.#heardAt + seconds * 1000 - performance.now();
-    const judge = () => {
-      if (rest() > 0) return this.#listenForSilence();
-      if (!isGrace) return this.#listenForSilence(true);
-      this.fail(new Error(`no heartbeat for ${seconds} s, though the socket says open`));
-    };
-    this.#silenceTimer = setTimeout(judge, isGrace ? GRACE_MS : rest());
   }
 
   /** The old connection went over the old network: nobody would tell us of its end. */
@@ -209,11 +191,9 @@ export class Link {
     if (this.state !== 'refused' && this.state !== 'closed') this.connect();
   }
 
-  /** By the clock on the wall, which goes on while a computer sleeps. */
   #wake() {
     if (globalThis.document?.hidden) return;
-    const isOverdue = Date.now() - this.lastHeardAt > this.heartbeatSeconds * 1000 + 2000;
-    if (this.state === 'waiting' || (this.state === 'open' && isOverdue)) this.connect();
+    if (this.state === 'waiting' || (this.state === 'open' && this.#silence.isOverdue())) this.connect();
   }
 
   /** @param {Link['state']} state */
@@ -225,5 +205,3 @@ export class Link {
 
 /** The same question would get the same answer: not so where the server is slow, full, or has forgotten. @param {number} status */
 const isFinal = (status) => status >= 400 && status < 500 && ![408, 410, 425, 429].includes(status);
-
-/** @typedef {ReturnType<typeof setTimeout> | undefined} Timer */

@@ -29,14 +29,19 @@ export class LinkedTarget extends WaitingTarget {
     return this.#link.lost?.message ?? '';
   }
 
-  /** Of the server's answer, where it refused the last connection. */
+  /** Of the server's answer, where it refused the last connection; undefined once it lets one in. */
   get status() {
-    return this.#link.lost?.status;
+    return this.#refusal?.status;
   }
 
   /** What the server said when it refused. */
   get detail() {
-    return this.#link.lost?.detail;
+    return this.#refusal?.detail;
+  }
+
+  /** Over with the first frame of a connection: who is let in is not refused any more. */
+  get #refusal() {
+    return this.#link.isUnheard ? this.#link.lost : undefined;
   }
 
   /** Did the last connection end before its first frame? */

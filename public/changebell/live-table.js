@@ -2,9 +2,7 @@
 // was at one position of the log, and at rest it is the table as it is.
 import { ChangeStream } from './change-stream.js';
 import { WaitingTarget } from './waiting-target.js';
-import { authorization, refusalOf } from './wire.js';
-
-const PAGE_PATIENCE_MS = 30_000; // over a dead network an answer never comes
+import { getJson } from './wire.js';
 
 /** @typedef {import('./types.js').ChangeEvent} ChangeEvent */
 /** @typedef {import('./types.js').Attempt} Attempt */
@@ -146,7 +144,7 @@ export class LiveTable extends WaitingTarget {
     let position = '';
     this.#url.searchParams.set('limit', '500');
     for (let next = this.#url.href; next; ) {
-      const page = await this.#get(next, attempt);
+      const page = await getJson(next, attempt);
       for (const customer of page.customers ?? []) rows.set(String(customer.id), customer);
       // What the parts of a key are, and how bytes are written in it, only the server knows.
       for (const [i, row] of (page.rows ?? []).entries()) rows.set(page.keys[i], row);
@@ -174,7 +172,7 @@ export class LiveTable extends WaitingTarget {
     url.searchParams.set('sources', `${this.#name.source}/*`);
     const read = (/** @type {string} */ lastEventId) => {
       url.searchParams.set('lastEventId', lastEventId);
-      return this.#get(url.href, attempt);
+      return getJson(url.href, attempt);
     };
     for (let position = from; ; ) {
       const { events, lastEventId, more } = await read(position);
@@ -184,16 +182,6 @@ export class LiveTable extends WaitingTarget {
       await read(pageId);
       if (seqOf(position) >= seqOf(pageId)) return position;
     }
-  }
-
-  /** @param {string} url @param {Attempt} attempt @returns {Promise<any>} */
-  async #get(url, { token, signal }) {
-    const response = await fetch(url, {
-      headers: authorization(token),
-      signal: AbortSignal.any([signal, AbortSignal.timeout(PAGE_PATIENCE_MS)]),
-    });
-    if (!response.ok) throw await refusalOf(response);
-    return response.json();
   }
 
   /** Instead of the rows that were shown; who looks on is told what differs. @param {Map<string, Row>} rows */

@@ -2,13 +2,17 @@
 
 /** @typedef {{ id: string, resolve: () => void, reject: (error: Error) => void }} Waiter */
 
+const CLOSED = 'the stream was closed';
+
 export class Waiters {
   #waiters = /** @type {Waiter[]} */ ([]);
+  #isClosed = false;
 
   /** @param {string} id @returns {Promise<void>} */
   add(id) {
     const passed = new Promise((/** @type {(value: void) => void} */ resolve, reject) => {
       if (Number.isNaN(seqOf(id))) return reject(new TypeError(`reached() wants an id, not ${id}`));
+      if (this.#isClosed) return reject(new Error(CLOSED));
       this.#waiters.push({ id, resolve, reject });
     });
     passed.catch(() => {}); // who doesn't wait for it any more need not be told
@@ -31,8 +35,10 @@ export class Waiters {
     this.resolve(this.#waiters.filter(({ id }) => seqOf(id) <= seq));
   }
 
-  rejectAll() {
-    for (const { reject } of this.#waiters.splice(0)) reject(new Error('the stream was closed'));
+  /** Those of now, and whoever comes later: a stream that was closed passes nothing any more. */
+  close() {
+    this.#isClosed = true;
+    for (const { reject } of this.#waiters.splice(0)) reject(new Error(CLOSED));
   }
 }
 

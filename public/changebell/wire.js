@@ -2,6 +2,8 @@
 // works in Node too and can send the token in a header. Whoever opens one hears the texts of its frames, and
 // once why it ended. A browser does not tell a page why a handshake was refused, so that is asked over HTTP.
 
+const PAGE_PATIENCE_MS = 30_000; // over a dead network an answer never comes
+
 /** @typedef {(text: string) => void} Hear */
 /** @typedef {{ hear: Hear, lose: (why: Refusal) => void }} Ear */
 /** @typedef {{ close: () => void, send: (text: string) => void }} Wire */
@@ -71,7 +73,15 @@ async function askForStream(url, token, signal) {
 }
 
 /** @param {string | undefined} token @returns {Record<string, string>} */
-export const authorization = (token) => (token ? { Authorization: `Bearer ${token}` } : {});
+const authorization = (token) => (token ? { Authorization: `Bearer ${token}` } : {});
+
+/** The same address with what is asked for; what is empty is left out. @param {URL} url @param {Record<string, unknown>} query */
+export function withQuery(url, query) {
+  const asked = new URL(url);
+  for (const [name, value] of Object.entries(query))
+    if (`${value || ''}`) asked.searchParams.set(name, `${value}`);
+  return asked;
+}
 
 /** Where the same stream is told as server-sent events. @param {URL} url */
 function httpUrl(url) {
@@ -81,8 +91,18 @@ function httpUrl(url) {
   return http;
 }
 
+/** @param {string} url @param {import('./types.js').Attempt} attempt @returns {Promise<any>} */
+export async function getJson(url, { token, signal }) {
+  const response = await fetch(url, {
+    headers: authorization(token),
+    signal: AbortSignal.any([signal, AbortSignal.timeout(PAGE_PATIENCE_MS)]),
+  });
+  if (!response.ok) throw await refusalOf(response);
+  return response.json();
+}
+
 /** What a problem document (RFC 9457) and Retry-After (RFC 9110 §10.2.3) say. @param {Response} response @returns {Promise<Refusal>} */
-export async function refusalOf(response) {
+async function refusalOf(response) {
   const { status, headers } = response;
   const { detail = `The server answered ${status}.` } = await response.json().catch(() => ({}));
   const retryAfter = headers.get('Retry-After') ?? '';

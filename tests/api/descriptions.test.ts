@@ -6,6 +6,9 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { Parser } from '@asyncapi/parser';
 import { createConfig, lintFromString } from '@redocly/openapi-core';
+import { createDescriptionsApi, describe } from '../../lib/api/descriptions-api.ts';
+import { readConfig } from '../../lib/config.ts';
+import type { Call } from '../../lib/http/request.ts';
 import { answerFault, frameFault } from '../support/described.ts';
 import { get, post, ROOT, request, shareServer, startServer, temporaryFolder } from '../support/helpers.ts';
 
@@ -60,7 +63,8 @@ test('every route of the program is described, with every method that it takes',
   const routes = [...source.matchAll(/path: \/\^(.+?)\$\/,/g)].map(([, route]) =>
     route!.replaceAll('\\', ''),
   );
-  assert.ok(routes.length >= 8, `only ${routes.length} routes were found in lib/api/routes.ts`);
+  routes.push('/api/customers', '/api/customers/(id)'); // made of the table's name
+  assert.ok(routes.length >= 10, `only ${routes.length} routes were found in lib/api/routes.ts`);
   for (const route of routes) {
     const path = route.startsWith('/api/watch') ? undefined : route.replace(/\(.*\)/, '{id}');
     if (path === undefined) continue; // this server watches nothing
@@ -117,6 +121,26 @@ test('both are open like the page, answer HEAD, and 304 to whoever has them', as
     assert.deepEqual([head.status, head.text, head.headers.get('etag')], [200, '', etag]);
     assert.equal((await post(`${narrow.url}/${name}`, {})).status, 405);
   }
+});
+
+test('they are made once for each name of the server, not for each request', async () => {
+  const described = { ...readConfig({}), hasCustomers: true, isLabOn: true };
+  const api = createDescriptionsApi(described);
+  const bodies = new Set<string>();
+  const res = { reserve() {}, writeHead() {}, end: (body: string | Buffer) => bodies.add(String(body)) };
+  const ask = (host: string) =>
+    api.openapi({ req: { headers: { host }, socket: {} }, res } as unknown as Call);
+  const timeOf = (deed: () => void) => {
+    const start = performance.now();
+    for (let i = 0; i < 50; i += 1) deed();
+    return performance.now() - start;
+  };
+  ask('one.example');
+  const answering = timeOf(() => ask('one.example'));
+  const making = timeOf(() => describe(described, 'http://one.example'));
+  assert.ok(answering < making / 4, `${answering} ms to answer 50 times, ${making} ms to make 50`);
+  for (let i = 0; i < 30; i += 1) ask(`${i}.example`);
+  assert.equal(bodies.size, 31, 'each name gets its own');
 });
 
 test('behind a proxy that ends TLS the URLs are those that the caller used', async () => {

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, before, mock, test } from 'node:test';
 import { WebSocket } from 'ws';
+import { Silence } from '../../public/changebell/silence.js';
 import { ChangeStream, type Options } from '../../public/changebell.js';
 import { fakeStream, type Script } from '../support/fake-stream.ts';
 import { eventually, post, range, type Server, startServer } from '../support/helpers.ts';
@@ -98,6 +99,24 @@ test('who was blocked, or whose clock was set, does not take that for silence', 
   stream.close();
 });
 
+test('who is blocked again, before what came could be read, does not take that for silence either', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  let now = 0;
+  t.mock.method(performance, 'now', () => now);
+  const told: string[] = [];
+  const silence = new Silence(1, ({ message }) => told.push(message));
+  silence.listen();
+  const pass = (ms: number, blockedMs = 0) => {
+    now += ms + blockedMs;
+    t.mock.timers.tick(ms);
+  };
+  pass(4000, 5000);
+  pass(250, 600);
+  assert.deepEqual(told, [], 'it has yet to read what came');
+  pass(250);
+  assert.match(told.join(), /^no heartbeat for 4 s/);
+});
+
 test('how often heartbeats come is told by the server', async (t) => {
   const { url } = await fakeStream(t, () => [
     ['stream.ready', 1, { behind: 0, client: 'one', heartbeatSeconds: 0.05 }],
@@ -139,6 +158,7 @@ for (const path of ['/ws', '/api/events']) {
     stream.retry();
     await inState(stream, 'live');
     assert.equal(asked, 3);
+    assert.deepEqual([stream.status, stream.detail], [undefined, undefined], 'it was let in');
     stream.close();
   });
 }
@@ -178,24 +198,24 @@ test('403 is final; 503 waits as Retry-After says; what answers with a page is n
     return undefined;
   });
   const stream = new ChangeStream(url);
-  const seconds = async () => {
-    await eventually(
-      () => stream.state,
-      (state) => state === 'waiting',
-      'it waits',
-    );
-    return ((stream.nextTryAt ?? 0) - Date.now()) / 1000;
-  };
-  const first = await seconds();
-  assert.ok(first > 6 && first < 7.3, `${first} s for a Retry-After of 7`);
-  assert.equal(stream.status, 503);
-  stream.retry();
-  assert.ok((await seconds()) < 1);
-  assert.equal(stream.closeReason, 'what answered is no event stream');
-  stream.retry();
-  const date = await seconds();
-  assert.ok(date > 57 && date < 62, `${date} s for a date in a minute`);
-  stream.retry();
+  const waits: { seconds: number; status: number | undefined; reason: string }[] = [];
+  stream.addEventListener('state', () => {
+    if (stream.state !== 'waiting') return;
+    const seconds = ((stream.nextTryAt ?? 0) - Date.now()) / 1000;
+    waits.push({ seconds, status: stream.status, reason: stream.closeReason });
+    stream.retry(1); // these waits are long, and told already
+  });
+  await eventually(
+    () => waits.length,
+    (length) => length === 3,
+    'it waits',
+  );
+  const [first, second, third] = waits;
+  assert.ok(first!.seconds > 6 && first!.seconds < 7.3, `${first!.seconds} s for a Retry-After of 7`);
+  assert.equal(first!.status, 503);
+  assert.ok(second!.seconds < 1);
+  assert.equal(second!.reason, 'what answered is no event stream');
+  assert.ok(third!.seconds > 57 && third!.seconds < 62, `${third!.seconds} s for a date in a minute`);
   await inState(stream, 'refused');
   assert.deepEqual([stream.status, stream.detail, stream.nextTryAt], [403, 'Not you.', null]);
   stream.close();

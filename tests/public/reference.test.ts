@@ -1,22 +1,8 @@
 // The reference for people: made of the two descriptions, in a real browser, offline.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { test } from 'node:test';
-import Database from 'better-sqlite3';
 import { assertAccessible, needsChromium, openPage } from '../support/browser.ts';
-import { closeAfterTest } from '../support/cleanup.ts';
-import {
-  eventually,
-  get,
-  post,
-  ROOT,
-  shareServer,
-  skipWithout,
-  startServer,
-  temporaryFolder,
-} from '../support/helpers.ts';
+import { get, shareServer } from '../support/helpers.ts';
 
 const server = await shareServer();
 const url = `${server.url}/reference.html`;
@@ -88,61 +74,3 @@ for (const colorScheme of ['light', 'dark'] as const) {
     assert.deepEqual(faults, []);
   });
 }
-
-/** The code of a section *Beside an application that exists*. */
-function codeOf(id: string): string {
-  const html = readFileSync(join(ROOT, 'public/reference.html'), 'utf8');
-  const [, code] = new RegExp(`id="${id}">.*?<code>(.*?)</code>`, 's').exec(html) ?? [];
-  assert.ok(code, `no code in #${id}`);
-  return code.replaceAll('&lt;', '<').replaceAll('&amp;', '&');
-}
-
-test('the token that Node signs is taken', async () => {
-  const JWT_SECRET = 'a secret of more than thirty-two bytes';
-  const signing = await startServer({ JWT_SECRET });
-  const child = spawn(process.execPath, ['--input-type=module', '-'], {
-    cwd: ROOT,
-    env: { ...process.env, JWT_SECRET },
-  });
-  child.stdin.end(`${codeOf('jwt-node')}\nconsole.log(token);`);
-  const token = (await child.stdout.setEncoding('utf8').toArray()).join('').trim();
-  const answer = await get(`${signing.url}/api/events`, { Authorization: `Bearer ${token}` });
-  assert.equal(answer.status, 200, answer.text);
-});
-
-const needsPython = { skip: skipWithout('/usr/bin/python3', 'python3') };
-test(
-  'the Python consumer does each thing once, also when it is killed and started again',
-  needsPython,
-  async () => {
-    const folder = temporaryFolder();
-    const script = codeOf('python').replace('http://localhost:5000', server.url);
-    const file = join(folder, 'consumer.py');
-    writeFileSync(file, script);
-    const start = () => {
-      const child = spawn('/usr/bin/python3', [file], { cwd: folder, stdio: 'ignore' });
-      closeAfterTest(() => child.kill('SIGKILL'));
-      return child;
-    };
-    const seen = (): string[] => {
-      const db = new Database(join(folder, 'effects.db'));
-      try {
-        return db.prepare("SELECT name FROM seen WHERE name LIKE 'Python %'").pluck().all() as string[];
-      } catch {
-        return []; // it has not made its table yet
-      } finally {
-        db.close();
-      }
-    };
-    const add = (n: number) => post(`${server.url}/api/customers`, { name: `Python ${n}` });
-    const first = start();
-    await add(1);
-    await eventually(seen, (names) => names.length === 1, 'the first is seen');
-    first.kill('SIGKILL');
-    await add(2);
-    start();
-    await add(3);
-    await eventually(seen, (names) => names.length >= 3, 'all are seen');
-    assert.deepEqual(seen(), ['Python 1', 'Python 2', 'Python 3']);
-  },
-);

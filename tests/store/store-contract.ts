@@ -2,12 +2,12 @@
 // program on the same database; its SQL is such as all of them understand.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import type { CustomerFields } from '../../lib/customer.ts';
 import { type EtagList, etagOf } from '../../lib/etag.ts';
 import { type Cursor, eventId, toCloudEvent } from '../../lib/event.ts';
 import type { Idempotency } from '../../lib/idempotency.ts';
 import type { NewEvent } from '../../lib/new-event.ts';
 import { Problem } from '../../lib/problem.ts';
+import type { Fields } from '../../lib/resource.ts';
 import type { Store } from '../../lib/store/store.ts';
 import { range, within } from '../support/helpers.ts';
 
@@ -37,7 +37,7 @@ const event = (fields: Partial<NewEvent> = {}): NewEvent => ({
 // A store takes orders; the tests say in short what they order.
 const create = (store: Store, name: string, email: string | null = null, idempotency?: Idempotency) =>
   store.write({ op: 'create', fields: { name, email }, idempotency });
-const update = async (store: Store, id: number, fields: Partial<CustomerFields>, ifMatch?: EtagList) =>
+const update = async (store: Store, id: number, fields: Fields, ifMatch?: EtagList) =>
   (await store.write({ op: 'update', id, fields, preconditions: { ifMatch } })).json;
 const remove = (store: Store, id: number, ifMatch?: EtagList) =>
   store.write({ op: 'delete', id, preconditions: { ifMatch } });

@@ -1,0 +1,62 @@
+-- Writes to the tables of resources beside the customers. Their rows are announced by the triggers of WATCH, and their
+-- JSON is that of their events. The customers have statements of their own, whose plans are kept: theirs are many.
+
+-- As `changebell_change`: the row is locked before what is committed is numbered, so that whatever happened to it
+-- before comes before, and nothing between.
+CREATE FUNCTION bell.changebell_change_row(item jsonb, low bigint, OUT outcome text, OUT answer text, OUT event_id text)
+LANGUAGE plpgsql AS $$
+DECLARE
+  mark bigint := pg_catalog.nextval('bell.changebell_drafts');
+  which bigint := item->>'id';
+  op text := item->>'op';
+  relation text := 'bell.' || pg_catalog.quote_ident(item->>'table');
+  source text := '/watch/' || (item->>'table');
+  query text := pg_catalog.format('SELECT bell.changebell_row_json(t, %L::regclass::oid, %L) FROM %s AS t WHERE id = $1',
+    relation, source, relation);
+  columns text;
+  old text;
+  many bigint;
+BEGIN
+  IF op = 'create' THEN
+    outcome := 'done';
+  ELSE
+    EXECUTE query || CASE op WHEN 'delete' THEN ' FOR UPDATE SKIP LOCKED' ELSE ' FOR NO KEY UPDATE SKIP LOCKED' END
+    INTO old USING which;
+    IF old IS NULL THEN
+      EXECUTE query INTO answer USING which;
+      outcome := CASE WHEN answer IS NOT NULL THEN 'locked' WHEN item ? 'ifMatch' THEN 'precondition failed' ELSE 'missing' END;
+      answer := NULL;
+      RETURN;
+    END IF;
+    outcome := bell.changebell_verdict(item, old);
+    answer := old;
+    IF outcome <> 'done' THEN RETURN; END IF;
+  END IF;
+  SELECT pg_catalog.string_agg(pg_catalog.quote_ident(key), ', ') INTO columns FROM pg_catalog.jsonb_object_keys(item->'fields') AS key;
+  IF op = 'create' THEN
+    EXECUTE pg_catalog.format('INSERT INTO %1$s (%2$s) SELECT %2$s FROM pg_catalog.jsonb_populate_record(NULL::%1$s, $1) RETURNING id',
+      relation, columns) INTO which USING item->'fields';
+  ELSIF op = 'delete' THEN
+    EXECUTE pg_catalog.format('DELETE FROM %s WHERE id = $1', relation) USING which;
+  ELSIF columns IS NOT NULL THEN
+    EXECUTE pg_catalog.format('UPDATE %1$s SET (%2$s) = (SELECT %2$s FROM pg_catalog.jsonb_populate_record(NULL::%1$s, $2)) WHERE id = $1',
+      relation, columns) USING which, item->'fields';
+  END IF;
+  GET DIAGNOSTICS many = ROW_COUNT;
+  IF many <> 1 AND (op <> 'update' OR columns IS NOT NULL) THEN
+    RAISE EXCEPTION USING ERRCODE = 'CB409', MESSAGE = 'A rule of the database ignores this change.';
+  END IF;
+  SET CONSTRAINTS ALL IMMEDIATE;
+  SET CONSTRAINTS ALL DEFERRED; -- the next write may need it
+  PERFORM FROM bell.changebell_number(low, 500, mark, true);
+  EXECUTE query INTO answer USING which;
+  event_id := bell.changebell_newest(CASE WHEN answer IS DISTINCT FROM old THEN source || '/' || which END);
+END $$;
+
+-- The newest event of this source, which was just written; where nothing changed, the newest of all.
+CREATE FUNCTION bell.changebell_newest(of text) RETURNS text LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+  SELECT coalesce((SELECT stamp || '-' || seq FROM (
+      SELECT * FROM bell.changebell_events WHERE seq > 0 ORDER BY seq DESC LIMIT 10000) AS newest
+    WHERE source = of ORDER BY seq DESC LIMIT 1), head_stamp || '-' || head)
+  FROM bell.changebell_position
+$$;

@@ -1,0 +1,129 @@
+// Partitions of watched tables that come and go while the server runs: what that does to the rows is told.
+import assert from 'node:assert/strict';
+import { after, before, beforeEach, describe, test } from 'node:test';
+import type { Client } from 'pg';
+import { openPostgresStore } from '../../lib/store/postgres-store.ts';
+import type { Store } from '../../lib/store/store.ts';
+import { eventually, range, skipWithout } from '../support/helpers.ts';
+import { type Cluster, INITDB, startCluster } from '../support/postgres-cluster.ts';
+
+const TABLES = `
+  CREATE TABLE parts (id int PRIMARY KEY, item text) PARTITION BY RANGE (id);
+  CREATE TABLE low PARTITION OF parts FOR VALUES FROM (0) TO (10);
+  INSERT INTO parts VALUES (1, 'a'), (2, 'b')`;
+
+describe('partitions of a watched table', { skip: skipWithout(INITDB, 'postgresql') }, () => {
+  let cluster: Cluster;
+  let program: Client;
+  let store: Store;
+  let databaseUrl: string;
+  let names = 0;
+  before(async () => {
+    cluster = await startCluster();
+  });
+  after(async () => {
+    await close();
+    await cluster?.stop();
+  });
+  beforeEach(async () => {
+    await close();
+    names += 1;
+    databaseUrl = await cluster.createDatabase(`parts_${names}`);
+    program = await cluster.connect(`parts_${names}`);
+    await program.query(TABLES);
+    store = await openStore();
+  });
+
+  async function close(): Promise<void> {
+    await program?.end();
+    await store?.close();
+  }
+
+  function openStore(): Promise<Store> {
+    return openPostgresStore({ databaseUrl, eventRetention: 100_000, watch: new Set(['parts']) });
+  }
+
+  /** What was told, once there are so many events. */
+  async function told(many: number): Promise<string[]> {
+    const read = async () => {
+      const { pruned } = await store.position();
+      return (await store.readEvents(pruned, 2 ** 52, 100_000, 2 ** 30)).events;
+    };
+    const found = await eventually(read, (events) => events.length >= many, `${many} events are in the log`);
+    return found.map(({ type, data }) => `${type.slice('parts.'.length)} ${data}`);
+  }
+
+  /** The partitions that the server has noted. */
+  const noted = async () => {
+    const sql = 'SELECT relation::regclass::text AS name FROM changebell_partitions ORDER BY 1';
+    return (await program.query<{ name: string }>(sql)).rows.map(({ name }) => name).join();
+  };
+
+  test('the rows of one that is detached are told as deleted, and what happens to it then is not', async () => {
+    await program.query('ALTER TABLE parts DETACH PARTITION low');
+    assert.deepEqual(await told(2), ['deleted {"id":1,"item":"a"}', 'deleted {"id":2,"item":"b"}']);
+    await eventually(noted, (names) => names === 'parts', 'the partition is forgotten');
+    const triggers = () =>
+      program.query(`SELECT FROM pg_trigger WHERE tgrelid = 'low'::regclass AND tgname ~ '^changebell'`);
+    await eventually(triggers, ({ rows }) => rows.length === 0, 'the triggers are gone');
+    await program.query('UPDATE low SET id = 3 WHERE id = 1; TRUNCATE low; DROP TABLE low');
+    await program.query("CREATE TABLE low PARTITION OF parts DEFAULT; INSERT INTO parts VALUES (1, 'z')");
+    assert.deepEqual((await told(3)).slice(2), ['created {"id":1,"item":"z"}']);
+  });
+
+  test('the rows that one brings are told as created, and those that came to it later only once', async () => {
+    await program.query(
+      `CREATE TABLE filled (id int PRIMARY KEY, item text); INSERT INTO filled VALUES (11, 'old')`,
+    );
+    await program.query(`BEGIN; UPDATE filled SET item = 'newer'; INSERT INTO filled VALUES (12, 'same');
+      ALTER TABLE parts ATTACH PARTITION filled FOR VALUES FROM (10) TO (20);
+      INSERT INTO filled VALUES (13, 'after'); COMMIT`);
+    await program.query("INSERT INTO parts VALUES (14, 'later')");
+    const lines = [
+      [11, 'newer'],
+      [12, 'same'],
+      [13, 'after'],
+      [14, 'later'],
+    ].map(([id, item]) => `created {"id":${id},"item":"${item}"}`);
+    await eventually(noted, (names) => names === 'filled,low,parts', 'the partition is noted');
+    assert.deepEqual((await told(4)).sort(), lines);
+  });
+
+  test('one that is made while the server runs is told as any other, TRUNCATE included', async () => {
+    await program.query('CREATE TABLE high PARTITION OF parts FOR VALUES FROM (10) TO (20)');
+    await program.query("INSERT INTO parts VALUES (11, 'k')");
+    await eventually(noted, (names) => names === 'high,low,parts', 'the partition is noted');
+    await program.query('TRUNCATE high');
+    assert.deepEqual(await told(2), ['created {"id":11,"item":"k"}', 'deleted {"id":11,"item":"k"}']);
+  });
+
+  test('what was detached while no server ran is told at the next start, but nothing of a table made anew', async () => {
+    await store.close();
+    await program.query('ALTER TABLE parts DETACH PARTITION low');
+    store = await openStore();
+    assert.equal((await told(2)).length, 2);
+    await store.close();
+    await program.query(`DROP TABLE parts, low; ${TABLES}`);
+    store = await openStore();
+    await program.query("INSERT INTO parts VALUES (3, 'c')");
+    assert.deepEqual((await told(3)).slice(2), ['created {"id":3,"item":"c"}']);
+    assert.equal(await noted(), 'low,parts');
+  });
+
+  test('two servers tell what was detached once, in steps, in the order of its rows', async () => {
+    await program.query(
+      "CREATE TABLE wide PARTITION OF parts DEFAULT; INSERT INTO parts SELECT i, 'x' FROM generate_series(1000, 4000) AS i",
+    );
+    await told(3001);
+    await eventually(noted, (names) => names === 'low,parts,wide', 'the partition is noted');
+    const second = await openStore();
+    await program.query('ALTER TABLE parts DETACH PARTITION wide');
+    const lines = (await told(6002)).slice(3001);
+    await eventually(noted, (names) => names === 'low,parts', 'the partition is forgotten');
+    assert.deepEqual(
+      lines,
+      range(1000, 4000).map((id) => `deleted {"id":${id},"item":"x"}`),
+    );
+    await second.close();
+  });
+});
