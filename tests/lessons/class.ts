@@ -5,6 +5,7 @@ import { mkdirSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { stripTypes } from '../support/typescript.ts';
+import { withoutSettings } from './program.ts';
 import type { State } from './state.ts';
 
 const PATIENCE_MS = 1500;
@@ -40,10 +41,20 @@ export async function tell(board: State['board'], { type, ...report }: Report): 
 export async function request(url: string, init: RequestInit = {}): Promise<string | undefined> {
   try {
     const response = await fetch(url, { ...init, signal: AbortSignal.timeout(PATIENCE_MS) });
+    if (response.status === 401)
+      return `${url} wants a token. A class is opened without one: npm run lesson -- board, on the teacher's machine.`;
     return response.ok ? undefined : `${url} answers with ${response.status}.`;
   } catch {
     return `${url} does not answer. Same network? Is the server running there?`;
   }
+}
+
+/** Whether someone of that name has told this board something: both would be one row. */
+export async function isTaken(url: string, nick: string): Promise<boolean> {
+  const signal = AbortSignal.timeout(PATIENCE_MS);
+  const response = await fetch(`${url}/api/events?types=lesson.*&limit=1000`, { signal });
+  const { events } = (await response.json()) as { events: { data: { nick?: string } | null }[] };
+  return events.some(({ data }) => data?.nick === nick);
 }
 
 /** The addresses under which others on the network find this machine. */
@@ -56,7 +67,7 @@ export function addresses(): string[] {
 export function openBoard(root: string, port: number): void {
   mkdirSync(join(root, '.lessons'), { recursive: true });
   const env = {
-    ...process.env,
+    ...withoutSettings(),
     HOST: '0.0.0.0',
     PORT: String(port),
     DATABASE_URL: join('.lessons', 'class.db'),

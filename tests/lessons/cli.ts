@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { openBoard, request } from './class.ts';
+import { isTaken, openBoard, request } from './class.ts';
 import {
   check,
   diff,
@@ -23,6 +23,7 @@ import {
 import { examine } from './doctor.ts';
 import { toTerminal } from './markdown.ts';
 import { writePages } from './pages.ts';
+import { withoutSettings } from './program.ts';
 
 /** Of `serve`; the texts name it too. */
 export const LESSON_PORT = 5001;
@@ -52,7 +53,7 @@ function read(number: number, language: string | undefined): void {
 /** The program as the learner's files make it; it starts again at each save. Runs until Ctrl+C. */
 function serve(): void {
   const tsx = createRequire(import.meta.url).resolve('tsx/cli');
-  const env = { ...process.env, PORT: String(LESSON_PORT), DATABASE_URL: ':memory:' };
+  const env = { ...withoutSettings(), PORT: String(LESSON_PORT), DATABASE_URL: ':memory:' };
   const args = [tsx, 'watch', '--clear-screen=false', '--include', 'lib/**/*.sql', 'server.ts'];
   spawn(process.execPath, args, { cwd: ROOT, env, stdio: 'inherit' }).on('exit', (code) => {
     process.exitCode = code ?? 1;
@@ -64,9 +65,13 @@ async function board(url: string | undefined, nick: string | undefined): Promise
   if (!/^https?:\/\/[^/]+\/?$/.test(url) || !nick)
     throw new Refusal('Which, and who are you? npm run lesson -- board http://192.168.0.7:5000 Ada');
   const address = url.replace(/\/$/, '');
+  const before = progress.read().board;
+  const isAgain = before?.url === address && before.nick === nick;
   progress.write({ board: { url: address, nick } });
-  const problem = await request(`${address}/healthz`);
+  const problem = await request(`${address}/api/events?limit=1`); // not /healthz, which asks for no token
   if (problem) throw new Refusal(`${problem}\nIt is kept: what you do is told as soon as the board answers.`);
+  if (!isAgain && (await isTaken(address, nick)))
+    console.log(`There is a ${nick} on the board already. If that is not you, join again as somebody else.`);
   console.log(`You are ${nick} on ${address}/workshop/board.html`);
 }
 

@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { watch as watchFolder } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type Outcome, promisesOf, runChecks } from './checks/run.ts';
+import { type Outcome, promisesOf, runChecks, UNBROKEN } from './checks/run.ts';
 import { tell } from './class.ts';
 import { changedLines } from './diff.ts';
 import { filesOf, LESSONS, type Lesson, takeOut } from './lessons.ts';
@@ -57,7 +57,7 @@ export async function start(number: number): Promise<void> {
     );
   }
   console.log('Trying the program before anything is taken out …');
-  const why = whyNot(await runChecks(ROOT, number));
+  const why = whyNot(await runChecks(ROOT, number, UNBROKEN));
   if (why)
     throw new Refusal(`It does not work as it is: ${why}\nIs this machine ready? npm run lesson -- doctor`);
   progress.open(lesson);

@@ -2,7 +2,7 @@
 // what to do.
 import { once } from 'node:events';
 import { createServer } from 'node:net';
-import { runChecks } from './checks/run.ts';
+import { runChecks, UNBROKEN } from './checks/run.ts';
 import { addresses, request } from './class.ts';
 import { filesOf, LESSONS, takeOut } from './lessons.ts';
 import type { Progress } from './state.ts';
@@ -19,7 +19,7 @@ export async function examine(root: string, progress: Progress): Promise<boolean
   if (board)
     findings.push({
       what: `the board at ${board.url}, for ${board.nick}`,
-      problem: await request(`${board.url}/healthz`),
+      problem: await request(`${board.url}/api/events?limit=1`),
     });
   for (const { what, problem } of findings) console.log(problem ? `✘ ${what}\n    ${problem}` : `✔ ${what}`);
   console.log(`  this machine on the network: ${addresses().join(', ') || 'no address'}`);
@@ -63,7 +63,7 @@ function lessons(progress: Progress): Finding {
 }
 
 async function program(root: string): Promise<Finding> {
-  const { trouble } = await runChecks(root, 2);
+  const { trouble } = await runChecks(root, 2, UNBROKEN);
   return { what: 'the program starts and answers', problem: trouble };
 }
 

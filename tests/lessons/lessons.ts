@@ -1,6 +1,6 @@
 // The lessons: which lines are taken out of which file, and what a learner is told who asks for help. What must
 // come true again stands in `checks/`, the text in `1.md` to `8.md`.
-import type { Edit } from '../mutate/copy.ts';
+import { applyEdit, type Edit } from '../mutate/edit.ts';
 
 /** A lesson; the third hint is nearly the solution. */
 export type Lesson = {
@@ -153,10 +153,10 @@ export const LESSONS: Lesson[] = [
     edits: [
       {
         file: 'lib/http/access.ts',
-        find: "    if (this.hosts.has(host.replace(/:\\d*$/, '').toLowerCase())) return;\n",
+        find: "    if (this.hosts.has(name.replace(/\\.$/, '').toLowerCase())) return; // a dot at the end is the root of all names\n",
         put:
           '    // LESSON 7, 1 of 2: who else gets in?\n' +
-          '    if ([...this.hosts].some((own) => host.toLowerCase().startsWith(own))) return;\n',
+          '    if ([...this.hosts].some((own) => name.toLowerCase().startsWith(own))) return;\n',
       },
       {
         file: 'lib/http/access.ts',
@@ -168,8 +168,8 @@ export const LESSONS: Lesson[] = [
     ],
     hints: [
       'Which names begin with "localhost"? Anyone can register a domain, and put in front of it what they like.',
-      'A name is ours if it is equal to one of ours, without the port. this.hosts is a Set, and a Set can answer that.',
-      "1: if (this.hosts.has(host.replace(/:\\d*$/, '').toLowerCase())) return;  2: … new URL(own).host === originHost",
+      'A name is ours if it is equal to one of ours; `name` has no port any more. this.hosts is a Set, and a Set can answer that.',
+      "1: if (this.hosts.has(name.replace(/\\.$/, '').toLowerCase())) return;  2: … new URL(own).host === originHost",
     ],
   },
   {
@@ -191,21 +191,9 @@ export const LESSONS: Lesson[] = [
   },
 ];
 
-/** Takes the lines of a lesson out of a file's text. @throws {Error} where one of them doesn't stand there once */
-export function takeOut(lesson: Lesson, file: string, text: string): string {
-  const isWindows = text.includes('\r\n');
-  let result = text.replaceAll('\r\n', '\n');
-  for (const { find, put } of lesson.edits.filter((edit) => edit.file === file)) {
-    const times = result.split(find).length - 1;
-    const line = find.trim().split('\n')[0];
-    if (times !== 1)
-      throw new Error(
-        `Lesson ${lesson.number} looks for a line in ${file} that stands there ${times} times: ${line}`,
-      );
-    result = result.replace(find, () => put);
-  }
-  return isWindows ? result.replaceAll('\n', '\r\n') : result;
-}
+/** Takes the lines of a lesson out of a file's text. @throws {NoPlace} where one of them doesn't stand there once */
+export const takeOut = ({ edits }: Lesson, file: string, text: string): string =>
+  edits.filter((edit) => edit.file === file).reduce(applyEdit, text);
 
 /** The files that a lesson changes. */
 export const filesOf = ({ edits }: Lesson): string[] => [...new Set(edits.map(({ file }) => file))];

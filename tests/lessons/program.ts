@@ -16,6 +16,12 @@ export class Trouble extends Error {}
 
 const START_TIMES = 1.5; // a promise is given so many times what the start took: 0.6 s where nothing else runs
 
+/** The settings in someone's own shell, a token say, must change neither what a check sees nor who may join a class. */
+export function withoutSettings(): Record<string, string> {
+  const { PATH = '', HOME = '', TEMP = '', SystemRoot = '' } = process.env;
+  return { PATH, HOME, TEMP, SystemRoot };
+}
+
 export type Answer = { status: number; headers: Record<string, string | string[] | undefined>; text: string };
 
 /** An event, as it comes over the wire. */
@@ -33,11 +39,9 @@ export class Program {
   private constructor(root: string, patienceMs: number, env: Record<string, string>) {
     this.patienceMs = patienceMs;
     this.folder = mkdtempSync(join(tmpdir(), 'lesson-'));
-    // Settings of the learner's own shell must not change what a check sees.
-    const { PATH = '', HOME = '', TEMP = '', SystemRoot = '' } = process.env;
     this.child = spawn(process.execPath, [...stripTypes, 'server.ts'], {
       cwd: root,
-      env: { PATH, HOME, TEMP, SystemRoot, PORT: '0', DATABASE_URL: this.file, ...env },
+      env: { ...withoutSettings(), PORT: '0', DATABASE_URL: this.file, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     for (const stream of [this.child.stdout!, this.child.stderr!])
@@ -146,6 +150,14 @@ export class Program {
     const page = await Page.open(`ws://${this.host}/ws${query}`, this.patienceMs);
     this.pages.add(page);
     return page;
+  }
+
+  /** So that whoever opens pages next is alone with them. */
+  async closePages(): Promise<void> {
+    for (const page of this.pages) page.cut();
+    this.pages.clear();
+    for (const end = performance.now() + this.patienceMs; performance.now() < end; await delay(5))
+      if ((await this.clients()) === 0) return;
   }
 
   async stop(): Promise<void> {

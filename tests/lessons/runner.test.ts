@@ -1,71 +1,14 @@
 // The commands of the lessons, as a learner meets them: in a copy of the project, in a process of their own, with
 // what goes wrong in a class: line ends of Windows, a ZIP without git, a syntax error, an endless loop.
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readdirSync } from 'node:fs';
 import { describe, test } from 'node:test';
-import { Copy } from '../mutate/copy.ts';
 import { get, startServer, within } from '../support/helpers.ts';
-import { stripTypes } from '../support/typescript.ts';
+import { Desk, PATIENCE_MS } from './desk.ts';
 import { LESSONS, takeOut } from './lessons.ts';
 
 const FRAMES = 'lib/stream/frames.ts';
-const PATIENCE_MS = 60_000; // a command starts the program, on a machine that does other things as well
 const HUB = 'lib/stream/hub.ts';
-
-type Said = { code: number | null; text: string };
-
-/** A learner's copy of the project. */
-class Desk {
-  private readonly copy = new Copy();
-
-  file(name: string): string {
-    return join(this.copy.folder, name);
-  }
-
-  read(name: string): string {
-    return readFileSync(this.file(name), 'utf8');
-  }
-
-  write(name: string, text: string): void {
-    writeFileSync(this.file(name), text);
-  }
-
-  replace(name: string, find: string, put: string): void {
-    assert.ok(this.read(name).includes(find), `${name} has ${find}`);
-    this.write(
-      name,
-      this.read(name).replace(find, () => put),
-    );
-  }
-
-  start(...words: string[]) {
-    const args = [...stripTypes, 'tests/lessons/lesson.ts', ...words];
-    const child = spawn(process.execPath, args, { cwd: this.copy.folder, stdio: ['ignore', 'pipe', 'pipe'] });
-    let text = '';
-    for (const stream of [child.stdout, child.stderr])
-      stream.setEncoding('utf8').on('data', (part: string) => {
-        text += part;
-      });
-    return { child, text: () => text };
-  }
-
-  async run(...words: string[]): Promise<Said> {
-    const { child, text } = this.start(...words);
-    const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
-    return { code: await within(ended, `npm run lesson -- ${words.join(' ')}`, PATIENCE_MS), text: text() };
-  }
-
-  git(...args: string[]): void {
-    const who = ['-c', 'user.name=Ada', '-c', 'user.email=ada@example.com'];
-    const { status, stderr } = spawnSync('git', [...who, ...args], {
-      cwd: this.copy.folder,
-      encoding: 'utf8',
-    });
-    assert.equal(status, 0, stderr);
-  }
-}
 
 const [, frames] = LESSONS;
 const { find: lost, put: marker } = frames!.edits[0]!;
@@ -145,7 +88,7 @@ describe('npm run lesson', { concurrency: 3 }, () => {
     zip.replace(FRAMES, lost, '    // mine\n');
     const refused = await zip.run('start', '2');
     assert.equal(refused.code, 1);
-    assert.match(refused.text, /stands there 0 times[\s\S]*from git or the ZIP/);
+    assert.match(refused.text, /holds this 0 times[\s\S]*from git or the ZIP/);
     assert.ok(!existsSync(zip.file('.lessons/clean')), 'nothing was begun');
 
     const clone = new Desk();
@@ -187,6 +130,11 @@ describe('npm run lesson', { concurrency: 3 }, () => {
     assert.match((await desk.run('board', server.url, 'Ada', 'L.')).text, /You are Ada L\./);
     await desk.run('start', '2');
     await desk.run('check');
+    assert.doesNotMatch(
+      (await desk.run('board', server.url, 'Ada', 'L.')).text,
+      /already/,
+      'who joins again',
+    );
     await desk.run('hint');
     desk.replace(FRAMES, marker, lost);
     await desk.run('check');
@@ -208,10 +156,22 @@ describe('npm run lesson', { concurrency: 3 }, () => {
       of: 6,
       why: 'The message has 126 bytes, and its header says 125.',
     });
+    const other = new Desk();
+    assert.match(
+      (await other.run('board', server.url, 'Ada', 'L.')).text,
+      /There is a Ada L\. on the board already/,
+    );
     await server.stop();
     const { code, text } = await desk.run('check');
     assert.equal(code, 0, text);
     assert.match(text, /The board was not told: .* does not answer/);
+  });
+
+  test('a board that wants a token says so to whoever joins', async () => {
+    const server = await startServer({ API_TOKEN: 'secret' });
+    const { code, text } = await new Desk().run('board', server.url, 'Ada');
+    assert.deepEqual([code, /wants a token\. A class is opened without one/.test(text)], [1, true], text);
+    await server.stop();
   });
 
   test('what is not there is said, with what is', async () => {

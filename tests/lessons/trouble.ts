@@ -3,7 +3,9 @@
 
 /** One line; undefined where nothing is wrong. `exitCode` is null while the program runs. */
 export function explain(output: string, exitCode: number | null): string | undefined {
-  const syntax = /([\w./\\:-]+\.ts):(\d+):\d+: ERROR: (.*)/.exec(output);
+  const syntax =
+    /([\w./\\:-]+\.ts):(\d+):\d+: ERROR: (.*)/.exec(output) ?? // esbuild's words, below Node's own, since 22.18
+    /(\S+\.ts):(\d+)\n[\s\S]*?\[ERR_INVALID_TYPESCRIPT_SYNTAX\]: (.*)/.exec(output);
   if (syntax) return `${inProject(syntax[1]!)}:${syntax[2]} is not TypeScript: ${syntax[3]}`;
   const error = /^(?:Uncaught )?((?:\w*Error)\b.*)$/m.exec(output);
   if (error) {

@@ -4,9 +4,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ROOT } from '../support/patience.ts';
-
-/** `find` stands in the file exactly once; `put` takes its place. */
-export type Edit = { file: string; find: string; put: string };
+import { applyEdit, type Edit } from './edit.ts';
 
 const PARTS = ['lib', 'public', 'tests', 'server.ts', 'package.json', 'tsconfig.json'];
 
@@ -34,15 +32,4 @@ export class Copy {
       for (const file of files) writeFileSync(join(this.folder, file), readFileSync(join(ROOT, file)));
     }
   }
-}
-
-/** The text that an edit looks for is not there, or not once. */
-export class NoPlace extends Error {}
-
-/** @throws {NoPlace} */
-export function applyEdit(text: string, { file, find, put }: Edit): string {
-  const unix = text.replaceAll('\r\n', '\n');
-  const times = unix.split(find).length - 1;
-  if (times !== 1) throw new NoPlace(`${file} holds this ${times} times, and not once: ${find.trim()}`);
-  return unix.replace(find, () => put);
 }

@@ -1,5 +1,5 @@
 // What a line of the table is.
-import type { Edit } from './copy.ts';
+import type { Edit } from './edit.ts';
 
 /** A break of the program, in words and as edits; and the test that must turn red: its file, and how its name begins. */
 export type Mutation = { breaks: string; edits: Edit[]; red: { file: string; name: string } };

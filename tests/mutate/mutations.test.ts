@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { ROOT } from '../support/helpers.ts';
-import { applyEdit } from './copy.ts';
+import { applyEdit } from './edit.ts';
 import { MUTATIONS } from './mutations.ts';
 
 const read = (file: string) => readFileSync(join(ROOT, file), 'utf8');

@@ -3,7 +3,8 @@
 // stays green is a promise that nobody watches. `npm run mutate -- hub` takes only lines with "hub" in them.
 import { spawn } from 'node:child_process';
 import { stripTypes } from '../support/typescript.ts';
-import { Copy, NoPlace } from './copy.ts';
+import { Copy } from './copy.ts';
+import { NoPlace } from './edit.ts';
 import type { Mutation } from './mutation.ts';
 import { MUTATIONS } from './mutations.ts';
 

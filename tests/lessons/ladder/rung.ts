@@ -9,6 +9,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import Database from 'better-sqlite3';
 import { WebSocket } from 'ws';
+import { stripTypes } from '../../support/typescript.ts';
 
 const HERE = fileURLToPath(new URL('.', import.meta.url));
 
@@ -79,7 +80,7 @@ export class Rung {
 /** Starts a rung on a free port. @throws {Error} if it ends before it listens */
 export async function startRung(number: number, patienceMs: number): Promise<Rung> {
   const folder = mkdtempSync(join(tmpdir(), 'rung-'));
-  const child = spawn(process.execPath, ['--import', 'tsx', fileOf(number)], {
+  const child = spawn(process.execPath, [...stripTypes, fileOf(number)], {
     env: { ...process.env, PORT: '0', DATABASE_URL: join(folder, 'shop.db') },
     stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
   });

@@ -18,13 +18,23 @@ function make(tag, properties, ...children) {
 /** @param {{ order: string, who?: string, number?: number }} order */
 const send = (order) => fetch('/', { method: 'POST', body: JSON.stringify(order) });
 
-/** @param {string} text @param {{ order: string, who?: string, number?: number }} order */
-const button = (text, order) => make('button', { textContent: text, onclick: () => send(order) });
+/**
+ * Buttons that take each other's place have one id, so that the focus stays there when all is drawn anew.
+ * @param {string} text @param {{ order: string, who?: string, number?: number }} order @param {string} id
+ */
+const button = (text, order, id) => make('button', { textContent: text, id, onclick: () => send(order) });
+
+/** A scene comes at any moment, and someone may be on a button with the keyboard. @param {() => void} drawAnew */
+function keepFocus(drawAnew) {
+  const id = document.activeElement?.id ?? '';
+  drawAnew();
+  if (id) (document.getElementById(id) ?? document.getElementById(id.replace('seam', 'cable')))?.focus();
+}
 
 /** @param {string} who */
 const drawReturn = (who) => [
-  button('Bring back', { order: 'back', who }),
-  button('Bring back at a save', { order: 'seam', who }),
+  button('Bring back', { order: 'back', who }, `cable-${who}`),
+  button('Bring back at a save', { order: 'seam', who }, `seam-${who}`),
 ];
 
 /** @param {Scene['people'][number]} person */
@@ -37,24 +47,26 @@ function drawPerson({ name, isHere, isReading, heard, lastSeq }) {
   return make(
     'div',
     { className: `person ${isHere ? '' : 'gone'} ${isReading ? '' : 'deaf'}` },
-    make('h3', { textContent: name }),
+    make('h2', { textContent: name }),
     make('p', { textContent: state + seen }),
     make(
       'div',
       { className: 'tools' },
-      ...(isHere ? [button('Cut the cable', { order: 'cut', who: name })] : drawReturn(name)),
+      ...(isHere
+        ? [button('Cut the cable', { order: 'cut', who: name }, `cable-${name}`)]
+        : drawReturn(name)),
       isReading
-        ? button('Stop reading', { order: 'stop', who: name })
-        : button('Read on', { order: 'read', who: name }),
+        ? button('Stop reading', { order: 'stop', who: name }, `reading-${name}`)
+        : button('Read on', { order: 'read', who: name }, `reading-${name}`),
     ),
-    make('ol', { className: 'heard' }, ...items),
+    make('ol', { className: 'heard', id: `heard-${name}`, tabIndex: 0 }, ...items),
   );
 }
 
 /** @param {Scene} scene */
 function draw({ rung: number, saved, waitingBytes, people }) {
   if (number !== rung) void drawSource(number);
-  element('people').replaceChildren(...people.map(drawPerson));
+  keepFocus(() => element('people').replaceChildren(...people.map(drawPerson)));
   const items = saved.map(({ name, by, outcome }) =>
     make('li', { className: outcome === 'saved' ? '' : 'bad', textContent: `${name}, by ${by}: ${outcome}` }),
   );
@@ -76,11 +88,11 @@ async function drawSource(number) {
   element('file').textContent = files[number - 1] ?? '';
   element('source').replaceChildren(...spans);
   const buttons = RUNGS.map((name, at) => {
-    const one = button(`${at + 1} ${name}`, { order: 'rung', number: at + 1 });
+    const one = button(`${at + 1} ${name}`, { order: 'rung', number: at + 1 }, `rung-${at + 1}`);
     one.ariaPressed = String(at + 1 === number);
     return one;
   });
-  element('rungs').replaceChildren(...buttons);
+  keepFocus(() => element('rungs').replaceChildren(...buttons));
 }
 
 for (const node of document.querySelectorAll('[data-order]'))

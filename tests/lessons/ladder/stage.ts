@@ -123,7 +123,8 @@ export class Stage {
   /** With the number of the last event that they saw, on the rungs that have one. */
   private async bringBack(role: Role): Promise<void> {
     const { heard, lastSeq } = role.person;
-    role.person = await this.rung.connect(lastSeq);
+    role.person = await this.rung.connect(lastSeq ?? 0); // who was cut off before anything came has seen nothing
+    role.person.lastSeq ??= lastSeq;
     role.person.heard.unshift(...heard);
     role.isReading = true;
   }

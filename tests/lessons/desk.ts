@@ -1,0 +1,63 @@
+// A learner's desk: a copy of the project, and the commands as they type them, each in a process of its own.
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Copy } from '../mutate/copy.ts';
+import { within } from '../support/helpers.ts';
+import { stripTypes } from '../support/typescript.ts';
+
+/** A command starts the program, on a machine that does other things as well. */
+export const PATIENCE_MS = 60_000;
+
+type Said = { code: number | null; text: string };
+
+export class Desk {
+  private readonly copy = new Copy();
+
+  file(name: string): string {
+    return join(this.copy.folder, name);
+  }
+
+  read(name: string): string {
+    return readFileSync(this.file(name), 'utf8');
+  }
+
+  write(name: string, text: string): void {
+    writeFileSync(this.file(name), text);
+  }
+
+  replace(name: string, find: string, put: string): void {
+    assert.ok(this.read(name).includes(find), `${name} has ${find}`);
+    this.write(
+      name,
+      this.read(name).replace(find, () => put),
+    );
+  }
+
+  start(...words: string[]) {
+    const args = [...stripTypes, 'tests/lessons/lesson.ts', ...words];
+    const child = spawn(process.execPath, args, { cwd: this.copy.folder, stdio: ['ignore', 'pipe', 'pipe'] });
+    let text = '';
+    for (const stream of [child.stdout, child.stderr])
+      stream.setEncoding('utf8').on('data', (part: string) => {
+        text += part;
+      });
+    return { child, text: () => text };
+  }
+
+  async run(...words: string[]): Promise<Said> {
+    const { child, text } = this.start(...words);
+    const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
+    return { code: await within(ended, `npm run lesson -- ${words.join(' ')}`, PATIENCE_MS), text: text() };
+  }
+
+  git(...args: string[]): void {
+    const who = ['-c', 'user.name=Ada', '-c', 'user.email=ada@example.com'];
+    const { status, stderr } = spawnSync('git', [...who, ...args], {
+      cwd: this.copy.folder,
+      encoding: 'utf8',
+    });
+    assert.equal(status, 0, stderr);
+  }
+}
