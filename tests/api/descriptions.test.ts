@@ -127,7 +127,7 @@ test('they are made once for each name of the server, not for each request', asy
   const described = { ...readConfig({}), hasCustomers: true, isLabOn: true };
   const api = createDescriptionsApi(described);
   const bodies = new Set<string>();
-  const res = { reserve() {}, writeHead() {}, end: (body: string | Buffer) => bodies.add(String(body)) };
+  const res = { reserve() {}, begin() {}, end: (body: string | Buffer) => bodies.add(String(body)) };
   const ask = (host: string) =>
     api.openapi({ req: { headers: { host }, socket: {} }, res } as unknown as Call);
   const timeOf = (deed: () => void) => {
