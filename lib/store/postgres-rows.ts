@@ -92,7 +92,8 @@ function parseTold({ source }: WatchedTable, told: string): { key: string; json:
 
 function toldOf({ source, relation }: WatchedTable): string {
   const literal = (value: string) => `'${value.replaceAll("'", "''")}'`;
-  return `bell.changebell_row_json(t, ${literal(relation)}::regclass::oid, ${literal(source)})`;
+  // With the star it is the row, also where the table has a column "t" (PostgreSQL, "Using Composite Types in Queries").
+  return `bell.changebell_row_json(t.*, ${literal(relation)}::regclass::oid, ${literal(source)})`;
 }
 
 function quote(name: string): string {
