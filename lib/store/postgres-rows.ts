@@ -43,7 +43,9 @@ export class Rows {
     const sql = `SELECT ${toldOf(table)} AS told FROM ${table.relation} AS t WHERE ${isFound}`;
     const reading = this.reader.read<{ told: string }>({ text: inSchema(sql, this.schema) }, [parts]);
     const [found] = await reading.catch(asNoRows);
-    return found && parseTold(table, found.told).json;
+    const row = found && parseTold(table, found.told);
+    // `7`, and not `+7` or `7.0`: a token's sources are texts, and would not know the row by another name.
+    return row?.key === key ? row.json : undefined;
   }
 }
 

@@ -169,6 +169,8 @@ function testWatch(open: Connect): void {
       'one row is read as it is told',
     );
     const list = last.source.slice(0, last.source.lastIndexOf('/'));
+    for (const key of ['7,a', '%2B7,a', '07,a', '%207,a', '7,%61'])
+      assert.equal((await get(`${server.url}/api${list}/${key}`)).status, key === '7,a' ? 200 : 404, key);
     assert.deepEqual((await get(`${server.url}/api${list}`)).body.rows, [last.data], 'and so are all');
     await client.close();
     await server.stop();
