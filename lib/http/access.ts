@@ -66,7 +66,7 @@ export class Access {
   addHeaders({ req, path }: Visit, { common }: Answer): void {
     if (!isGuarded(path) && !isOpen(path)) return;
     common['Cache-Control'] = 'no-store';
-    common.Vary = 'Origin, Accept';
+    common.Vary = 'Origin, Accept, Authorization'; // two tokens may read different things at one URL
     const { origin } = req.headers;
     if (origin === undefined || !this.origins.has(origin)) return;
     common['Access-Control-Allow-Origin'] = origin;
