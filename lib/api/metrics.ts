@@ -10,7 +10,7 @@ import type { Hub } from '../stream/hub.ts';
 import { LoopDelay } from './loop-delay.ts';
 
 export type Measured = {
-  store: Pick<Store, 'commits'>;
+  store: Pick<Store, 'commits' | 'waiting'>;
   hub: Hub;
   connections: Connections;
   refusals: Refusals;
@@ -65,10 +65,13 @@ export class Metrics {
   private ofWork(): Metric[] {
     const { hub, store } = this.measured;
     const { events, deliveries, cachedBytes } = hub.counters;
+    const waiting = store.waiting();
     return [
       counter('events_total', 'Events announced since the start.', events),
       counter('deliveries_total', 'Events handed to a client, over all clients.', deliveries),
       counter('commits_total', 'Transactions committed by this server.', store.commits()),
+      gauge('waiting_write_bytes', 'Bytes of writes that wait for their commit.', waiting.bytes),
+      gauge('waiting_write_limit_bytes', 'How many there may be: then writes are refused.', waiting.limit),
       gauge('log_cache_bytes', 'Bytes of the log that are kept, as texts and as frames.', cachedBytes),
       gauge(
         'log_cache_limit_bytes',

@@ -91,6 +91,11 @@ export class Connection implements Account {
     this.unsent += bytes;
   }
 
+  /** See `Account`. */
+  giveBack(bytes: number): void {
+    this.count(-bytes);
+  }
+
   /** What was read ahead of a stream will never be answered; and while it is held, nobody sees the client leave. */
   forgetBehindStream(): void {
     if (this.ahead.isEmpty || !this.isStreaming()) return;

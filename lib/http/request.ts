@@ -123,6 +123,8 @@ async function readBody({ req, res }: Call, maxBytes: number): Promise<Buffer> {
     req.on('end', resolve);
     req.on('error', () => reject(new Problem(400, 'The body was broken off.')));
   });
+  // Writes that wait have a bound of their own: counted here as well, 32 MiB of them would be refused for no reason.
+  res.account?.giveBack(size);
   const parts = chunks.splice(0);
   return parts.length === 1 ? parts[0]! : Buffer.concat(parts);
 }

@@ -11,6 +11,8 @@ export interface Account {
   reserve(bytes: number): void;
   /** The same for bytes that must go out: the answer to a write tells what was done. */
   count(bytes: number): void;
+  /** Gives bytes back before the answer: a body that has become an order is counted where orders wait. */
+  giveBack(bytes: number): void;
 }
 
 /** The sum over all connections, and its bound. */

@@ -7,7 +7,7 @@ import { type Answer, type Order, type Outcome, toAnswer } from './store.ts';
 
 const MAX_BATCH = 1000;
 const MAX_BATCH_BYTES = 8 * 1024 * 1024;
-const MAX_WAITING_BYTES = 64 * 1024 * 1024;
+export const MAX_WAITING_BYTES = 64 * 1024 * 1024;
 const RETRY_MS = 10; // what a batch found locked is tried again after so long; nobody waits inside the database
 const PATIENCE_MS = 2000; // for each write, from when it came
 const LOOK_MS = 20; // thousands may wait: not each of them gets a look of its own

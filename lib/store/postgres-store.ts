@@ -6,7 +6,7 @@ import { type Config, StartError } from '../config.ts';
 import type { Cursor, Position, ResetReason } from '../event.ts';
 import { unavailable } from '../problem.ts';
 import { Commits } from './commits.ts';
-import { GroupCommit, type Result, unclear } from './group-commit.ts';
+import { GroupCommit, MAX_WAITING_BYTES, type Result, unclear } from './group-commit.ts';
 import { loadPostgres, type Postgres, processOf } from './postgres-connection.ts';
 import { isReadOnly, isTransient, toProblem } from './postgres-errors.ts';
 import { Listener } from './postgres-listener.ts';
@@ -112,6 +112,10 @@ class PostgresStore implements Store {
 
   commits(): number {
     return this.shared.count;
+  }
+
+  waiting(): { bytes: number; limit: number } {
+    return { bytes: this.group.waitingBytes, limit: MAX_WAITING_BYTES };
   }
 
   write(order: Order): Promise<Answer> {

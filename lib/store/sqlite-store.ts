@@ -8,7 +8,7 @@ import type { Config } from '../config.ts';
 import type { Cursor, Position, ResetReason } from '../event.ts';
 import { Problem, unavailable } from '../problem.ts';
 import { Commits } from './commits.ts';
-import { GroupCommit } from './group-commit.ts';
+import { GroupCommit, MAX_WAITING_BYTES } from './group-commit.ts';
 import { failureOf, hasCode } from './sqlite.ts';
 import { SqliteReader } from './sqlite-reader.ts';
 import { SqliteThread } from './sqlite-thread.ts';
@@ -85,6 +85,10 @@ class SqliteStore implements Store {
 
   commits(): number {
     return this.shared.count;
+  }
+
+  waiting(): { bytes: number; limit: number } {
+    return { bytes: this.group.waitingBytes, limit: MAX_WAITING_BYTES };
   }
 
   write(order: Order): Promise<Answer> {

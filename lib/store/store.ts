@@ -67,6 +67,8 @@ export interface Store {
   readonly hasCustomers: boolean;
   /** Transactions committed by this server since it started. */
   commits(): number;
+  /** Bytes of the writes that wait for their commit, and how many there may be before the next is refused. */
+  waiting(): { bytes: number; limit: number };
 
   /**
    * Resolves when the write is durable: on disk, safe from `kill -9` and from a power cut.

@@ -8,6 +8,7 @@ import { Agent, get as httpGet } from 'node:http';
 import { connect as connectTcp, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { openDatabase } from '../../lib/store/sqlite.ts';
 import {
   connect,
   eventually,
@@ -167,6 +168,21 @@ test('answers that nobody takes are bounded over all connections: then long ones
   const isFree = ({ status }: { status: number }) => status === 200;
   await eventually(() => get(`${server.url}/api/events?limit=1000`), isFree, 'there is room again');
   assert.ok((await metric(server, 'unsent_bytes')) < limit / 2);
+  await server.stop();
+});
+
+test('bodies that wait for their commit have the room of writes: 40 MiB of them behind a lock are not refused as answers are', async () => {
+  const server = await startServer();
+  const db = openDatabase(server.databaseFile);
+  db.exec('BEGIN IMMEDIATE');
+  const event = { data: 'x'.repeat(60_000) };
+  const answers = Promise.all(range(1, 700).map(() => post(`${server.url}/api/events`, event)));
+  const isFull = (bytes: number) => bytes > 35 * 1024 * 1024;
+  await eventually(() => metric(server, 'waiting_write_bytes'), isFull, 'most of them wait', 30_000);
+  db.exec('ROLLBACK');
+  const refused = (await answers).filter(({ text }) => text.includes('wait to be taken'));
+  assert.equal(refused.length, 0);
+  assert.equal(await metric(server, 'unsent_bytes'), 0);
   await server.stop();
 });
 
