@@ -10,6 +10,9 @@ CREATE TABLE bell.changebell_watched (
   bytes text NOT NULL
 );
 
+-- SECURITY DEFINER: the writer needs no right on our log. All settings that shape a row's text stand in its head, since
+-- the session of the writer may have any. `*=` compares bytes and calls no operator, which could be another role's.
+-- A generic plan is made once in each session of a writer, and not anew for his first rows.
 CREATE FUNCTION bell.changebell_watch() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET row_security = off SET plan_cache_mode = 'force_generic_plan'
 SET DateStyle = 'ISO, YMD' SET TimeZone = 'UTC' SET IntervalStyle = 'iso_8601' SET lc_monetary = 'C'
@@ -43,6 +46,7 @@ END $$;
 
 -- TRUNCATE fires no trigger for a row, and a table that row security guards against us can't be read without running
 -- its policies: then nothing is announced, but nobody fails.
+-- ONLY: each partition has a TRUNCATE trigger of its own, so its rows would be told twice.
 CREATE FUNCTION bell.changebell_rows_gone(watched bell.changebell_watched, relation oid, odd text) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -54,6 +58,7 @@ END $$;
 
 -- A type that another role made may have a cast to json, which would run with our rights: of such a table, what each
 -- column is read as; else null. Types of superusers and of our own role are trusted.
+-- Numbers of objects below 16384 are PostgreSQL's own. The two looks come first, since nearly all tables end there.
 CREATE FUNCTION bell.changebell_odd_columns(relation oid, us text) RETURNS text LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -67,6 +72,7 @@ BEGIN
     FROM pg_attribute WHERE attrelid = relation AND attnum > 0 AND NOT attisdropped);
 END $$;
 
+-- Adds the draft of one row that was created or deleted.
 CREATE FUNCTION bell.changebell_announce(watched bell.changebell_watched, change text, this_row record, odd text)
 RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -77,6 +83,7 @@ END $$;
 -- What is told of a row. Of one over 1 MiB only the key; what is much larger is not even put together. On disk a column
 -- may be packed, up to 255 bytes into one: only then can a row that looks small be more than PostgreSQL can hold as text,
 -- and what fails then must not fail its writer.
+-- A row of 64 KiB or less unpacks to 16 MiB at most, so it is made without the price of a subtransaction.
 CREATE FUNCTION bell.changebell_row(watched bell.changebell_watched, this_row record, odd text,
   OUT source text, OUT data text, OUT extensions text)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -111,6 +118,7 @@ BEGIN
     ELSE bell.changebell_key_json(watched, this_row, odd) END, watched.source, watched.key);
 END $$;
 
+-- The key's columns alone. Nothing else of the row is read: a large value stays packed on disk.
 CREATE FUNCTION bell.changebell_key_json(watched bell.changebell_watched, this_row record, odd text) RETURNS json
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -131,6 +139,7 @@ BEGIN
   RETURN (SELECT source || ' ' || data FROM bell.changebell_row(watched, this_row, bell.changebell_odd_columns(relation, current_user)));
 END $$;
 
+-- The row as JSON; with `columns`, what those expressions of it ($1) give.
 CREATE FUNCTION bell.changebell_to_json(this_row record, columns text) RETURNS json LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -148,7 +157,8 @@ CREATE FUNCTION bell.changebell_is_odd(plain text) RETURNS boolean LANGUAGE sql 
     OPERATOR(pg_catalog.~*) '\\u0000|\\ud[89ab]..(?!\\ud[c-f])|(?<!\\ud[89ab]..)\\ud[c-f]'
 $$;
 
--- Where there are neither bytes nor long digits, a row goes as it is.
+-- Where there are neither bytes nor long digits, a row goes as it is: to take it apart costs many times as much. A
+-- number of 15 digits or fewer is the same in JavaScript.
 CREATE FUNCTION bell.changebell_data(this_row json, bytes text) RETURNS text LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -161,7 +171,9 @@ BEGIN
     FROM json_each(this_row));
 END $$;
 
--- Bytes travel in base64; and what JavaScript would not read as the same number travels as a string.
+-- Bytes travel in base64; and what JavaScript would not read as the same number travels as a string. A number passes
+-- that comes back the same through a double. Above 2^53 - 1 whole numbers may not, and those of more than 40 characters
+-- aren't tried.
 CREATE FUNCTION bell.changebell_value(value json) RETURNS text LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -178,6 +190,7 @@ BEGIN
 END $$;
 
 -- The key as a source ends with it, cut where it is too long.
+-- What PostgreSQL can't take apart becomes a question mark; and no cut goes through an escape.
 CREATE FUNCTION bell.changebell_source(this_row json, source text, key text) RETURNS text LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE

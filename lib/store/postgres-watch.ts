@@ -24,7 +24,7 @@ export type WatchedTable = {
   isPartitioned: boolean;
 };
 
-/** @throws {StartError} naming a table that can't be watched */
+/** Finds the tables that WATCH names, and changes nothing. @throws {StartError} naming a table that can't be watched */
 export async function planWatch(
   client: Client,
   watch: ReadonlySet<string>,
@@ -38,6 +38,7 @@ export async function planWatch(
     const { rows } = await client.query(FIND_TABLE, [table]);
     const found = rows[0];
     if (!found) throw cannotWatch(table, 'there is no such table (upper and lower case count)');
+    // Ordinary or partitioned: a view's rows change without a trigger of its own.
     if (!/[rp]/.test(found.kind))
       throw cannotWatch(table, 'that is not a table, and only tables have triggers for every change');
     if (found.key === null) throw cannotWatch(table, 'that table has no primary key');
@@ -89,6 +90,7 @@ async function takeDown(
   if (!rows[0].isFree) return []; // another server watches it
   await client.query(inSchema('DELETE FROM bell.changebell_watched WHERE source = $1', schema), [source]);
   await client.query(inSchema('DELETE FROM bell.changebell_partitions WHERE source = $1', schema), [source]);
+  // Only an owner may drop one; the line in `changebell_watched` is gone in any case, and without it a trigger is idle.
   for (const { name, relation, isOwner } of triggers) {
     if (isOwner) await client.query(`DROP TRIGGER IF EXISTS ${name} ON ${relation}`);
   }
@@ -106,14 +108,17 @@ async function putUp(
   existing: Trigger[],
 ): Promise<void> {
   const { relation, type, source, key, bytes } = table;
+  // Before the trigger, which does nothing while the table has no line there.
   await client.query(inSchema(REGISTER, schema), [source, type, JSON.stringify(key), JSON.stringify(bytes)]);
   const { rows: parts } = await client.query<{ relation: string }>(FIND_PARTS, [relation]);
   try {
     await bind(client, schema, table, relation, 'changebell_watch', existing);
+    // TRUNCATE of a partition fires its own triggers alone, and not those of the table that it is in.
     for (const part of parts)
       await bind(client, schema, table, part.relation, 'changebell_watch_truncate', existing);
     for (const sql of NOTE_PARTS) await client.query(inSchema(sql, schema), [source, relation]);
   } catch (error) {
+    // Insufficient privilege: the one failure here that a person can mend, so it says how.
     if ((error as { code?: string }).code !== '42501') throw error;
     throw new StartError(
       `WATCH names "${table.table}", but ${(error as Error).message}: its owner must GRANT SELECT, TRIGGER ON ${relation} TO ${client.user}.`,
@@ -142,6 +147,7 @@ async function bind(
   existing: Trigger[],
 ): Promise<void> {
   const there = existing.find((trigger) => trigger.name === name && trigger.relation === relation);
+  // Right already. A trigger that is dropped and made anew locks the table, and an application would wait for that.
   if (there?.source === source && (there.enabled === 'A' || !there.isOwner)) return;
   if (there) await client.query(`DROP TRIGGER ${name} ON ${relation}`);
   const on =
@@ -203,6 +209,7 @@ const FIND_TABLE = `
     AND (nspname = current_schema() AND relname = $1 OR nspname || '.' || relname = $1)
   ORDER BY relname = $1 DESC LIMIT 1`;
 
+// Those that call our function, wherever they stand. A partition's copy of a trigger has a parent: it goes with that.
 const FIND_TRIGGERS = `
   SELECT tgname AS name, format('%I.%I', nspname, relname) AS relation, tgenabled AS enabled,
     split_part(encode(tgargs, 'escape'), '\\000', 1) AS source, pg_has_role(relowner, 'USAGE') AS "isOwner"

@@ -7,6 +7,8 @@ CREATE TYPE bell.changebell_outcome AS (place integer, outcome text, answer text
 
 -- `together` are creations and publications without a key, `alone` all the others and those under suspicion.
 -- Behind a lock of another program nobody waits: such a write is 'locked', to be tried again by its caller.
+-- The lock on numbering comes first, before any row: who holds a row never waits for it, so two servers can't deadlock.
+-- A lock elsewhere is waited for in milliseconds: many share the first wait, and each of the others adds its own.
 CREATE FUNCTION bell.changebell_write(together jsonb, alone jsonb, low bigint, retention bigint, announced bigint)
 RETURNS SETOF bell.changebell_outcome LANGUAGE plpgsql AS $$
 DECLARE
@@ -22,7 +24,9 @@ BEGIN
   PERFORM bell.changebell_prune(retention, announced, 2000);
 END $$;
 
--- If a part fails, its halves are tried, down to the order that is at fault.
+-- If a part fails, its halves are tried, down to the order that is at fault. Each part is a subtransaction. What failed
+-- leaves nothing behind, neither rows nor drafts nor seqs, so no gap. An error of these classes is none of any order:
+-- connection, transaction state, room, shutdown, system, settings, a bug.
 CREATE FUNCTION bell.changebell_write_part(items jsonb, low bigint) RETURNS SETOF bell.changebell_outcome
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -51,6 +55,7 @@ BEGIN
   END IF;
 END $$;
 
+-- Items from `first` up to, but without, `past`, counted from 0.
 CREATE FUNCTION bell.changebell_slice(items jsonb, first integer, past integer) RETURNS jsonb LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp AS $$
   SELECT jsonb_agg(item ORDER BY n) FROM jsonb_array_elements(items) WITH ORDINALITY AS list (item, n)
@@ -58,6 +63,8 @@ SET search_path = pg_catalog, pg_temp AS $$
 $$;
 
 -- One INSERT for all creations and one for all publications: a quarter of the time that they take one by one.
+-- In the sequence of the orders, since ids and drafts come from sequences: who came first has the lower number.
+-- `mark` is the number of a draft that is never written: what this call writes comes above it.
 CREATE FUNCTION bell.changebell_write_together(items jsonb, low bigint) RETURNS bell.changebell_outcome[]
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -87,9 +94,11 @@ BEGIN
   RETURN bell.changebell_answers(items, low, mark, ids, rows, published);
 END $$;
 
--- Numbers what was written together, and says to each order what became of it. A plan doesn't know how long a list
--- is, and would compare each of a thousand orders with each of a thousand events. What can't be had without such a
--- loop looks so dear then that it would be compiled, in seconds, where the session doesn't forbid it.
+-- Numbers what was written together, and says to each order what became of it. A plan doesn't know how long a list is,
+-- and would compare each of a thousand orders with each of a thousand events. What can't be had without such a loop
+-- looks so dear then that it would be compiled, in seconds, where the session doesn't forbid it. A creation is found by
+-- its event's source, a publication by the places of its drafts. A rule of an application may have left some out, or
+-- written events of its own between: so who counts fewer answers than orders refuses.
 CREATE FUNCTION bell.changebell_answers(items jsonb, low bigint, mark bigint, ids bigint[], rows text[], published bigint[])
 RETURNS bell.changebell_outcome[] LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_nestloop = off SET jit = off AS $$
 DECLARE
@@ -124,12 +133,14 @@ BEGIN
   RETURN answers;
 END $$;
 
+-- An event as it stands in the log, for the answer to who published it.
 CREATE FUNCTION bell.changebell_stored(which bigint) RETURNS json LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp AS $$
   SELECT to_json(event) FROM bell.changebell_events AS event WHERE seq = which
 $$;
 
--- An order by itself.
+-- An order by itself. A key that was used before is looked for first: the same request gets the first answer once more,
+-- another one is refused.
 CREATE FUNCTION bell.changebell_write_one(item jsonb, low bigint) RETURNS bell.changebell_outcome LANGUAGE plpgsql AS $$
 DECLARE
   result bell.changebell_outcome;
@@ -155,6 +166,7 @@ BEGIN
 END $$;
 
 -- The answer to a repeat; and two old keys go, so that they go faster than new ones come.
+-- Kept in the transaction of the write: both are there after a crash, or neither is.
 CREATE FUNCTION bell.changebell_keep(item jsonb, answer text, event_id text) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -165,7 +177,9 @@ BEGIN
     ORDER BY created_at LIMIT 2);
 END $$;
 
--- Stores a list of events, of which some may have been stored before under a key of their own.
+-- Stores a list of events, of which some may have been stored before under a key of their own. Each is numbered before
+-- the next: one that follows from it, by a trigger, comes right behind it. The id in the answer is that of the last
+-- event which this call stored; where it stored none, of the last that was there.
 CREATE FUNCTION bell.changebell_publish(item jsonb, low bigint, OUT outcome text, OUT answer text, OUT event_id text)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
