@@ -63,6 +63,7 @@ END $$;
 -- The newest event of this source, which was just written; where nothing changed, the newest of all.
 -- It stands near the end of the log. So the source has no index, which every event would pay for, and a search in vain
 -- ends soon.
+-- What triggers of the table have written besides has other sources, and is passed over.
 CREATE FUNCTION bell.changebell_newest(of text) RETURNS text LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
   SELECT coalesce((SELECT stamp || '-' || seq FROM (
       SELECT * FROM bell.changebell_events WHERE seq > 0 ORDER BY seq DESC LIMIT 10000) AS newest

@@ -10,6 +10,9 @@ import { upgrade } from './postgres-upgrade.ts';
 /** The version of the tables; functions, views and triggers have none, since they are compared. */
 export const VERSION = 2;
 
+// The log comes first, since triggers of the others call its functions.
+const FILES = ['log', 'write', 'write-one', 'watch', 'row-json', 'partitions', 'resource'];
+
 /** A paragraph of a `.sql` file: what it makes, and the statements that make it. */
 type Piece = { kind: string; name: string; sql: string };
 
@@ -37,9 +40,7 @@ export async function install(
 ): Promise<boolean> {
   await client.query('SET LOCAL check_function_bodies = off'); // one may stand before what it uses
   const isUpgraded = !isNew && (await upgrade(client, schema));
-  // The log comes first, since triggers of the others call its functions.
-  const files = ['log', 'write', 'watch', 'partitions', 'resource', ...(hasCustomers ? ['customers'] : [])];
-  for (const file of files) await installFile(client, schema, file);
+  for (const file of hasCustomers ? [...FILES, 'customers'] : FILES) await installFile(client, schema, file);
   return isUpgraded;
 }
 

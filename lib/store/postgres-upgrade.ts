@@ -7,6 +7,8 @@ import { inSchema } from './postgres-statements.ts';
 /** Brings older tables up to date, inside the transaction of the start. @returns whether anything had to be done */
 export async function upgrade(client: Client, schema: string): Promise<boolean> {
   const { rows } = await client.query(inSchema(SHAPE, schema), [schema]);
+  // Each step looks at what is there: so a database of any age comes through here, and one that is right costs one
+  // look.
   const { hasOneName, numbersAtCommit, code } = rows[0];
   if (!hasOneName && !numbersAtCommit) return false;
   // It reads columns that are about to go, and PostgreSQL would not let them.
@@ -15,6 +17,7 @@ export async function upgrade(client: Client, schema: string): Promise<boolean> 
   for (const identity of code) await client.query(`DROP FUNCTION IF EXISTS ${identity} CASCADE`);
   if (hasOneName) await client.query(inSchema(NAME_TO_STAMPS, schema));
   await client.query(inSchema(SEQS_TO_DRAFTS, schema));
+  // The functions, triggers and views that went are made by `install`, in the same transaction.
   return true;
 }
 
