@@ -2,8 +2,9 @@
 // application has made, its keys, types and triggers, is read by statements like any others.
 
 /**
- * The table that WATCH names ($1): a name in the current schema; or, with a dot, in the schema before it. Where both are
- * there, the table whose own name has the dot counts. Views are found too, so that the refusal can say what they are.
+ * The table that WATCH names ($1): a name in the current schema; or, with a dot, in the schema before it. Where both
+ * are there, the table whose own name has the dot counts. Views are found too, so that the refusal can say what they
+ * are.
  *
  * `key` and `bytes` are names of columns, those of the key in the sequence of its index. `key_types` is `keyTypes` of
  * `WatchedTable`: of a domain it has the type under it, since a cast to the domain would run its check, which another

@@ -173,8 +173,7 @@ END $$;
 -- The newest event of this customer, which was just written; where nothing changed, the newest of all.
 -- It stands near the end of the log. So the source has no index, which every event would pay for, and a search in vain
 -- ends soon.
--- A trigger of an application may have changed the row again: the last event is where the
--- caller goes on from.
+-- A trigger of an application may have changed the row again: the last event is where the caller goes on from.
 CREATE FUNCTION bell.changebell_event_of(which bigint) RETURNS text LANGUAGE sql
 SET search_path = pg_catalog, pg_temp AS $$
   SELECT coalesce((SELECT stamp || '-' || seq FROM (
