@@ -112,10 +112,11 @@ CREATE FUNCTION bell.changebell_keep_ids() RETURNS void LANGUAGE sql SET search_
 $$;
 
 -- Creates, changes or deletes a customer. The row is locked before what is committed is numbered: so whatever happened
--- to it before comes before, and nothing between. `mark` is the number of a draft that is never written: what this
--- order writes comes above it. Whoever holds the row is not waited for: SKIP LOCKED finds none then. A trigger of an
--- application may leave the row out without an error, and that must not be told as done. Deferred constraints are
--- checked at once: what breaks one at the commit would undo every order.
+-- to it before comes before, and nothing between.
+-- `mark` is the number of a draft that is never written: what this order writes comes above it.
+-- Whoever holds the row is not waited for: SKIP LOCKED finds none then, and `changebell_verdict` says why.
+-- A trigger of an application may leave the row out without an error, and that must not be told as done.
+-- Deferred constraints are checked at once: what breaks one at the commit would undo every order.
 CREATE FUNCTION bell.changebell_change(item jsonb, low bigint, OUT outcome text, OUT answer text, OUT event_id text)
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -154,7 +155,8 @@ BEGIN
 END $$;
 
 -- May this row be changed? `old` is what was locked. Where there is none, a look without a lock tells a row that is
--- held from one that is gone. A precondition that wasn't given is null, and a comparison with it is not true.
+-- held from one that is gone.
+-- A precondition that wasn't given is null, and a comparison with it is not true.
 -- If-None-Match also takes a tag that is marked as weak, and If-Match does not.
 CREATE FUNCTION bell.changebell_verdict(item jsonb, old text) RETURNS text LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$

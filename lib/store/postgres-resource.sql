@@ -2,13 +2,15 @@
 -- JSON is that of their events. The customers have statements of their own, whose plans are kept: theirs are many.
 
 -- As `changebell_change`: the row is locked before what is committed is numbered, so that whatever happened to it
--- before comes before, and nothing between. `mark` is the number of a draft that is never written: what this order
--- writes comes above it. Who holds the row is not waited for: SKIP LOCKED finds none, and the look without a lock after
--- it tells a row that is held from one that is gone. Names of tables and columns are quoted wherever they become SQL;
--- values only travel as parameters. The fields become a row of the table by their names, so each value is read as its
--- column's type. An UPDATE without fields would be no SQL: it changes nothing, and succeeds. A row that a trigger
--- leaves out without an error is a refusal. Deferred constraints are checked at once: what breaks one at the commit
--- would undo every order of the call.
+-- before comes before, and nothing between.
+-- `mark` is the number of a draft that is never written: what this order writes comes above it.
+-- Who holds the row is not waited for: SKIP LOCKED finds none, and the look without a lock after it tells a row that is
+-- held from one that is gone.
+-- Names of tables and columns are quoted wherever they become SQL; values only travel as parameters.
+-- The fields become a row of the table by their names, so each value is read as its column's type.
+-- An UPDATE without fields would be no SQL: it changes nothing, and succeeds.
+-- A row that a trigger leaves out without an error is a refusal, for nothing was done.
+-- Deferred constraints are checked at once: what breaks one at the commit would undo every order of the call.
 CREATE FUNCTION bell.changebell_change_row(item jsonb, low bigint, OUT outcome text, OUT answer text, OUT event_id text)
 LANGUAGE plpgsql AS $$
 DECLARE

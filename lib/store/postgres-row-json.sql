@@ -35,9 +35,9 @@ BEGIN
     FROM json_each(this_row));
 END $$;
 
--- Bytes travel in base64; and what JavaScript would not read as the same number travels as a string. A number passes
--- that comes back the same through a double. Above 2^53 - 1 whole numbers may not, and those of more than 40 characters
--- aren't tried.
+-- Bytes travel in base64; and what JavaScript would not read as the same number travels as a string.
+-- A number passes that comes back the same through a double. Above 2^53 - 1 whole numbers may not, and those of more
+-- than 40 characters aren't tried.
 -- Bytes come as \x and hexadecimal digits, two for each byte: `bytea_output` of whoever calls is set so.
 CREATE FUNCTION bell.changebell_value(value json) RETURNS text LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp AS $$

@@ -31,11 +31,12 @@ BEGIN
 END $$;
 
 -- Stores a list of events, of which some may have been stored before under a key of their own. Each is numbered before
--- the next: one that follows from it, by a trigger, comes right behind it. The id in the answer is that of the last
--- event which this call stored; where it stored none, of the last that was there. Where a key of the list was used for
--- another event, the list as a whole is refused, with the event's place in it as the message: the error undoes what was
--- stored before it. A rule of an application may leave an event out without an error, and that must not be told as
--- done. `mark` is the number of the event's own draft: what stands above the number before it is that event, and what
+-- the next: one that follows from it, by a trigger, comes right behind it.
+-- The id in the answer is that of the last event that this call stored; where it stored none, of the last one there.
+-- Where a key of the list was used for another event, the list as a whole is refused: the error, whose message is the
+-- event's place in the list, undoes what was stored before it.
+-- A rule of an application may leave an event out without an error, and that must not be told as done.
+-- `mark` is the number of the event's own draft: what stands above the number before it is that event, and what
 -- triggers have added to it.
 CREATE FUNCTION bell.changebell_publish(item jsonb, low bigint, OUT outcome text, OUT answer text, OUT event_id text)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

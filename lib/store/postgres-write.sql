@@ -28,10 +28,10 @@ BEGIN
   PERFORM bell.changebell_prune(retention, announced, 2000);
 END $$;
 
--- If a part fails, its halves are tried, down to the order that is at fault. Each part is a subtransaction. What failed
--- leaves nothing behind, neither rows nor drafts nor seqs, so no gap. An error of these classes is none of any order:
--- connection, transaction state, room, shutdown, system, settings, a bug.
--- Of a thousand orders with one at fault some twenty parts are run, and not a thousand.
+-- If a part fails, its halves are tried, down to the order that is at fault. Of a thousand orders with one at fault
+-- some twenty parts are run, and not a thousand.
+-- Each part is a subtransaction: what failed leaves nothing behind, neither rows nor drafts nor seqs, so no gap.
+-- An error of these classes is no order's: connection, transaction state, room, shutdown, system, settings, a bug.
 CREATE FUNCTION bell.changebell_write_part(items jsonb, low bigint) RETURNS SETOF bell.changebell_outcome
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -104,10 +104,12 @@ END $$;
 
 -- Numbers what was written together, and says to each order what became of it. A plan doesn't know how long a list is,
 -- and would compare each of a thousand orders with each of a thousand events. What can't be had without such a loop
--- looks so dear then that it would be compiled, in seconds, where the session doesn't forbid it. A creation is found by
--- its event's source, a publication by the places of its drafts. A rule of an application may have left some out, or
--- written events of its own between: so who counts fewer answers than orders refuses. `ids` and `rows` are of the
--- creations, `published` are drafts; each in the sequence of the orders, and null where there are none.
+-- looks so dear then that it would be compiled, in seconds, where the session doesn't forbid it.
+-- A creation is found by its event's source, a publication by the places of its drafts.
+-- A rule of an application may have left some out, or written events of its own between: so who counts fewer answers
+-- than orders refuses.
+-- `ids` and `rows` are of the creations, `published` are drafts; each in the sequence of the orders, and null where
+-- there are none.
 CREATE FUNCTION bell.changebell_answers(items jsonb, low bigint, mark bigint, ids bigint[], rows text[], published bigint[])
 RETURNS bell.changebell_outcome[] LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_nestloop = off SET jit = off AS $$
 DECLARE
