@@ -30,6 +30,7 @@ export type AccessRules = Pick<Config, 'host' | 'allowedOrigins' | 'allowedHosts
   isLoopback: boolean;
 };
 
+/** Asks everyone who comes. It holds settings alone, and nothing of anybody who came before. */
 export class Access {
   private readonly origins: ReadonlySet<string>;
   /** Names that may stand in Host; undefined where any may. */
