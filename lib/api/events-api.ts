@@ -3,7 +3,7 @@
 import { etagOf, matchesWeakly, parseEtagList } from '../etag.ts';
 import { type Cursor, eventId, type ResetReason, type StoredEvent, toCloudEvent } from '../event.ts';
 import { type Filter, parseFilter } from '../filter.ts';
-import { type Call, queryInteger, queryValue } from '../http/request.ts';
+import { type Call, queryValue } from '../http/request.ts';
 import { sendEmpty, sendJson } from '../http/response.ts';
 import { Problem } from '../problem.ts';
 import type { Store } from '../store/store.ts';
@@ -30,10 +30,9 @@ export function createEventsApi(store: Store) {
   const waiting = new Waiting(store);
 
   /** @throws {Problem} 400 bad query, 410 the cursor can't be continued, 503 */
-  async function catchUp(call: Call): Promise<void> {
+  async function catchUp(call: Call, limit: number): Promise<void> {
     const { req, res, query, scope } = call;
     const wish = parseWish(query);
-    const limit = queryInteger(query, 'limit', 100, 1, 1000);
     const filter = scope.narrow(parseFilter(queryValue(query, 'types'), queryValue(query, 'sources')));
     const seconds = preferredWait(req.headers.prefer);
     const isGone = () => res.destroyed;

@@ -2,11 +2,12 @@
 // where any request goes. Whoever adds a resource adds its lines here.
 import type { Config } from '../config.ts';
 import { CUSTOMERS } from '../customer.ts';
-import { type Call, wantsEventStream } from '../http/request.ts';
+import { type Call, queryInteger, wantsEventStream } from '../http/request.ts';
 import { Problem } from '../problem.ts';
 import type { Resource } from '../resource.ts';
 import { RESOURCES } from '../resources.ts';
 import type { Store } from '../store/store.ts';
+import { parseConflation } from '../stream/conflation.ts';
 import { openEventStream } from '../stream/event-stream.ts';
 import type { Hub } from '../stream/hub.ts';
 import { createDescriptionsApi } from './descriptions-api.ts';
@@ -83,8 +84,12 @@ export class Routes {
     const { openapi, asyncapi } = createDescriptionsApi({ ...config, hasCustomers, isLabOn });
     const { publish } = createPublishApi(store, config.watch);
     const watched = createWatchApi(store, config.watch);
-    const readEvents = (call: Call) =>
-      wantsEventStream(call.req) ? openEventStream(call, hub) : events.catchUp(call);
+    const readEvents = (call: Call) => {
+      // One resource has one query: what can never be right in it is refused in whichever form it was asked for.
+      const limit = queryInteger(call.query, 'limit', 100, 1, 1000);
+      parseConflation(call.query);
+      return wantsEventStream(call.req) ? openEventStream(call, hub) : events.catchUp(call, limit);
+    };
     // What is switched off isn't there: its paths answer 404, as if the program never had them.
     const resources = RESOURCES.filter((resource) => hasCustomers || resource !== CUSTOMERS);
     const all: (Route | false)[] = [
