@@ -27,18 +27,25 @@ type Route = { path: RegExp; methods: Methods };
 
 /** What the handlers need. */
 export type RouteParts = {
+  /** Read and written; nobody here looks at a database by another way. */
   store: Store;
+  /** Where streams are added. No handler ever tells it of a change: it reads the log. */
   hub: Hub;
   health: Health;
   metrics: Metrics;
+  /** Known only once the server listens: by default it hangs on who can reach it. */
   isLabOn: boolean;
+  /** Settings that add or take away routes, or of which the descriptions tell. */
   config: Pick<Config, 'apiToken' | 'hasCustomers' | 'jwt' | 'watch'>;
 };
 
+/** The table, and the questions that are asked of it. */
 export class Routes {
   private readonly routes: Route[];
+  /** Kept beside the table: who waits there for an event must be answered when the server stops. */
   private readonly events;
 
+  /** All handlers are made here, once, with what they need: a request finds them ready. */
   constructor(parts: RouteParts) {
     this.events = createEventsApi(parts.store);
     this.routes = this.list(parts);
@@ -80,9 +87,11 @@ export class Routes {
   /** A path ends where its pattern ends: with a slash behind it, it is another path, and nothing is there. */
   private list({ store, hub, health, metrics, isLabOn, config }: RouteParts): Route[] {
     const { events } = this;
+    // Off by a setting, or because another program's table has that name.
     const hasCustomers = config.hasCustomers && store.hasCustomers;
     const { openapi, asyncapi } = createDescriptionsApi({ ...config, hasCustomers, isLabOn });
     const { publish } = createPublishApi(store, config.watch);
+    // Also where nothing is watched: the path is there, and says that WATCH names what is.
     const watched = createWatchApi(store, config.watch);
     const readEvents = (call: Call) => {
       // One resource has one query: what can never be right in it is refused in whichever form it was asked for.
@@ -97,12 +106,14 @@ export class Routes {
       ...resources.flatMap((resource) => routesOf(store, resource)),
       { path: /^\/api\/watch\/([^/]+)$/, methods: { GET: watched.list } },
       { path: /^\/api\/watch\/([^/]+)\/([^/]+)$/, methods: { GET: watched.read } },
+      // Only those come here who did not ask for a WebSocket: an upgrade never passes the routes.
       { path: /^\/ws$/, methods: { GET: explainWebSocket } },
       { path: /^\/healthz$/, methods: { GET: health.healthz } },
       { path: /^\/readyz$/, methods: { GET: health.readyz } },
       { path: /^\/metrics$/, methods: { GET: metrics.answer } },
       { path: /^\/openapi\.json$/, methods: { GET: openapi } },
       { path: /^\/asyncapi\.json$/, methods: { GET: asyncapi } },
+      // It tells of other clients, so it is there for the lab alone.
       isLabOn && { path: /^\/api\/clients$/, methods: { GET: health.clients } },
     ];
     return all.filter((route) => route !== false);
@@ -116,6 +127,7 @@ function routesOf(store: Store, resource: Resource): Route[] {
   return [
     { path: new RegExp(`${path}$`), methods: { GET: list, POST: create } },
     {
+      // No leading zero and no sign: an id has one form, and any other is a path where nothing is.
       path: new RegExp(`${path}/([1-9]\\d{0,15})$`),
       methods: { GET: read, PUT: replace, PATCH: patch, DELETE: remove },
     },

@@ -67,7 +67,8 @@ export class Access {
   addHeaders({ req, path }: Visit, { common }: Answer): void {
     const isApi = isGuarded(path) || isOpen(path);
     if (isApi) common['Cache-Control'] = 'no-store';
-    // Also where no Origin came: a cache must not give that answer, which allows nobody, to a page that is allowed.
+    // Also where no Origin came: a cache must not give that answer, which allows nobody, to a page that is allowed
+    // (Fetch Standard, CORS protocol and HTTP caches).
     common.Vary = isApi ? 'Origin, Accept' : 'Origin';
     const { origin } = req.headers;
     if (origin === undefined || !this.origins.has(origin)) return;

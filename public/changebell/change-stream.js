@@ -18,19 +18,26 @@ import { withQuery } from './wire.js';
  */
 export class ChangeStream extends LinkedTarget {
   state = /** @type {import('./types.js').State} */ ('connecting');
-  repeats = 0; // events that came again, and were dropped
+  /** Events that came again, and were dropped. */
+  repeats = 0;
 
   #url;
   #options;
   #link;
-  #lastEventId = /** @type {string | undefined} */ (undefined); // of what is done
-  #received = /** @type {string | undefined} */ (undefined); // of what has come: the next connection goes on there
-  #storedSeq = 0; // of the newest event on this connection: the server's own frames may carry the same id
-  #caughtUpAt = 0; // the seq at which we are live
+  // Two cursors: of what is done, which is told and stored; and of what has come, where the next connection goes on.
+  #lastEventId = /** @type {string | undefined} */ (undefined);
+  #received = /** @type {string | undefined} */ (undefined);
+  // Of the newest event on this connection. Events alone count: the server's own frames may carry the same id.
+  #storedSeq = 0;
+  // The seq at which we are live: where the log stood when this connection began.
+  #caughtUpAt = 0;
   #inbox = new Inbox((frame) => this.#process(frame));
-  #isPaused = false; // the inbox was full, and we have let go of the connection until it is empty
-  #isDoubted = false; // our cursor was perhaps never an id: we ask without it
-  #unheard = /** @type {string | undefined} */ (undefined); // where the events began that nobody listened to
+  // The inbox was full, and we have let go of the connection until it is empty: the log keeps the rest.
+  #isPaused = false;
+  // Our cursor was perhaps never an id: we ask without it.
+  #isDoubted = false;
+  // Where the events began that nobody listened to: a loop that begins later shall have them.
+  #unheard = /** @type {string | undefined} */ (undefined);
   #waiters = new Waiters();
   #snapshots;
 
