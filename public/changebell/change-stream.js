@@ -18,26 +18,19 @@ import { withQuery } from './wire.js';
  */
 export class ChangeStream extends LinkedTarget {
   state = /** @type {import('./types.js').State} */ ('connecting');
-  /** Events that came again, and were dropped. */
-  repeats = 0;
+  repeats = 0; // events that came again, and were dropped
 
   #url;
   #options;
   #link;
-  // Two cursors: of what is done, which is told and stored; and of what has come, where the next connection goes on.
-  #lastEventId = /** @type {string | undefined} */ (undefined);
-  #received = /** @type {string | undefined} */ (undefined);
-  // Of the newest event on this connection. Events alone count: the server's own frames may carry the same id.
-  #storedSeq = 0;
-  // The seq at which we are live: where the log stood when this connection began.
-  #caughtUpAt = 0;
+  #lastEventId = /** @type {string | undefined} */ (undefined); // of what is done
+  #received = /** @type {string | undefined} */ (undefined); // of what has come: the next connection goes on there
+  #storedSeq = 0; // of the newest event on this connection: the server's own frames may carry the same id
+  #caughtUpAt = 0; // the seq at which we are live
   #inbox = new Inbox((frame) => this.#process(frame));
-  // The inbox was full, and we have let go of the connection until it is empty: the log keeps the rest.
-  #isPaused = false;
-  // Our cursor was perhaps never an id: we ask without it.
-  #isDoubted = false;
-  // Where the events began that nobody listened to: a loop that begins later shall have them.
-  #unheard = /** @type {string | undefined} */ (undefined);
+  #isPaused = false; // the inbox was full, and we have let go of the connection until it is empty
+  #isDoubted = false; // our cursor was perhaps never an id: we ask without it
+  #unheard = /** @type {string | undefined} */ (undefined); // where the events began that nobody listened to
   #waiters = new Waiters();
   #snapshots;
 
