@@ -141,7 +141,12 @@ function sendPage({ req, res }: Call, { events, end, more }: Page, hasCursor: bo
   const etag = etagOf(json);
   // What was read with a token is for its bearer alone (RFC 9111 §5.2.2.7).
   const whose = req.headers.authorization === undefined ? 'public' : 'private';
-  const headers = { ETag: etag, 'Cache-Control': `${whose}, max-age=${CACHE_SECONDS}` };
+  const headers = {
+    ETag: etag,
+    'Cache-Control': `${whose}, max-age=${CACHE_SECONDS}`,
+    // A browser's own cache must not give it to who comes with another token, and may read less (RFC 9111 §4.1).
+    Vary: 'Origin, Accept, Authorization',
+  };
   const known = parseEtagList(req.headers['if-none-match'], 'If-None-Match');
   if (known && matchesWeakly(known, etag)) return sendEmpty(res, 304, headers);
   sendJson(res, 200, json, headers);

@@ -5,7 +5,8 @@ const GRACE_MS = 250; // a process that was blocked has yet to read what came me
 
 /** Tells once when nothing came for too long. One timer is enough for it, however much comes. */
 export class Silence {
-  heardAt = Date.now(); // for people; what is reckoned with is `#heardAt`
+  /** For people, in milliseconds since 1970; what is reckoned with is `#heardAt`. */
+  heardAt = Date.now();
   #heardAt = 0;
   #heartbeatSeconds;
   #tell;
@@ -54,6 +55,7 @@ export class Silence {
     const ms = isGrace ? GRACE_MS : rest();
     const due = performance.now() + ms;
     const judge = () => {
+      // Something came since the timer was set.
       if (rest() > 0) return this.#wait();
       // A debugger or a long task stops the timers and the reading alike: that is no fault of the server's.
       const wasBlocked = performance.now() - due > GRACE_MS; // again: timers come before what has arrived

@@ -268,6 +268,12 @@ test('a page that ends below the head may be kept by caches, and is known again 
   assert.deepEqual([again.status, again.text], [304, '']);
   const withToken = await get(url, { Authorization: 'Bearer any' });
   assert.match(withToken.headers.get('cache-control')!, /^private, /);
+  for (const { headers } of [page, withToken])
+    assert.match(
+      headers.get('vary')!,
+      /Origin.*Accept.*Authorization/,
+      'no page for who comes with another token',
+    );
   for (const query of [`lastEventId=${start.id}`, 'limit=1', 'from=earliest&limit=1'])
     assert.equal((await get(`${events}?${query}`)).headers.get('cache-control'), 'no-store', query);
 });
