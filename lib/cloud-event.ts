@@ -12,7 +12,7 @@ import {
 } from './new-event.ts';
 import { type FieldError, pointerTo, textProblem } from './problem.ts';
 
-// The specification bounds none of these; a log that everyone reads needs bounds.
+// The specification bounds neither of these two; a log that everyone reads needs bounds.
 const MAX_TEXT = 1024; // code points of one attribute
 const MAX_EXTENSIONS = 32;
 // CloudEvents 1.0, "Type System": Integer has 32 bits with a sign.
@@ -93,7 +93,7 @@ const OPTIONAL: Record<string, Check> = {
       : 'must be a time as in RFC 3339, such as 2026-11-23T09:30:00Z',
   subject: shortText,
   dataschema: (value) => sourceProblem(value),
-  // All else is told in the same frames as JSON, so other data would have to be wrapped: no client would expect it.
+  // Frames are JSON, so other data would have to be wrapped, in base64 for example, and no client here expects it.
   datacontenttype: (value) =>
     typeof value === 'string' && value.length <= 200 && JSON_TYPE.test(value)
       ? undefined

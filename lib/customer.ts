@@ -1,5 +1,5 @@
 // What a customer is: the resource that this program comes with. Here stands what its fields may hold, and nothing that
-// others need: how a body is taken apart, stored and announced is the same for every resource.
+// others need: how a body is taken apart and a request answered is the same for every resource.
 import { textProblem } from './problem.ts';
 import type { Parsed, Resource } from './resource.ts';
 

@@ -1,6 +1,6 @@
 // `/metrics`: what can be counted, as Prometheus reads it (text exposition format 0.0.4). Whatever is bounded in the
-// program stands here beside its bound, so that one sees it coming. Nothing is counted for this page alone: each figure is
-// asked of whoever has it, at the moment of the scrape, so that a server that nobody scrapes pays next to nothing.
+// program stands here beside its bound, so that one sees it coming. Each figure is asked of whoever has it, at the moment of
+// the scrape: nobody has to remember to tell this file of a change.
 import type { Connections } from '../http/connections.ts';
 import type { Refusals } from '../http/refusals.ts';
 import type { Call } from '../http/request.ts';
@@ -70,7 +70,7 @@ export class Metrics {
     }
     return [
       gauge('clients', 'Open streams, WebSocket and server-sent events.', hub.clients.size),
-      // Every bound has a name that ends with `limit`: an alert divides the one by the other.
+      // A bound has the name of what it bounds, with `limit` in it: an alert divides the one by the other.
       gauge('clients_limit', 'MAX_CLIENTS: how many streams there may be.', maxClients),
       gauge('clients_lagging', 'Streams that are not pushed to until their socket drains.', lagging),
       gauge('client_lag_events', 'How many events the slowest reader is behind.', furthest),

@@ -22,18 +22,21 @@ type Reading = {
   page(query: URLSearchParams, limit: number): Promise<Omit<RowPage, 'keys'> | undefined>;
 };
 
-/** Six handlers for one resource. Each answers with what is durable, or throws a Problem. */
+/**
+ * Six handlers for one resource. Each answers with what is durable, or throws a Problem: beside what stands at each of
+ * them 413 and 415 for a body, and 503 where the database is full, locked or gone.
+ */
 export function createResourceApi(store: Store, resource: Resource) {
   const { table, type, source } = resource;
   const reading = resource === CUSTOMERS ? readingCustomers(store) : readingTable(store, table);
   const path = `/api/${table}`;
 
   return {
-    /** A snapshot in pages: rows and `lastEventId` of one moment. @throws {Problem} 400 the query, 403, 404, 503 */
+    /** A snapshot in pages: rows and `lastEventId` of one moment. @throws {Problem} 400 the query, 403, 404 */
     async list({ res, query, scope }: Call): Promise<void> {
       // Who may see only some of the rows' events gets no list: one with holes would pass for the whole table.
       scope.checkRead(type, `${source}/*`);
-      // 500 rows are some hundred kilobytes, which are made in one turn of the event loop.
+      // 500 rows are some hundred kilobytes: no page keeps the event loop busy for long.
       const limit = queryInteger(query, 'limit', 100, 1, 500);
       const page = await reading.page(query, limit);
       if (!page) throw notThere(path);
@@ -44,7 +47,7 @@ export function createResourceApi(store: Store, resource: Resource) {
       sendJson(res, 200, json, { 'Cache-Control': 'no-store' });
     },
 
-    /** 201 with the row, and where to find it. @throws {Problem} 400, 403, 409 a rule of the database, 422, 503 */
+    /** 201 with the row, and where to find it. @throws {Problem} 400, 403, 409 a rule of the database, 422 */
     async create(call: Call): Promise<void> {
       // Before the body is read: who may not write shall not make us work.
       call.scope.checkWrite();
@@ -86,7 +89,7 @@ export function createResourceApi(store: Store, resource: Resource) {
       sendRow(call, await store.write({ op: 'update', table, id: idIn(call), fields, preconditions }));
     },
 
-    /** PATCH: only the fields that are named. @throws {Problem} as PUT, and 415 */
+    /** PATCH: only the fields that are named. @throws {Problem} as PUT */
     async patch(call: Call): Promise<void> {
       call.scope.checkWrite();
       const preconditions = parsePreconditions(call.req);
@@ -94,7 +97,7 @@ export function createResourceApi(store: Store, resource: Resource) {
       sendRow(call, await store.write({ op: 'update', table, id: idIn(call), fields, preconditions }));
     },
 
-    /** 204; the event still tells the row as it last was. @throws {Problem} 400, 403, 404, 409, 412, 503 */
+    /** 204; the event still tells the row as it last was. @throws {Problem} 400, 403, 404, 409, 412 */
     async remove(call: Call): Promise<void> {
       call.scope.checkWrite();
       const preconditions = parsePreconditions(call.req);

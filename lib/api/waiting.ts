@@ -3,7 +3,7 @@
 import type { ServerResponse } from 'node:http';
 import type { Store } from '../store/store.ts';
 
-// Below what proxies usually wait for an answer, and long enough to make polling cheap.
+// Long enough to make polling cheap; a proxy on the way must be told to wait as long.
 const MAX_WAIT_SECONDS = 60;
 
 /** The seconds that a caller would wait; undefined if it doesn't say, or says nothing that can be met. */

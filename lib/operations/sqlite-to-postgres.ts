@@ -33,7 +33,7 @@ try {
     );
   await move(file, url);
 } catch (error) {
-  // True whatever failed: all of it is one transaction in the new database, and the old one is only read.
+  // All of it is one transaction in the new database, and the old one is only read.
   console.error(`Nothing was moved. ${(error as Error).message}`);
   process.exit(1);
 }

@@ -13,7 +13,7 @@ export class Inbox {
   #isWorking = false; // so that a thousand frames that need no time are a loop, and no recursion
   #process;
 
-  /** The one that is in work. Who finishes looks whether it is still his own. @type {Frame | undefined} */
+  /** The one that is in work. Whoever is done with a frame looks here whether it still counts. @type {Frame | undefined} */
   current;
 
   /** @param {(frame: Frame) => void} process begins the work on a frame; `done` tells of its end */

@@ -1,6 +1,6 @@
 // kill -9, cut connections, and retries, at random and all at once, on any database. The log is the model:
 // what was acknowledged is in it once, what a subscriber saw is it, and the table is what it adds up to.
-// The short test and the soak run the same code; a seed makes the same choices again, though not the same timing.
+// The short test and the soak run the same code; a seed gives the same numbers again, though not the same timing.
 import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connect, type Frame, get, isOwn, openEventStream, post, seqOf, startServer } from './helpers.ts';
@@ -20,7 +20,7 @@ export function seeded(seed: number): () => number {
 export type Chaos = {
   /** Of a database that is there already; without it, a new SQLite file. */
   databaseUrl?: string | undefined;
-  /** Of all choices: a failure names it. */
+  /** Of everything that is left to chance; a failure names it. */
   seed: number;
   /** How often the server is killed, each time after a random number of answers. */
   crashes: number;

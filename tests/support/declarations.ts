@@ -21,7 +21,7 @@ export function makeDeclarations(): string {
   const folder = temporaryFolder();
   // The compiler checks the JSDoc as it goes: a type that is wrong fails here.
   compile(ROOT, '-p', 'tests/public/library.tsconfig.json', '--outDir', folder);
-  // In the order of their classes: each extends one before it.
+  // In the order of their classes: none stands before the one that it extends.
   const made = ['waiting-target', 'linked-target', 'change-stream', 'live-table'].map((name) =>
     readFileSync(join(folder, `changebell/${name}.d.ts`), 'utf8').replace(
       // What a user does not name is not exported, though it stands there.

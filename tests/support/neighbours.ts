@@ -85,7 +85,7 @@ export async function besideHerd({ clients, events }: { clients: number; events:
     await live.event(id);
     after.push(performance.now() - answeredAt);
   }, caughtUp);
-  // From the first handshake to the moment at which nobody is behind.
+  // From the first handshake to the moment at which all of them are at the head.
   const herdMs = performance.now() - startedAt;
   await live.close();
   await server.stop();
