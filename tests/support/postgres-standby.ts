@@ -8,33 +8,42 @@ import { eventually, within } from './helpers.ts';
 import { bin, type Cluster, databaseUser, freePort } from './postgres-cluster.ts';
 import { recipe, runShell } from './recipes.ts';
 
+// It replays what the copy lacks before it takes connections.
 const START_MS = 5000;
 
+/** What a test has of its standby. */
 export type Standby = Awaited<ReturnType<typeof startStandby>>;
 
 /** A copy of the cluster that follows it. */
 export async function startStandby(cluster: Cluster) {
   const data = join(cluster.folder, 'standby');
   const user = databaseUser();
+  // The very line of the page, but for the folder: so the page is tested with it.
   const copying = recipe('sh', 'pg_basebackup').replace('/var/lib/postgresql/standby', data);
   await runShell(copying, cluster.folder, { PRIMARY_URL: cluster.url('postgres') }, user);
+  // On this machine it needs a port of its own; elsewhere it would have the same.
   const port = await freePort();
+  // No socket: it would go into a folder of the machine's own.
   const args = ['-D', data, '-p', String(port), '-c', 'listen_addresses=127.0.0.1', '-c', 'fsync=off'];
   const child = spawn(join(bin!, 'postgres'), [...args, '-c', 'unix_socket_directories='], {
     ...user,
     cwd: cluster.folder,
     stdio: ['ignore', 'ignore', 'pipe'],
   });
+  // Should this process be ended, no database is left behind.
   process.once('exit', () => child.kill('SIGQUIT'));
   let output = '';
   child.stderr.setEncoding('utf8').on('data', (text) => {
+    // Its last words, for the failure of a start.
     output = (output + text).slice(-10_000);
   });
+  // A standby says this, and never that it takes all connections.
   const isReady = async () => {
     while (!output.includes('ready to accept read-only connections')) await once(child.stderr, 'data');
   };
   await within(isReady(), 'the standby to start', { takes: START_MS, instead: () => output });
 
+  /** The DATABASE_URL of the same database on the standby: only the port differs. */
   const url = (database: string) => cluster.url(database).replace(`:${cluster.port}/`, `:${port}/`);
 
   /** The rows of one statement. */
@@ -53,15 +62,19 @@ export async function startStandby(cluster: Cluster) {
     ask,
     /** From now on it hears nothing of the first any more, as where the network between them is down. */
     async cutOff(): Promise<void> {
+      // Told to follow nobody: a standby takes no other write than this one, into its settings.
       await ask("ALTER SYSTEM SET primary_conninfo = ''");
       await ask('SELECT pg_reload_conf()');
+      // The process that receives ends a moment after it was told.
       const receivers = () => ask('SELECT pid FROM pg_stat_wal_receiver');
       await eventually(receivers, ({ length }) => length === 0, 'the standby is cut off', START_MS);
     },
+    /** Resolves when it takes writes: from then on its history is its own. */
     async promote(): Promise<void> {
       await ask('SELECT pg_promote()');
     },
     async stop(): Promise<void> {
+      // Listened for before the signal: the end may come at once.
       const ended = once(child, 'exit');
       child.kill('SIGINT');
       await within(ended, 'the standby to end', START_MS);
