@@ -14,7 +14,8 @@ import {
   VERSION,
 } from './sqlite-schema.ts';
 import { needsUpgrade, upgrade } from './sqlite-upgrade.ts';
-import { applyWatch, planCustomers, planWatch } from './sqlite-watch.ts';
+import { applyWatch } from './sqlite-watch.ts';
+import { planCustomers, planWatch } from './sqlite-watch-plan.ts';
 
 /** What of the settings the file must fit. */
 export type FileOptions = {

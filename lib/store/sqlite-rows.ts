@@ -3,7 +3,7 @@
 import type Database from 'better-sqlite3';
 import { Problem } from '../problem.ts';
 import { keyOf, keySql, MAX_ROW_BYTES, quote, roughSizeSql, rowSql, sourceSql } from './sqlite-json.ts';
-import { planWatch, type WatchedTable } from './sqlite-watch.ts';
+import { planWatch, type WatchedTable } from './sqlite-watch-plan.ts';
 
 /** A value of a key as SQLite gives and takes it: integers are whole, however large. */
 type Value = bigint | number | string | Buffer | null;

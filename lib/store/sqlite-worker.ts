@@ -6,7 +6,8 @@ import { failureOf, isBusy } from './sqlite.ts';
 import { type FileOptions, type OpenedFile, openSqliteFile } from './sqlite-file.ts';
 import { FileGuard, type Trouble } from './sqlite-guard.ts';
 import type { Answers, Question, Started } from './sqlite-thread.ts';
-import { applyWatch, endWatch, planCustomers, planWatch } from './sqlite-watch.ts';
+import { applyWatch, endWatch } from './sqlite-watch.ts';
+import { planCustomers, planWatch } from './sqlite-watch-plan.ts';
 import { SqliteWriter } from './sqlite-writer.ts';
 
 const LOOK_MS = 100; // how often the files are looked at: for so long a removed -wal may hold what is nowhere else
