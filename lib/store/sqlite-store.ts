@@ -54,10 +54,13 @@ function temporaryFolder(): string {
 class SqliteStore implements Store {
   readonly description: string;
   readonly hasCustomers: boolean;
+  /** It owns the connection that writes. */
   private readonly thread: SqliteThread;
+  /** It owns the one that reads, here on the loop. */
   private readonly reader: ReplaceableReader;
   private readonly shared = new Commits();
   private readonly group: GroupCommit;
+  /** The look for what other programs commit. */
   private readonly poll: NodeJS.Timeout;
   /** What `PRAGMA data_version` said last: it changes when another connection commits. */
   private seenVersion: unknown;
@@ -156,7 +159,9 @@ class SqliteStore implements Store {
 
   // --- what is committed, by this server and by others
 
-  /** For the group commit. The thread prunes in the same transaction, so it is told with each batch how far it may. */
+  /**
+   * For the group commit: one batch, and what came of each order in it. The thread prunes in the same transaction, so it is told with each batch how far it may.
+   */
   private async commit(orders: Order[]) {
     const { announced } = this.shared;
     this.toldAnnounced = announced; // before the wait: a look for others meanwhile must not prune the same once more
@@ -178,6 +183,7 @@ class SqliteStore implements Store {
   private lookForOthers(): void {
     try {
       const version = this.reader.dataVersion();
+      // A new number says that there was a commit, not of what: the hub reads the log, and may find nothing new.
       if (version !== this.seenVersion) this.shared.wake();
       this.seenVersion = version;
     } catch (error) {
