@@ -110,7 +110,7 @@ export class GroupCommit {
       const results = await this.commit(batch.map((write) => write.order));
       hasLocked = this.settleAll(batch, results);
     } catch (error) {
-      // The engine answers for each order; what it throws is a bug of ours, and all of the batch hears of it.
+      // What an engine throws holds for all of the batch: that nobody can know what became of it, or a bug of ours.
       for (const write of batch) this.settle(write, () => write.reject(error));
     }
     this.flying = [];

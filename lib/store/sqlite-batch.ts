@@ -1,7 +1,8 @@
 // A batch of orders as one transaction: one wait for the disk, however many they are. Where another program's rule
 // breaks the transaction as a whole, the orders are tried in ever smaller parts, so that each gets its own answer, and
-// who broke it is kept apart for a while. SQLite tells of such a rule at three moments: at the statement (`sqlite-orders.ts`), by
-// RAISE(ROLLBACK), after which there is no transaction any more, and at the commit, for a foreign key that is deferred.
+// who broke it is kept apart for a while. SQLite tells of such a rule at three moments: at the statement
+// (`sqlite-orders.ts`), by RAISE(ROLLBACK), after which there is no transaction any more, and at the commit, for a
+// foreign key that is deferred.
 import type Database from 'better-sqlite3';
 import { type Result, unclear } from './group-commit.ts';
 import { failureOf, hasCode, isBusy, refusalOf } from './sqlite.ts';

@@ -1,6 +1,6 @@
-// Opens a SQLite file with care: whatever is wrong with it is found before anything in it is changed, so that a mistaken
-// DATABASE_URL leaves the file as it was. First looks, then WAL mode, which writes into the file, then one transaction in
-// which all of ours is brought up to date.
+// Opens a SQLite file with care: whatever is wrong with it is found before anything in it is changed, so that a
+// mistaken DATABASE_URL leaves the file as it was. First looks, then WAL mode, which writes into the file, then one
+// transaction in which all of ours is brought up to date.
 import { closeSync, existsSync, openSync, readSync } from 'node:fs';
 import type Database from 'better-sqlite3';
 import { StartError } from '../config.ts';
@@ -40,8 +40,8 @@ export const WAL_LIMIT_BYTES = 64 * 1024 * 1024;
 const CUSTOMER_COLUMNS = 'id,name,email,created_at,updated_at';
 
 /**
- * A connection with our tables in place: it writes in WAL mode, durably, and waits for nobody. What was opened is closed
- * again where it can't be used.
+ * A connection with our tables in place: it writes in WAL mode, durably, and waits for nobody. What was opened is
+ * closed again where it can't be used.
  * @throws {StartError} one line that says what to do
  */
 export function openSqliteFile(options: FileOptions): OpenedFile {
@@ -116,8 +116,8 @@ function readVersion(db: Database.Database): number {
 }
 
 /**
- * A newer version may mean by our tables what we don't know, and would find what we wrote wrong. And tables that only have
- * our names may be another program's: neither is written to.
+ * A newer version may mean by our tables what we don't know, and would find what we wrote wrong. And tables that only
+ * have our names may be another program's: neither is written to.
  * @throws {StartError}
  */
 function checkVersion(db: Database.Database, path: string): void {

@@ -50,8 +50,9 @@ export class SqliteOrders {
   }
 
   /**
-   * One order, in a savepoint of its own. Also where it is one statement: another program's trigger may leave half of it with RAISE(FAIL). After
-   * RAISE(ROLLBACK) the transaction is over, and whoever called finds out by `inTransaction`.
+   * One order, in a savepoint of its own. Also where it is one statement: another program's trigger may leave half of
+   * it with RAISE(FAIL). After RAISE(ROLLBACK) the transaction is over, and whoever called finds out by
+   * `inTransaction`.
    * @throws what is no order's fault: a full disk, a bug of ours
    */
   run(order: Order): Outcome {
@@ -121,7 +122,7 @@ export class SqliteOrders {
       : this.delete(table, order.id);
   }
 
-  /** A repeat gets the answer to the first. Key and change share a savepoint, so a refused change leaves its key free. */
+  /** A repeat gets the answer to the first. Key and change share a savepoint: a refused one leaves its key free. */
   private once(idempotency: Idempotency | undefined, make: () => Outcome): Outcome {
     if (!idempotency) return make();
     const earlier = this.sql.findKey.get(idempotency.key);
@@ -141,7 +142,7 @@ export class SqliteOrders {
     return json === undefined ? IGNORED : this.announced(json);
   }
 
-  /** Where each one writes its event, and nothing else is written, what was announced is what there is: no row is read. */
+  /** Where each one writes its event, and nothing else is written, what was announced is what there is. */
   private createAll(run: Creation[]): Outcome[] {
     const table = this.tableOf(run[0]!);
     table.insertAll.run(JSON.stringify(run.map(({ fields }) => fields)));
@@ -166,7 +167,7 @@ export class SqliteOrders {
     return changes === 0 ? IGNORED : this.announced('');
   }
 
-  /** Repeats in a list get their stored answers; the id to read on from is that of the newest event it wrote, if any. */
+  /** Repeats in a list get their stored answers. The id is that of the newest event that was written now, if any. */
   private publish(events: NewEvent[], isList: boolean): Outcome {
     const outcomes: Done[] = [];
     for (const [place, event] of events.entries()) {

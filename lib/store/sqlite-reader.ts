@@ -15,7 +15,7 @@ import { SqliteRows } from './sqlite-rows.ts';
 import { prepareReading } from './sqlite-statements.ts';
 import type { CustomerPage, RowPage, Stretch } from './store.ts';
 
-/** Events read at once: one may have 1 MiB, so a few may be all that is wanted, and the rest would be read for nothing. */
+/** Events read at once: one may have 1 MiB, so a few may be all that is wanted. */
 const READ_STEP = 32;
 
 export class SqliteReader {
@@ -47,8 +47,8 @@ export class SqliteReader {
   }
 
   /**
-   * Several reads that see the database at one moment: that of the first of them. It is over when `read` returns, since a
-   * transaction that stays open would keep the -wal from being written back, and let it grow.
+   * Several reads that see the database at one moment: that of the first of them. It is over when `read` returns, since
+   * a transaction that stays open would keep the -wal from being written back, and let it grow.
    */
   snapshot<T>(read: () => T): T {
     this.sql.begin.run();

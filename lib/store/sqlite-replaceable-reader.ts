@@ -1,6 +1,6 @@
-// Reads of a file that may be taken away or replaced under the running program. While it is away each read is a 503 with
-// the reason, and as soon as the thread that writes has the new file open, reads go there. Streams stay open all the
-// while: the hub looks whether the history goes on, and resets those whose cursors are of another one.
+// Reads of a file that may be taken away or replaced under the running program. While it is away each read is a 503
+// with the reason, and as soon as the thread that writes has the new file open, reads go there. Streams stay open all
+// the while: the hub looks whether the history goes on, and resets those whose cursors are of another one.
 import { Problem, unavailable } from '../problem.ts';
 import { failureOf, hasCode } from './sqlite.ts';
 import type { SqliteReader } from './sqlite-reader.ts';

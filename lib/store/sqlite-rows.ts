@@ -37,8 +37,8 @@ export class SqliteRows {
   }
 
   /**
-   * The table as it is at this moment: an application may have altered it, or made it anew. SQLite counts the changes of
-   * a schema, and we are in a transaction: so what is prepared fits the rows that are read next.
+   * The table as it is at this moment: an application may have altered it, or made it anew. SQLite counts the changes
+   * of a schema, and we are in a transaction: so what is prepared fits the rows that are read next.
    */
   private find(name: string): (Statements & { source: string }) | undefined {
     const schema = this.schema.get();
@@ -53,8 +53,8 @@ export class SqliteRows {
   }
 
   /**
-   * Ascending by the key, from `after` on; one row more than asked for is read, so that `hasMore` costs no second query.
-   * Undefined if the table isn't watched, or isn't there.
+   * Ascending by the key, from `after` on; one row more than asked for is read, so that `hasMore` costs no second
+   * query. Undefined if the table isn't watched, or isn't there.
    * @throws {Problem} 400 if `after` is no place that a page gave
    */
   page(name: string, after: string | undefined, limit: number) {
@@ -120,8 +120,8 @@ function prepare(db: Database.Database, { table, source, columns }: WatchedTable
 }
 
 /**
- * What a part of a key in a URI may stand for: a text, a number, or bytes in hexadecimal digits. A URI doesn't say which,
- * and a column of SQLite holds any kind.
+ * What a part of a key in a URI may stand for: a text, a number, or bytes in hexadecimal digits. A URI doesn't say
+ * which, and a column of SQLite holds any kind.
  */
 function meaningsOf(part: string): [Value, Value, Value] {
   let plain = part;

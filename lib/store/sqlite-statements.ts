@@ -42,7 +42,7 @@ export function prepareReading(db: Database.Database, hasCustomers: boolean) {
 /** For the connection that writes: it has no other thread beside it, so one name does for every savepoint. */
 export function prepareWriting(db: Database.Database) {
   return {
-    // The lock first: a transaction that has read already may be refused it, and must then begin again (SQLITE_BUSY_SNAPSHOT).
+    // The lock first: to a transaction that has read already it may be refused (SQLITE_BUSY_SNAPSHOT).
     begin: db.prepare('BEGIN IMMEDIATE'),
     commit: db.prepare('COMMIT'),
     rollback: db.prepare('ROLLBACK'),

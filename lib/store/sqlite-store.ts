@@ -16,7 +16,7 @@ import { ReplaceableReader } from './sqlite-replaceable-reader.ts';
 import { SqliteThread } from './sqlite-thread.ts';
 import type { Answer, CustomerPage, Order, RowPage, Store, Stretch } from './store.ts';
 
-/** How late another program's commit may be seen; 250 ms are promised, and the hub and the network need some of them. */
+/** How late another program's commit may be seen: 250 ms are promised, and the way to the client needs some. */
 const POLL_MS = 100;
 
 type Options = Pick<Config, 'databaseUrl' | 'eventRetention' | 'watch'> & { hasCustomers?: boolean };
@@ -160,7 +160,8 @@ class SqliteStore implements Store {
   // --- what is committed, by this server and by others
 
   /**
-   * For the group commit: one batch, and what came of each order in it. The thread prunes in the same transaction, so it is told with each batch how far it may.
+   * For the group commit: one batch, and what came of each order in it. The thread prunes in the same transaction, so
+   * it is told with each batch how far it may.
    */
   private async commit(orders: Order[]) {
     const { announced } = this.shared;
@@ -194,8 +195,8 @@ class SqliteStore implements Store {
   }
 
   /**
-   * Others write too, and what they push out goes without a write of ours. Step by step, and not while anything waits to
-   * be written: a batch prunes as well, and nobody should stand behind a deletion of thousands.
+   * Others write too, and what they push out goes without a write of ours. Step by step, and not while anything waits
+   * to be written: a batch prunes as well, and nobody should stand behind a deletion of thousands.
    */
   private async prune(): Promise<void> {
     const { announced } = this.shared;

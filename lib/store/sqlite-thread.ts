@@ -87,8 +87,8 @@ export class SqliteThread {
   }
 
   /**
-   * What keeps writes from succeeding, in one sentence; undefined if nothing does. A lock that another program holds for a
-   * moment is no trouble: a write would wait for it as well.
+   * What keeps writes from succeeding, in one sentence; undefined if nothing does. A lock that another program holds
+   * for a moment is no trouble: a write would wait for it as well.
    */
   async findTrouble(): Promise<string | undefined> {
     const deadline = performance.now() + CHECK_MS;

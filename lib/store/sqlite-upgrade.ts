@@ -7,8 +7,8 @@ import { createTables, readSchema, type Thing } from './sqlite-schema.ts';
 /** Tables that are made anew around what they hold. The customers are not: others may have keys to them. */
 const OURS = ['changebell_log', 'changebell_events', 'changebell_idempotency'];
 
-// What the checks of today refuse keeps its place without its data, and says so: a seq that is missing would look like a
-// log that was pruned up to there, and one bad row must not keep the program from starting.
+// What the checks of today refuse keeps its place without its data, and says so: a seq that is missing would look like
+// a log that was pruned up to there, and one bad row must not keep the program from starting.
 const IS_GOOD = `typeof(data) = 'text' AND json_valid(data) AND instr(data, char(0)) = 0
   AND length(CAST(data AS BLOB)) <= 1048576 * length(CAST('a' AS BLOB))`;
 
@@ -45,8 +45,8 @@ export function upgrade(db: Database.Database): void {
 }
 
 /**
- * The name of the log becomes the stamp of every event in it, and of the place before the first that is kept. Answers under
- * a key had no position: they get the newest one, from which a reader sees what they wrote.
+ * The name of the log becomes the stamp of every event in it, and of the place before the first that is kept. Answers
+ * under a key had no position: they get the newest one, from which a reader sees what they wrote.
  */
 function moveFromVersion1(db: Database.Database): void {
   db.exec(`

@@ -27,8 +27,9 @@ export type WatchedTable = Watched & { columns: Column[]; triggers: Trigger[] };
 export type Trigger = { name: string; table: string; sql: string };
 
 /**
- * What is needed to watch these tables, in the order of WATCH. It reads the schema and changes nothing. Without `complain`, a table that can't be watched is an error; with it, the
- * others go on: while the server runs, an application may drop a table, or be about to make it anew.
+ * What is needed to watch these tables, in the order of WATCH. It reads the schema and changes nothing. Without
+ * `complain`, a table that can't be watched is an error; with it, the others go on: while the server runs, an
+ * application may drop a table, or be about to make it anew.
  * @throws {StartError} naming a table that can't be watched
  */
 export function planWatch(
@@ -131,7 +132,7 @@ function readColumns(db: Database.Database, table: string): Column[] {
   return db.prepare<[string], Column>(read).all(table);
 }
 
-/** Its name has the table's, so that a trigger whose table was renamed is known by it (`sqlite-watch.ts`, `isAside`). */
+/** Its name has the table's, so that a trigger whose table was renamed is known by it (`isAside`). */
 function triggerOf(table: string, { ending, on, body }: Part): Trigger {
   const name = `${PREFIX}${table}_${ending}`;
   return { name, table, sql: `CREATE TRIGGER ${quote(name)} ${on}\nBEGIN\n  ${body}\nEND` };

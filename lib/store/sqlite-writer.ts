@@ -75,8 +75,8 @@ export class SqliteWriter {
   }
 
   /**
-   * What keeps writes from succeeding, in one sentence; undefined if nothing does. That the lock can be had says enough,
-   * and costs no wait for the disk; after a failure only a real write can tell that the disk takes one again.
+   * What keeps writes from succeeding, in one sentence; undefined if nothing does. That the lock can be had says
+   * enough, and costs no wait for the disk; after a failure only a real write can tell that the disk takes one again.
    */
   check(): string | undefined {
     const trouble = this.guard.trouble();
