@@ -80,9 +80,10 @@ export class Routes {
   private list({ store, hub, health, metrics, isLabOn, config }: RouteParts): Route[] {
     const { events } = this;
     const hasCustomers = config.hasCustomers && store.hasCustomers;
-    const { openapi, asyncapi } = createDescriptionsApi({ ...config, hasCustomers, isLabOn });
-    const { publish } = createPublishApi(store, config.watch);
-    const watched = createWatchApi(store, config.watch);
+    const { watch } = store;
+    const { openapi, asyncapi } = createDescriptionsApi({ ...config, watch, hasCustomers, isLabOn });
+    const { publish } = createPublishApi(store, watch);
+    const watched = createWatchApi(store, watch);
     const readEvents = (call: Call) =>
       wantsEventStream(call.req) ? openEventStream(call, hub) : events.catchUp(call);
     // What is switched off isn't there: its paths answer 404, as if the program never had them.

@@ -16,7 +16,7 @@ import {
 } from './sqlite-schema.ts';
 import { needsUpgrade, upgrade } from './sqlite-upgrade.ts';
 import { applyWatch } from './sqlite-watch.ts';
-import { planCustomers, planWatch } from './sqlite-watch-plan.ts';
+import { planCustomers, planWatch, type WatchedTable } from './sqlite-watch-plan.ts';
 
 /** What of the settings the file must fit. */
 export type FileOptions = {
@@ -32,7 +32,12 @@ export type FileOptions = {
 };
 
 /** A connection that may write; and what people should hear, if something was brought up to date. */
-export type OpenedFile = { db: Database.Database; hasCustomers: boolean; notice: string | undefined };
+export type OpenedFile = {
+  db: Database.Database;
+  hasCustomers: boolean;
+  watched: WatchedTable[];
+  notice: string | undefined;
+};
 
 /** The -wal is cut back to this, after whatever made it grow. */
 export const WAL_LIMIT_BYTES = 64 * 1024 * 1024;
@@ -97,15 +102,15 @@ function prepare(db: Database.Database, options: FileOptions): OpenedFile {
   checkVersion(db, path);
   checkCustomers(db, options);
   for (const { table } of WATCHED_RESOURCES) if (!hasTable(db, table)) createResource(db, table);
-  const triggers = planWatch(db, watch, complain); // before WAL mode: a start that is refused leaves the file as it was
+  const watched = planWatch(db, watch, complain); // before WAL mode: a start that is refused leaves the file as it was
   db.pragma('journal_mode = WAL');
   db.pragma('synchronous = FULL'); // an acknowledged write survives a power cut
   db.pragma(`journal_size_limit = ${WAL_LIMIT_BYTES}`); // what a long reader made it grow to is given back
   const { notice, hasCustomers } = db.transaction(() => bringUpToDate(db, options)).immediate();
   // In a transaction of its own: it is renewed later as well, and each time it is the same.
-  applyWatch(db, [...triggers, ...(hasCustomers ? planCustomers(db) : [])], server);
+  applyWatch(db, [...watched, ...(hasCustomers ? planCustomers(db) : [])], server);
   db.pragma('busy_timeout = 0'); // from now on nobody waits inside SQLite: whoever asks may try again
-  return { db, hasCustomers, notice };
+  return { db, hasCustomers, watched, notice };
 }
 
 /** 0 where our tables aren't there yet; NaN where a table has the name of ours, but not its form. */
@@ -141,7 +146,10 @@ function checkVersion(db: Database.Database, path: string): void {
  * Another server may have been faster: so all of it is looked at again in one transaction. What it changes is told to
  * people, but for what a new file gets.
  */
-function bringUpToDate(db: Database.Database, options: FileOptions): Omit<OpenedFile, 'db'> {
+function bringUpToDate(
+  db: Database.Database,
+  options: FileOptions,
+): Pick<OpenedFile, 'notice' | 'hasCustomers'> {
   const version = readVersion(db);
   const hadOurs = hasOurCustomers(db); // an upgrade takes down what they are known by
   let notice: string | undefined;

@@ -24,7 +24,7 @@ export class SqliteReader {
   private readonly rows: SqliteRows;
 
   /**
-   * @param watch the tables, as WATCH names them
+   * @param watch the tables, by the names that they were created with
    * @throws {SqliteError} if the file is gone, or isn't a database with our tables
    */
   constructor(path: string, hasCustomers: boolean, watch: ReadonlySet<string>) {

@@ -24,12 +24,12 @@ type Statements = {
 export class SqliteRows {
   private readonly db: Database.Database;
   private readonly watch: ReadonlySet<string>;
-  /** By their names in WATCH, as they were at `seenSchema`. */
+  /** By the names that they were created with, as they were at `seenSchema`. */
   private readonly tables = new Map<string, Statements & { source: string }>();
   private readonly schema: Database.Statement;
   private seenSchema: unknown;
 
-  /** @param watch the tables, as WATCH names them */
+  /** @param watch the tables, by the names that they were created with */
   constructor(db: Database.Database, watch: ReadonlySet<string>) {
     this.db = db;
     this.watch = watch;

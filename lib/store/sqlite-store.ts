@@ -13,7 +13,7 @@ import { GroupCommit } from './group-commit.ts';
 import { failureOf } from './sqlite.ts';
 import { SqliteReader } from './sqlite-reader.ts';
 import { ReplaceableReader } from './sqlite-replaceable-reader.ts';
-import { SqliteThread } from './sqlite-thread.ts';
+import { SqliteThread, type Started } from './sqlite-thread.ts';
 import type { Answer, CustomerPage, Order, RowPage, Store, Stretch } from './store.ts';
 
 /** How late another program's commit may be seen: 250 ms are promised, and the way to the client needs some. */
@@ -39,8 +39,7 @@ export async function openSqliteStore(options: Options): Promise<Store> {
   });
   if (started.notice) console.log(started.notice);
   const description = isInMemory ? 'SQLite in memory (gone when the program ends)' : `SQLite file ${path}`;
-  const openReader = () => new SqliteReader(path, started.hasCustomers, options.watch);
-  return new SqliteStore(description, thread, started.hasCustomers, openReader);
+  return new SqliteStore(path, description, thread, started);
 }
 
 /** A database in memory can't be shared with a thread, so it is a file in a folder that goes with the program. */
@@ -54,6 +53,7 @@ function temporaryFolder(): string {
 class SqliteStore implements Store {
   readonly description: string;
   readonly hasCustomers: boolean;
+  readonly watch: ReadonlySet<string>;
   /** It owns the connection that writes. */
   private readonly thread: SqliteThread;
   /** It owns the one that reads, here on the loop. */
@@ -67,17 +67,13 @@ class SqliteStore implements Store {
   /** The thread knows that events up to here were announced. */
   private toldAnnounced = 0;
 
-  /** @param openReader makes a connection that reads the file as it is at this moment */
-  constructor(
-    description: string,
-    thread: SqliteThread,
-    hasCustomers: boolean,
-    openReader: () => SqliteReader,
-  ) {
+  constructor(path: string, description: string, thread: SqliteThread, { hasCustomers, watch }: Started) {
     this.description = description;
     this.thread = thread;
     this.hasCustomers = hasCustomers;
+    this.watch = watch;
     this.group = new GroupCommit((orders) => this.commit(orders));
+    const openReader = () => new SqliteReader(path, hasCustomers, watch);
     this.reader = new ReplaceableReader(openReader, thread, () => {
       this.rememberVersion();
       this.shared.wake(); // the hub sees by the stamp of its head whether this is still its history

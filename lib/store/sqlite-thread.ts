@@ -30,7 +30,12 @@ export type Answers = {
 };
 
 /** What it says when the file is open. */
-export type Started = { notice: string | undefined; hasCustomers: boolean };
+export type Started = {
+  notice: string | undefined;
+  hasCustomers: boolean;
+  /** The watched tables, by the names that they were created with. */
+  watch: ReadonlySet<string>;
+};
 
 type Message = {
   started?: Started;

@@ -39,8 +39,9 @@ start();
  */
 function start(): void {
   try {
-    const { notice, hasCustomers } = openAll(options);
-    const started: Started = { notice, hasCustomers };
+    const { notice, hasCustomers, watched } = openAll(options);
+    const watch = new Set(watched.map(({ table }) => table));
+    const started: Started = { notice, hasCustomers, watch };
     port.postMessage({ started });
   } catch (error) {
     if (!(error instanceof StartError)) throw error;
@@ -66,8 +67,7 @@ function openAll(how: FileOptions): OpenedFile {
   const file = openSqliteFile(how);
   file.db.prepare('SELECT count(*) FROM changebell_log').get(); // only now its -wal and -shm are there for sure
   const guard = new FileGuard(options.path, file.db);
-  const watched = planWatch(file.db, options.watch, how.complain);
-  const writer = new SqliteWriter(file.db, guard, { hasCustomers: file.hasCustomers, retention, watched });
+  const writer = new SqliteWriter(file.db, guard, { ...file, retention });
   open = { file, guard, writer };
   seenSchema = schemaOf(file.db);
   troubledSince = undefined;
