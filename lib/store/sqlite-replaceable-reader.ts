@@ -6,6 +6,8 @@ import { failureOf, hasCode } from './sqlite.ts';
 import type { SqliteReader } from './sqlite-reader.ts';
 import type { SqliteThread } from './sqlite-thread.ts';
 
+/** Between two tries to read a file that the writing thread has open already. */
+const RETRY_MS = 500;
 /** A file that is spoiled for good is not opened anew for each read of it. */
 const REOPEN_PAUSE_MS = 5000;
 
@@ -76,7 +78,14 @@ export class ReplaceableReader {
       this.away = refusal; // the thread looks again in a second, and tells us when it is time for another try
       return;
     }
-    this.reader = this.open();
+    try {
+      this.reader = this.open();
+    } catch (error) {
+      this.away = failureOf(error).message;
+      // It was taken away once more, or another program has it locked. The thread has its file, so nobody else asks again.
+      setTimeout(() => this.reopen(reason), RETRY_MS);
+      return;
+    }
     this.onReopened();
   }
 }

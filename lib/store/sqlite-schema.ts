@@ -16,6 +16,7 @@ export type Thing = {
   sql: string;
 };
 
+/** In this order: what WATCH needs stands beside the log. */
 const LOG_FILES = ['sqlite-log.sql', 'sqlite-watch.sql'];
 
 /** Makes what a new database needs but the resources. The caller has a transaction open, or wants none. */
@@ -67,6 +68,7 @@ export function mendSchema(db: Database.Database, hasCustomers: boolean): string
     list.some(({ name, sql }) => name === one.name && sql === one.sql);
   const old = found.filter((thing) => !isIn(wanted)(thing));
   const fresh = wanted.filter((thing) => !isIn(found)(thing));
+  // The old ones first: most have the name of the one that takes their place.
   for (const { type, name } of old) db.exec(`DROP ${type} "${name}"`);
   for (const { sql } of fresh) db.exec(sql);
   return [...new Set([...old, ...fresh].map(({ name }) => name))];
@@ -74,6 +76,7 @@ export function mendSchema(db: Database.Database, hasCustomers: boolean): string
 
 /** The first of our tables that isn't there, or has other columns; undefined if all are as they should be. */
 export function findStrangeTable(db: Database.Database): string | undefined {
+  // By name only: SQLite keeps the text of a table as it was made, and older texts of the same columns are good too.
   const columns = (of: Database.Database, table: string) =>
     String(of.prepare('SELECT group_concat(name) FROM pragma_table_info(?)').pluck().get(table));
   const scratch = openDatabase(':memory:');
