@@ -80,12 +80,11 @@ export class ReplaceableReader {
     }
     try {
       this.reader = this.open();
+      this.onReopened();
     } catch (error) {
       this.away = failureOf(error).message;
-      // It was taken away once more, or another program has it locked. The thread has its file, so nobody else asks again.
+      // Taken away once more, or locked by another program. The thread has its file, so nobody else will ask again.
       setTimeout(() => this.reopen(reason), RETRY_MS);
-      return;
     }
-    this.onReopened();
   }
 }

@@ -174,13 +174,12 @@ class SqliteStore implements Store {
   }
 
   /**
-   * Another program may have committed to the same file, and nothing tells us but this number: it costs microseconds,
-   * while a look at the log ten times a second would cost a query each time.
+   * Another program may have committed to the same file, and nothing tells us but this number, which costs microseconds.
+   * It says that there was a commit, not of what: whoever is woken reads the log, and may find nothing new.
    */
   private lookForOthers(): void {
     try {
       const version = this.reader.dataVersion();
-      // A new number says that there was a commit, not of what: the hub reads the log, and may find nothing new.
       if (version !== this.seenVersion) this.shared.wake();
       this.seenVersion = version;
     } catch (error) {

@@ -51,7 +51,7 @@ const ENTRY = new URL('sqlite-thread-entry.js', import.meta.url);
 
 /**
  * The thread, and whatever it owes an answer. No answer has a time limit here: a sync may hang for as long as the disk
- * likes, and who asked says how long he waits (`group-commit.ts`, `findTrouble`).
+ * likes, and whoever asks decides how long to wait (`group-commit.ts`, `findTrouble`).
  */
 export class SqliteThread {
   private readonly worker: Worker;
