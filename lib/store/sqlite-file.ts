@@ -113,7 +113,7 @@ function prepare(db: Database.Database, options: FileOptions): OpenedFile {
   return { db, hasCustomers, watched, notice };
 }
 
-/** 0 where our tables aren't there yet; NaN where a table has the name of ours, but not its form. */
+/** 0 where our tables aren't there yet; NaN where the table is there and says no version. */
 function readVersion(db: Database.Database): number {
   if (!hasTable(db, 'changebell_log')) return 0;
   const version = db.prepare('SELECT version FROM changebell_log').pluck().get();

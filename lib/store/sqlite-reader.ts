@@ -1,6 +1,6 @@
 // Reads of SQLite, on the event loop, over a connection that only reads. In WAL mode it waits for nobody, and what it
-// sees is on the disk: a commit becomes visible after its sync. Each method is called within `snapshot`, so that all it
-// reads is true at one moment.
+// sees is on the disk: a commit becomes visible after its sync. What is read together is read
+// within `snapshot`: all of it is true at one moment.
 import type Database from 'better-sqlite3';
 import {
   type Cursor,
@@ -130,7 +130,7 @@ export class SqliteReader {
       const from = events.at(-1)?.seq ?? after;
       const rows = this.sql.events.all(from, upTo, Math.min(READ_STEP, limit - events.length));
       for (const row of rows) {
-        bytes += Buffer.byteLength(row.data); // of the rest of an event there is never much
+        bytes += Buffer.byteLength(row.data); // nearly all that an event weighs
         if (bytes > maxBytes && events.length > 0) return events;
         events.push(onOneLine(row));
       }

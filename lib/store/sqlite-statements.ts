@@ -39,7 +39,7 @@ export function prepareReading(db: Database.Database, hasCustomers: boolean) {
   };
 }
 
-/** For the connection that writes: it has no other thread beside it, so one name does for every savepoint. */
+/** For the connection that writes. Savepoints are never nested, so one name does for all of them. */
 export function prepareWriting(db: Database.Database) {
   return {
     // The lock first: to a transaction that has read already it may be refused (SQLITE_BUSY_SNAPSHOT).

@@ -74,7 +74,7 @@ function openAll(how: FileOptions): OpenedFile {
   return file;
 }
 
-/** A file that is away refuses writes, and everything else waits until it is back. */
+/** While the file is away a write is refused at once, and nothing is kept for later: whoever asked may ask again. */
 function answer(question: Question): Answers[Question['ask']] {
   switch (question.ask) {
     case 'commit':
