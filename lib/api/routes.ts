@@ -89,10 +89,11 @@ export class Routes {
     const { events } = this;
     // Off by a setting, or because another program's table has that name.
     const hasCustomers = config.hasCustomers && store.hasCustomers;
-    const { openapi, asyncapi } = createDescriptionsApi({ ...config, hasCustomers, isLabOn });
-    const { publish } = createPublishApi(store, config.watch);
+    const { watch } = store;
+    const { openapi, asyncapi } = createDescriptionsApi({ ...config, watch, hasCustomers, isLabOn });
+    const { publish } = createPublishApi(store, watch);
     // Also where nothing is watched: the path is there, and says that WATCH names what is.
-    const watched = createWatchApi(store, config.watch);
+    const watched = createWatchApi(store, watch);
     const readEvents = (call: Call) => {
       // One resource has one query: what can never be right in it is refused in whichever form it was asked for.
       const limit = queryInteger(call.query, 'limit', 100, 1, 1000);

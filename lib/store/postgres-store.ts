@@ -47,6 +47,7 @@ export async function openPostgresStore(options: Options): Promise<Store> {
 class PostgresStore implements Store {
   readonly description: string;
   readonly hasCustomers: boolean;
+  readonly watch: ReadonlySet<string>;
   private readonly postgres: Postgres;
   private readonly opened: Opened;
   private readonly statements: Record<StatementName, Statement>;
@@ -72,6 +73,7 @@ class PostgresStore implements Store {
     this.opened = opened;
     this.description = opened.description;
     this.hasCustomers = opened.hasCustomers;
+    this.watch = new Set(opened.watched.map(({ table }) => table));
     this.retention = retention;
     this.statements = statementsFor(opened.schema, postgres.isLent);
     this.writer = postgres.newPool(3);

@@ -8,7 +8,11 @@ import type { Outcome } from './store.ts';
 
 const kept: unknown[] = [];
 
-/** A connection. What is prepared again is the statement of before, so that nothing grows with time. */
+/**
+ * A connection, with the options of better-sqlite3. What is prepared again is the statement of before, so that nothing
+ * grows with time: whoever sets a mode on it (`pluck`, `raw`) sets it for all who prepare the same text.
+ * @throws {SqliteError} if the file can't be opened
+ */
 export function openDatabase(path: string, options?: Database.Options): Database.Database {
   const db = new Database(path, options);
   const prepare = db.prepare.bind(db);
@@ -18,6 +22,7 @@ export function openDatabase(path: string, options?: Database.Options): Database
     statements.set(sql, statement);
     return statement;
   };
+  // The library's own would make a statement for each call.
   const pragma = (source: string, { simple = false } = {}) => {
     const statement = keep(`PRAGMA ${source}`);
     if (!statement.reader) return statement.run();
