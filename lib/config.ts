@@ -8,7 +8,7 @@ export type Config = {
   port: number;
   /** A name or an address; which addresses that is, and whether they are loopback, is known once it listens. */
   host: string;
-  /** A SQLite file, `:memory:`, or a `postgres://` URL. */
+  /** A SQLite file, `:memory:`, or a `postgres://` URL, whose password is never shown. */
   databaseUrl: string;
   /** A `postgres://` URL of a copy of that database, from which the log is read; undefined: from the database itself. */
   replicaUrl: string | undefined;
@@ -75,6 +75,7 @@ function refuse(variable: string, given: string, allowed: string): never {
 
 type Env = Record<string, string | undefined>;
 
+/** Digits alone: `1e3`, `0x10` and blanks would be numbers to JavaScript. @throws {StartError} */
 function readInteger(env: Env, variable: string, fallback: number, least: number, most: number): number {
   const text = env[variable];
   if (!text) return fallback;
@@ -156,6 +157,7 @@ function readJwt(env: Env): JwtConfig | undefined {
   };
 }
 
+/** An item of blanks alone is none: a comma at the end is no mistake. */
 function readList(text: string | undefined): string[] {
   const items = (text ?? '').split(',').map((item) => item.trim());
   return items.filter((item) => item !== '');
@@ -177,6 +179,7 @@ function readOrigin(text: string): string {
     : refuse('ALLOWED_ORIGINS', text, 'origins such as https://example.com, with commas between');
 }
 
+/** An IPv6 address stands in brackets, as in `Host` (RFC 3986 §3.2.2). @throws {StartError} */
 function readHostName(text: string): string {
   const isName = /^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])$/.test(text);
   return isName

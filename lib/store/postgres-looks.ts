@@ -38,7 +38,7 @@ export class Looks {
 
   private async lookOn(): Promise<void> {
     await this.look();
-    const { rest } = this;
+    const { rest } = this; // a commit meanwhile has made it short again
     this.rest *= 2;
     this.timer = rest < LAST_MS && !this.isStopped ? setTimeout(() => this.lookOn(), rest) : undefined;
   }
@@ -46,6 +46,7 @@ export class Looks {
   private async look(): Promise<void> {
     try {
       const { head } = await this.position();
+      // Another place, not a later one: a history that was replaced may be shorter.
       const isMoved = head.seq !== this.seenHead;
       this.seenHead = head.seq;
       if (isMoved) this.onMoved();

@@ -25,7 +25,7 @@ import type { Answer, CustomerPage, Order, RowPage, Store, Stretch } from './sto
 type Options = Pick<Config, 'databaseUrl' | 'eventRetention' | 'watch'> &
   Partial<Pick<Config, 'hasCustomers' | 'replicaUrl'>>;
 
-/** @throws {StartError} if the database can't be used as it is */
+/** Makes and changes our tables where that is due, then listens. @throws {StartError} if the database can't be used */
 export async function openPostgresStore(options: Options): Promise<Store> {
   const { databaseUrl, replicaUrl, watch, eventRetention, hasCustomers = true } = options;
   const postgres = await loadPostgres(databaseUrl);
@@ -56,6 +56,7 @@ class PostgresStore implements Store {
   private readonly statements: Record<StatementName, Statement>;
   /** One connection for our writes, one for the numbering of others', one to look for partitions that moved. */
   private readonly writer: Pool;
+  /** Apart from the writer, so that no read waits behind a write. */
   private readonly readers: Pool;
   private readonly retention: number;
   private readonly shared = new Commits();
@@ -153,7 +154,7 @@ class PostgresStore implements Store {
       // Only an error that the database itself tells of, and stays connected, says that nothing was committed.
       const isRolledBack = this.postgres.isDatabaseError(error) && error.severity === 'ERROR';
       client.release(!isRolledBack || isReadOnly(error.code));
-      if (!isRolledBack) throw unclear();
+      if (!isRolledBack) throw unclear(); // the commit may have been made before the connection was lost
       if (isTransient(error.code) || isReadOnly(error.code)) return orders.map(() => ({ is: 'locked' }));
       throw toProblem(error);
     }
@@ -164,6 +165,7 @@ class PostgresStore implements Store {
   }
 
   async listCustomers(after: number, limit: number): Promise<CustomerPage> {
+    // One more than asked for tells whether there are more.
     const { rows, head } = await this.reader.page(CUSTOMER_PAGE, [String(after)], limit + 1);
     const page = rows.slice(0, limit);
     const lastId = Number(page.at(-1)?.key ?? after);
