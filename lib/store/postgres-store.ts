@@ -56,7 +56,6 @@ class PostgresStore implements Store {
   private readonly statements: Record<StatementName, Statement>;
   /** One connection for our writes, one for the numbering of others', one to look for partitions that moved. */
   private readonly writer: Pool;
-  /** Apart from the writer, so that no read waits behind a write. */
   private readonly readers: Pool;
   private readonly retention: number;
   private readonly shared = new Commits();
@@ -165,7 +164,6 @@ class PostgresStore implements Store {
   }
 
   async listCustomers(after: number, limit: number): Promise<CustomerPage> {
-    // One more than asked for tells whether there are more.
     const { rows, head } = await this.reader.page(CUSTOMER_PAGE, [String(after)], limit + 1);
     const page = rows.slice(0, limit);
     const lastId = Number(page.at(-1)?.key ?? after);

@@ -117,6 +117,9 @@ describe('reading from replicas', { skip: skipWithout(INITDB, 'postgresql') }, (
 
   test('two servers on two replicas tell what either saves, and the primary answers no read for it', async () => {
     const commits = 20;
+    const place = `database shop at 127\\.0\\.0\\.1:${east.port}`;
+    assert.match(one.output.stdout, new RegExp(`its log read from PostgreSQL ${place}`), 'the start says so');
+    assert.doesNotMatch(one.output.stdout, /hunter2/);
     assert.equal(await readsFor([one, two], commits), 0, 'reads of the log that the primary answered');
     const plain = await startServer({ DATABASE_URL: cluster.url('shop') });
     const reads = await readsFor([plain], commits);
