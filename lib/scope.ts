@@ -56,6 +56,11 @@ export class Scope {
     throw forbidden(`read ${type} at ${source}`);
   }
 
+  /** What tells of other clients' positions tells of events that they were sent. @throws {Problem} 403 */
+  checkReadAll(what: string): void {
+    if (!this.seesAll) throw forbidden(`read ${what}`);
+  }
+
   /** @throws {Problem} 403 */
   checkWrite(): void {
     if (!this.mayWrite) throw forbidden('write customers');

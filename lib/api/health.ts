@@ -59,8 +59,9 @@ export class Health {
     sendJson(res, 200, '{"status":"ready"}');
   };
 
-  /** The open streams, for the lab's page. The path is there only where the lab is on. */
-  readonly clients = ({ res }: Call): void => {
+  /** The open streams, for the lab's page. The path is there only where the lab is on. @throws {Problem} 403 */
+  readonly clients = ({ res, scope }: Call): void => {
+    scope.checkReadAll('the list of clients');
     sendJson(
       res,
       200,

@@ -6,6 +6,7 @@ import { failureOf, hasCode } from './sqlite.ts';
 import type { SqliteReader } from './sqlite-reader.ts';
 import type { SqliteThread } from './sqlite-thread.ts';
 
+const NOT_READ = 'The database cannot be read at the moment.';
 /** Between two tries to read a file that the writing thread has open already. */
 const RETRY_MS = 500;
 /** A file that is spoiled for good is not opened anew for each read of it. */
@@ -40,7 +41,7 @@ export class ReplaceableReader {
       return reader.snapshot(() => read(reader));
     } catch (error) {
       if (error instanceof Problem) throw error; // the caller's mistake, and no trouble with the file
-      const problem = failureOf(error);
+      const problem = failureOf(error, NOT_READ);
       // Another database was put in its place, within the same file: no name tells the guard of it.
       const isStrange = hasCode(error, /^SQLITE_(ERROR|CORRUPT|NOTADB)/);
       if (isStrange && performance.now() - this.reopenedAt > REOPEN_PAUSE_MS) {
@@ -82,7 +83,7 @@ export class ReplaceableReader {
       this.reader = this.open();
       this.onReopened();
     } catch (error) {
-      this.away = failureOf(error).message;
+      this.away = failureOf(error, NOT_READ).message;
       // Taken away once more, or locked by another program. The thread has its file, so nobody else will ask again.
       setTimeout(() => this.reopen(reason), RETRY_MS);
     }

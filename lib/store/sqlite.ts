@@ -56,9 +56,11 @@ export function refusalOf(error: unknown): Outcome | undefined {
   return { is: 'refused', status: 503, detail };
 }
 
+const NOT_WRITTEN = 'The database cannot be written to at the moment. Nothing was changed.';
+
 /** What the caller may know when the database fails; anything else is our bug and is thrown as it is. */
-export function failureOf(error: unknown): Problem {
+export function failureOf(error: unknown, detail = NOT_WRITTEN): Problem {
   if (!(error instanceof Database.SqliteError)) throw error;
   console.error(`The database failed (${error.code}): ${error.message}`);
-  return unavailable('The database cannot be written to at the moment. Nothing was changed.');
+  return unavailable(detail);
 }
