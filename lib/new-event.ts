@@ -1,5 +1,6 @@
 // What a caller publishes with `POST /api/events`, and how input becomes events. Parse, don't check: a parser returns
-// typed values, or throws a Problem that lists every bad field with its place.
+// typed values, or throws a Problem that lists every bad field with its place. Nothing is mended on the way: a field
+// that isn't right is refused, so that nobody learns from the log that something else was stored.
 import type { Idempotency } from './idempotency.ts';
 import { type FieldError, invalidFields, pointerTo, textProblem } from './problem.ts';
 
@@ -19,13 +20,18 @@ export type ParseOne = (item: object, at: string, errors: FieldError[]) => NewEv
 /** Types that triggers write, and nobody else. */
 export type IsReserved = (type: string) => boolean;
 
+// Bounds of the API's own: a list is one transaction, and everybody else's writes wait for it.
 const MAX_LIST = 1000;
 const MAX_MESSAGE = 1000;
 const MAX_NESTING = 64;
 const MAX_DATA_BYTES = 1024 * 1024;
+// Lower case alone: filters compare types letter by letter, and `Order` beside `order` would be two types by mistake.
 const TYPE = /^(?!stream\.)[a-z][a-z0-9._-]{0,99}$/;
 
-/** One event, or a list of 1 to 1,000. @throws {Problem} 422 with every bad field of every event */
+/**
+ * One event, or a list of 1 to 1,000. One that is bad refuses the whole list: it is one transaction.
+ * @throws {Problem} 422 with every bad field of every event
+ */
 export function parseEvents(body: unknown, parseOne: ParseOne): NewEvent[] {
   const items: unknown[] = Array.isArray(body) ? body : [body];
   if (items.length < 1 || items.length > MAX_LIST) {
@@ -34,6 +40,7 @@ export function parseEvents(body: unknown, parseOne: ParseOne): NewEvent[] {
   const errors: FieldError[] = [];
   const events: NewEvent[] = [];
   for (const [i, item] of items.entries()) {
+    // A single event is the whole document: its fields stand at `#/type`, and not at `#/0/type`.
     const at = Array.isArray(body) ? `#/${i}` : '#';
     if (typeof item !== 'object' || item === null || Array.isArray(item)) {
       errors.push({ pointer: at, detail: 'must be a JSON object' });
@@ -46,7 +53,10 @@ export function parseEvents(body: unknown, parseOne: ParseOne): NewEvent[] {
   return events;
 }
 
-/** `{type?, source?, data?}`, or `{message}`, which is short for type `notification` and data `{message}`. */
+/**
+ * Our own short form: `{type?, source?, data?}`, or `{message}`, which is short for type `notification` and data
+ * `{message}`.
+ */
 export function newEventParser(isReserved: IsReserved): ParseOne {
   const checks = {
     type: (value: unknown) => typeProblem(value, isReserved),
@@ -54,6 +64,7 @@ export function newEventParser(isReserved: IsReserved): ParseOne {
     data: dataProblem,
   };
   return (item, at, errors) => {
+    // Not both: of a message beside data nobody could say which of the two goes out.
     const isMessage = Object.hasOwn(item, 'message');
     const known: Record<string, (value: unknown) => string | undefined> = isMessage
       ? { message: messageProblem }
@@ -61,9 +72,11 @@ export function newEventParser(isReserved: IsReserved): ParseOne {
     const before = errors.length;
     const unknownField = isMessage ? 'must not stand beside message' : 'is not a field of an event';
     for (const [field, value] of Object.entries(item)) {
+      // An unknown field is most often a known one that was misspelled: to ignore it would lose what it says.
       const detail = Object.hasOwn(known, field) ? known[field]!(value) : unknownField;
       if (detail) errors.push({ pointer: pointerTo(field, at), detail });
     }
+    // The caller throws once it has seen the whole list.
     if (errors.length > before) return undefined;
     const {
       type = 'notification',
@@ -78,7 +91,8 @@ export function newEventParser(isReserved: IsReserved): ParseOne {
 function messageProblem(value: unknown): string | undefined {
   if (typeof value !== 'string') return 'must be a string';
   if (value === '') return 'must not be empty';
-  return textProblem(value, MAX_MESSAGE, /[^\P{Cc}\t\n\r]/u); // a message may have lines
+  // A message may have lines and tabs: it is for people.
+  return textProblem(value, MAX_MESSAGE, /[^\P{Cc}\t\n\r]/u);
 }
 
 /** What is wrong with the type of an event; undefined if nothing is. */
@@ -91,6 +105,7 @@ export function typeProblem(value: unknown, isReserved: IsReserved): string | un
 // A URI reference (RFC 3986 §4.1): these characters alone, and no colon before the first slash but a scheme's.
 const URI_CHARACTERS =
   /^(?:[A-Za-z0-9\-._~:/?@!$&'()*+,;=[\]]|%[0-9A-Fa-f]{2})*(?:#(?:[A-Za-z0-9\-._~:/?@!$&'()*+,;=]|%[0-9A-Fa-f]{2})*)?$/;
+// `a:b` at the beginning is a scheme or nothing: a path that begins so is no reference (RFC 3986 §4.2).
 const URI_START = /^(?:[A-Za-z][A-Za-z0-9+.-]*:|[^:/?#]*(?:[/?#]|$))/;
 
 /** What is wrong with the source of an event; undefined if nothing is. */
@@ -106,6 +121,7 @@ export function sourceProblem(value: unknown): string | undefined {
 
 /** What is wrong with the data of an event; undefined if nothing is. */
 export function dataProblem(value: unknown): string | undefined {
+  // First: what is nested too deep could not be written as JSON below without overflowing the stack.
   if (isNestedDeeper(value, MAX_NESTING)) return `must be nested at most ${MAX_NESTING} deep`;
   if (hasInfinity(value)) return 'has a number that is too large: send it as a string';
   // A body may become longer when it is written anew: 1e20 has five characters, its number twenty-one.
@@ -113,12 +129,13 @@ export function dataProblem(value: unknown): string | undefined {
   return isTooLong ? `must be at most ${MAX_DATA_BYTES} bytes as JSON` : undefined;
 }
 
-/** `1e999` is JSON, but to JavaScript it is Infinity, which would be written as null. */
+/** `1e999` is JSON, but to JavaScript it is Infinity, which would be written as null: the number would be lost unseen. */
 function hasInfinity(value: unknown): boolean {
   if (typeof value === 'number') return !Number.isFinite(value);
   return typeof value === 'object' && value !== null && Object.values(value).some(hasInfinity);
 }
 
+/** Goes down no further than it has to: what `JSON.parse` takes may be nested deeper than the stack is. */
 function isNestedDeeper(value: unknown, levels: number): boolean {
   if (typeof value !== 'object' || value === null) return false;
   return levels === 0 || Object.values(value).some((item) => isNestedDeeper(item, levels - 1));

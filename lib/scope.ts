@@ -5,12 +5,13 @@ import type { StoredEvent } from './event.ts';
 import type { Filter } from './filter.ts';
 import { Problem } from './problem.ts';
 
+/** All that decides whether an event may be seen. */
 type Seen = Pick<StoredEvent, 'type' | 'source'>;
 
 export class Scope {
   /** Equal for equal scopes, so that their clients share frames. */
   readonly key: string;
-  /** May it write customers? */
+  /** May it write customers? Only a `true` says so: `"false"` as a text must open nothing. */
   readonly mayWrite: boolean;
   /** When it ends, in milliseconds since 1970; undefined for a token that has no end. */
   readonly expiresAt: number | undefined;
@@ -33,6 +34,7 @@ export class Scope {
     return this.types.includes('*') && this.sources.includes('*');
   }
 
+  /** May it see this event? Both lists must let it through; a missing list of sources is all of them. */
   maySee({ type, source }: Seen): boolean {
     return covers(this.types, type) && covers(this.sources, source);
   }
@@ -52,6 +54,11 @@ export class Scope {
     }));
     if (changes.every((event) => this.maySee(event))) return;
     throw forbidden(`read ${type} at ${source}`);
+  }
+
+  /** What tells of other clients' positions tells of events that they were sent. @throws {Problem} 403 */
+  checkReadAll(what: string): void {
+    if (!this.seesAll) throw forbidden(`read ${what}`);
   }
 
   /** @throws {Problem} 403 */

@@ -8,20 +8,23 @@ import { server } from './server.js';
 
 const POLL_MS = 1000;
 const MAX_ROWS = 40; // of perhaps thousands
+let mayAsk = true;
 
 /** Which of the server's clients are ours: it knows them by names of its own. */
 export const names = /** @type {Map<string, string>} */ (new Map());
 
 /** Asks, and asks again a second later: not in a hidden tab, which nobody looks at. */
 async function poll() {
-  if (server.isLabOn && !document.hidden) await refresh().catch(() => {}); // the stage tells
-  element('server-view').hidden = !server.isLabOn;
+  const isThere = server.isLabOn && mayAsk;
+  if (isThere && !document.hidden) await refresh().catch(() => {}); // the stage tells
+  element('server-view').hidden = !isThere;
   setTimeout(poll, POLL_MS); // after the answer, so that a slow server is not asked twice at a time
 }
 
 /** All rows anew: nothing in them can have the focus. */
 async function refresh() {
   const response = await api('/api/clients');
+  mayAsk = response.status !== 403; // a token of few rights
   if (!response.ok) return;
   const { clients } = await response.json();
   element('server-rows').replaceChildren(...clients.slice(0, MAX_ROWS).map(clientRow));

@@ -1,5 +1,6 @@
 // `GET /openapi.json` and `GET /asyncapi.json`: this very server, described for programs. They are open like the page,
-// since whoever wants to come in must be able to read how.
+// since whoever wants to come in must be able to read how. They describe the server that is asked: its URL, its tables,
+// its tokens. A description of all that the program could be would be wrong on every single server.
 import { readFileSync } from 'node:fs';
 import type { Config } from '../config.ts';
 import { etagOf, matchesWeakly } from '../etag.ts';
@@ -19,11 +20,15 @@ export type Described = Pick<Config, 'apiToken' | 'jwt' | 'watch'> & {
   isLabOn: boolean;
 };
 
-/** A document as it is sent. */
+/** A document as it is sent: the text is made once, and so is its tag. */
 type Document = { json: string; etag: string };
 
-/** To make the two takes a few milliseconds, which nobody may cost the event loop with each request. */
+/**
+ * The two handlers. To make both documents takes a few milliseconds, which nobody may cost the event loop with each
+ * request: they are kept for each name under which the server is asked.
+ */
 export function createDescriptionsApi(described: Described) {
+  // Both at once, since who asks for one asks for the other: the reference page shows both.
   const made = new Map<string, Record<'openapi' | 'asyncapi', Document>>();
 
   function documentsAt(url: string) {
@@ -31,6 +36,7 @@ export function createDescriptionsApi(described: Described) {
     if (known) return known;
     const { openapi, asyncapi } = describe(described, url);
     const documents = { openapi: toDocument(openapi), asyncapi: toDocument(asyncapi) };
+    // All are dropped, not the oldest: no server has so many names, so it is somebody who plays.
     if (made.size === MAX_URLS) made.clear();
     made.set(url, documents);
     return documents;
@@ -42,14 +48,19 @@ export function createDescriptionsApi(described: Described) {
   };
 }
 
-/** Both documents. @param url where the server is, without a slash at the end */
+/**
+ * Both documents, as objects. The tests hold every answer that they see against them.
+ * @param url where the server is, without a slash at the end
+ */
 export function describe(described: Described, url: string): { openapi: Json; asyncapi: Json } {
+  // As the table stands in a path: the source of its events has that name too, cut and escaped.
   const watched = describeWatched(described.watch).map(({ source }) =>
     decodeURIComponent(source.slice('/watch/'.length)),
   );
   const parts = readParts(watched);
   const { hasCustomers, isLabOn } = described;
   const securitySchemes = schemesOf(described);
+  // `accessToken` counts on streams alone: each of these says so for itself.
   const security = Object.keys(securitySchemes).filter((name) => name !== 'accessToken');
   const server: Description = {
     info: infoOf(),
@@ -63,12 +74,14 @@ export function describe(described: Described, url: string): { openapi: Json; as
   return { openapi: openApi(parts, server), asyncapi: asyncApi(parts, server) };
 }
 
+/** From package.json, the one place where the version stands. */
 function infoOf(): Json {
   const file = new URL('../../package.json', import.meta.url);
   const { version, description } = JSON.parse(readFileSync(file, 'utf8'));
   return { title: 'Changebell', version, description };
 }
 
+/** How a token is given, by the names of the schemes; none where neither API_TOKEN nor JWT is set. */
 function schemesOf({ apiToken, jwt }: Pick<Described, 'apiToken' | 'jwt'>): Record<string, Json> {
   const bearer = { type: 'http', scheme: 'bearer' };
   const claim =
@@ -82,10 +95,14 @@ function schemesOf({ apiToken, jwt }: Pick<Described, 'apiToken' | 'jwt'>): Reco
   };
   if (Object.keys(all).length === 0) return {};
   const words = 'Streams alone: the same token, since browsers can give a stream no header.';
+  // Whichever of the two is meant: a browser's WebSocket and EventSource can send no Authorization.
   return { ...all, accessToken: { type: 'apiKey', in: 'query', name: 'access_token', description: words } };
 }
 
-/** As the caller names this server; a proxy that ends TLS says so in `X-Forwarded-Proto`. It is told to its asker alone. */
+/**
+ * As the caller names this server; a proxy that ends TLS says so in `X-Forwarded-Proto`. Anybody may send that header,
+ * and no harm is done: the URL is told to its asker alone, and nothing is decided by it.
+ */
 function urlOf({ req: { headers, socket } }: Call): string {
   const scheme = headers['x-forwarded-proto'] === 'https' ? 'https' : 'http';
   const url = `${scheme}://${headers.host}`;
@@ -97,7 +114,10 @@ function toDocument(document: Json): Document {
   return { json, etag: etagOf(json) };
 }
 
-/** @throws {Problem} 400 an If-None-Match that is no list */
+/**
+ * `no-cache`: a cache may keep it, but asks each time, since a restart with other settings changes it.
+ * @throws {Problem} 400 an If-None-Match that is no list
+ */
 function send({ req, res }: Call, { json, etag }: Document): void {
   const { ifNoneMatch } = parsePreconditions(req);
   const headers = { ETag: etag, 'Cache-Control': 'no-cache' };

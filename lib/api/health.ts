@@ -10,13 +10,16 @@ import type { Hub } from '../stream/hub.ts';
 
 const CHECK_MS = 2000; // a database that takes longer to say how it is does not answer
 
+/** What is asked how it is, and what is told beside that. */
 export type HealthParts = {
   hub: Hub;
+  /** Nothing of the store but this one question. */
   database: Pick<Store, 'check'>;
   isLabOn: boolean;
   heartbeatMs: number;
 };
 
+/** The handlers of the three paths. They are fields, not methods: the route table takes them without their object. */
 export class Health {
   /** Set while the server stops: then it takes no new work. */
   isDraining = false;
@@ -28,18 +31,27 @@ export class Health {
     this.parts = parts;
   }
 
+  /**
+   * `{status, clients, lastEventId}`, or 503 while the server stops. It is synchronous and asks nobody: were it to wait
+   * for the database, a supervisor would kill a program that streams and reads well, only because a disk is slow.
+   */
   readonly healthz = ({ res }: Call): void => {
     const { hub, isLabOn, heartbeatMs } = this.parts;
     // A client needs it to tell silence from quiet; see `heartbeatSeconds` in public/changebell.js.
     const headers = { 'Heartbeat-Seconds': String(heartbeatMs / 1000) };
     if (this.isDraining) return sendJson(res, 503, '{"status":"draining"}', headers);
+    // The newest event that was announced: two servers of one database tell the same, once both have heard of it.
     const { clients, lastEventId } = hub;
+    // Left out where it is off, so that nobody takes the lab for a part of the product.
     const lab = isLabOn ? { lab: true } : {};
     const json = JSON.stringify({ status: 'ok', clients: clients.size, lastEventId, ...lab });
     sendJson(res, 200, json, headers);
   };
 
-  /** @throws {Problem} 503 with what is wrong */
+  /**
+   * 200 while the database answers and writes can succeed. Many balancers ask at once, and one look serves them all.
+   * @throws {Problem} 503 with what is wrong, in one sentence
+   */
   readonly readyz = async ({ res }: Call): Promise<void> => {
     if (this.isDraining) throw unavailable('The server is stopping.');
     this.checking ??= this.check();
@@ -47,7 +59,9 @@ export class Health {
     sendJson(res, 200, '{"status":"ready"}');
   };
 
-  readonly clients = ({ res }: Call): void => {
+  /** The open streams, for the lab's page. The path is there only where the lab is on. @throws {Problem} 403 */
+  readonly clients = ({ res, scope }: Call): void => {
+    scope.checkReadAll('the list of clients');
     sendJson(
       res,
       200,
@@ -57,6 +71,7 @@ export class Health {
     );
   };
 
+  /** One look, with an end to it: a database that is gone without a word would let every balancer wait for ever. */
   private async check(): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
@@ -66,9 +81,11 @@ export class Health {
     try {
       await Promise.race([this.parts.database.check(), late]);
     } catch (error) {
+      // A store calls trouble by the status that a write would get. To this question the answer is always 503.
       throw error instanceof Problem && error.status !== 503 ? unavailable(error.message) : error;
     } finally {
       clearTimeout(timer);
+      // The next question gets a fresh answer: an old one would keep a server that is well out of work.
       this.checking = undefined;
     }
   }

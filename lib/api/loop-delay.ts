@@ -4,12 +4,16 @@ import { createHistogram } from 'node:perf_hooks';
 
 const INTERVAL_MS = 20;
 
-/** The delay since it was asked last. */
+/**
+ * The delay since it was asked last. Node has a monitor of its own, but it counts a freeze of 5 s as one late timer among
+ * hundreds that were on time, and its 99th percentile would show nothing.
+ */
 export class LoopDelay {
   private readonly delays = createHistogram(); // nanoseconds
   private readonly timer: NodeJS.Timeout;
   private dueAt = performance.now() + INTERVAL_MS;
 
+  /** Begins to measure. Its timer doesn't keep the process alive. */
   constructor() {
     this.timer = setInterval(() => this.measure(), INTERVAL_MS).unref();
   }
@@ -19,6 +23,7 @@ export class LoopDelay {
     if (performance.now() > this.dueAt) this.measure(); // what is late just now counts too
     const { max } = this.delays;
     const seconds = { p99: this.delays.percentile(99) / 1e9, max: this.delays.count === 0 ? 0 : max / 1e9 };
+    // Each scrape tells of its own time: a freeze of last week must not stand in the figures for ever.
     this.delays.reset();
     return seconds;
   }
@@ -35,6 +40,7 @@ export class LoopDelay {
     this.dueAt = now + INTERVAL_MS;
   }
 
+  /** A histogram takes whole numbers of 1 and more. */
   private record(milliseconds: number): void {
     this.delays.record(Math.max(1, Math.round(milliseconds * 1e6)));
   }

@@ -1,5 +1,6 @@
 // The handlers of a resource, such as `/api/customers`. Each parses, asks the store, and answers; none announces
-// anything: the event is written by the database with the row, and the hub reads it from the log.
+// anything: the event is written by the database with the row, and the hub reads it from the log. Rows travel as the
+// JSON that the database made, so that an answer, a snapshot and an event are the same to the byte.
 import { CUSTOMERS } from '../customer.ts';
 import { etagOf, matchesWeakly, parseEtagList } from '../etag.ts';
 import { eventId } from '../event.ts';
@@ -15,57 +16,80 @@ export const MERGE_PATCH = ['application/json', 'application/merge-patch+json'];
 
 /** How its rows are read. */
 type Reading = {
+  /** A row as JSON; undefined if there is none. */
   one(id: number): Promise<string | undefined>;
+  /** Rows after a place, and where the log stood at that moment; undefined if the table can't be read here. */
   page(query: URLSearchParams, limit: number): Promise<Omit<RowPage, 'keys'> | undefined>;
 };
 
+/**
+ * Six handlers for one resource. Each answers with what is durable, or throws a Problem: beside what stands at each of
+ * them 413 and 415 for a body, and 503 where the database is full, locked or gone.
+ */
 export function createResourceApi(store: Store, resource: Resource) {
   const { table, type, source } = resource;
   const reading = resource === CUSTOMERS ? readingCustomers(store) : readingTable(store, table);
   const path = `/api/${table}`;
 
   return {
+    /** A snapshot in pages: rows and `lastEventId` of one moment. @throws {Problem} 400 the query, 403, 404 */
     async list({ res, query, scope }: Call): Promise<void> {
+      // Who may see only some of the rows' events gets no list: one with holes would pass for the whole table.
       scope.checkRead(type, `${source}/*`);
+      // 500 rows are some hundred kilobytes: no page keeps the event loop busy for long.
       const limit = queryInteger(query, 'limit', 100, 1, 500);
       const page = await reading.page(query, limit);
       if (!page) throw notThere(path);
+      // Of the last row of this page: the next one begins behind it, whatever was deleted meanwhile.
       const after = encodeURIComponent(page.last ?? '');
       const next = page.hasMore ? `"${path}?limit=${limit}&after=${after}"` : 'null';
       const json = `{"${table}":[${page.rows.join()}],"lastEventId":"${eventId(page.head)}","next":${next}}`;
       sendJson(res, 200, json, { 'Cache-Control': 'no-store' });
     },
 
+    /** 201 with the row, and where to find it. @throws {Problem} 400, 403, 409 a rule of the database, 422 */
     async create(call: Call): Promise<void> {
+      // Before the body is read: who may not write shall not make us work.
       call.scope.checkWrite();
       const body = await readJson(call);
+      // The text, not the value: a repeat is known by its bytes.
       const idempotency = readIdempotency(call, body.text);
       const fields = parseWhole(resource, body.value);
       const answer = await store.write({ op: 'create', table, fields, idempotency });
-      const id = /"id":(\d+)/.exec(answer.json)?.[1]; // inside of a text its quotes would be escaped
+      // The first that looks like it is the id: inside of a text its quotes would be escaped.
+      const id = /"id":(\d+)/.exec(answer.json)?.[1];
       const headers = { Location: `${path}/${id}`, ETag: etagOf(answer.json) };
       sendJson(call.res, 201, answer.json, headers, headersOf(answer));
     },
 
+    /** 200 with its tag, or 304 for whoever has it. @throws {Problem} 400, 403, 404 */
     async read(call: Call): Promise<void> {
       const { req, res, scope } = call;
       const id = idIn(call);
+      // Before the look: who may not read it must not learn whether it is there.
       scope.checkRead(type, `${source}/${id}`);
       const noneMatch = parseEtagList(req.headers['if-none-match'], 'If-None-Match');
       const json = await reading.one(id);
       if (json === undefined) throw notThere(`${path}/${id}`);
+      // May be kept, but is asked about each time: what a browser shows after a change must be what changed.
       const headers = { ETag: etagOf(json), 'Cache-Control': 'private, no-cache' };
       if (noneMatch && matchesWeakly(noneMatch, headers.ETag)) sendEmpty(res, 304, headers);
       else sendJson(res, 200, json, headers);
     },
 
+    /**
+     * PUT: the whole row; what isn't named gets what stands for it.
+     * @throws {Problem} 400 malformed, 403, 404, 409 a rule of the database, 412 a precondition, 422 with every bad field
+     */
     async replace(call: Call): Promise<void> {
       call.scope.checkWrite();
+      // Read here, judged in the transaction: a look before the write would leave time for another one in between.
       const preconditions = parsePreconditions(call.req);
       const fields = parseWhole(resource, (await readJson(call)).value);
       sendRow(call, await store.write({ op: 'update', table, id: idIn(call), fields, preconditions }));
     },
 
+    /** PATCH: only the fields that are named. @throws {Problem} as PUT */
     async patch(call: Call): Promise<void> {
       call.scope.checkWrite();
       const preconditions = parsePreconditions(call.req);
@@ -73,6 +97,7 @@ export function createResourceApi(store: Store, resource: Resource) {
       sendRow(call, await store.write({ op: 'update', table, id: idIn(call), fields, preconditions }));
     },
 
+    /** 204; the event still tells the row as it last was. @throws {Problem} 400, 403, 404, 409, 412 */
     async remove(call: Call): Promise<void> {
       call.scope.checkWrite();
       const preconditions = parsePreconditions(call.req);
@@ -82,7 +107,7 @@ export function createResourceApi(store: Store, resource: Resource) {
   };
 }
 
-/** Their pages begin after an id. */
+/** Their pages begin after an id, as any number: the customer of that id may be gone. */
 function readingCustomers(store: Store): Reading {
   return {
     one: (id) => store.getCustomer(id),
@@ -94,7 +119,7 @@ function readingCustomers(store: Store): Reading {
   };
 }
 
-/** As of any table that is watched. */
+/** As of any table that is watched: pages begin after a key that only the store can read. @throws {Problem} 400 */
 function readingTable(store: Store, table: string): Reading {
   return {
     one: (id) => store.readRow(table, String(id)),
@@ -102,6 +127,7 @@ function readingTable(store: Store, table: string): Reading {
   };
 }
 
+/** The row after the write, with the tag that the next `If-Match` needs. */
 function sendRow({ res }: Call, answer: Answer): void {
   sendJson(res, 200, answer.json, { ETag: etagOf(answer.json) }, headersOf(answer));
 }
@@ -113,7 +139,7 @@ export function headersOf({ lastEventId, isReplay }: Answer): Record<string, str
     : { 'Last-Event-ID': lastEventId };
 }
 
-/** @throws {Problem} 404 for digits beyond all ids */
+/** The id in the path. @throws {Problem} 404 for digits beyond all ids: no row can have such a number */
 function idIn({ path, params: [digits = ''] }: Call): number {
   const id = Number(digits);
   if (Number.isSafeInteger(id)) return id;

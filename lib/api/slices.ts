@@ -1,6 +1,7 @@
 // Long answers are made in slices, one slice at a time over all requests: between two of them the event loop goes
 // round, so twenty callers who ask for much hold up nobody more than one does.
 
+// For all requests of the process: two queues would take two slices of each round.
 const waiting: (() => void)[] = [];
 let isServing = false;
 
@@ -13,6 +14,7 @@ export function nextTurn(): Promise<void> {
   });
 }
 
+/** One caller a round: `setImmediate` lets sockets and timers have their turn before the next. */
 function serve(): void {
   waiting.shift()?.();
   isServing = waiting.length > 0;

@@ -3,6 +3,7 @@
 import type { ServerResponse } from 'node:http';
 import type { Store } from '../store/store.ts';
 
+// Long enough to make polling cheap; a proxy on the way must be told to wait as long.
 const MAX_WAIT_SECONDS = 60;
 
 /** The seconds that a caller would wait; undefined if it doesn't say, or says nothing that can be met. */
@@ -11,12 +12,14 @@ export function preferredWait(header: string | string[] | undefined): number | u
   return digits === undefined ? undefined : Math.min(Number(digits), MAX_WAIT_SECONDS);
 }
 
+/** Those who wait. It hears of commits, not of events: whether one is wanted is seen by a look into the log. */
 export class Waiting {
   private readonly waiters = new Set<() => void>();
   private isStopped = false;
   /** Commits that this server has heard of: who looked before the last of them has to look again. */
   private heard = 0;
 
+  /** @param store wakes after every commit, whoever made it */
   constructor(store: Pick<Store, 'onCommit'>) {
     store.onCommit(() => {
       this.heard += 1;
@@ -29,7 +32,11 @@ export class Waiting {
     return this.heard;
   }
 
-  /** Resolves at the first commit after `mark`. False if there will be none for this caller. */
+  /**
+   * Resolves with true at the first commit after `mark`, at once if there was one already; with false if there will be
+   * none for this caller, since its time is up, it has left, or the server stops.
+   * @param until on the clock of `performance.now()`, in milliseconds
+   */
   next(res: ServerResponse, mark: number, until: number): Promise<boolean> {
     const mayWait = () => !this.isStopped && !res.destroyed && performance.now() < until;
     if (this.heard !== mark || !mayWait()) return Promise.resolve(mayWait());
@@ -40,6 +47,7 @@ export class Waiting {
         res.off('close', wake);
         resolve(mayWait());
       };
+      // One more, since a timer may fire a little early: it would find time left, and go round once more.
       const timer = setTimeout(wake, until - performance.now() + 1);
       res.on('close', wake);
       this.waiters.add(wake);
@@ -53,6 +61,7 @@ export class Waiting {
   }
 
   private wakeAll(): void {
+    // A copy: each takes itself out of the set.
     for (const wake of [...this.waiters]) wake();
   }
 }

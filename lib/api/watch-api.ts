@@ -1,5 +1,6 @@
 // `/api/watch/{table}`: snapshots of watched tables. Rows are the same to the byte as in their events' `data`, and
-// `lastEventId` is of the same moment, so that a stream resumed from it continues this very snapshot.
+// `lastEventId` is of the same moment, so that a stream resumed from it continues this very snapshot. Without them a copy
+// of a table would have to begin with its first event, and that is perhaps no longer kept.
 import { eventId } from '../event.ts';
 import { type Call, queryInteger, queryValue } from '../http/request.ts';
 import { sendJson } from '../http/response.ts';
@@ -7,7 +8,7 @@ import { Problem } from '../problem.ts';
 import type { Store } from '../store/store.ts';
 import { describeWatched, type Watched } from '../store/watch.ts';
 
-/** @param watch the tables that WATCH names */
+/** Handlers for all watched tables: the path says which. @param watch the tables that WATCH names */
 export function createWatchApi(store: Store, watch: Iterable<string>) {
   const tables = describeWatched(watch);
 
@@ -25,10 +26,13 @@ export function createWatchApi(store: Store, watch: Iterable<string>) {
     /** Pages follow each other by `next`; `keys` are what a copy knows its rows by. @throws {Problem} 403, 404 */
     async list({ res, query, scope, params: [name = ''] }: Call): Promise<void> {
       const { table, type, source } = find(name);
+      // As for a resource: a list with holes would pass for the whole table.
       scope.checkRead(type, `${source}/*`);
       const limit = queryInteger(query, 'limit', 100, 1, 500);
       const page = await store.readRows(table, queryValue(query, 'after') ?? undefined, limit);
+      // Named by WATCH and yet not there: it was dropped while the server runs.
       if (!page) throw notThere(name);
+      // A place is told as the store wrote it: only the store knows the columns of the key.
       const after = encodeURIComponent(page.last ?? '');
       const next = page.hasMore ? JSON.stringify(`/api${source}?limit=${limit}&after=${after}`) : 'null';
       // Rows are JSON already, and stay as they are to the byte: large numbers would not survive being parsed.
@@ -39,6 +43,7 @@ export function createWatchApi(store: Store, watch: Iterable<string>) {
     /** One row; its key is written as in the event's source. @throws {Problem} 403, 404 */
     async read({ res, scope, params: [name = '', key = ''] }: Call): Promise<void> {
       const { table, type, source } = find(name);
+      // Before the look: who may not read it must not learn whether it is there.
       scope.checkRead(type, `${source}/${key}`);
       const json = await store.readRow(table, key);
       if (json === undefined) throw notThere(`${name}/${key}`);

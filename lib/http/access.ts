@@ -30,6 +30,7 @@ export type AccessRules = Pick<Config, 'host' | 'allowedOrigins' | 'allowedHosts
   isLoopback: boolean;
 };
 
+/** Asks everyone who comes. It holds settings alone, and nothing of anybody who came before. */
 export class Access {
   private readonly origins: ReadonlySet<string>;
   /** Names that may stand in Host; undefined where any may. */
@@ -61,12 +62,15 @@ export class Access {
 
   /**
    * Headers that every answer on this path has, refusals included: what the API says is nothing for a shared cache,
-   * and pages of an allowed foreign origin may read it.
+   * and pages of an allowed foreign origin may read it. They may read the files too, or they could not import the
+   * client library: a browser asks for a module as it asks for data.
    */
   addHeaders({ req, path }: Visit, { common }: Answer): void {
-    if (!isGuarded(path) && !isOpen(path)) return;
-    common['Cache-Control'] = 'no-store';
-    common.Vary = 'Origin, Accept, Authorization'; // two tokens may read different things at one URL
+    const isApi = isGuarded(path) || isOpen(path);
+    if (isApi) common['Cache-Control'] = 'no-store';
+    // Also where no Origin came: a cache must not give that answer, which allows nobody, to a page that is allowed
+    // (Fetch Standard, CORS protocol and HTTP caches).
+    common.Vary = isApi ? 'Origin, Accept' : 'Origin';
     const { origin } = req.headers;
     if (origin === undefined || !this.origins.has(origin)) return;
     common['Access-Control-Allow-Origin'] = origin;

@@ -6,6 +6,7 @@ import type { Account } from './unsent-bytes.ts';
 /** By name. */
 export type Headers = Record<string, string | number>;
 
+/** `ServerResponse`, with an account for its bytes and the headers that hang on the path alone. */
 export class Answer extends ServerResponse {
   /** Set while a connection works on it. */
   account: Account | undefined;

@@ -11,6 +11,7 @@ import type { Account, UnsentBytes } from './unsent-bytes.ts';
 const END_PATIENCE_MS = 10_000; // for an answer to somebody who sends no more: perhaps gone, perhaps reading
 const NOTHING = Buffer.alloc(0);
 
+/** A socket from when it was accepted until it ends, or until a stream takes it over (`release`). */
 export class Connection implements Account {
   readonly socket: Socket;
   /** The answer in work. An answer is in work until its reader has taken all of it. */
@@ -35,6 +36,7 @@ export class Connection implements Account {
     this.bytes = bytes;
     this.ahead = new ReadAhead(bytes);
     socket.on('resume', this.feed);
+    // Node gives what it has read to `push`, and reads on if that says so: here it is caught before any listener.
     socket.push = (chunk: Buffer | null) => this.receive(chunk);
   }
 
@@ -49,7 +51,9 @@ export class Connection implements Account {
   begin(answer: Answer): void {
     this.answer = answer;
     answer.account = this;
+    // 0 where a body comes in chunks: those are handed on up to the empty line that ends them.
     this.ahead.bodyLeft = Number(answer.req.headers['content-length'] ?? 0);
+    // It comes after the last byte went to the kernel, or when the connection broke before that.
     answer.on('close', this.finish);
   }
 
@@ -91,6 +95,11 @@ export class Connection implements Account {
     this.unsent += bytes;
   }
 
+  /** See `Account`. */
+  giveBack(bytes: number): void {
+    this.count(-bytes);
+  }
+
   /** What was read ahead of a stream will never be answered; and while it is held, nobody sees the client leave. */
   forgetBehindStream(): void {
     if (this.ahead.isEmpty || !this.isStreaming()) return;
@@ -100,9 +109,11 @@ export class Connection implements Account {
 
   /** How long its answer has waited without a byte being taken, in milliseconds. To be asked again and again. */
   waited(now: number): number {
+    // Node counts what was written as sent, so what still waits with us or in the handle is taken off.
     const { answer, socket } = this;
     if (!answer?.writableEnded) return 0; // not answered yet, or a stream, which the hub watches
     const taken = socket.bytesWritten - socket.writableLength - queuedBytes(socket);
+    // One byte begins the time anew: a slow reader is no reader that is gone.
     if (taken !== this.taken || this.watched !== answer) this.takenAt = now;
     this.taken = taken;
     this.watched = answer;
@@ -130,9 +141,11 @@ export class Connection implements Account {
   private receive(chunk: Buffer | null): boolean {
     if (chunk === null) return this.receiveEnd();
     if (this.isStreaming()) return true; // nothing is answered behind a stream: it is read so that its end is seen
+    // Asked before the chunk is added: what is there already goes first.
     const mustWait = !this.ahead.isEmpty || this.isBusy();
     this.ahead.add(chunk);
     if (!mustWait) return this.feed();
+    // Memory is short, and this client sends ahead of its answers: nobody has to, so it may go.
     if (this.bytes.isFull()) this.socket.destroy();
     return false;
   }
@@ -140,6 +153,7 @@ export class Connection implements Account {
   /** `node:http` cuts off an answer in work when the client sends no more, so it hears of that a little later. */
   private receiveEnd(): boolean {
     this.hasEnded = true;
+    // A stream has no end that one could wait for: whoever sends no more has left it.
     if (this.isStreaming()) this.passEnd();
     else if (this.isBusy()) setTimeout(() => this.passEnd(), END_PATIENCE_MS).unref();
     else this.feed();
@@ -152,6 +166,7 @@ export class Connection implements Account {
   }
 
   private passEnd(): void {
+    // The end comes after all that was sent before it, and only once.
     if (!this.hasEnded || !this.ahead.isEmpty || this.socket.destroyed) return;
     this.hasEnded = false;
     Readable.prototype.push.call(this.socket, null);
@@ -166,6 +181,7 @@ export class Connection implements Account {
         if (this.hasEnded) setImmediate(this.feed);
         return canTakeMore;
       }
+      // Handed on at once: what `push` keeps in Node's buffer would go to the parser whatever is in work by then.
       this.socket.emit('data', piece);
     }
     if (!this.isBusy()) this.passEnd();

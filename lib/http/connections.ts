@@ -17,15 +17,20 @@ const SWEEP_MS = 1000;
 const SEARCH_MS = 100; // looking for idle connections takes a look at all: after one in vain not before so long
 const LINGER_MS = 500;
 
+/** The connections of one server, from the first to `destroy`. What `node:http` says of a socket comes here. */
 export class Connections {
+  /** Bytes that wait in our memory, over all connections: `/metrics` tells them beside their bound. */
   readonly unsent = new UnsentBytes();
+  /** How many may be open; see `connectionLimit`. */
   readonly limit: number;
+  /** Gets a socket once more where an offer is ignored: see `ignoreUpgrade`. */
   private readonly server: HttpServer;
   private readonly refusals: Refusals;
   /** By their sockets, which is what `node:http` and `ws` know them by; in the order in which they came. */
   private readonly all = new Map<Duplex, Connection>();
   /** Those that were idle at the last search, the longest idle last: they go first when there are too many. */
   private idle: Connection[] = [];
+  /** A search in vain is not repeated before that moment. */
   private searchAgainAt = 0;
   private readonly sweeper: NodeJS.Timeout;
 
@@ -34,6 +39,7 @@ export class Connections {
     this.limit = limit;
     this.refusals = refusals;
     this.unsent.onRefusal = () => refusals.add('memory');
+    // One timer for all: a timer for each connection would be set anew with every answer.
     this.sweeper = setInterval(() => this.sweep(), SWEEP_MS).unref();
     server.on('connection', (socket: Socket) => this.open(socket));
     server.on('clientError', (error: NodeJS.ErrnoException, socket) => this.refuseMalformed(error, socket));
@@ -66,6 +72,7 @@ export class Connections {
    * the request goes in once more, without the offer.
    */
   ignoreUpgrade(req: IncomingMessage, socket: Duplex): void {
+    // The rest stays as it came, in its sequence: nothing else in it may get another meaning.
     let lines = `${req.method} ${req.url} HTTP/${req.httpVersion}\r\n`;
     for (let i = 0; i < req.rawHeaders.length; i += 2) {
       const [name, value] = req.rawHeaders.slice(i, i + 2) as [string, string];
@@ -77,15 +84,20 @@ export class Connections {
 
   /** Plain HTTP on the raw socket: the same answers, in the same words, as to any other request. */
   refuseUpgrade(req: IncomingMessage, socket: Socket, error: unknown): void {
+    // For an upgrade Node makes no answer: it takes its parser away, and leaves the socket to us.
     const answer = new Answer(req);
     answer.shouldKeepAlive = false;
     answer.assignSocket(socket);
+    // Its last bytes are written: now the client hears that no more comes.
     answer.on('finish', () => socket.end());
     sendProblem(req, answer, error);
     this.linger(socket);
   }
 
-  /** What the client still sends is thrown away for a moment: closing at once would reset it, and eat the answer. */
+  /**
+   * What the client still sends is thrown away for a moment: closing at once would reset it, and the reset eats the
+   * answer (RFC 9112 §9.6).
+   */
   private linger(socket: Duplex): void {
     this.release(socket);
     socket.removeAllListeners('data').resume();
@@ -96,6 +108,7 @@ export class Connections {
   async finish(isStream: (answer: Answer) => boolean): Promise<void> {
     const inWork = () =>
       [...this.all.values()].flatMap(({ answer }) => (answer && !isStream(answer) ? [answer] : []));
+    // Looked at again and again: others may have begun meanwhile, since reads are answered to the end.
     for (let busy = inWork(); busy.length > 0; busy = inWork()) {
       for (const answer of busy) answer.shouldKeepAlive = false;
       await Promise.all(busy.map((answer) => new Promise((resolve) => answer.once('close', resolve))));
@@ -111,6 +124,7 @@ export class Connections {
   private open(socket: Socket): void {
     const known = this.all.get(socket);
     if (known) return known.attach(); // an offer was ignored, and its request comes again
+    // Closed without a word: to read a request and answer it would take the place that is not there.
     if (this.all.size >= this.limit && !this.makeRoom()) {
       this.refusals.add('connections');
       socket.destroy();
@@ -129,6 +143,7 @@ export class Connections {
   /** Cuts the connection that has been idle for longest. False if none is. */
   private makeRoom(): boolean {
     for (;;) {
+      // One search serves a burst of newcomers. Since then some may have found work: so each is asked once more.
       const oldest = this.idle.pop() ?? this.searchIdle();
       if (!oldest) return false;
       if (!oldest.isIdle() || !this.all.delete(oldest.socket)) continue; // it found work meanwhile, or is gone
@@ -142,6 +157,7 @@ export class Connections {
   private searchIdle(): Connection | undefined {
     const now = performance.now();
     if (now < this.searchAgainAt) return undefined;
+    // Streams are never idle, since their answer is in work; and WebSockets were released, so nothing is parsed there.
     this.idle = [...this.all.values()].filter((connection) => connection.isIdle());
     this.idle.sort((a, b) => b.idleSince - a.idleSince);
     if (this.idle.length === 0) this.searchAgainAt = now + SEARCH_MS;
@@ -152,6 +168,7 @@ export class Connections {
   private sweep(): void {
     const now = performance.now();
     for (const connection of this.all.values()) {
+      // First, since a client that has left a stream is only seen when its socket is read on.
       connection.forgetBehindStream();
       if (connection.waited(now) < UNREAD_MS) continue;
       this.refusals.add('unread', connection.answer?.req);
@@ -162,8 +179,10 @@ export class Connections {
   /** What `node:http` could not read as a request, or gave up on. */
   private refuseMalformed(error: NodeJS.ErrnoException, socket: Duplex): void {
     this.suspend(socket); // no border between requests is certain any more
+    // In the middle of an answer, other words would be taken for a part of it: a cut says that it isn't whole.
     const isBroken = error.code === 'ECONNRESET' || !socket.writable;
     if (isBroken || this.all.get(socket)?.answer?.headersSent) return void socket.destroy();
+    // Written by hand: there is no request that `node:http` would let us answer.
     const problem = malformedProblem(error.code);
     const body = JSON.stringify(problem);
     socket.end(
@@ -174,15 +193,20 @@ export class Connections {
     this.linger(socket);
   }
 
-  /** Accepting failed. With no descriptor left, an idle connection gives up its own. */
+  /**
+   * Accepting failed. With no descriptor left (EMFILE of the process, ENFILE of the system) an idle connection gives up
+   * its own: else nobody could come in until somebody leaves by himself.
+   */
   private refuseAccept(error: NodeJS.ErrnoException): void {
     const isFull = error.code === 'EMFILE' || error.code === 'ENFILE';
+    // One accept has failed, and the server goes on listening: a line is all that is to be done.
     if (!isFull) return console.error(`A connection could not be accepted: ${error.message}`);
     this.refusals.add('files');
     this.makeRoom();
   }
 }
 
+/** The code of the parser, or of the timer that watches how long a request takes, as an answer: 431, 408 or 400. */
 function malformedProblem(code: string | undefined): Problem {
   if (code === 'HPE_HEADER_OVERFLOW') return new Problem(431, 'The headers are larger than 16384 bytes.');
   if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return new Problem(408, 'The request took too long to arrive.');

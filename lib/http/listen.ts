@@ -13,6 +13,7 @@ import { sendProblem } from './response.ts';
 const RESERVED_FILES = 100; // descriptors that connections leave to the database, the page's files and the program
 const PORT_TRIES = 10; // with PORT=0, until one is free on both loopback addresses
 
+/** A server of `node:http` whose answers know on whose account they are. */
 export type HttpServer = Server<typeof IncomingMessage, typeof Answer>;
 
 type Answerer = (req: IncomingMessage, res: Answer) => void;
@@ -20,6 +21,7 @@ type Answerer = (req: IncomingMessage, res: Answer) => void;
 /** A server that listens, and where. */
 export type Door = {
   server: HttpServer;
+  /** The one that was bound; with PORT=0 the system has chosen it. */
   port: number;
   /** The addresses that are ours, as the system tells them. */
   addresses: string[];
@@ -39,10 +41,13 @@ export type Door = {
  * just while a server starts again. @throws {StartError} if it can't listen
  */
 export async function listen({ port, host }: Pick<Config, 'port' | 'host'>): Promise<Door> {
+  // An address of IPv6 may be given in brackets, as in a URL; the system wants it without.
   const name = host.replace(/^\[|\]$/g, '');
   const wanted = name.toLowerCase() === 'localhost' ? '127.0.0.1' : name; // the other one is taken below
+  // More than once only with PORT=0: a port that is free on the one loopback address may be taken on the other.
   for (let tries = 1; ; tries++) {
     const server = createHttpServer();
+    // Before it listens: the first request may be there at once.
     const open = keepTheDoor(server);
     try {
       await bind(server, port, wanted);
@@ -60,11 +65,15 @@ export async function listen({ port, host }: Pick<Config, 'port' | 'host'>): Pro
 function createHttpServer(): HttpServer {
   const server = createServer<typeof IncomingMessage, typeof Answer>({
     ServerResponse: Answer,
+    // Of the request line and all headers together; more is a 431.
     maxHeaderSize: 16 * 1024,
     requireHostHeader: false, // `access` looks for it, and answers with a problem
+    // Who sends a byte now and then would hold a connection for ever: a head has 10 s, the whole request 12 s.
     headersTimeout: 10_000,
     requestTimeout: 12_000,
     connectionsCheckingInterval: 1000, // limits are only looked at so often: 30 s by default
+    // Longer than the 60 s for which proxies commonly keep an idle connection: so they close it first, and no request
+    // is lost that comes just while we close.
     keepAliveTimeout: 65_000,
   });
   // Their bytes are bounded. By default Node leaves out without a word what is beyond 2,000: an Origin, a second Host.
@@ -86,6 +95,7 @@ function keepTheDoor(server: HttpServer): Door['open'] {
   };
 }
 
+/** Resolves when it listens. @throws what the system said */
 function bind(server: NetServer, port: number, host: string): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
@@ -98,11 +108,13 @@ function bind(server: NetServer, port: number, host: string): Promise<void> {
 
 /** Browsers try [::1] first for `localhost`: what comes in there goes to the same server. */
 async function bindSecond(server: HttpServer, port: number): Promise<NetServer | 'in use' | undefined> {
+  // `node:http` makes its sockets with these two settings: half open ones, without Nagle's delay.
   const second = new NetServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
     server.emit('connection', socket);
   });
   try {
     await bind(second, port, '::1');
+    // Only from now on: an error of the bind itself is answered below.
     second.on('error', (error) => server.emit('error', error));
     return second;
   } catch (error) {
@@ -134,6 +146,7 @@ function isLoopback(address: string): boolean {
   return address === '::1' || /^(::ffff:)?127\./.test(address);
 }
 
+/** What went wrong, and what to do about it, in one line for whoever has started the program. */
 function listenProblem({ code, message }: NodeJS.ErrnoException, port: number, host: string): string {
   if (code === 'EADDRINUSE') {
     const hint = port === 5000 ? ' (on macOS, AirPlay Receiver often holds 5000)' : '';
@@ -147,7 +160,10 @@ function listenProblem({ code, message }: NodeJS.ErrnoException, port: number, h
 /** The URLs under which people find it. */
 export type Urls = { page: string; customers: string; events: string; webSocket: string };
 
-/** Each leads to this program and no other. */
+/**
+ * Each leads to this program and no other: `localhost` only where both loopback addresses are ours, else the address.
+ * 0.0.0.0 can be listened on, but not be visited.
+ */
 export function describeUrls({ port, addresses, isLocalhost }: Door): Urls {
   const [address = ''] = addresses;
   const shown = address === '0.0.0.0' ? '127.0.0.1' : address.replace(/^::ffff:(?=[\d.]+$)/, '');
@@ -161,7 +177,10 @@ export function describeUrls({ port, addresses, isLocalhost }: Door): Urls {
   };
 }
 
-/** How many connections there can be: each takes a file descriptor, and the system has a bound for those. */
+/**
+ * How many connections there can be: each takes a file descriptor, and the system has a bound for those. Found out
+ * before it is reached: without a descriptor neither the page nor the database can open a file.
+ */
 export function connectionLimit(wanted: number): number {
   return Math.min(wanted, Math.max(10, maxOpenFiles() - RESERVED_FILES));
 }

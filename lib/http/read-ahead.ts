@@ -7,6 +7,7 @@ const LINE_FEED = 10;
 const CARRIAGE_RETURN = 13;
 const NOTHING = Buffer.alloc(0);
 
+/** The bytes of one connection that wait to be parsed. They count in `UnsentBytes` for as long as they are held. */
 export class ReadAhead {
   /** What is to come of the body in work, in bytes, where its head says how long it is. */
   bodyLeft = 0;
@@ -39,6 +40,7 @@ export class ReadAhead {
   /** Takes no more than what belongs to one request, and nothing behind it. */
   take(): Buffer {
     const { held } = this;
+    // Views of what was read, and no copies: a body of a megabyte comes in many pieces.
     const end = this.endOfPiece();
     if (end === held.length) this.drop();
     else this.held = held.subarray(end);
@@ -61,11 +63,13 @@ export class ReadAhead {
   /** The rest of the body, or all up to an empty line: there a head ends, and a body in chunks (RFC 9112 §7.1). */
   private endOfPiece(): number {
     const { held, bodyLeft } = this;
+    // Inside a body of known length an empty line means nothing, so nobody looks for one.
     if (bodyLeft > 0) {
       const length = Math.min(bodyLeft, held.length);
       this.bodyLeft -= length;
       return length;
     }
+    // What is known of the last line stays known: a read may end anywhere, also between the two bytes of a line's end.
     for (let i = 0; i < held.length; i++) {
       const byte = held[i];
       if (byte === LINE_FEED && this.isLineEmpty) {

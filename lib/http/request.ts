@@ -20,10 +20,14 @@ export type Call = {
 
 /** Of a body, unless its route says otherwise. */
 export const MAX_BODY_BYTES = 64 * 1024;
+// One for all requests without a query, which are most: nobody writes to it.
 const NO_QUERY = new URLSearchParams();
 const utf8 = new TextDecoder('utf-8', { fatal: true }); // it skips a byte order mark, as RFC 8259 §8.1 allows
 
-/** Path and query; also of the absolute form (RFC 9112 §3.2.2). @throws {Problem} 400 bad escapes */
+/**
+ * Path and query; also of the absolute form (RFC 9112 §3.2.2). The path is still percent-encoded, but every escape in
+ * it is good: who decodes it later needs no catch. @throws {Problem} 400 bad escapes
+ */
 export function parseTarget(req: IncomingMessage): { path: string; query: URLSearchParams } {
   let target = req.url ?? '/';
   const absolute = /^https?:\/\/([^/?#]*)(.*)$/i.exec(target);
@@ -31,6 +35,8 @@ export function parseTarget(req: IncomingMessage): { path: string; query: URLSea
     req.headers.host = absolute[1]!; // it counts instead of the Host header
     target = absolute[2]!.startsWith('/') ? absolute[2]! : `/${absolute[2]}`;
   }
+  // By hand and not by `new URL`, which would fold `..` away, and read `//` as the begin of a host: a path counts to
+  // the letter.
   const mark = target.indexOf('?');
   const path = mark < 0 ? target : target.slice(0, mark);
   const search = mark < 0 ? '' : target.slice(mark + 1);
@@ -57,7 +63,10 @@ export type JsonBody = { text: string; value: unknown };
 /** What a body may be: the media types in lower case, and its size. */
 export type BodyRules = { mediaTypes?: string[]; maxBytes?: number };
 
-/** @throws {Problem} 415 not JSON by its name, or encoded; 413 too large; 400 not JSON by its content; 503 no room */
+/**
+ * The body, whole. What its headers say is judged before any of it is read.
+ * @throws {Problem} 415 not JSON by its name, or encoded; 413 too large; 400 not JSON by its content; 503 no room
+ */
 export async function readJson(call: Call, rules: BodyRules = {}): Promise<JsonBody> {
   const { mediaTypes = ['application/json'], maxBytes = MAX_BODY_BYTES } = rules;
   checkMediaType(call.req, mediaTypes);
@@ -67,6 +76,7 @@ export async function readJson(call: Call, rules: BodyRules = {}): Promise<JsonB
     const text = utf8.decode(bytes);
     return { text, value: JSON.parse(text) };
   } catch (error) {
+    // Two errors can come here: of JSON, in words that say where, and of the decoder, whose words help nobody.
     const isText = error instanceof SyntaxError;
     throw new Problem(
       400,
@@ -75,8 +85,10 @@ export async function readJson(call: Call, rules: BodyRules = {}): Promise<JsonB
   }
 }
 
+/** Read as UTF-8, text in another charset would be other text: so a charset that is named must be that one. */
 function checkMediaType({ method, headers }: IncomingMessage, mediaTypes: string[]): void {
   const header = headers['content-type'];
+  // As nearly all callers write it: no need to take it apart.
   if (header === mediaTypes[0]) return;
   const [type = '', ...parameters] = (header ?? '')
     .toLowerCase()
@@ -103,7 +115,9 @@ function checkEncoding(header: string | undefined): void {
   );
 }
 
+/** In memory, at most `maxBytes`. @throws {Problem} 413, 400 it broke off, 503 no room over all connections */
 async function readBody({ req, res }: Call, maxBytes: number): Promise<Buffer> {
+  // Where the size is told, a body that is too large is refused before it is read.
   if (Number(req.headers['content-length']) > maxBytes) throw tooLarge(maxBytes);
   if (req.headers.expect && req.httpVersion !== '1.0') res.writeContinue(); // RFC 9110 §10.1.1
   const chunks: Buffer[] = [];
@@ -111,9 +125,11 @@ async function readBody({ req, res }: Call, maxBytes: number): Promise<Buffer> {
   // The request lives until its answer, and so do its listeners: they, and the promise that they settle, hold no body.
   await new Promise<void>((resolve, reject) => {
     req.on('data', (chunk: Buffer) => {
+      // Counted as it comes: a body in chunks doesn't tell its size, so only this bounds it.
       size += chunk.length;
       if (size > maxBytes) return reject(tooLarge(maxBytes));
       try {
+        // Each body is bounded, and a thousand of them at once are not: so all connections share an account.
         res.account?.reserve(chunk.length);
         chunks.push(chunk);
       } catch (error) {
@@ -121,8 +137,12 @@ async function readBody({ req, res }: Call, maxBytes: number): Promise<Buffer> {
       }
     });
     req.on('end', resolve);
+    // The client has left or sent nonsense: no answer may reach it, but a 500 would call it our mistake.
     req.on('error', () => reject(new Problem(400, 'The body was broken off.')));
   });
+  // Writes that wait have a bound of their own: counted here as well, 32 MiB of them would be refused for no reason.
+  res.account?.giveBack(size);
+  // Taken out of the list that the listeners above hold on to. A body in one piece, as most are, is not copied.
   const parts = chunks.splice(0);
   return parts.length === 1 ? parts[0]! : Buffer.concat(parts);
 }
@@ -142,7 +162,10 @@ export function parsePreconditions({ headers }: IncomingMessage): Preconditions 
   };
 }
 
-/** A whole number in the query. @throws {Problem} 400 */
+/**
+ * A whole number in the query, from `least` to `most`, both included; `fallback` where it isn't there.
+ * @throws {Problem} 400
+ */
 export function queryInteger(
   query: URLSearchParams,
   name: string,
@@ -152,13 +175,18 @@ export function queryInteger(
 ): number {
   const text = queryValue(query, name);
   if (text === null) return fallback;
+  // Digits alone: `Number` would read 1e3, 0x10 and a blank as well, which are more likely slips than wishes.
   const value = /^(0|[1-9]\d{0,15})$/.test(text) ? Number(text) : Number.NaN;
   if (value >= least && value <= most) return value;
   throw new Problem(400, `${name} must be a whole number from ${least} to ${most}.`);
 }
 
-/** A parameter that may stand once. @throws {Problem} 400 */
+/**
+ * A parameter that may stand once; null where it isn't there. Which of two counts would be a guess, and whoever stands
+ * before us may guess otherwise. @throws {Problem} 400
+ */
 export function queryValue(query: URLSearchParams, name: string): string | null {
+  // Most requests have no query: `getAll` would make a list for each parameter that is asked for.
   if (query.size === 0) return null;
   const values = query.getAll(name);
   if (values.length > 1) throw new Problem(400, `${name} stands more than once in the query.`);

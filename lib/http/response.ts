@@ -5,6 +5,7 @@ import { Problem } from '../problem.ts';
 import type { Answer, Headers } from './answer.ts';
 import { MAX_BODY_BYTES } from './request.ts';
 
+// Time for a client that still sends its body to see the answer. A longer one would keep connections for nothing.
 const LINGER_MS = 500;
 const LONG_BYTES = 16 * 1024;
 const JSON_TYPE = { 'Content-Type': 'application/json; charset=utf-8' };
@@ -33,6 +34,7 @@ export function sendEmpty(res: Answer, status: number, headers: Headers = {}): v
 /** Answers with the problem document; what isn't a Problem is logged, and shown as a bare 500. */
 export function sendProblem(req: IncomingMessage, res: Answer, error: unknown): void {
   if (!(error instanceof Problem)) console.error(error);
+  // What has begun can't be taken back: a connection that is cut tells the caller that the answer isn't whole.
   if (res.headersSent || res.destroyed || !req.socket.writable) return void res.destroy();
   const problem = error instanceof Problem ? error : new Problem(500, 'Something went wrong on the server.');
   const body = JSON.stringify(problem);
@@ -40,6 +42,7 @@ export function sendProblem(req: IncomingMessage, res: Answer, error: unknown): 
   const hasUnreadBody =
     !req.complete &&
     !(Number(req.headers['content-length'] ?? 0) <= MAX_BODY_BYTES && !req.headers['transfer-encoding']);
+  // After a 408 the rest of the request may still come, and would be read as the next one.
   const mustClose = hasUnreadBody || problem.status === 408;
   res.begin(problem.status, problem.headers, mustClose ? { Connection: 'close' } : {}, NO_SNIFF, {
     'Cache-Control': 'no-store',
@@ -50,6 +53,7 @@ export function sendProblem(req: IncomingMessage, res: Answer, error: unknown): 
   // Closing at once would reset the connection, and the reset eats the answer: swallow for a moment.
   if (req.method !== 'HEAD') res.write(body);
   req.resume();
+  // When the client has sent all, or after that time: whatever comes first.
   const end = () => res.end();
   req.once('end', end);
   setTimeout(end, LINGER_MS).unref();

@@ -11,8 +11,11 @@ const SKEW_SECONDS = 30; // clocks differ
 /** Resolves to what a JWT says. @throws what `jose` throws */
 type Verify = (jwt: string) => Promise<JWTPayload>;
 
+/** Judges tokens. It keeps no list of them: what a JWT says is believed, since a known key has signed it. */
 export class Tokens {
+  /** Of API_TOKEN; the token itself isn't kept. Undefined where there is none. */
   private readonly tokenHash: Buffer | undefined;
+  /** Undefined where no JWT is taken. */
   private readonly verify: Verify | undefined;
 
   private constructor(apiToken: string | undefined, verify: Verify | undefined) {
@@ -34,6 +37,7 @@ export class Tokens {
   async scopeOf(token: string | null): Promise<Scope> {
     if (this.areUnwanted) return EVERYTHING;
     if (token === null) throw unauthorized('send the header "Authorization: Bearer <token>".');
+    // First, since the API token may be any text, also one that looks like a JWT.
     // Hashes have one length, and comparing them takes the same time wherever they differ.
     if (this.tokenHash && timingSafeEqual(hash(token), this.tokenHash)) return EVERYTHING;
     if (!this.verify) throw unauthorized('this is another one.', 'invalid_token');
@@ -44,16 +48,19 @@ export class Tokens {
   }
 }
 
+/** Fetches no key yet: a key set is fetched with the first token, so the start doesn't depend on another server. */
 async function createVerify({ secret, jwksUrl, audience }: JwtConfig): Promise<Verify> {
   const jose = await import('jose').catch(() => {
     throw new StartError('JWTs are to be taken, but the package jose is not installed: npm install jose');
   });
+  // A token of another service of the same signer is not for us (`aud`); one without an end could never be taken back.
   const rules = { audience, requiredClaims: ['exp'], clockTolerance: SKEW_SECONDS };
   if (secret !== undefined) {
     const key = new TextEncoder().encode(secret);
     return async (jwt) => (await jose.jwtVerify(jwt, key, { ...rules, algorithms: ['HS256'] })).payload;
   }
   const keys = jose.createRemoteJWKSet(jwksUrl!); // asks again, at most every 30 s, for a key that it doesn't know
+  // Only signatures with a private key: the set is public, and with an HMAC anybody could sign.
   const algorithms = ['RS256', 'ES256', 'EdDSA'];
   return async (jwt) => (await jose.jwtVerify(jwt, keys, { ...rules, algorithms })).payload;
 }
@@ -61,11 +68,13 @@ async function createVerify({ secret, jwksUrl, audience }: JwtConfig): Promise<V
 /** A claim that is missing, or no object, allows nothing. */
 function scopeIn(payload: JWTPayload): Scope {
   const { changebell: claim } = payload;
+  // For JavaScript null and a list are objects as well, and neither says what its bearer may.
   const isObject = typeof claim === 'object' && claim !== null && !Array.isArray(claim);
+  // `exp` is there: `requiredClaims` has seen to it. It counts seconds, and we count milliseconds.
   return new Scope(isObject ? (claim as Record<string, unknown>) : {}, payload.exp! * 1000);
 }
 
-/** Only what is wrong with the token is the caller's; a key set that is away is not. */
+/** Only what is wrong with the token is the caller's (401); a key set that is away is not (503), and is logged. */
 function refusalOf(error: unknown): Problem {
   const { code = '', claim = '' } = error as { code?: string; claim?: string };
   if (/^ERR_JW[ST]_|^ERR_JOSE_(ALG|NOT)|^ERR_JWKS_(NO|MULTIPLE)/.test(code)) {
@@ -85,6 +94,7 @@ function unauthorized(detail: string, error?: string): Problem {
   });
 }
 
+/** Not for keeping secrets but for comparing them: two hashes have one length, whatever was sent. */
 function hash(text: string): Buffer {
   return createHash('sha256').update(text).digest();
 }

@@ -5,6 +5,7 @@
 const TURN_MS = 5;
 const ROUNDS_BETWEEN = 16;
 
+/** The turns of one server. A turn is taken by asking: nobody has to give it back. */
 export class Turns {
   private readonly waiting: (() => void)[] = [];
   /** When the turn under way ends; 0 if nothing was begun in this round of the loop. */
@@ -18,6 +19,7 @@ export class Turns {
     return new Promise((resolve) => this.waiting.push(resolve));
   }
 
+  /** The first who asks in a round of the loop begins its time. */
   private hasTime(): boolean {
     const now = performance.now();
     if (this.endsAt === 0) {
@@ -34,6 +36,7 @@ export class Turns {
     if (wasLong) this.rest(ROUNDS_BETWEEN);
   };
 
+  /** Lets the loop go round so many times, then those who wait have their turn. */
   private rest(rounds: number): void {
     if (rounds > 0) setImmediate(() => this.rest(rounds - 1));
     else this.begin();
@@ -46,6 +49,7 @@ export class Turns {
       // The tick comes after all promises that are settled: only then the time of this one is measured whole.
       await new Promise<void>((resolve) => process.nextTick(resolve));
     }
+    // Who comes while others wait goes behind them, and who comes after a long turn waits for a rest.
     this.isResting = this.waiting.length > 0 || performance.now() >= endsAt;
     if (this.isResting) this.rest(ROUNDS_BETWEEN);
   }

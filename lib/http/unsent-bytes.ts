@@ -2,6 +2,7 @@
 // read ahead, answers that nobody takes. Each connection holds little; all of them together would end the process.
 import { Problem } from '../problem.ts';
 
+// Of the process, whatever MAX_CLIENTS is; frames of streams are not in it, since each stream is bounded by itself.
 const MAX_BYTES = 32 * 1024 * 1024;
 const SMALL_BYTES = 8 * 1024; // such an answer is given in any case: `/healthz` must speak when nothing else does
 
@@ -11,10 +12,13 @@ export interface Account {
   reserve(bytes: number): void;
   /** The same for bytes that must go out: the answer to a write tells what was done. */
   count(bytes: number): void;
+  /** Gives bytes back before the answer: a body that has become an order is counted where orders wait. */
+  giveBack(bytes: number): void;
 }
 
 /** The sum over all connections, and its bound. */
 export class UnsentBytes {
+  /** Bytes now; it can be above the limit, since some are counted without being asked for. */
   total = 0;
   readonly limit = MAX_BYTES;
   /** Called where something is refused for lack of room. */

@@ -2,9 +2,9 @@
 // come, since retention must not take an event that nobody was told of.
 
 export class Commits {
-  /** Transactions committed by this server. */
+  /** Transactions committed by this server since it started. */
   count = 0;
-  /** Events up to here were announced. */
+  /** Events up to here were announced: retention may take these, and none above. */
   announced = 0;
   private readonly listeners: (() => void)[] = [];
 
@@ -18,7 +18,7 @@ export class Commits {
     setImmediate(() => this.wake());
   }
 
-  /** After anybody's commit. */
+  /** After anybody's commit. It says nothing of what was committed, so one call too many costs a look and no more. */
   wake(): void {
     for (const listener of this.listeners) listener();
   }

@@ -19,16 +19,22 @@ export function isNoValue(code: string | undefined): boolean {
 
 /** What came of an order that the database refused: a rule forbids it, or another program's trigger is broken. */
 export function toRefusal(code: string, message: string): Result {
+  // Our own functions raise these two: PostgreSQL has no class CB, so no other error is taken for one.
   if (code === 'CB422') return { is: 'key taken', place: Number(message) };
   tell(`A rule of the database refused a write (${code}): ${message}`);
   if (code === 'CB409') return { is: 'refused', status: 409, detail: message };
+  // Bad values, broken constraints, a trigger that raises, the check of a view: another change may be allowed.
   if (/^(22|23|P0|44)/.test(code))
     return { is: 'refused', status: 409, detail: 'A rule of the database forbids this change.' };
+  // The rest is nothing that the caller can mend, such as a trigger that calls a function which is gone.
   const detail = 'The database cannot make this change at the moment. Nothing was changed.';
   return { is: 'refused', status: 503, detail };
 }
 
-/** What the caller may know of a failure. */
+/**
+ * What the caller may know of a failure: of one that is no Problem only that it was the database's (503). The words of
+ * the database may name tables and values, so they go to the log alone.
+ */
 export function toProblem(error: unknown): unknown {
   if (error instanceof Problem) return error;
   const { code = '', message } = error as { code?: string; message: string };

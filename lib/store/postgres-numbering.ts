@@ -19,6 +19,7 @@ type Step = { many: number; last: number | null };
 /** `announced`: how far the hub has come, since nothing above it may be pruned. */
 type Options = { retention: number; announced: () => number; hasCustomers: boolean; onNumbered: () => void };
 
+/** Works from when it is made until `stop`. What it has numbered is durable, and wakes the hubs of all servers. */
 export class Numbering {
   /**
    * Below this no draft is still to come, and none is left. A search that begins here passes over no dead rows, of
@@ -35,6 +36,7 @@ export class Numbering {
   private settling: { draft: number; xid: bigint } | undefined;
   /** How many drafts the next step takes. */
   private step = LEAST_STEP;
+  /** The numbering under way. There is one at a time: a second one would only wait for the lock of the first. */
   private running: Promise<void> | undefined;
   private timer: NodeJS.Timeout | undefined;
   private isStopped = false;
@@ -46,9 +48,11 @@ export class Numbering {
     this.sql = {
       look: inSchema(LOOK, schema),
       number: inSchema(
+        // Without a mark, and following nothing: these drafts are all of others, and come in their own order.
         'SELECT count(*) AS many, max(draft) AS last FROM bell.changebell_number($1, $2, 0, false)',
         schema,
       ),
+      // What comes in fast must go as fast: a backlog of others is pruned by who numbers it.
       prune: inSchema('SELECT bell.changebell_prune($1, $2, $3)', schema),
       ids: inSchema('SELECT bell.changebell_keep_ids()', schema),
     };
@@ -62,7 +66,10 @@ export class Numbering {
     await this.running?.catch(() => {});
   }
 
-  /** Numbers all that is committed by now. @throws what the database said */
+  /**
+   * Numbers all that is committed by now: one who waited for the numbering under way begins another, since that one may
+   * have looked before his commit. @throws what the database said
+   */
   async run(): Promise<void> {
     while (this.running) await this.running.catch(() => {});
     this.running = this.numberAll();
@@ -82,6 +89,7 @@ export class Numbering {
 
   private lookLater(rest = LOOK_MS): void {
     if (this.isStopped) return;
+    // A timer for each look and no interval: a slow look never has another one beside it.
     this.timer = setTimeout(async () => {
       // Away for the moment: the next look sees what this one missed.
       const took = await this.lookOnce().catch(() => 0);
@@ -111,8 +119,10 @@ export class Numbering {
       if (row!.last === null) return;
       this.adapt(performance.now() - since);
       onNumbered(); // clients hear of this step while the next one runs
+      // The step may tell of customers whose ids were given by hand: no new one may get the same.
       if (hasCustomers) await this.query(this.sql.ids, []);
       await this.query(this.sql.prune, [retention, announced(), 2 * step]); // faster than the log grows
+      // Fewer than it could take: the backlog is done, and what comes later is for the next look.
       if (row!.many < step) return;
       from = row!.last + 1;
     }

@@ -4,11 +4,14 @@
 -- Partitions that are known, and the table itself: in a restored database all of them have other oids.
 CREATE TABLE bell.changebell_partitions (
   source text NOT NULL,
+  -- The oid stays when a partition is renamed or gets another schema.
   relation oid NOT NULL,
   PRIMARY KEY (source, relation)
 );
 
 -- The table and its partitions, and the transaction and command that put each where it is, or what it is in.
+-- Of all links above a partition the newest counts: a subtree that is attached brings its partitions with it. Ages are
+-- compared, since transaction numbers begin anew after four thousand million.
 CREATE FUNCTION bell.changebell_tree(root regclass) RETURNS TABLE (relation oid, since xid, command bigint)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   WITH RECURSIVE tree AS (
@@ -21,6 +24,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 
 -- What came or went since it was noted; `pages` is how large it is. Nothing, where the table isn't the one that was noted.
+-- What went comes first: a row that moved from one partition to another is there in the end.
 CREATE FUNCTION bell.changebell_moved(of text, root regclass)
 RETURNS TABLE (relation oid, change text, since xid, command bigint, pages bigint)
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
@@ -36,6 +40,7 @@ $$;
 -- Tells some pages' rows of a partition that went or came: of one that came, those that were in it already. Others, of
 -- which a trigger told, are of a later transaction, or of the same one and a later command. Few pages at a time, since
 -- whoever drops the table waits for as long.
+-- With row security off, a table whose policies hold for us can't be read at all: better than a part of its rows.
 CREATE FUNCTION bell.changebell_tell_moved(of text, relation oid, change text, since xid, command bigint, first bigint, past bigint)
 RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp SET row_security = off

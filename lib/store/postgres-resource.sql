@@ -3,6 +3,14 @@
 
 -- As `changebell_change`: the row is locked before what is committed is numbered, so that whatever happened to it
 -- before comes before, and nothing between.
+-- `mark` is the number of a draft that is never written: what this order writes comes above it.
+-- Who holds the row is not waited for: SKIP LOCKED finds none, and the look without a lock after it tells a row that is
+-- held from one that is gone.
+-- Names of tables and columns are quoted wherever they become SQL; values only travel as parameters.
+-- The fields become a row of the table by their names, so each value is read as its column's type.
+-- An UPDATE without fields would be no SQL: it changes nothing, and succeeds.
+-- A row that a trigger leaves out without an error is a refusal, for nothing was done.
+-- Deferred constraints are checked at once: what breaks one at the commit would undo every order of the call.
 CREATE FUNCTION bell.changebell_change_row(item jsonb, low bigint, OUT outcome text, OUT answer text, OUT event_id text)
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -55,6 +63,9 @@ BEGIN
 END $$;
 
 -- The newest event of this source, which was just written; where nothing changed, the newest of all.
+-- It stands near the end of the log. So the source has no index, which every event would pay for, and a search in vain
+-- ends soon.
+-- What triggers of the table have written besides has other sources, and is passed over.
 CREATE FUNCTION bell.changebell_newest(of text) RETURNS text LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
   SELECT coalesce((SELECT stamp || '-' || seq FROM (
       SELECT * FROM bell.changebell_events WHERE seq > 0 ORDER BY seq DESC LIMIT 10000) AS newest

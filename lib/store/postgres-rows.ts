@@ -6,6 +6,7 @@ import { inSchema } from './postgres-statements.ts';
 import type { WatchedTable } from './postgres-watch.ts';
 import type { RowPage } from './store.ts';
 
+/** Rows and pages of the tables that WATCH names. Of any other table nothing is found: that is no error here. */
 export class Rows {
   private readonly reader: Reader;
   private readonly schema: string;
@@ -17,11 +18,15 @@ export class Rows {
     this.tables = new Map(watched.map((table) => [table.table, table]));
   }
 
-  /** @throws {Problem} 400 if `after` was never a `last` */
+  /**
+   * Up to `limit` rows in the order of the primary key, and the place in the log at which they are true; undefined if
+   * the table isn't watched. `after` is the `last` of the page before. @throws {Problem} 400 if it was never one, 503
+   */
   async page(name: string, after: string | undefined, limit: number): Promise<RowPage | undefined> {
     const table = this.tables.get(name);
     if (!table) return undefined;
     const key = after === undefined ? [] : parsePlace(after, table.key.length);
+    // One row more than is wanted tells whether there is another page, and costs less than to count.
     const { rows, head } = await this.reader.page(pageOf(table, key.length > 0), key, limit + 1);
     const page = rows.slice(0, limit);
     const told = page.map(({ json }) => parseTold(table, json));
@@ -34,13 +39,16 @@ export class Rows {
     };
   }
 
+  /** The row whose events' source ends with this key, as JSON; undefined if there is none. @throws {Problem} 503 */
   async row(name: string, key: string): Promise<string | undefined> {
     const table = this.tables.get(name);
     if (!table) return undefined;
+    // A comma inside a part was percent-encoded: the commas that are left stand between parts.
     const parts = key.split(',').map(decode);
     if (parts.length !== table.key.length || parts.includes(undefined)) return undefined;
     const isFound = table.key.map((name, i) => isKey(table, i, `t.${quote(name)}`)).join(' AND ');
     const sql = `SELECT ${toldOf(table)} AS told FROM ${table.relation} AS t WHERE ${isFound}`;
+    // Without a name: under one, each session would keep a plan for each table that was ever asked for.
     const reading = this.reader.read<{ told: string }>({ text: inSchema(sql, this.schema) }, [parts]);
     const [found] = await reading.catch(asNoRows);
     const row = found && parseTold(table, found.told);
@@ -69,7 +77,9 @@ function isKey({ keyTypes }: WatchedTable, i: number, column: string): string {
 /** A page of a table by its key: its place, where to go on after it, and what is told of it. */
 function pageOf(table: WatchedTable, hasStart: boolean): string {
   const columns = table.key.map((column) => `t.${quote(column)}`);
+  // A parameter that stands nowhere has no type, and the statement would fail: so `$1` is named also without a start.
   const where = hasStart ? isAfter(table, columns) : '$1::text[] IS NOT NULL';
+  // `format` writes a value as its type says. A cast to text could be a function that another role has made.
   const key = `pg_catalog.json_build_array(${columns.map((column) => `pg_catalog.format('%s', ${column})`).join()})::text`;
   return `SELECT pg_catalog.row_number() OVER (ORDER BY ${columns.join()}), ${key}, ${toldOf(table)}
     FROM ${table.relation} AS t WHERE ${where} ORDER BY ${columns.join()} LIMIT $2`;
@@ -80,29 +90,32 @@ function isAfter({ keyTypes }: WatchedTable, columns: string[]): string {
   const start = keyTypes.map(({ name }, i) => `($1::text[])[${i + 1}]::${name}`);
   const isOne = keyTypes.every(({ after }) => after === keyTypes[0]!.after);
   if (isOne) return `(${columns.join()}) ${keyTypes[0]!.after} (${start.join()})`;
+  // The same as one comparison of rows. The part with >= comes first: the index can look for that.
   return keyTypes.reduceRight((rest, { after, from }, i) => {
     const isBehind = `${columns[i]} ${after} ${start[i]}`;
     return rest === '' ? isBehind : `${columns[i]} ${from} ${start[i]} AND (${isBehind} OR ${rest})`;
   }, '');
 }
 
-/** A row's key as in the source of its events, and its JSON. A source has no spaces. */
+/** A row's key as in the source of its events, and its JSON. The first space ends the source, which has none itself. */
 function parseTold({ source }: WatchedTable, told: string): { key: string; json: string } {
   const end = told.indexOf(' ');
   return { key: told.slice(source.length + 1, end), json: told.slice(end + 1) };
 }
 
+/** What SQL says of the row `t`: see `changebell_row_json`. Both names may hold quotes, which SQL wants doubled. */
 function toldOf({ source, relation }: WatchedTable): string {
   const literal = (value: string) => `'${value.replaceAll("'", "''")}'`;
   // With the star it is the row, also where the table has a column "t" (PostgreSQL, "Using Composite Types in Queries").
   return `bell.changebell_row_json(t.*, ${literal(relation)}::regclass::oid, ${literal(source)})`;
 }
 
+/** A column's name as SQL wants it: any character may stand in one, and case counts. */
 function quote(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;
 }
 
-/** @throws {Problem} 400 */
+/** A place is the key's values as a JSON array of texts, as `pageOf` has made it. @throws {Problem} 400 it is not */
 function parsePlace(place: string, keys: number): string[] {
   try {
     const parts = JSON.parse(place) as unknown;
@@ -113,6 +126,7 @@ function parsePlace(place: string, keys: number): string[] {
   throw new Problem(400, 'after must be the value that the answer before gave in next.');
 }
 
+/** Undefined for bad escapes: no source has them, so no row has that key. */
 function decode(part: string): string | undefined {
   try {
     return decodeURIComponent(part);

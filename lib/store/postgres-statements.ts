@@ -17,11 +17,14 @@ export const CUSTOMER_PAGE = `
   WHERE customer.id > coalesce(($1::text[])[1]::bigint, 0) ORDER BY customer.id LIMIT $2`;
 
 const STATEMENTS = {
+  // $1 and $2 are orders; then where the search for drafts begins, how many events are kept, how far the hub has come.
   write: 'SELECT place, outcome, answer, event_id FROM bell.changebell_write($1, $2, $3, $4, $5)',
+  // The stamps are in the sequence of the seqs that are asked for; null where the log holds no event of that seq.
   position: `SELECT ${PLACE}, ARRAY(SELECT (SELECT stamp FROM bell.changebell_events AS event WHERE event.seq = asked.seq)
        FROM unnest($1::bigint[]) WITH ORDINALITY AS asked(seq, place) ORDER BY place) AS stamps
      FROM bell.changebell_position`,
   customer: 'SELECT bell.changebell_json(customer) AS json FROM bell.customers AS customer WHERE id = $1',
+  // The place comes with them, also where there are none: a cursor is judged by what the same moment shows.
   // `bytes` runs up over the events: those that fit, and the first in any case.
   events: `SELECT ${PLACE}, (SELECT stamp FROM bell.changebell_events WHERE seq = $1) AS stamp_there,
        found, seq, stamp, type, source, time, data, extensions
@@ -33,8 +36,10 @@ const STATEMENTS = {
   snapshot: 'SELECT * FROM bell.changebell_snapshot($1, $2, $3, $4)',
 };
 
+/** What a statement is for; also its name in the database's session. */
 export type StatementName = keyof typeof STATEMENTS;
 
+/** @param isLent a pooler lends sessions: the next call may be in one that knows no name, so none has one */
 export function statementsFor(schema: string, isLent: boolean): Record<StatementName, Statement> {
   const make = ([name, text]: [string, string]) => [
     name,

@@ -4,18 +4,25 @@
 import type { Client } from 'pg';
 import { inSchema } from './postgres-statements.ts';
 
-/** Brings older tables up to date. @returns whether anything had to be done */
+/** Brings older tables up to date, inside the transaction of the start. @returns whether anything had to be done */
 export async function upgrade(client: Client, schema: string): Promise<boolean> {
   const { rows } = await client.query(inSchema(SHAPE, schema), [schema]);
+  // Each step looks at what is there: so a database of any age comes through here, and one that is right costs one
+  // look.
   const { hasOneName, numbersAtCommit, code } = rows[0];
   if (!hasOneName && !numbersAtCommit) return false;
+  // It reads columns that are about to go, and PostgreSQL would not let them.
   await client.query(inSchema('DROP VIEW IF EXISTS bell.changebell_position', schema));
+  // Functions go with the triggers that call them, which would fire while rows are changed here. All come back anew.
   for (const identity of code) await client.query(`DROP FUNCTION IF EXISTS ${identity} CASCADE`);
   if (hasOneName) await client.query(inSchema(NAME_TO_STAMPS, schema));
   await client.query(inSchema(SEQS_TO_DRAFTS, schema));
+  // The functions, triggers and views that went are made by `install`, in the same transaction.
   return true;
 }
 
+// What shape the tables have. The oldest gave the log one name; the next numbered events in the writer's own commit,
+// with a sequence of seqs; the newest has neither.
 const SHAPE = `
   SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'bell.changebell_log'::regclass AND attname = 'name'
       AND NOT attisdropped) AS "hasOneName",
@@ -23,6 +30,10 @@ const SHAPE = `
     ARRAY(SELECT oid::regprocedure::text FROM pg_proc
       WHERE pronamespace = $1::regnamespace AND starts_with(proname::text, 'changebell_')) AS code`;
 
+// A default that is a constant touches no row, however long the log is: PostgreSQL notes it once for all of them.
+// An answer that is kept for a repeat gets what answers have today: the id of its event, and the stamps of those that
+// it shows. Where that event is no longer kept, the head stands in for it: whoever resumes there misses nothing of what
+// comes after the upgrade.
 const NAME_TO_STAMPS = `
   ALTER TABLE bell.changebell_log ADD pruned_stamp text, ALTER pruned SET DEFAULT 0;
   UPDATE bell.changebell_log SET pruned_stamp = name;
@@ -42,7 +53,9 @@ const NAME_TO_STAMPS = `
   FROM bell.changebell_log;
   ALTER TABLE bell.changebell_idempotency ALTER event_id SET NOT NULL`;
 
-// What of the tables differs from `postgres-log.sql`, whoever made them.
+// What of the tables differs from `postgres-log.sql`, whoever made them. Seqs come from no sequence any more: the one
+// that stays is of drafts, below zero. The rules of an event's form become one, which skips what is numbered: those
+// events are facts already, and to check all of a long log would hold up the start.
 const SEQS_TO_DRAFTS = `
   UPDATE bell.changebell_log SET version = 2;
   ALTER TABLE bell.changebell_log ALTER pruned_stamp SET DEFAULT right(gen_random_uuid()::text, 8);

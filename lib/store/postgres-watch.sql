@@ -4,12 +4,18 @@
 -- The tables that are watched, by the first part of their events' source, which is all that a trigger is told. Where
 -- a trigger can't be taken down, its line here goes, and it is idle. `key` and `bytes` are names of columns, as JSON.
 CREATE TABLE bell.changebell_watched (
+  -- A hash of it is the number of the lock by which each server says that it watches the table: see `holdWatch`.
   source text PRIMARY KEY,
+  -- The first part of the events' type: `.created`, `.updated` or `.deleted` follows.
   type text NOT NULL,
   key text NOT NULL,
   bytes text NOT NULL
 );
 
+-- SECURITY DEFINER: the writer needs no right on our log. All settings that shape a row's text stand in its head, since
+-- the session of the writer may have any. `*=` compares bytes and calls no operator, which could be another role's. A
+-- generic plan is made once in each session of a writer, and not anew for his first rows. An error here would undo the
+-- writer's own work: so whatever could fail is avoided, or caught.
 CREATE FUNCTION bell.changebell_watch() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET row_security = off SET plan_cache_mode = 'force_generic_plan'
 SET DateStyle = 'ISO, YMD' SET TimeZone = 'UTC' SET IntervalStyle = 'iso_8601' SET lc_monetary = 'C'
@@ -43,6 +49,7 @@ END $$;
 
 -- TRUNCATE fires no trigger for a row, and a table that row security guards against us can't be read without running
 -- its policies: then nothing is announced, but nobody fails.
+-- ONLY: each partition has a TRUNCATE trigger of its own, so its rows would be told twice.
 CREATE FUNCTION bell.changebell_rows_gone(watched bell.changebell_watched, relation oid, odd text) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -54,6 +61,8 @@ END $$;
 
 -- A type that another role made may have a cast to json, which would run with our rights: of such a table, what each
 -- column is read as; else null. Types of superusers and of our own role are trusted.
+-- Numbers of objects below 16384 are PostgreSQL's own. The two looks come first, since nearly all tables end there.
+-- A column of such a type is written by `format`, as its type says, and travels as a string. NULL stays null.
 CREATE FUNCTION bell.changebell_odd_columns(relation oid, us text) RETURNS text LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -67,6 +76,8 @@ BEGIN
     FROM pg_attribute WHERE attrelid = relation AND attnum > 0 AND NOT attisdropped);
 END $$;
 
+-- Adds the draft of one row that was created or deleted.
+-- `odd`: see `changebell_odd_columns`; null for nearly all tables.
 CREATE FUNCTION bell.changebell_announce(watched bell.changebell_watched, change text, this_row record, odd text)
 RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -77,6 +88,8 @@ END $$;
 -- What is told of a row. Of one over 1 MiB only the key; what is much larger is not even put together. On disk a column
 -- may be packed, up to 255 bytes into one: only then can a row that looks small be more than PostgreSQL can hold as text,
 -- and what fails then must not fail its writer.
+-- A row of 64 KiB or less unpacks to 16 MiB at most, so it is made without the price of a subtransaction.
+-- `truncated` tells readers that the rest is to be asked for: the key, which is all of `data` then, is enough for that.
 CREATE FUNCTION bell.changebell_row(watched bell.changebell_watched, this_row record, odd text,
   OUT source text, OUT data text, OUT extensions text)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -104,6 +117,7 @@ BEGIN
 END $$;
 
 -- A small row as JSON costs less than a query for its key alone, which must be planned each time.
+-- What a copy keeps a row by: an UPDATE compares it before and after.
 CREATE FUNCTION bell.changebell_source_of(watched bell.changebell_watched, this_row record, odd text) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -111,6 +125,8 @@ BEGIN
     ELSE bell.changebell_key_json(watched, this_row, odd) END, watched.source, watched.key);
 END $$;
 
+-- The key's columns alone. Nothing else of the row is read: a large value stays packed on disk.
+-- Names become SQL by `format` with %I, so that none of them can be more than a name.
 CREATE FUNCTION bell.changebell_key_json(watched bell.changebell_watched, this_row record, odd text) RETURNS json
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -120,6 +136,7 @@ BEGIN
 END $$;
 
 -- The same of a row that is read for a snapshot: its source, a space, its data. `of` is its table's part of the source.
+-- The settings are those of the trigger: in another time zone the same moment would be other bytes.
 CREATE FUNCTION bell.changebell_row_json(this_row record, relation oid, of text) RETURNS text LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp SET row_security = off
 SET DateStyle = 'ISO, YMD' SET TimeZone = 'UTC' SET IntervalStyle = 'iso_8601' SET lc_monetary = 'C'
@@ -129,75 +146,4 @@ DECLARE
 BEGIN
   SELECT * INTO watched FROM bell.changebell_watched WHERE source = of;
   RETURN (SELECT source || ' ' || data FROM bell.changebell_row(watched, this_row, bell.changebell_odd_columns(relation, current_user)));
-END $$;
-
-CREATE FUNCTION bell.changebell_to_json(this_row record, columns text) RETURNS json LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  this_json json;
-BEGIN
-  IF columns IS NULL THEN RETURN to_json(this_row); END IF;
-  EXECUTE format('SELECT row_to_json(safe) FROM (SELECT %s) AS safe', columns) INTO this_json USING this_row;
-  RETURN this_json;
-END $$;
-
--- Columns of type json may hold strings that no function of PostgreSQL takes apart. (Without pairs of backslashes:
--- they are text, and may stand before a u.)
-CREATE FUNCTION bell.changebell_is_odd(plain text) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
-  SELECT pg_catalog.strpos(plain, '\u') > 0 AND pg_catalog.replace(plain, '\\', '')
-    OPERATOR(pg_catalog.~*) '\\u0000|\\ud[89ab]..(?!\\ud[c-f])|(?<!\\ud[89ab]..)\\ud[c-f]'
-$$;
-
--- Where there are neither bytes nor long digits, a row goes as it is.
-CREATE FUNCTION bell.changebell_data(this_row json, bytes text) RETURNS text LANGUAGE plpgsql IMMUTABLE
-SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  plain text := this_row::text;
-BEGIN
-  IF bytes = '[]' AND plain !~ '[-+.0-9Ee]{16}' OR bell.changebell_is_odd(plain) THEN RETURN plain; END IF;
-  RETURN (SELECT '{' || string_agg(to_json(key) || ':' || CASE
-      WHEN bytes::jsonb ? key OR json_typeof(value) = 'number' AND length(value::text) > 15
-      THEN bell.changebell_value(value) ELSE value::text END, ',') || '}'
-    FROM json_each(this_row));
-END $$;
-
--- Bytes travel in base64; and what JavaScript would not read as the same number travels as a string.
-CREATE FUNCTION bell.changebell_value(value json) RETURNS text LANGUAGE plpgsql IMMUTABLE
-SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  plain text := value::text;
-BEGIN
-  IF json_typeof(value) = 'string' AND value #>> '{}' ~ '^\\x[0-9a-f]*$' AND length(value #>> '{}') % 2 = 0 THEN
-    RETURN to_json(translate(encode((value #>> '{}')::bytea, 'base64'), E'\n', ''));
-  ELSIF json_typeof(value) <> 'number' THEN -- the column may have got another type
-    RETURN plain;
-  ELSIF length(plain) > 40 OR (plain ~ '^-?[0-9]+$' AND abs(plain::numeric) > 9007199254740991) THEN
-    RETURN to_json(plain);
-  END IF;
-  RETURN CASE WHEN plain::float8::text::numeric = plain::numeric THEN plain ELSE to_json(plain)::text END;
-END $$;
-
--- The key as a source ends with it, cut where it is too long.
-CREATE FUNCTION bell.changebell_source(this_row json, source text, key text) RETURNS text LANGUAGE plpgsql IMMUTABLE
-SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  row_key text;
-BEGIN
-  IF bell.changebell_is_odd(this_row::text) THEN
-    this_row := regexp_replace(this_row::text, '((?<!\\)(?:\\\\)*)\\u(?:0000|d[89a-f]..)', '\1\\u003f', 'gi');
-  END IF;
-  SELECT string_agg(coalesce(bell.changebell_escape(this_row->>part), ''), ',') INTO row_key
-  FROM json_array_elements_text(key::json) AS part;
-  RETURN regexp_replace(left(source || '/' || row_key, 200), '%.?$', '');
-END $$;
-
--- A part of the key, percent-encoded (RFC 3986, section 2.1).
-CREATE FUNCTION bell.changebell_escape(part text) RETURNS text LANGUAGE plpgsql IMMUTABLE
-SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-  IF part COLLATE "C" ~ '^[A-Za-z0-9._~-]*$' THEN RETURN part; END IF;
-  RETURN (
-    SELECT string_agg(CASE WHEN c COLLATE "C" ~ '[A-Za-z0-9._~-]' THEN c
-      ELSE regexp_replace(upper(encode(convert_to(c, 'UTF8'), 'hex')), '(..)', '%\1', 'g') END, '' ORDER BY place)
-    FROM regexp_split_to_table(left(part, 200), '') WITH ORDINALITY AS characters(c, place));
 END $$;

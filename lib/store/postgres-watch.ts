@@ -3,6 +3,7 @@
 // living server watches stays: each holds a shared lock for every table that it watches.
 import type { Client, ClientBase } from 'pg';
 import { StartError } from '../config.ts';
+import { FIND_PARTS, FIND_TABLE, FIND_TRIGGERS, IS_OWNER } from './postgres-catalog.ts';
 import { inSchema } from './postgres-statements.ts';
 import { cannotWatch, describeWatched, isOwnTable } from './watch.ts';
 
@@ -24,20 +25,23 @@ export type WatchedTable = {
   isPartitioned: boolean;
 };
 
-/** @throws {StartError} naming a table that can't be watched */
+/** Finds the tables that WATCH names, and changes nothing. @throws {StartError} naming a table that can't be watched */
 export async function planWatch(
   client: Client,
   watch: ReadonlySet<string>,
   hasOurCustomers: boolean,
 ): Promise<WatchedTable[]> {
+  // All are judged before the first trigger is put up: a name that is wrong changes nothing.
   const tables: WatchedTable[] = [];
   for (const { table, type, source } of describeWatched(watch)) {
+    // An event about the log would make an event about the log, without an end.
     if (isOwnTable(table)) throw cannotWatch(table, 'that is no table of an application');
     if (table === 'customers' && hasOurCustomers)
       throw cannotWatch(table, 'its changes are announced anyway: leave it out');
     const { rows } = await client.query(FIND_TABLE, [table]);
     const found = rows[0];
     if (!found) throw cannotWatch(table, 'there is no such table (upper and lower case count)');
+    // Ordinary or partitioned: a view's rows change without a trigger of its own.
     if (!/[rp]/.test(found.kind))
       throw cannotWatch(table, 'that is not a table, and only tables have triggers for every change');
     if (found.key === null) throw cannotWatch(table, 'that table has no primary key');
@@ -59,7 +63,10 @@ export async function holdWatch(client: Client, sources: string[]): Promise<void
   );
 }
 
-/** Puts up what is missing and takes down what nobody watches any more. @returns lines for people */
+/**
+ * Puts up what is missing and takes down what nobody watches any more, in the transaction of the start: who writes
+ * meanwhile sees all of it or nothing. @returns lines for people
+ */
 export async function applyWatch(client: Client, schema: string, wanted: WatchedTable[]): Promise<string[]> {
   await holdWatch(
     client,
@@ -76,8 +83,13 @@ export async function applyWatch(client: Client, schema: string, wanted: Watched
   return notices;
 }
 
+/** A trigger of ours. `enabled` is A where it also fires for rows that come by replication. */
 type Trigger = { name: string; relation: string; source: string; enabled: string; isOwner: boolean };
 
+/**
+ * Does nothing where another server watches the table: its shared lock is in the way of ours.
+ * @returns lines for people
+ */
 async function takeDown(
   client: Client,
   schema: string,
@@ -89,6 +101,7 @@ async function takeDown(
   if (!rows[0].isFree) return []; // another server watches it
   await client.query(inSchema('DELETE FROM bell.changebell_watched WHERE source = $1', schema), [source]);
   await client.query(inSchema('DELETE FROM bell.changebell_partitions WHERE source = $1', schema), [source]);
+  // Only an owner may drop one; the line in `changebell_watched` is gone in any case, and without it a trigger is idle.
   for (const { name, relation, isOwner } of triggers) {
     if (isOwner) await client.query(`DROP TRIGGER IF EXISTS ${name} ON ${relation}`);
   }
@@ -99,6 +112,7 @@ async function takeDown(
   ];
 }
 
+/** @throws {StartError} a right is missing: it says which one, and who can give it */
 async function putUp(
   client: Client,
   schema: string,
@@ -106,14 +120,17 @@ async function putUp(
   existing: Trigger[],
 ): Promise<void> {
   const { relation, type, source, key, bytes } = table;
+  // Before the trigger, which does nothing while the table has no line there.
   await client.query(inSchema(REGISTER, schema), [source, type, JSON.stringify(key), JSON.stringify(bytes)]);
   const { rows: parts } = await client.query<{ relation: string }>(FIND_PARTS, [relation]);
   try {
     await bind(client, schema, table, relation, 'changebell_watch', existing);
+    // TRUNCATE of a partition fires its own triggers alone, and not those of the table that it is in.
     for (const part of parts)
       await bind(client, schema, table, part.relation, 'changebell_watch_truncate', existing);
     for (const sql of NOTE_PARTS) await client.query(inSchema(sql, schema), [source, relation]);
   } catch (error) {
+    // Insufficient privilege: the one failure here that a person can mend, so it says how.
     if ((error as { code?: string }).code !== '42501') throw error;
     throw new StartError(
       `WATCH names "${table.table}", but ${(error as Error).message}: its owner must GRANT SELECT, TRIGGER ON ${relation} TO ${client.user}.`,
@@ -132,7 +149,10 @@ export async function bindTruncate(
   await bind(client, schema, table, partition, 'changebell_watch_truncate', rows);
 }
 
-/** Enabled also for rows that come by replication, which only the owner of the table may say. */
+/**
+ * Puts up one trigger, if it isn't there as it should be. Enabled also for rows that come by replication, which only
+ * the owner of the table may say.
+ */
 async function bind(
   client: ClientBase,
   schema: string,
@@ -141,7 +161,9 @@ async function bind(
   name: string,
   existing: Trigger[],
 ): Promise<void> {
+  // By its name and its place, whatever it says: the table may be watched under another source than before.
   const there = existing.find((trigger) => trigger.name === name && trigger.relation === relation);
+  // Right already. A trigger that is dropped and made anew locks the table, and an application would wait for that.
   if (there?.source === source && (there.enabled === 'A' || !there.isOwner)) return;
   if (there) await client.query(`DROP TRIGGER ${name} ON ${relation}`);
   const on =
@@ -154,18 +176,11 @@ async function bind(
   if (rows[0].isOwner) await client.query(`ALTER TABLE ${relation} ENABLE ALWAYS TRIGGER ${name}`);
 }
 
+// The WHERE keeps a restart from writing the same line again: nothing changes, so nothing waits for it.
 const REGISTER = `
   INSERT INTO bell.changebell_watched AS old VALUES ($1, $2, $3, $4)
   ON CONFLICT (source) DO UPDATE SET type = $2, key = $3, bytes = $4
   WHERE (old.type, old.key, old.bytes) IS DISTINCT FROM ($2, $3, $4)`;
-
-const IS_OWNER = `SELECT pg_has_role(relowner, 'USAGE') AS "isOwner" FROM pg_class WHERE oid = $1::regclass`;
-
-/** The table, and each of its partitions. */
-const FIND_PARTS = `
-  SELECT format('%I.%I', nspname, relname) AS relation FROM pg_class AS class
-    JOIN pg_namespace AS namespace ON namespace.oid = relnamespace
-  WHERE class.oid = $1::regclass OR class.oid IN (SELECT relid FROM pg_partition_tree($1::regclass))`;
 
 // What came or went while no server ran is told by the first look. But a table that was made anew, or restored with
 // its database, has other partitions from the start, and what was noted may be the number of something else by now.
@@ -175,37 +190,3 @@ const NOTE_PARTS = [
   `INSERT INTO bell.changebell_partitions SELECT $1, relation FROM bell.changebell_tree($2::regclass)
    WHERE NOT EXISTS (SELECT FROM bell.changebell_partitions WHERE source = $1)`,
 ];
-
-// A name in the current schema; or, with a dot, in the schema before it. `key` and `bytes` are names of columns. Of a
-// domain the type under it: a cast to the domain would run its check, which another role may have written.
-const FIND_TABLE = `
-  SELECT format('%I.%I', nspname, relname) AS relation, relkind AS kind,
-    (SELECT json_agg(attname ORDER BY array_position(indkey::int2[], attnum))
-      FROM pg_attribute JOIN pg_index ON indrelid = attrelid AND indisprimary AND attnum = ANY (indkey)
-      WHERE attrelid = class.oid) AS key,
-    (SELECT json_agg(json_build_object('name', format_type(base, -1), 'isPlain', base < 16384 OR typtype = 'e',
-          'after', operators->>'5', 'from', operators->>'4') ORDER BY array_position(indkey::int2[], attnum))
-      FROM pg_attribute JOIN pg_index ON indrelid = attrelid AND indisprimary AND attnum = ANY (indkey)
-        CROSS JOIN LATERAL (WITH RECURSIVE under AS (
-          SELECT oid, typbasetype, typtype FROM pg_type WHERE oid = atttypid
-          UNION ALL SELECT type.oid, type.typbasetype, type.typtype FROM pg_type AS type JOIN under ON type.oid = under.typbasetype)
-          SELECT oid AS base, typtype FROM under WHERE typbasetype = 0) AS bare
-        CROSS JOIN LATERAL (
-          SELECT json_object_agg(amopstrategy, format('OPERATOR(%I.%s)', space.nspname, oprname)) AS operators
-          FROM pg_opclass JOIN pg_amop ON amopfamily = opcfamily AND amoplefttype = opcintype AND amoprighttype = opcintype
-            JOIN pg_operator AS operator ON operator.oid = amopopr JOIN pg_namespace AS space ON space.oid = oprnamespace
-          WHERE pg_opclass.oid = indclass[array_position(indkey::int2[], attnum)]) AS class_of
-      WHERE attrelid = class.oid) AS key_types,
-    (SELECT json_agg(attname ORDER BY attnum) FROM pg_attribute
-      WHERE attrelid = class.oid AND atttypid = 'bytea'::regtype AND NOT attisdropped) AS bytes
-  FROM pg_class AS class JOIN pg_namespace AS namespace ON namespace.oid = relnamespace
-  WHERE relkind IN ('r', 'p', 'v', 'm', 'f')
-    AND (nspname = current_schema() AND relname = $1 OR nspname || '.' || relname = $1)
-  ORDER BY relname = $1 DESC LIMIT 1`;
-
-const FIND_TRIGGERS = `
-  SELECT tgname AS name, format('%I.%I', nspname, relname) AS relation, tgenabled AS enabled,
-    split_part(encode(tgargs, 'escape'), '\\000', 1) AS source, pg_has_role(relowner, 'USAGE') AS "isOwner"
-  FROM pg_trigger JOIN pg_class AS class ON class.oid = tgrelid
-    JOIN pg_namespace AS namespace ON namespace.oid = relnamespace
-  WHERE tgparentid = 0 AND tgfoid = 'bell.changebell_watch'::regproc`;

@@ -3,10 +3,16 @@
 -- These functions keep the path of the session, since triggers of an application run inside: so names are qualified.
 
 -- What came of an order; of one that was refused, `answer` is the database's message and `event_id` its SQLSTATE.
+-- `place` is the order's place in its caller's list: results may come in any sequence.
 CREATE TYPE bell.changebell_outcome AS (place integer, outcome text, answer text, event_id text);
 
 -- `together` are creations and publications without a key, `alone` all the others and those under suspicion.
 -- Behind a lock of another program nobody waits: such a write is 'locked', to be tried again by its caller.
+-- The lock on numbering comes first, before any row: who holds a row never waits for it, so two servers can't deadlock.
+-- A lock elsewhere is waited for in milliseconds: many share the first wait, and each of the others adds its own.
+-- The timeouts end with the transaction. `low`, `retention` and `announced`: see `changebell_number` and
+-- `changebell_prune`. Pruning stands here since writes are what makes the log grow.
+-- What it returns is durable once the call is over: the one statement is the transaction.
 CREATE FUNCTION bell.changebell_write(together jsonb, alone jsonb, low bigint, retention bigint, announced bigint)
 RETURNS SETOF bell.changebell_outcome LANGUAGE plpgsql AS $$
 DECLARE
@@ -22,7 +28,10 @@ BEGIN
   PERFORM bell.changebell_prune(retention, announced, 2000);
 END $$;
 
--- If a part fails, its halves are tried, down to the order that is at fault.
+-- If a part fails, its halves are tried, down to the order that is at fault. Of a thousand orders with one at fault
+-- some twenty parts are run, and not a thousand.
+-- Each part is a subtransaction: what failed leaves nothing behind, neither rows nor drafts nor seqs, so no gap.
+-- An error of these classes is no order's: connection, transaction state, room, shutdown, system, settings, a bug.
 CREATE FUNCTION bell.changebell_write_part(items jsonb, low bigint) RETURNS SETOF bell.changebell_outcome
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -51,6 +60,8 @@ BEGIN
   END IF;
 END $$;
 
+-- Items from `first` up to, but without, `past`, counted from 0.
+-- The halves keep the sequence of the orders: who came first still has the lower number.
 CREATE FUNCTION bell.changebell_slice(items jsonb, first integer, past integer) RETURNS jsonb LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp AS $$
   SELECT jsonb_agg(item ORDER BY n) FROM jsonb_array_elements(items) WITH ORDINALITY AS list (item, n)
@@ -58,6 +69,10 @@ SET search_path = pg_catalog, pg_temp AS $$
 $$;
 
 -- One INSERT for all creations and one for all publications: a quarter of the time that they take one by one.
+-- In the sequence of the orders, since ids and drafts come from sequences: who came first has the lower number.
+-- `mark` is the number of a draft that is never written: what this call writes comes above it.
+-- An id that was given by hand is stepped over first: a creation that met it would fail all of its kind.
+-- Both kinds keep their sequence, but creations come before publications.
 CREATE FUNCTION bell.changebell_write_together(items jsonb, low bigint) RETURNS bell.changebell_outcome[]
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -87,9 +102,14 @@ BEGIN
   RETURN bell.changebell_answers(items, low, mark, ids, rows, published);
 END $$;
 
--- Numbers what was written together, and says to each order what became of it. A plan doesn't know how long a list
--- is, and would compare each of a thousand orders with each of a thousand events. What can't be had without such a
--- loop looks so dear then that it would be compiled, in seconds, where the session doesn't forbid it.
+-- Numbers what was written together, and says to each order what became of it. A plan doesn't know how long a list is,
+-- and would compare each of a thousand orders with each of a thousand events. What can't be had without such a loop
+-- looks so dear then that it would be compiled, in seconds, where the session doesn't forbid it.
+-- A creation is found by its event's source, a publication by the places of its drafts.
+-- A rule of an application may have left some out, or written events of its own between: so who counts fewer answers
+-- than orders refuses.
+-- `ids` and `rows` are of the creations, `published` are drafts; each in the sequence of the orders, and null where
+-- there are none.
 CREATE FUNCTION bell.changebell_answers(items jsonb, low bigint, mark bigint, ids bigint[], rows text[], published bigint[])
 RETURNS bell.changebell_outcome[] LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_nestloop = off SET jit = off AS $$
 DECLARE
@@ -122,82 +142,4 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'CB409', MESSAGE = 'A rule of the database ignores this change.';
   END IF;
   RETURN answers;
-END $$;
-
-CREATE FUNCTION bell.changebell_stored(which bigint) RETURNS json LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp AS $$
-  SELECT to_json(event) FROM bell.changebell_events AS event WHERE seq = which
-$$;
-
--- An order by itself.
-CREATE FUNCTION bell.changebell_write_one(item jsonb, low bigint) RETURNS bell.changebell_outcome LANGUAGE plpgsql AS $$
-DECLARE
-  result bell.changebell_outcome;
-  earlier bell.changebell_idempotency;
-BEGIN
-  result.place := (item->>'place')::integer;
-  SELECT * INTO earlier FROM bell.changebell_idempotency WHERE key = item->>'key';
-  IF FOUND THEN
-    result.outcome := CASE WHEN earlier.request = item->>'request' THEN 'replayed' ELSE 'key taken' END;
-    result.answer := earlier.answer;
-    result.event_id := earlier.event_id;
-    RETURN result;
-  END IF;
-  IF item->>'op' = 'publish' THEN
-    SELECT * INTO result.outcome, result.answer, result.event_id FROM bell.changebell_publish(item, low);
-  ELSIF item ? 'table' THEN
-    SELECT * INTO result.outcome, result.answer, result.event_id FROM bell.changebell_change_row(item, low);
-  ELSE
-    SELECT * INTO result.outcome, result.answer, result.event_id FROM bell.changebell_change(item, low);
-  END IF;
-  IF result.outcome = 'done' THEN PERFORM bell.changebell_keep(item, result.answer, result.event_id); END IF;
-  RETURN result;
-END $$;
-
--- The answer to a repeat; and two old keys go, so that they go faster than new ones come.
-CREATE FUNCTION bell.changebell_keep(item jsonb, answer text, event_id text) RETURNS void LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-  IF NOT item ? 'key' THEN RETURN; END IF;
-  INSERT INTO bell.changebell_idempotency VALUES (item->>'key', item->>'request', answer, event_id);
-  DELETE FROM bell.changebell_idempotency WHERE key IN (
-    SELECT key FROM bell.changebell_idempotency WHERE created_at < now() - interval '48 hours'
-    ORDER BY created_at LIMIT 2);
-END $$;
-
--- Stores a list of events, of which some may have been stored before under a key of their own.
-CREATE FUNCTION bell.changebell_publish(item jsonb, low bigint, OUT outcome text, OUT answer text, OUT event_id text)
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  stored json[];
-  one json;
-  event jsonb;
-  place bigint;
-  mark bigint;
-  earlier bell.changebell_idempotency;
-BEGIN
-  FOR event, place IN SELECT * FROM jsonb_array_elements(item->'events') WITH ORDINALITY LOOP
-    SELECT * INTO earlier FROM bell.changebell_idempotency WHERE key = event->>'key';
-    IF FOUND AND earlier.request <> event->>'request' THEN
-      RAISE EXCEPTION USING ERRCODE = 'CB422', MESSAGE = place - 1; -- of such a list nothing is stored
-    ELSIF FOUND THEN
-      one := earlier.answer::json->0;
-      event_id := CASE WHEN outcome = 'done' THEN event_id ELSE earlier.event_id END;
-      outcome := coalesce(outcome, 'replayed');
-    ELSE
-      mark := nextval('bell.changebell_drafts');
-      INSERT INTO bell.changebell_events (type, source, data, extensions)
-      VALUES (event->>'type', event->>'source', event->>'data', event->>'extensions') RETURNING seq INTO mark;
-      IF NOT FOUND THEN
-        RAISE EXCEPTION USING ERRCODE = 'CB409', MESSAGE = 'A rule of the database ignores this change.';
-      END IF;
-      SELECT seq INTO mark FROM bell.changebell_number(low, 500, mark - 1, true) WHERE draft = mark;
-      one := bell.changebell_stored(mark);
-      event_id := (one->>'stamp') || '-' || (one->>'seq');
-      outcome := 'done';
-      PERFORM bell.changebell_keep(event, json_build_array(one)::text, event_id);
-    END IF;
-    stored := stored || one;
-  END LOOP;
-  answer := array_to_json(stored);
 END $$;

@@ -1,5 +1,6 @@
-// Opens a SQLite file with care: whatever is wrong with it is found before anything in it is changed,
-// so that a mistaken DATABASE_URL leaves the file as it was.
+// Opens a SQLite file with care: whatever is wrong with it is found before anything in it is changed, so that a
+// mistaken DATABASE_URL leaves the file as it was. First looks, then WAL mode, which writes into the file, then one
+// transaction in which all of ours is brought up to date.
 import { closeSync, existsSync, openSync, readSync } from 'node:fs';
 import type Database from 'better-sqlite3';
 import { StartError } from '../config.ts';
@@ -14,12 +15,15 @@ import {
   VERSION,
 } from './sqlite-schema.ts';
 import { needsUpgrade, upgrade } from './sqlite-upgrade.ts';
-import { applyWatch, planCustomers, planWatch } from './sqlite-watch.ts';
+import { applyWatch } from './sqlite-watch.ts';
+import { planCustomers, planWatch, type WatchedTable } from './sqlite-watch-plan.ts';
 
 /** What of the settings the file must fit. */
 export type FileOptions = {
   path: string;
+  /** Tables whose changes are announced too, as WATCH names them. */
   watch: ReadonlySet<string>;
+  /** False: no table of customers is made, and one that is there is left alone. */
   hasCustomers: boolean;
   /** The name under which this server watches its tables. */
   server: string;
@@ -28,12 +32,23 @@ export type FileOptions = {
 };
 
 /** A connection that may write; and what people should hear, if something was brought up to date. */
-export type OpenedFile = { db: Database.Database; hasCustomers: boolean; notice: string | undefined };
+export type OpenedFile = {
+  db: Database.Database;
+  hasCustomers: boolean;
+  watched: WatchedTable[];
+  notice: string | undefined;
+};
 
-const WAL_LIMIT_BYTES = 64 * 1024 * 1024;
+/** The -wal is cut back to this, after whatever made it grow. */
+export const WAL_LIMIT_BYTES = 64 * 1024 * 1024;
+/** For the line about a table of another program: by these a reader tells ours from theirs. */
 const CUSTOMER_COLUMNS = 'id,name,email,created_at,updated_at';
 
-/** A connection with our tables in place. @throws {StartError} one line that says what to do */
+/**
+ * A connection with our tables in place: it writes in WAL mode, durably, and waits for nobody. What was opened is
+ * closed again where it can't be used.
+ * @throws {StartError} one line that says what to do
+ */
 export function openSqliteFile(options: FileOptions): OpenedFile {
   const { path } = options;
   checkHeader(path);
@@ -49,6 +64,7 @@ export function openSqliteFile(options: FileOptions): OpenedFile {
 
 /** One line about a database that is damaged, out of reach, or has tables that only look like ours. */
 export function cannotBeOpened(path: string, error: unknown): StartError {
+  // Not the file's fault: the addon is compiled for one version of Node's binary interface.
   if ((error as NodeJS.ErrnoException).code === 'ERR_DLOPEN_FAILED')
     return new StartError(
       `better-sqlite3 was built for another version of Node: run npm ci with this one (${process.version}).`,
@@ -58,9 +74,13 @@ export function cannotBeOpened(path: string, error: unknown): StartError {
   );
 }
 
-/** Before SQLite sees it: SQLite would take an unknown file for a damaged one. @throws {StartError} */
+/**
+ * Before SQLite sees it: SQLite would take an unknown file for a damaged one. A database begins with these 16 bytes
+ * (SQLite's "Database File Format", §1.3).
+ * @throws {StartError}
+ */
 function checkHeader(path: string): void {
-  if (!existsSync(path)) return;
+  if (!existsSync(path)) return; // SQLite makes it
   const header = Buffer.alloc(16);
   try {
     const file = openSync(path, 'r+'); // SQLite would open a file that we may only read, and fail at each write
@@ -76,28 +96,35 @@ function checkHeader(path: string): void {
   throw new StartError(`${path} is not a SQLite database: point DATABASE_URL at another file.`);
 }
 
+/** In this order: what can refuse the file comes before what changes it. @throws {StartError} */
 function prepare(db: Database.Database, options: FileOptions): OpenedFile {
   const { path, watch, server, complain } = options;
   checkVersion(db, path);
   checkCustomers(db, options);
   for (const { table } of WATCHED_RESOURCES) if (!hasTable(db, table)) createResource(db, table);
-  const triggers = planWatch(db, watch, complain); // before WAL mode: a start that is refused leaves the file as it was
+  const watched = planWatch(db, watch, complain); // before WAL mode: a start that is refused leaves the file as it was
   db.pragma('journal_mode = WAL');
   db.pragma('synchronous = FULL'); // an acknowledged write survives a power cut
   db.pragma(`journal_size_limit = ${WAL_LIMIT_BYTES}`); // what a long reader made it grow to is given back
   const { notice, hasCustomers } = db.transaction(() => bringUpToDate(db, options)).immediate();
-  applyWatch(db, [...triggers, ...(hasCustomers ? planCustomers(db) : [])], server);
+  // In a transaction of its own: it is renewed later as well, and each time it is the same.
+  applyWatch(db, [...watched, ...(hasCustomers ? planCustomers(db) : [])], server);
   db.pragma('busy_timeout = 0'); // from now on nobody waits inside SQLite: whoever asks may try again
-  return { db, hasCustomers, notice };
+  return { db, hasCustomers, watched, notice };
 }
 
-/** 0 where our tables aren't there yet. */
+/** 0 where our tables aren't there yet; NaN where the table is there and says no version. */
 function readVersion(db: Database.Database): number {
   if (!hasTable(db, 'changebell_log')) return 0;
   const version = db.prepare('SELECT version FROM changebell_log').pluck().get();
   return Number(version) || Number.NaN;
 }
 
+/**
+ * A newer version may mean by our tables what we don't know, and would find what we wrote wrong. And tables that only
+ * have our names may be another program's: neither is written to.
+ * @throws {StartError}
+ */
 function checkVersion(db: Database.Database, path: string): void {
   const version = readVersion(db);
   if (version > VERSION) {
@@ -115,8 +142,14 @@ function checkVersion(db: Database.Database, path: string): void {
   );
 }
 
-/** Another server may have been faster: so all of it is looked at again in one transaction. */
-function bringUpToDate(db: Database.Database, options: FileOptions): Omit<OpenedFile, 'db'> {
+/**
+ * Another server may have been faster: so all of it is looked at again in one transaction. What it changes is told to
+ * people, but for what a new file gets.
+ */
+function bringUpToDate(
+  db: Database.Database,
+  options: FileOptions,
+): Pick<OpenedFile, 'notice' | 'hasCustomers'> {
   const version = readVersion(db);
   const hadOurs = hasOurCustomers(db); // an upgrade takes down what they are known by
   let notice: string | undefined;

@@ -10,9 +10,11 @@ export type Trouble = { reason: string; reopen: 'never' | 'now' | 'soon' };
 /** What a checkpoint says of itself; `log` and `checkpointed` are pages. */
 type Checkpoint = { busy: number; log: number; checkpointed: number };
 
+/** Watches over one opened database and its two companions, the -wal and the -shm, by their names. */
 export class FileGuard {
   private readonly path: string;
   private readonly db: Database.Database;
+  /** The pages of the removed -wal are in the database: there is nothing more to save. */
   private isRescued = false;
   private readonly database: string | undefined;
   private readonly wal: string | undefined;
@@ -72,6 +74,7 @@ export class FileGuard {
   }
 }
 
+/** Device and inode: a name may stay while the file behind it is another. Undefined where there is no such name. */
 function identityOf(path: string): string | undefined {
   const found = statSync(path, { throwIfNoEntry: false });
   return found && `${found.dev}:${found.ino}`;

@@ -2,7 +2,7 @@
 // trigger, perhaps one of 2019, so it uses nothing but plain SQL: the JSON is put together as text.
 
 const SAFE = '9007199254740991'; // the largest integer that JavaScript has whole
-const MAX_SOURCE = 200;
+const MAX_SOURCE = 200; // as the check of the log has it
 const MAX_KEY_IN_JSON = 10_000; // of each column: the key of a row that is too long may itself be long
 
 /** A column, and its place in the primary key, 0 if it isn't part of it; `hidden` is 0 unless it is generated. */
@@ -56,6 +56,7 @@ function objectSql(members: string[]): string {
     FROM (SELECT NULL AS name, NULL AS v WHERE 0 UNION ALL VALUES ${members.join()}))`;
 }
 
+/** The name of a member as JSON text, with its colon: made here once, and not by the trigger for each row. */
 function member(name: string): string {
   return text(`${JSON.stringify(name)}:`);
 }

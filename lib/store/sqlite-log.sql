@@ -1,4 +1,5 @@
--- The event log. Triggers on other tables write into it, in the transaction of the change that they announce.
+-- The event log. Triggers on other tables write into it, in the transaction of the change that they announce. Any
+-- program may write here, so what must be true of an event is checked here, and not in ours.
 -- Written for SQLite 3.28 and later, since other programs' SQLite must be able to read it as well: no STRICT
 -- (3.37), no iif (3.32). So the checks name the kind of value, and `instr(…, char(0))` keeps out a NUL, at which
 -- SQLite's own text functions stop.
@@ -55,18 +56,21 @@ BEGIN
   SELECT RAISE(ABORT, 'changebell_events: leave seq out, new events go to the end of the log');
 END;
 
+-- A reader may have handed it on already, and would never read it again.
 CREATE TRIGGER changebell_events_immutable BEFORE UPDATE ON changebell_events
 BEGIN
   SELECT RAISE(ABORT, 'changebell_events: an event is a fact and cannot be changed');
 END;
 
--- Whoever deletes events: a cursor before them can't be continued any more.
+-- Whoever deletes events: a cursor before them can't be continued any more. A hole in the middle would be passed over
+-- in silence, so all below the newest that was deleted counts as gone.
 CREATE TRIGGER changebell_events_pruned AFTER DELETE ON changebell_events
 BEGIN
   UPDATE changebell_log SET pruned = OLD.seq, pruned_stamp = OLD.stamp WHERE pruned < OLD.seq;
 END;
 
--- Answers to POSTs that carried an Idempotency-Key, and the id of the event that each of them wrote.
+-- Answers to POSTs that carried an Idempotency-Key, and the id of the event that each of them wrote. They stand here,
+-- and not in memory, so that a repeat is known after a restart too; by their age the old ones are found and dropped.
 CREATE TABLE changebell_idempotency (
   key TEXT PRIMARY KEY,
   request TEXT NOT NULL,

@@ -1,27 +1,26 @@
 // What each order does in SQLite. Plain ones share a savepoint, and where a rule refuses one of them, each gets a
-// savepoint of its own: a bad one fails alone. The triggers in `sqlite-log.sql`
-// and `sqlite-customers.sql` write the events. Whether it lasts, `sqlite-writer.ts` says with its commit.
+// savepoint of its own: a bad one fails alone. Nothing here writes the event of a change, since triggers do; but that
+// they did is looked at before anybody is told `done`. Whether it lasts, `sqlite-batch.ts` says with its commit.
 import type Database from 'better-sqlite3';
-import { CUSTOMERS } from '../customer.ts';
 import { etagOf, matchesStrongly, matchesWeakly } from '../etag.ts';
 import { eventId, toCloudEvent } from '../event.ts';
 import type { Idempotency } from '../idempotency.ts';
 import type { NewEvent } from '../new-event.ts';
 import type { Fields } from '../resource.ts';
-import { WATCHED_RESOURCES } from '../resources.ts';
 import { refusalOf } from './sqlite.ts';
-import { rowSql } from './sqlite-json.ts';
-import { prepareTable, type prepareWriting } from './sqlite-statements.ts';
+import type { prepareWriting, Table } from './sqlite-statements.ts';
 import type { Creation, Plain } from './sqlite-suspicion.ts';
-import type { WatchedTable } from './sqlite-watch.ts';
 import type { Order, Outcome, Preconditions } from './store.ts';
 
-type Table = ReturnType<typeof prepareTable>;
 type Done = Extract<Outcome, { is: 'done' | 'replayed' }>;
 
+/** Twice the 24 hours that are promised, so that nothing hangs on the very moment. */
 const IDEMPOTENCY_SECONDS = 48 * 3600;
 
-/** Another program's trigger said RAISE(IGNORE): the change, or its event, was left out without an error. */
+/**
+ * Another program's trigger said RAISE(IGNORE): the change, or its event, was left out without an error. To answer
+ * `done` would promise an event that nobody gets.
+ */
 const IGNORED: Outcome = {
   is: 'refused',
   status: 409,
@@ -31,34 +30,29 @@ const IGNORED: Outcome = {
 export class SqliteOrders {
   private readonly db: Database.Database;
   private readonly sql: ReturnType<typeof prepareWriting>;
-  private readonly tables = new Map<string, Table>();
+  private readonly tables: ReadonlyMap<string, Table>;
   /** The newest event, as far as the transaction has come: a change must move it. */
   private head = 0;
 
   constructor(
     db: Database.Database,
     sql: ReturnType<typeof prepareWriting>,
-    { hasCustomers, watched }: { hasCustomers: boolean; watched: WatchedTable[] },
+    tables: ReadonlyMap<string, Table>,
   ) {
     this.db = db;
     this.sql = sql;
-    const customer = 'SELECT json FROM changebell_customers WHERE id = ?';
-    if (hasCustomers) this.tables.set('customers', prepareTable(db, CUSTOMERS, customer));
-    for (const resource of WATCHED_RESOURCES) {
-      const { columns } = watched.find(({ table }) => table === resource.table)!;
-      const row = `SELECT ${rowSql(columns, 't')} FROM ${resource.table} AS t WHERE id = ?`; // as in its events
-      this.tables.set(resource.table, prepareTable(db, resource, row));
-    }
+    this.tables = tables;
   }
 
-  /** A transaction begins. */
+  /** A transaction begins: its head is the newest event that others have written, too. */
   begin(): void {
     this.head = this.sql.position().head.seq;
   }
 
   /**
-   * Also where it is one statement: another program's trigger may leave half of it with RAISE(FAIL). After
-   * RAISE(ROLLBACK) the transaction is over, and whoever called finds out by `inTransaction`.
+   * One order, in a savepoint of its own. Also where it is one statement: another program's trigger may leave half of
+   * it with RAISE(FAIL). After RAISE(ROLLBACK) the transaction is over, and whoever called finds out by
+   * `inTransaction`.
    * @throws what is no order's fault: a full disk, a bug of ours
    */
   run(order: Order): Outcome {
@@ -66,8 +60,8 @@ export class SqliteOrders {
     this.sql.savepoint.run();
     try {
       const outcome = this.make(order);
-      if (outcome.is === 'key taken' || outcome.is === 'refused')
-        this.undo(head); // of a list, nothing is stored
+      // Of a list nothing is stored then, and of a change that was ignored nothing is left without its event.
+      if (outcome.is === 'key taken' || outcome.is === 'refused') this.undo(head);
       else this.sql.release.run();
       return outcome;
     } catch (error) {
@@ -101,17 +95,19 @@ export class SqliteOrders {
     return undefined;
   }
 
-  /** Where it is missing its routes are off. */
+  /** Always there: without the table its routes are off, so that no order for it comes. */
   private tableOf({ table = 'customers' }: { table?: string }): Table {
     return this.tables.get(table)!;
   }
 
+  /** Back to where the savepoint began; the transaction goes on, and so does what was written before it. */
   private undo(head: number): void {
     this.sql.rollbackTo.run();
     this.sql.release.run();
     this.head = head;
   }
 
+  /** Preconditions are judged here, under the lock: nobody can change the row between the look and the write. */
   private make(order: Order): Outcome {
     if (order.op === 'publish')
       return this.once(order.idempotency, () => this.publish(order.events, order.isList));
@@ -126,7 +122,7 @@ export class SqliteOrders {
       : this.delete(table, order.id);
   }
 
-  /** A repeat gets the answer to the first. */
+  /** A repeat gets the answer to the first. Key and change share a savepoint: a refused one leaves its key free. */
   private once(idempotency: Idempotency | undefined, make: () => Outcome): Outcome {
     if (!idempotency) return make();
     const earlier = this.sql.findKey.get(idempotency.key);
@@ -139,6 +135,7 @@ export class SqliteOrders {
     return outcome;
   }
 
+  /** Read back: RETURNING would not show what other programs' triggers made of the row. */
   private create(table: Table, fields: Fields): Outcome {
     const { changes, lastInsertRowid } = table.insert.run(fields);
     const json = changes === 1 ? table.row.get(Number(lastInsertRowid)) : undefined;
@@ -156,6 +153,7 @@ export class SqliteOrders {
     return events.map((event) => ({ is: 'done', json: event.data, lastEventId: eventId(event) }));
   }
 
+  /** A patch names some fields; the others are those of the row. What changes nothing is silent, and done. */
   private update(table: Table, id: number, fields: Fields, current: string): Outcome {
     const { changes } = table.update.run({ ...(JSON.parse(current) as Fields), ...fields, id });
     const json = table.row.get(id);
@@ -163,11 +161,13 @@ export class SqliteOrders {
     return json === current ? this.done(json) : this.announced(json);
   }
 
+  /** The row as it last was is in its event; the caller gets no content. */
   private delete(table: Table, id: number): Outcome {
     const { changes } = table.delete.run(id);
     return changes === 0 ? IGNORED : this.announced('');
   }
 
+  /** Repeats in a list get their stored answers. The id is that of the newest event that was written now, if any. */
   private publish(events: NewEvent[], isList: boolean): Outcome {
     const outcomes: Done[] = [];
     for (const [place, event] of events.entries()) {
@@ -180,6 +180,7 @@ export class SqliteOrders {
     return { ...(outcomes.findLast(({ is }) => is === 'done') ?? outcomes.at(-1)!), json };
   }
 
+  /** An event is what the caller gave, and what the log adds: RETURNING has that, since it comes from defaults. */
   private insert({ type, source, data, extensions }: NewEvent): Outcome {
     const place = this.sql.insertEvent.get(type, source, data, extensions);
     if (place === undefined) return IGNORED;
@@ -195,6 +196,7 @@ export class SqliteOrders {
     return this.head > before ? done : IGNORED;
   }
 
+  /** The position, and not only the own event: a reader that has passed it has seen this change. */
   private done(json: string): Done {
     const { head } = this.sql.position();
     this.head = head.seq;

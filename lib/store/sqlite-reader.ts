@@ -1,5 +1,6 @@
 // Reads of SQLite, on the event loop, over a connection that only reads. In WAL mode it waits for nobody, and what it
-// sees is on the disk: a commit becomes visible after its sync.
+// sees is on the disk: a commit becomes visible after its sync. What is read together is read
+// within `snapshot`: all of it is true at one moment.
 import type Database from 'better-sqlite3';
 import {
   type Cursor,
@@ -14,13 +15,18 @@ import { SqliteRows } from './sqlite-rows.ts';
 import { prepareReading } from './sqlite-statements.ts';
 import type { CustomerPage, RowPage, Stretch } from './store.ts';
 
-const READ_STEP = 32; // events read at once: a few large ones may be all that is wanted
+/** Events read at once: one may have 1 MiB, so a few may be all that is wanted. */
+const READ_STEP = 32;
 
 export class SqliteReader {
   private readonly db: Database.Database;
   private readonly sql: ReturnType<typeof prepareReading>;
   private readonly rows: SqliteRows;
 
+  /**
+   * @param watch the tables, by the names that they were created with
+   * @throws {SqliteError} if the file is gone, or isn't a database with our tables
+   */
   constructor(path: string, hasCustomers: boolean, watch: ReadonlySet<string>) {
     // It must not make an empty database where the file is gone, nor wait: this is the event loop.
     this.db = openDatabase(path, { fileMustExist: true, timeout: 0 });
@@ -30,6 +36,7 @@ export class SqliteReader {
     this.rows = new SqliteRows(this.db, watch);
   }
 
+  /** Before the thread closes its connection: the last one writes the -wal back, and that may take long. */
   close(): void {
     this.db.close();
   }
@@ -39,17 +46,21 @@ export class SqliteReader {
     return this.sql.dataVersion.get();
   }
 
-  /** Several reads that see the database at one moment. */
+  /**
+   * Several reads that see the database at one moment: that of the first of them. It is over when `read` returns, since
+   * a transaction that stays open would keep the -wal from being written back, and let it grow.
+   */
   snapshot<T>(read: () => T): T {
     this.sql.begin.run();
     try {
       return read();
     } finally {
+      // An error may have ended it; there is nothing to undo, so a commit does in any case.
       if (this.db.inTransaction) this.sql.commit.run();
     }
   }
 
-  /** As JSON text, from the view that the events are made of as well. */
+  /** As JSON text, from the view that the events are made of as well; undefined if there is none of this id. */
   customer(id: number): string | undefined {
     return this.sql.customer.get(id);
   }
@@ -69,10 +80,12 @@ export class SqliteReader {
     return page && { ...page, head: this.position().head };
   }
 
+  /** The JSON of one row; undefined if it isn't there, or its table isn't watched. */
   row(table: string, key: string): string | undefined {
     return this.rows.row(table, key);
   }
 
+  /** Where the log stands: the newest event, and the newest that is no longer kept. */
   position(): Position {
     return this.sql.position();
   }
@@ -80,7 +93,7 @@ export class SqliteReader {
   /** The log is in order of time, but where a clock was set back: halving it finds the place near enough. */
   findTime(time: string): Cursor {
     const { head, pruned } = this.position();
-    let before = pruned;
+    let before = pruned; // what stands here is from before the time, or no longer kept
     for (let after = head.seq + 1; after - before.seq > 1; ) {
       const middle = Math.floor((before.seq + after) / 2);
       const found = this.sql.placeOf.get(middle);
@@ -96,7 +109,10 @@ export class SqliteReader {
     return judgeCursor(cursor, position, known ? known.stamp : this.sql.stamp.get(cursor.seq));
   }
 
-  /** Judged and read at one moment: retention can't prune between the two. */
+  /**
+   * Events after a cursor, up to a seq, and how far that was. Judged and read at one moment: retention can't prune
+   * between the two. Without events the cursor itself is the end.
+   */
   stretch(after: Cursor, upTo: number, limit: number, maxBytes: number): Stretch {
     const position = this.position();
     const reset = this.judge(after, position);
@@ -114,10 +130,11 @@ export class SqliteReader {
       const from = events.at(-1)?.seq ?? after;
       const rows = this.sql.events.all(from, upTo, Math.min(READ_STEP, limit - events.length));
       for (const row of rows) {
-        bytes += Buffer.byteLength(row.data);
+        bytes += Buffer.byteLength(row.data); // nearly all that an event weighs
         if (bytes > maxBytes && events.length > 0) return events;
         events.push(onOneLine(row));
       }
+      // A short step is the end of what there is, or of what was asked for.
       if (rows.length < READ_STEP || events.length === limit) return events;
     }
   }

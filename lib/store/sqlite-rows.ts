@@ -3,39 +3,48 @@
 import type Database from 'better-sqlite3';
 import { Problem } from '../problem.ts';
 import { keyOf, keySql, MAX_ROW_BYTES, quote, roughSizeSql, rowSql, sourceSql } from './sqlite-json.ts';
-import { planWatch, type WatchedTable } from './sqlite-watch.ts';
+import { planWatch, type WatchedTable } from './sqlite-watch-plan.ts';
 
 /** A value of a key as SQLite gives and takes it: integers are whole, however large. */
 type Value = bigint | number | string | Buffer | null;
 
+/** What is prepared for one table; each statement gives the row as JSON, its source, and the values of its key. */
 type Statements = {
+  /** From the beginning. */
   first: Database.Statement;
+  /** After a key. */
   next: Database.Statement;
   /** After a key with NULL in it, which a PRIMARY KEY of SQLite may have: slower, since no index serves it. */
   nextToNull: Database.Statement;
   one: Database.Statement;
+  /** How many columns the primary key has. */
   keys: number;
 };
 
 export class SqliteRows {
   private readonly db: Database.Database;
   private readonly watch: ReadonlySet<string>;
+  /** By the names that they were created with, as they were at `seenSchema`. */
   private readonly tables = new Map<string, Statements & { source: string }>();
   private readonly schema: Database.Statement;
   private seenSchema: unknown;
 
-  /** @param watch the tables, as WATCH names them */
+  /** @param watch the tables, by the names that they were created with */
   constructor(db: Database.Database, watch: ReadonlySet<string>) {
     this.db = db;
     this.watch = watch;
     this.schema = db.prepare('PRAGMA schema_version').pluck();
   }
 
-  /** The table as it is at this moment: an application may have altered it, or made it anew. */
+  /**
+   * The table as it is at this moment: an application may have altered it, or made it anew. SQLite counts the changes
+   * of a schema, and we are in a transaction: so what is prepared fits the rows that are read next.
+   */
   private find(name: string): (Statements & { source: string }) | undefined {
     const schema = this.schema.get();
     if (schema !== this.seenSchema) {
       this.tables.clear();
+      // The writing thread complains of what isn't there; here it is a 404.
       for (const table of planWatch(this.db, this.watch, () => {}))
         this.tables.set(table.table, { ...prepare(this.db, table), source: table.source });
       this.seenSchema = schema;
@@ -43,7 +52,11 @@ export class SqliteRows {
     return this.tables.get(name);
   }
 
-  /** Ascending by the key. @throws {Problem} 400 if `after` is no place that a page gave */
+  /**
+   * Ascending by the key, from `after` on; one row more than asked for is read, so that `hasMore` costs no second
+   * query. Undefined if the table isn't watched, or isn't there.
+   * @throws {Problem} 400 if `after` is no place that a page gave
+   */
   page(name: string, after: string | undefined, limit: number) {
     const table = this.find(name);
     if (!table) return undefined;
@@ -59,6 +72,7 @@ export class SqliteRows {
     };
   }
 
+  /** The JSON of the row whose events have this key at the end of their source. */
   row(name: string, key: string): string | undefined {
     const table = this.find(name);
     if (!table) return undefined;
@@ -76,9 +90,11 @@ function readAfter({ first, next, nextToNull }: Statements, key: Value[], limit:
   return nextToNull.all(...key.flatMap((value) => [value === null ? 0 : 1, value ?? 0]), limit) as Value[][];
 }
 
+/** Integers come as bigint: a key above 2^53 must lead back to its row. Raw rows: a key's columns may have any name. */
 function prepare(db: Database.Database, { table, source, columns }: WatchedTable): Statements {
   const key = keyOf(columns);
   const names = key.map(({ name }) => `t.${quote(name)}`);
+  // As in the events: a row of more than 1 MiB is its key alone.
   const json = `(SELECT CASE WHEN length(CAST(json AS BLOB)) <= ${MAX_ROW_BYTES} THEN json ELSE ${keySql(key, 't')} END
     FROM (SELECT CASE WHEN ${roughSizeSql(columns, 't')} <= 1048576 THEN ${rowSql(columns, 't')} END AS json))`;
   const itsSource = sourceSql(source, key, 't');
@@ -87,6 +103,7 @@ function prepare(db: Database.Database, { table, source, columns }: WatchedTable
       .prepare(`SELECT ${[json, itsSource, ...names].join()} FROM ${quote(table)} AS t ${where}`)
       .raw()
       .safeIntegers();
+  // Keys are compared column by column, as row values: so SQLite finds the place by the index of the key.
   const order = `ORDER BY ${names.join()} LIMIT ?`;
   const place = names.map(() => '?').join();
   // By the values that the key may mean the index finds the row; its source then says whether it is the one meant.
@@ -102,7 +119,10 @@ function prepare(db: Database.Database, { table, source, columns }: WatchedTable
   };
 }
 
-/** What a part of a key in a URI may stand for: a text, a number, or bytes in hexadecimal digits. */
+/**
+ * What a part of a key in a URI may stand for: a text, a number, or bytes in hexadecimal digits. A URI doesn't say
+ * which, and a column of SQLite holds any kind.
+ */
 function meaningsOf(part: string): [Value, Value, Value] {
   let plain = part;
   try {
@@ -110,6 +130,7 @@ function meaningsOf(part: string): [Value, Value, Value] {
   } catch {
     // no text, then: nothing will be found by it
   }
+  // SQLite's integers have 64 bits, and those have 19 digits at most: what is longer is a double.
   const isInteger = /^-?\d{1,19}$/.test(plain);
   const number = isInteger ? BigInt.asIntN(64, BigInt(plain)) : Number(plain);
   const bytes = /^([0-9A-F]{2})*$/.test(part) ? Buffer.from(part, 'hex') : null;
@@ -118,6 +139,7 @@ function meaningsOf(part: string): [Value, Value, Value] {
 
 // --- a place in a table, as text
 
+/** What stands in `next` of a page. The values themselves: a row that is deleted meanwhile is no place lost. */
 function placeOf(key: Value[]): string {
   return JSON.stringify(key.map(encode));
 }
@@ -130,7 +152,7 @@ function encode(value: Value): string {
   return value === null ? 'n' : `b${value.toString('hex')}`;
 }
 
-/** @throws {Problem} 400 */
+/** It comes from a URL, so it may be anything. @throws {Problem} 400 */
 function parsePlace(place: string, keys: number): Value[] {
   try {
     const parts = JSON.parse(place) as unknown;
@@ -141,6 +163,7 @@ function parsePlace(place: string, keys: number): Value[] {
   throw new Problem(400, 'after must be the value that the answer before gave in next.');
 }
 
+/** @throws {SyntaxError} if it is none, also from `BigInt` */
 function decode(part: unknown): Value {
   const [kind, rest] = [String(part).slice(0, 1), String(part).slice(1)];
   if (kind === 'i') return BigInt.asIntN(64, BigInt(rest));

@@ -1,27 +1,31 @@
 // The store on SQLite. Writes go through a group commit to a thread that owns the connection which writes; reads are
-// made here, on the event loop, by a connection that only reads. So the loop never waits for a disk.
+// made here, on the event loop, by a connection that only reads. So the loop never waits for a disk. Other programs may
+// write to the same file: a look ten times a second finds out, and wakes whoever reads the log.
 import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Config } from '../config.ts';
 import type { Cursor, Position, ResetReason } from '../event.ts';
-import { Problem, unavailable } from '../problem.ts';
+import { unavailable } from '../problem.ts';
 import { Commits } from './commits.ts';
-import { GroupCommit } from './group-commit.ts';
-import { failureOf, hasCode } from './sqlite.ts';
+import { GroupCommit, MAX_WAITING_BYTES } from './group-commit.ts';
+import { failureOf } from './sqlite.ts';
 import { SqliteReader } from './sqlite-reader.ts';
-import { SqliteThread } from './sqlite-thread.ts';
+import { ReplaceableReader } from './sqlite-replaceable-reader.ts';
+import { SqliteThread, type Started } from './sqlite-thread.ts';
 import type { Answer, CustomerPage, Order, RowPage, Store, Stretch } from './store.ts';
 
+/** How late another program's commit may be seen: 250 ms are promised, and the way to the client needs some. */
 const POLL_MS = 100;
-const CHECK_MS = 2000; // how long a question whether writes can succeed may take
-const RETRY_MS = 50;
-const REOPEN_PAUSE_MS = 5000; // a file that is spoiled for good is not opened anew for each read of it
 
 type Options = Pick<Config, 'databaseUrl' | 'eventRetention' | 'watch'> & { hasCustomers?: boolean };
 
-/** @throws {StartError} if the file can't be opened or isn't ours to write to */
+/**
+ * A store on a SQLite file, or on one of its own where the URL is `:memory:`; ready to read and write. What was brought
+ * up to date is told on standard output. The program can't end by itself before `close`.
+ * @throws {StartError} one line that says what to do, if the file can't be opened or isn't ours to write to
+ */
 export async function openSqliteStore(options: Options): Promise<Store> {
   const isInMemory = options.databaseUrl === ':memory:';
   const folder = isInMemory ? temporaryFolder() : undefined;
@@ -31,208 +35,171 @@ export async function openSqliteStore(options: Options): Promise<Store> {
     watch: options.watch,
     retention: options.eventRetention,
     hasCustomers: options.hasCustomers ?? true,
-    server: randomBytes(8).toString('hex'),
+    server: randomBytes(8).toString('hex'), // a new name each time: after a crash nobody is taken for the one before
   });
   if (started.notice) console.log(started.notice);
   const description = isInMemory ? 'SQLite in memory (gone when the program ends)' : `SQLite file ${path}`;
-  return new SqliteStore(path, description, thread, started.hasCustomers, options.watch);
+  return new SqliteStore(path, description, thread, started);
 }
 
-/** A database in memory can't be shared with a thread, so it is a file that goes with the program. */
+/** A database in memory can't be shared with a thread, so it is a file in a folder that goes with the program. */
 function temporaryFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'changebell-memory-'));
   process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
   return folder;
 }
 
+/** What each method promises stands in `store.ts`: here it is passed to whoever keeps it. */
 class SqliteStore implements Store {
   readonly description: string;
   readonly hasCustomers: boolean;
-  private readonly path: string;
+  readonly watch: ReadonlySet<string>;
+  /** It owns the connection that writes. */
   private readonly thread: SqliteThread;
-  private readonly watch: ReadonlySet<string>;
+  /** It owns the one that reads, here on the loop. */
+  private readonly reader: ReplaceableReader;
   private readonly shared = new Commits();
   private readonly group: GroupCommit;
+  /** The look for what other programs commit. */
   private readonly poll: NodeJS.Timeout;
-  /** Undefined while the file is away, for this reason. */
-  private reader: SqliteReader | undefined;
-  private away = '';
-  private isReopening = false;
-  /** When a read that failed had the file opened anew; by `performance.now()`. */
-  private reopenedAt = Number.NEGATIVE_INFINITY;
   /** What `PRAGMA data_version` said last: it changes when another connection commits. */
   private seenVersion: unknown;
   /** The thread knows that events up to here were announced. */
   private toldAnnounced = 0;
 
-  constructor(
-    path: string,
-    description: string,
-    thread: SqliteThread,
-    hasCustomers: boolean,
-    watch: ReadonlySet<string>,
-  ) {
-    this.path = path;
+  constructor(path: string, description: string, thread: SqliteThread, { hasCustomers, watch }: Started) {
     this.description = description;
     this.thread = thread;
     this.hasCustomers = hasCustomers;
     this.watch = watch;
     this.group = new GroupCommit((orders) => this.commit(orders));
-    this.openReader();
+    const openReader = () => new SqliteReader(path, hasCustomers, watch);
+    this.reader = new ReplaceableReader(openReader, thread, () => {
+      this.rememberVersion();
+      this.shared.wake(); // the hub sees by the stamp of its head whether this is still its history
+    });
+    this.rememberVersion();
     this.poll = setInterval(() => this.lookForOthers(), POLL_MS);
-    thread.onReplaced((reason) => this.reopen(reason));
   }
+
+  // --- writes go to the thread, in batches
 
   commits(): number {
     return this.shared.count;
+  }
+
+  waiting(): { bytes: number; limit: number } {
+    return { bytes: this.group.waitingBytes, limit: MAX_WAITING_BYTES };
   }
 
   write(order: Order): Promise<Answer> {
     return this.group.write(order);
   }
 
+  // --- reads are made here; async, so that what they throw is a rejection, as on PostgreSQL
+
   async getCustomer(id: number): Promise<string | undefined> {
-    return this.read((reader) => reader.customer(id));
+    return this.reader.read((reader) => reader.customer(id));
   }
 
   async listCustomers(after: number, limit: number): Promise<CustomerPage> {
-    return this.read((reader) => reader.customers(after, limit));
+    return this.reader.read((reader) => reader.customers(after, limit));
   }
 
   async readRows(table: string, after: string | undefined, limit: number): Promise<RowPage | undefined> {
-    return this.read((reader) => reader.page(table, after, limit));
+    return this.reader.read((reader) => reader.page(table, after, limit));
   }
 
   async readRow(table: string, key: string): Promise<string | undefined> {
-    return this.read((reader) => reader.row(table, key));
+    return this.reader.read((reader) => reader.row(table, key));
   }
 
   async position(
     cursors: readonly Cursor[] = [],
   ): Promise<Position & { resets: (ResetReason | undefined)[] }> {
-    return this.read((reader) => {
+    // One transaction for all of it: between two looks the log could be pruned past a cursor.
+    return this.reader.read((reader) => {
       const position = reader.position();
       return { ...position, resets: cursors.map((cursor) => reader.judge(cursor, position)) };
     });
   }
 
   async findTime(time: string): Promise<Cursor> {
-    return this.read((reader) => reader.findTime(time));
+    return this.reader.read((reader) => reader.findTime(time));
   }
 
   async readEvents(after: Cursor, upTo: number, limit: number, maxBytes: number): Promise<Stretch> {
-    return this.read((reader) => reader.stretch(after, upTo, limit, maxBytes));
+    return this.reader.read((reader) => reader.stretch(after, upTo, limit, maxBytes));
   }
+
+  // --- what concerns all of it
 
   onCommit(wake: () => void): void {
     this.shared.onCommit(wake);
   }
 
+  /** Only noted here: the thread hears of it with the next batch, or with the next look for others. */
   announced(seq: number): void {
     this.shared.markAnnounced(seq);
   }
 
   async check(): Promise<void> {
-    await this.position();
-    const deadline = performance.now() + CHECK_MS;
-    const late = unavailable('The disk under the database did not answer in time.');
-    for (;;) {
-      const asked = this.thread.ask({ ask: 'check' });
-      const trouble = await within(deadline - performance.now(), asked, late.message);
-      if (trouble === undefined) return;
-      if (performance.now() + RETRY_MS > deadline || !trouble.includes('locked')) throw unavailable(trouble);
-      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
-    }
+    await this.position(); // does it answer at all?
+    const trouble = await this.thread.findTrouble();
+    if (trouble !== undefined) throw unavailable(trouble);
   }
 
+  /** In this order: no wake-ups, no writes, no reader, and then the thread may write the -wal back and end. */
   async close(): Promise<void> {
     clearInterval(this.poll);
     await this.group.drain();
-    this.reader?.close(); // first: whoever closes last writes the -wal into the database, and that may take long
-    this.reader = undefined;
+    this.reader.close(); // first: whoever closes last writes the -wal into the database, and that may take long
     await this.thread.ask({ ask: 'close' });
   }
 
-  // --- reading and writing
+  // --- what is committed, by this server and by others
 
+  /**
+   * For the group commit: one batch, and what came of each order in it. The thread prunes in the same transaction, so
+   * it is told with each batch how far it may.
+   */
   private async commit(orders: Order[]) {
     const { announced } = this.shared;
-    this.toldAnnounced = announced;
+    this.toldAnnounced = announced; // before the wait: a look for others meanwhile must not prune the same once more
     const results = await this.thread.ask({ ask: 'commit', orders, announced });
+    // Only for something new: a batch of refusals and repeats would send the hub to the log for nothing.
     if (results.some(({ is }) => is === 'done')) this.shared.committed();
     return results;
   }
 
-  /** At one moment of the database. @throws {Problem} 503 */
-  private read<T>(read: (reader: SqliteReader) => T): T {
-    const { reader } = this;
-    if (!reader) throw unavailable(this.away);
-    try {
-      return reader.snapshot(() => read(reader));
-    } catch (error) {
-      if (error instanceof Problem) throw error;
-      const problem = failureOf(error);
-      // Another database was put in its place, within the same file.
-      const isStrange = hasCode(error, /^SQLITE_(ERROR|CORRUPT|NOTADB)/);
-      if (isStrange && performance.now() - this.reopenedAt > REOPEN_PAUSE_MS) {
-        this.reopenedAt = performance.now();
-        void this.reopen('The database was replaced.');
-      }
-      throw problem;
-    }
+  /** What is committed from now on wakes the hub: a new connection counts from another number. */
+  private rememberVersion(): void {
+    this.seenVersion = this.reader.dataVersion();
   }
 
-  /** Another program may have committed to the same file. */
+  /**
+   * Another program may have committed to the same file, and nothing tells us but this number, which costs microseconds.
+   * It says that there was a commit, not of what: whoever is woken reads the log, and may find nothing new.
+   */
   private lookForOthers(): void {
     try {
-      const version = this.reader?.dataVersion();
+      const version = this.reader.dataVersion();
       if (version !== this.seenVersion) this.shared.wake();
       this.seenVersion = version;
     } catch (error) {
-      failureOf(error); // locked or gone for the moment: the next look sees what this one missed
+      failureOf(error); // printed; locked or gone for the moment: the next look sees what this one missed
     }
+    // Where we write, each batch prunes; here it is what others wrote, once the hub has told of it.
     if (this.shared.announced > this.toldAnnounced && this.group.isIdle) void this.prune();
   }
 
-  /** Others write too, and what they push out goes without a write of ours. */
+  /**
+   * Others write too, and what they push out goes without a write of ours. Step by step, and not while anything waits
+   * to be written: a batch prunes as well, and nobody should stand behind a deletion of thousands.
+   */
   private async prune(): Promise<void> {
     const { announced } = this.shared;
     this.toldAnnounced = announced;
     while (this.group.isIdle && (await this.thread.ask({ ask: 'prune', announced })));
   }
-
-  // --- another file in its place
-
-  /** Its first version is remembered: what is committed from now on wakes the hub. */
-  private openReader(): void {
-    this.reader = new SqliteReader(this.path, this.hasCustomers, this.watch);
-    this.seenVersion = this.reader.dataVersion();
-  }
-
-  /** Everybody lets go of the old file, the thread opens the new one, and the hub looks whether its history goes on. */
-  private async reopen(reason: string): Promise<void> {
-    if (this.isReopening) return;
-    this.isReopening = true;
-    console.error(`${reason} It is opened anew.`);
-    this.reader?.close();
-    this.reader = undefined;
-    this.away = reason;
-    const refusal = await this.thread.ask({ ask: 'reopen' });
-    this.isReopening = false;
-    if (refusal !== undefined) {
-      this.away = refusal;
-      return;
-    }
-    this.openReader();
-    this.shared.wake();
-  }
-}
-
-/** What was promised, or else after so many milliseconds. */
-async function within<T, Else>(milliseconds: number, promise: Promise<T>, late: Else): Promise<T | Else> {
-  let timer: NodeJS.Timeout | undefined;
-  const timeout = new Promise<Else>((resolve) => {
-    timer = setTimeout(() => resolve(late), milliseconds);
-  });
-  return Promise.race([promise, timeout]).finally(() => clearTimeout(timer));
 }

@@ -1,19 +1,23 @@
 // Which orders of a batch go together. Most are creations and publications that break no rule; who broke a rule of
 // another program, and took the whole transaction with it, is kept apart for a while, so that the others don't pay for
-// it a second time.
+// it a second time. It only guesses: who is tried apart, and is at no fault, gets the same answer.
 import type { Order } from './store.ts';
 
+/** Callers choose what is suspected, so the memory of it is bounded. */
 const MAX_SUSPECTS = 100;
+/** So long a rule of another program may be gone before we notice, and so often we pay for one that stays. */
 const SUSPICION_MS = 10_000;
 
-/** An order, and its place in the batch. */
+/** An order, and its place in the batch, where its result goes. */
 export type Entry = { order: Order; place: number };
 
+/** It makes a row; what a batch mostly is. */
 export type Creation = Extract<Order, { op: 'create' }>;
 
 /** An order on which nothing hangs: no key is looked for, and none is stored with its answer. */
 export type Plain = Creation | Extract<Order, { op: 'publish' }>;
 
+/** What the writer remembers of broken transactions, for some seconds. */
 export class Suspicion {
   /** Orders like these broke a whole transaction; until when that is remembered, by `performance.now()`. */
   private readonly suspects = new Map<string, number>();

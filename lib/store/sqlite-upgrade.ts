@@ -1,22 +1,24 @@
-// Brings an older database up to date, in the transaction of the start. Version 1 named the whole log; version 2
-// gives each event a stamp of its own, and the events that are there keep their ids: their stamp is the old name.
+// Brings an older database up to date, in the transaction of the start: all of it or nothing. Version 1 named the whole
+// log; version 2 gives each event a stamp of its own, and the events that are there keep their ids: their stamp is the
+// old name. So a client that was away during the upgrade goes on from where it was.
 import type Database from 'better-sqlite3';
 import { createTables, readSchema, type Thing } from './sqlite-schema.ts';
 
 /** Tables that are made anew around what they hold. The customers are not: others may have keys to them. */
 const OURS = ['changebell_log', 'changebell_events', 'changebell_idempotency'];
 
-// What the checks of today refuse keeps its place without its data, and says so.
+// What the checks of today refuse keeps its place without its data, and says so: a seq that is missing would look like
+// a log that was pruned up to there, and one bad row must not keep the program from starting.
 const IS_GOOD = `typeof(data) = 'text' AND json_valid(data) AND instr(data, char(0)) = 0
   AND length(CAST(data AS BLOB)) <= 1048576 * length(CAST('a' AS BLOB))`;
 
-// No seq is given twice, also where the newest events are gone.
+// AUTOINCREMENT counts from what it finds here. No seq is given twice, also where the newest events are gone.
 const KEEP_SEQUENCE = `
   DELETE FROM sqlite_sequence WHERE name = 'changebell_events';
   INSERT INTO sqlite_sequence (name, seq) SELECT 'changebell_events',
     max(pruned, (SELECT coalesce(max(seq), 0) FROM changebell_events)) FROM changebell_log`;
 
-/** Was it made before the tables had the form that they have now? */
+/** Was it made before the tables had the form that they have now? Version 2 had STRICT tables at first. */
 export function needsUpgrade(db: Database.Database): boolean {
   return hasColumn(db, 'changebell_log', 'name') || readSchema(db).some(isStrict);
 }
@@ -24,8 +26,10 @@ export function needsUpgrade(db: Database.Database): boolean {
 /** Steps from any version that ever was to the newest; the caller has a transaction open. */
 export function upgrade(db: Database.Database): void {
   const others = thingsOfOthers(db);
+  // The start makes them anew by today's texts (`mendSchema`), when the tables are there that they name.
   for (const { type, name } of readSchema(db))
     if (type === 'trigger' || type === 'view') db.exec(`DROP ${type} "${name}"`);
+  // Copied and made anew, since columns, checks and options may all be others. An index goes with its table.
   for (const table of OURS) {
     db.exec(`CREATE TABLE ${table}_old AS SELECT * FROM ${table}; DROP TABLE ${table}`);
   }
@@ -40,6 +44,10 @@ export function upgrade(db: Database.Database): void {
   loosenCustomers(db);
 }
 
+/**
+ * The name of the log becomes the stamp of every event in it, and of the place before the first that is kept. Answers
+ * under a key had no position: they get the newest one, from which a reader sees what they wrote.
+ */
 function moveFromVersion1(db: Database.Database): void {
   db.exec(`
     UPDATE changebell_log SET (pruned, pruned_stamp) = (SELECT pruned, name FROM changebell_log_old);
@@ -81,15 +89,17 @@ function thingsOfOthers(db: Database.Database): Thing[] {
 function loosenCustomers(db: Database.Database): void {
   const customers = readSchema(db).find(({ name }) => name === 'customers');
   if (!customers || !isStrict(customers)) return;
+  // SQLite is in defensive mode here, and writes to its schema only outside of it.
   db.unsafeMode(true);
   db.pragma('writable_schema = ON');
   db.prepare("UPDATE sqlite_schema SET sql = ? WHERE type = 'table' AND name = 'customers'").run(
     customers.sql.replace(STRICT, ''),
   );
-  db.pragma('writable_schema = RESET');
+  db.pragma('writable_schema = RESET'); // and the schema is read anew, by this connection as well
   db.unsafeMode(false);
 }
 
+/** The word among the options behind the last bracket, and nowhere else: a column may be called so. */
 const STRICT = /\s+STRICT\b(?=[\s,A-Z]*$)/i;
 
 function isStrict({ type, sql }: Thing): boolean {

@@ -1,76 +1,23 @@
-// WATCH on SQLite: three triggers for each table. Several servers may watch different tables of one file, so a table
-// `changebell_watching` says who watches what; a server renews its rows, and a table's triggers go when nobody does.
+// WATCH on SQLite: who watches what, and which triggers stand for it. Several servers may watch different tables of one
+// file, so a table `changebell_watching` says who watches what, each for the time of a lease. A server renews its rows;
+// one that was killed can't take its own away, so a table's triggers go when the last lease on it has run out.
 import type Database from 'better-sqlite3';
-import { StartError } from '../config.ts';
-import { evictionParts, type Part } from './sqlite-evictions.ts';
-import {
-  type Column,
-  isOther,
-  keyOf,
-  keySql,
-  MAX_ROW_BYTES,
-  quote,
-  roughSizeSql,
-  rowSql,
-  sourceSql,
-  text,
-} from './sqlite-json.ts';
-import { cannotWatch, describeWatched, isOwnTable, type Watched } from './watch.ts';
+import { quote } from './sqlite-json.ts';
+import { PREFIX, type Trigger, type WatchedTable } from './sqlite-watch-plan.ts';
 
-/** How long a server counts as watching, unless it says so again. */
+/** How long a server counts as watching, unless it says so again: it does every 20 s, so two renewals may fail. */
 const LEASE_SECONDS = 60;
-const PREFIX = 'changebell_watch_'; // of the names of triggers
-
-/** A table that can be watched, by the name that it was created with, and the triggers that it needs. */
-export type WatchedTable = Watched & { columns: Column[]; triggers: Trigger[] };
-
-/** The text is what SQLite stores. */
-type Trigger = { name: string; table: string; sql: string };
 
 /**
- * What is needed to watch these tables. Without `complain`, a table that can't be watched is an error; with it, the
- * others go on: while the server runs, an application may drop a table, or be about to make it anew.
- * @throws {StartError} naming a table that can't be watched
- */
-export function planWatch(
-  db: Database.Database,
-  watch: ReadonlySet<string>,
-  complain?: (error: StartError) => void,
-): WatchedTable[] {
-  const each = <From, To>(all: Iterable<From>, plan: (one: From) => To): To[] => {
-    const planned: To[] = [];
-    for (const one of all) {
-      try {
-        planned.push(plan(one));
-      } catch (error) {
-        if (!(error instanceof StartError) || !complain) throw error;
-        complain(error);
-      }
-    }
-    return planned;
-  };
-  // A set: SQLite takes a name in upper and lower case, so WATCH may name one table twice.
-  const names = new Set(each(watch, (table) => findTable(db, table)));
-  return each(describeWatched(names), (watched) => describeTable(db, watched));
-}
-
-/** Our own customers have triggers of their own, but for what another program's UNIQUE index makes give way. */
-export function planCustomers(db: Database.Database): WatchedTable[] {
-  const customers = { table: 'customers', type: 'customer', source: '/api/customers' };
-  const columns = readColumns(db, 'customers');
-  const parts = evictionParts(
-    db,
-    customers,
-    columns,
-    '(SELECT json FROM changebell_customers WHERE id = t.id)',
-  );
-  const triggers = parts.map((part) => triggerOf('customers', part));
-  return triggers.length === 0 ? [] : [{ ...customers, columns, triggers }];
-}
-
-/**
- * At the start: puts up what is missing, takes down what nobody watches; changes no schema if all is as it should be.
- * Later, with `isRenewal`, what another server left without saying goodbye is taken down when its time is over.
+ * Puts up the triggers that this server wants, takes down what nobody watches, and renews the server's lease: one
+ * transaction, so that no other program writes while a table has only some of its triggers. A trigger that is right is
+ * left as it is, since each change of a schema makes every program prepare its statements anew.
+ *
+ * At the start, what no lease covers is taken down at once: this may be the server that left it, with another WATCH.
+ * With `isRenewal`, only where a lease has just run out: what a server left that stopped in good order stays, so that
+ * nothing is missed until it is started again.
+ * @param server the name of this server's lease
+ * @throws {SqliteError} `SQLITE_BUSY` while another program writes: then nothing was changed
  */
 export function applyWatch(
   db: Database.Database,
@@ -80,25 +27,28 @@ export function applyWatch(
 ): void {
   const mine = wanted.flatMap(({ triggers }) => triggers);
   const renew = db.transaction(() => {
-    const found = readTriggers(db);
-    const dead = new Set(deadTables(db));
+    const dead = new Set(deadTables(db)); // before they are forgotten
     sayWhatIsWatched(db, wanted, server);
     const live = new Set(watchedTables(db));
-    // The text counts: a column may have come, or this may be another version of the program.
-    const isWanted = (one: Trigger) => mine.some(({ name, sql }) => name === one.name && sql === one.sql);
-    const isMine = (one: Trigger) => mine.some(({ table }) => table === one.table);
-    const isOver = (one: Trigger) => !live.has(one.table) && (!isRenewal || dead.has(one.table));
-    for (const one of found) {
-      if (isAside(one) || (isMine(one) ? !isWanted(one) : isOver(one)))
-        db.exec(`DROP TRIGGER ${quote(one.name)}`);
-    }
-    // What is right stays, so that a restart changes no schema: each change makes every program prepare anew.
-    const left = new Set(readTriggers(db).map(({ name }) => name));
-    for (const { name, sql } of mine) if (!left.has(name)) db.exec(sql);
+    changeTriggers(db, mine, ({ table }) => !live.has(table) && (!isRenewal || dead.has(table)));
   });
   const found = readTriggers(db);
   const isDue = isRenewal ? deadTables(db).length > 0 || found.some(isAside) : found.length > 0;
-  if (mine.length > 0 || isDue) renew.immediate();
+  // Who watches nothing, and finds nothing to take down, needs no lock: it must not fail for another's transaction.
+  if (mine.length > 0 || isDue) renew.immediate(); // takes the lock before it reads, so what it has read stays true
+}
+
+/** @param isOver does nobody watch the table of this trigger any more? */
+function changeTriggers(db: Database.Database, mine: Trigger[], isOver: (trigger: Trigger) => boolean): void {
+  // The text counts: a column may have come, or this may be another version of the program.
+  const isWanted = (one: Trigger) => mine.some(({ name, sql }) => name === one.name && sql === one.sql);
+  const isMine = (one: Trigger) => mine.some(({ table }) => table === one.table);
+  for (const one of readTriggers(db))
+    if (isAside(one) || (isMine(one) ? !isWanted(one) : isOver(one)))
+      db.exec(`DROP TRIGGER ${quote(one.name)}`);
+  // Asked again: what was taken down a moment ago, since its text is an old one, is among what is missing now.
+  const left = new Set(readTriggers(db).map(({ name }) => name));
+  for (const { name, sql } of mine) if (!left.has(name)) db.exec(sql);
 }
 
 /**
@@ -109,7 +59,10 @@ function isAside({ name, table }: Trigger): boolean {
   return !name.startsWith(`${PREFIX}${table}_`);
 }
 
-/** This server watches no longer. Its triggers stay, so that nothing is missed until it is started again. */
+/**
+ * This server watches no longer. Its triggers stay, so that nothing is missed until it is started again. Who
+ * watches nothing only reads: a DELETE needs the lock even where it finds nothing, and would fail for another's sake.
+ */
 export function endWatch(db: Database.Database, server: string): void {
   const hasRows = db.prepare('SELECT 1 FROM changebell_watching WHERE server = ?').get(server);
   if (hasRows) db.prepare('DELETE FROM changebell_watching WHERE server = ?').run(server);
@@ -117,7 +70,7 @@ export function endWatch(db: Database.Database, server: string): void {
 
 // --- who watches what
 
-/** Renews the lease of this server, and forgets those that ran out. */
+/** Renews the lease of this server, with what it watches now, and forgets those that ran out. */
 function sayWhatIsWatched(db: Database.Database, wanted: WatchedTable[], server: string): void {
   db.exec("DELETE FROM changebell_watching WHERE until < CAST(strftime('%s', 'now') AS INTEGER)");
   db.prepare('DELETE FROM changebell_watching WHERE server = ?').run(server);
@@ -127,7 +80,7 @@ function sayWhatIsWatched(db: Database.Database, wanted: WatchedTable[], server:
   for (const { table } of wanted) say.run(server, table);
 }
 
-/** By anybody, this server included. */
+/** By anybody, this server included: asked after its rows were renewed, and those of the dead are gone. */
 function watchedTables(db: Database.Database): string[] {
   return db.prepare<[], string>('SELECT DISTINCT watched FROM changebell_watching').pluck().all();
 }
@@ -150,85 +103,4 @@ function readTriggers(db: Database.Database): Trigger[] {
        WHERE type = 'trigger' AND name GLOB '${PREFIX}*'`,
     )
     .all();
-}
-
-// --- a table and its triggers
-
-/** The table's name as it was created: SQLite takes it in upper and lower case. */
-function findTable(db: Database.Database, table: string): string {
-  if (isOwnTable(table)) throw cannotWatch(table, 'that is no table of an application');
-  const find = db.prepare(
-    "SELECT name, type FROM pragma_table_list WHERE schema = 'main' AND name = ? COLLATE NOCASE",
-  );
-  const found = find.get(table) as { name: string; type: string } | undefined;
-  if (!found) throw cannotWatch(table, 'there is no such table');
-  if (found.type !== 'table')
-    throw cannotWatch(table, `that is a ${found.type}, and only tables have triggers for every change`);
-  const isOurs = db.prepare(
-    "SELECT 1 FROM sqlite_schema WHERE name = 'changebell_customer_created' AND tbl_name = ?",
-  );
-  if (isOurs.get(found.name)) throw cannotWatch(table, 'its changes are announced anyway: leave it out');
-  return found.name;
-}
-
-function describeTable(db: Database.Database, watched: Watched): WatchedTable {
-  const { table, type, source } = watched;
-  const columns = readColumns(db, table);
-  const key = keyOf(columns);
-  if (key.length === 0) throw cannotWatch(table, 'that table has no primary key');
-  const tell = (change: string, row: 'NEW' | 'OLD') => eventSql(`${type}.${change}`, source, columns, row);
-  const isMoved = isOther(key, 'NEW', 'OLD');
-  const after = (on: string, when = '') => `AFTER ${on} ON ${quote(table)} ${when}`;
-  const parts: Part[] = [
-    { ending: 'created', on: after('INSERT'), body: tell('created', 'NEW') },
-    {
-      ending: 'updated',
-      on: after('UPDATE', `WHEN ${isChanged(columns)} AND NOT ${isMoved}`),
-      body: tell('updated', 'NEW'),
-    },
-    // Copies are kept by key, so a row whose key changes is gone from one place and there at another.
-    {
-      ending: 'moved',
-      on: after(`UPDATE OF ${keyNames(key)}`, `WHEN ${isMoved}`),
-      body: `${tell('deleted', 'OLD')}\n  ${tell('created', 'NEW')}`,
-    },
-    { ending: 'deleted', on: after('DELETE'), body: tell('deleted', 'OLD') },
-    ...evictionParts(db, watched, columns),
-  ];
-  return { ...watched, columns, triggers: parts.map((part) => triggerOf(table, part)) };
-}
-
-/** Generated columns too; those that are hidden belong to virtual tables. */
-function readColumns(db: Database.Database, table: string): Column[] {
-  const read = 'SELECT name, pk, hidden FROM pragma_table_xinfo(?) WHERE hidden <> 1';
-  return db.prepare<[string], Column>(read).all(table);
-}
-
-function triggerOf(table: string, { ending, on, body }: Part): Trigger {
-  const name = `${PREFIX}${table}_${ending}`;
-  return { name, table, sql: `CREATE TRIGGER ${quote(name)} ${on}\nBEGIN\n  ${body}\nEND` };
-}
-
-/** Byte by byte: a collation may call two values equal that a reader of the event can tell apart. */
-function isChanged(columns: Column[]): string {
-  const all = (row: string) => columns.map(({ name }) => `${row}.${quote(name)} COLLATE BINARY`).join();
-  return `(${all('NEW')}) IS NOT (${all('OLD')})`;
-}
-
-/**
- * What an UPDATE that changes a key may name, which may be the row's number by one of its own names: SQLite compares
- * only names here. Without a list every UPDATE of the application would have to compile this trigger as well.
- */
-function keyNames(key: Column[]): string {
-  return [...key.map(({ name }) => quote(name)), 'rowid', 'oid', '_rowid_'].join();
-}
-
-/** A row of more than 1 MiB is announced by its key alone: the work that it costs its writer is bounded too. */
-function eventSql(type: string, source: string, columns: Column[], row: 'NEW' | 'OLD'): string {
-  const key = keyOf(columns);
-  return `INSERT INTO changebell_events (type, source, data, extensions)
-  SELECT ${text(type)}, ${sourceSql(source, key, row)},
-    CASE WHEN fits THEN json ELSE ${keySql(key, row)} END, CASE WHEN fits THEN NULL ELSE '{"truncated":true}' END
-  FROM (SELECT json, coalesce(length(CAST(json AS BLOB)) <= ${MAX_ROW_BYTES}, 0) AS fits FROM (
-    SELECT CASE WHEN ${roughSizeSql(columns, row)} <= 1048576 THEN ${rowSql(columns, row)} END AS json));`;
 }

@@ -1,22 +1,24 @@
 // What runs in the writing thread: the connection that writes, and everything that may wait for a disk, which is
-// commits, checkpoints, pruning, other programs' triggers, and closing. It answers one question after another.
+// commits, checkpoints, pruning, other programs' triggers, and closing. It answers one question after another. Between
+// them it looks whether the files are still those that it opened, and whether the watched tables are as they were.
 import { parentPort, workerData } from 'node:worker_threads';
 import { StartError } from '../config.ts';
 import { failureOf, isBusy } from './sqlite.ts';
-import { type FileOptions, type OpenedFile, openSqliteFile } from './sqlite-file.ts';
+import { type FileOptions, type OpenedFile, openSqliteFile, WAL_LIMIT_BYTES } from './sqlite-file.ts';
 import { FileGuard, type Trouble } from './sqlite-guard.ts';
 import type { Answers, Question, Started } from './sqlite-thread.ts';
-import { applyWatch, endWatch, planCustomers, planWatch } from './sqlite-watch.ts';
+import { applyWatch, endWatch } from './sqlite-watch.ts';
+import { planCustomers, planWatch } from './sqlite-watch-plan.ts';
 import { SqliteWriter } from './sqlite-writer.ts';
 
 const LOOK_MS = 100; // how often the files are looked at: for so long a removed -wal may hold what is nowhere else
 const SOON_MS = 1000; // so long a file may be away before what is there now is opened instead
-const RENEW_MS = 20_000;
+const RENEW_MS = 20_000; // a third of a lease, so that two renewals may fail
 const SCHEMA_PAUSE_MS = 1000; // two versions of this program on one file would else take turns without end
-const WAL_LIMIT_BYTES = 64 * 1024 * 1024;
 
+/** What the thread was started with; as `SqliteThread.open` was given it. */
 const { retention, ...options } = workerData as FileOptions & { retention: number };
-const port = parentPort!;
+const port = parentPort!; // this file is run by a thread alone
 
 /** What is open; undefined after a failure to open it again. */
 let open: { file: OpenedFile; guard: FileGuard; writer: SqliteWriter } | undefined;
@@ -24,45 +26,55 @@ let open: { file: OpenedFile; guard: FileGuard; writer: SqliteWriter } | undefin
 let troubledSince: number | undefined;
 /** What `PRAGMA schema_version` said when the watched tables were looked at last. */
 let seenSchema: unknown;
+/** When the lease was renewed last, by `performance.now()`. */
 let renewedAt = 0;
 /** Complaints that were printed; the same one again would fill the log. */
 const complaints = new Set<string>();
 
 start();
 
-/** The first message says whether the program can start; only then are questions heard. */
+/**
+ * The first message says whether the program can start; only then are questions heard. What is thrown else ends the
+ * thread, and the program with it (`sqlite-thread.ts`).
+ */
 function start(): void {
   try {
-    const { notice, hasCustomers } = openAll(options);
-    const started: Started = { notice, hasCustomers };
+    const { notice, hasCustomers, watched } = openAll(options);
+    const watch = new Set(watched.map(({ table }) => table));
+    const started: Started = { notice, hasCustomers, watch };
     port.postMessage({ started });
   } catch (error) {
     if (!(error instanceof StartError)) throw error;
     port.postMessage({ refused: error.message });
-    port.close();
+    port.close(); // with nothing left to wait for, the thread ends
     return;
   }
   const timers = [setInterval(look, LOOK_MS), setInterval(renew, RENEW_MS)];
   port.on('message', (question: Question) => {
+    // Before the database is closed, so that no look comes after it.
     if (question.ask === 'close') for (const timer of timers) clearInterval(timer);
     port.postMessage({ answer: answer(question) });
     if (question.ask === 'close') port.close();
   });
 }
 
-/** @throws {StartError} one line that says what to do */
+/**
+ * Opens the file, and makes all that depends on the connection anew.
+ * @param how the options; with `complain`, a table that can't be watched is told and left out
+ * @throws {StartError} one line that says what to do
+ */
 function openAll(how: FileOptions): OpenedFile {
   const file = openSqliteFile(how);
   file.db.prepare('SELECT count(*) FROM changebell_log').get(); // only now its -wal and -shm are there for sure
   const guard = new FileGuard(options.path, file.db);
-  const watched = planWatch(file.db, options.watch, how.complain);
-  const writer = new SqliteWriter(file.db, guard, { hasCustomers: file.hasCustomers, retention, watched });
+  const writer = new SqliteWriter(file.db, guard, { ...file, retention });
   open = { file, guard, writer };
   seenSchema = schemaOf(file.db);
   troubledSince = undefined;
   return file;
 }
 
+/** While the file is away a write is refused at once, and nothing is kept for later: whoever asked may ask again. */
 function answer(question: Question): Answers[Question['ask']] {
   switch (question.ask) {
     case 'commit':
@@ -92,6 +104,7 @@ function look(): void {
     return shrinkWal();
   }
   troubledSince ??= performance.now();
+  // Again and again, as long as it lasts: the new file may not be there yet, or not whole.
   const isDue = trouble.reopen === 'now' || performance.now() - troubledSince > SOON_MS;
   if (trouble.reopen === 'never' || !isDue) return;
   troubledSince = performance.now();
@@ -106,7 +119,7 @@ function look(): void {
 function reopen(): string | undefined {
   try {
     if (open) letGo(open.file.db, open.guard);
-    open = undefined;
+    open = undefined; // first, since opening may fail
     const { notice } = openAll({ ...options, complain });
     if (notice) console.error(notice);
     return undefined;
@@ -123,6 +136,7 @@ function reopen(): string | undefined {
 function letGo(db: OpenedFile['db'], guard: FileGuard): void {
   const isReplaced = guard.trouble()?.reopen === 'now';
   try {
+    // By its open handles SQLite still writes to the old files, also where their names are gone.
     if (isReplaced) db.pragma('wal_checkpoint(TRUNCATE)');
   } catch (error) {
     failureOf(error);
@@ -159,6 +173,7 @@ function schemaOf(db: OpenedFile['db']): unknown {
 
 /** Says again what this server watches, also after the tables were changed or made anew. */
 function renew(): void {
+  // In a file that was removed a lease would say nothing to anybody.
   if (!open || open.guard.trouble()) return;
   const { db, hasCustomers } = open.file;
   try {
@@ -183,6 +198,7 @@ function close(): undefined {
   if (!open) return;
   const { db } = open.file;
   try {
+    // So that another server may take the triggers down at its start, and need not wait for the lease to run out.
     if (!open.guard.trouble()) endWatch(db, options.server);
   } catch (error) {
     failureOf(error); // what it watches is forgotten by itself in a minute

@@ -8,7 +8,11 @@ import type { Outcome } from './store.ts';
 
 const kept: unknown[] = [];
 
-/** A connection. What is prepared again is the statement of before, so that nothing grows with time. */
+/**
+ * A connection, with the options of better-sqlite3. What is prepared again is the statement of before, so that nothing
+ * grows with time: whoever sets a mode on it (`pluck`, `raw`) sets it for all who prepare the same text.
+ * @throws {SqliteError} if the file can't be opened
+ */
 export function openDatabase(path: string, options?: Database.Options): Database.Database {
   const db = new Database(path, options);
   const prepare = db.prepare.bind(db);
@@ -18,6 +22,7 @@ export function openDatabase(path: string, options?: Database.Options): Database
     statements.set(sql, statement);
     return statement;
   };
+  // The library's own would make a statement for each call.
   const pragma = (source: string, { simple = false } = {}) => {
     const statement = keep(`PRAGMA ${source}`);
     if (!statement.reader) return statement.run();
@@ -51,9 +56,11 @@ export function refusalOf(error: unknown): Outcome | undefined {
   return { is: 'refused', status: 503, detail };
 }
 
+const NOT_WRITTEN = 'The database cannot be written to at the moment. Nothing was changed.';
+
 /** What the caller may know when the database fails; anything else is our bug and is thrown as it is. */
-export function failureOf(error: unknown): Problem {
+export function failureOf(error: unknown, detail = NOT_WRITTEN): Problem {
   if (!(error instanceof Database.SqliteError)) throw error;
   console.error(`The database failed (${error.code}): ${error.message}`);
-  return unavailable('The database cannot be written to at the moment. Nothing was changed.');
+  return unavailable(detail);
 }

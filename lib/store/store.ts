@@ -65,8 +65,12 @@ export interface Store {
   readonly description: string;
   /** False where `/api/customers` is off: another program's table has the name, or CUSTOMERS=0. */
   readonly hasCustomers: boolean;
+  /** The tables of WATCH by the names that they were created with: so do their events name them. */
+  readonly watch: ReadonlySet<string>;
   /** Transactions committed by this server since it started. */
   commits(): number;
+  /** Bytes of the writes that wait for their commit, and how many there may be before the next is refused. */
+  waiting(): { bytes: number; limit: number };
 
   /**
    * Resolves when the write is durable: on disk, safe from `kill -9` and from a power cut.
@@ -81,7 +85,7 @@ export interface Store {
   listCustomers(after: number, limit: number): Promise<CustomerPage>;
 
   /**
-   * A watched table, by its name in WATCH, in the order of its primary key; undefined if it isn't watched here.
+   * A watched table, by its name in `watch`, in the order of its primary key; undefined if it isn't watched here.
    * @throws {Problem} 400 if `after` was never a `last`
    */
   readRows(table: string, after: string | undefined, limit: number): Promise<RowPage | undefined>;

@@ -3,7 +3,7 @@
 // and the source of its events.
 import { StartError } from '../config.ts';
 
-/** Room that `.created` and the key leave. */
+/** Of the 100 characters of a type and the 200 of a source: `.created` and the key want their room. */
 const MAX_TYPE = 90;
 const MAX_SOURCE = 120;
 

@@ -90,7 +90,6 @@ export class ChangeStream extends LinkedTarget {
   }
 
   // --- a connection begins
-
   /** With the snapshot first, where there is nothing to go on from. @param {import('./types.js').Attempt} attempt */
   async #address(attempt) {
     const { load, types, sources, conflate, from } = this.#options;
@@ -110,7 +109,6 @@ export class ChangeStream extends LinkedTarget {
   }
 
   // --- a frame comes
-
   /** @param {string} text */
   #hear(text) {
     const event = parse(text);
@@ -123,6 +121,7 @@ export class ChangeStream extends LinkedTarget {
     this.#received = event.id;
     this.#inbox.push({ event, text, id: event.id });
     if (event.type === 'stream.expired') this.#link.expireToken();
+    // What we have no room for stays in the log, and the next connection goes on there.
     if (!this.#inbox.isFull()) return;
     this.#isPaused = true;
     this.#link.leave();
@@ -153,7 +152,6 @@ export class ChangeStream extends LinkedTarget {
   }
 
   // --- the work, one frame after another
-
   /** @param {import('./inbox.js').Frame} frame */
   #process(frame) {
     const name = /^stream\.(.*)/.exec(frame.event.type)?.[1];
@@ -170,6 +168,7 @@ export class ChangeStream extends LinkedTarget {
     this.#lastEventId = frame.id;
     if (this.state === 'closed') return;
     this.#showState();
+    // What they waited for is in the snapshot, or is gone with the history that it was in.
     if (frame.event.type === 'stream.reset') this.#waiters.resolve(this.#waiters.all());
     this.#answerWaiters();
     this.#inbox.work();
@@ -209,6 +208,7 @@ export class ChangeStream extends LinkedTarget {
   }
 
   #showState() {
+    // By what is processed, not by what has come: `live` says that nothing older is left to do.
     const isLive = !this.#snapshots.isLoading && seqOf(this.#lastEventId) >= this.#caughtUpAt;
     const open = isLive ? 'live' : 'catching-up';
     const shown = this.#link.state === 'open' ? open : this.#link.state;

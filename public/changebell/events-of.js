@@ -1,4 +1,5 @@
-// A stream as an async iterable, made of nothing but a listener whose work is the body of the loop.
+// A stream as an async iterable, made of nothing but a listener whose work is the body of the loop. So the loop gets the
+// stream's own promise for nothing: no event is done, and none is stored, before the loop asks for the next.
 
 /** @typedef {import('./types.js').ChangeEvent} ChangeEvent */
 
@@ -23,6 +24,7 @@ export async function* eventsOf(stream, begin) {
   stream.addEventListener('message', listener, { signal: end.signal });
   stream.addEventListener('state', () => wake(), { signal: end.signal });
   try {
+    // One event at a time is held here: what comes meanwhile waits in the inbox, since this listener is not through.
     while (stream.state !== 'closed') {
       if (next) {
         const { event, done } = next;
@@ -36,6 +38,7 @@ export async function* eventsOf(stream, begin) {
       }
     }
   } finally {
+    // A `break`, an error in the loop, or the end: nobody is there who would process what comes.
     end.abort();
     stream.close();
   }

@@ -1,17 +1,19 @@
-// What has come and waits for its turn: one frame is in work at a time. A new life begins with `clear`: what was
-// in work then is stale, and nobody is told when it is done.
+// What has come and waits for its turn: one frame is in work at a time, so that `lastEventId` moves in order even where
+// listeners take their time. A new life begins with `clear`: what was in work then is stale, and nobody is told when it is
+// done.
 
 const MAX_HELD = 8_000_000; // characters: what is more is left in the log for a while
 
 /** @typedef {{ event: import('./types.js').ChangeEvent, text: string, id: string }} Frame `id`: where the stream stands when it is done */
 
+/** Frames in the order in which they came. */
 export class Inbox {
   #frames = /** @type {Frame[]} */ ([]);
-  #heldLength = 0;
+  #heldLength = 0; // characters of what waits: many small frames and a few large ones cost memory alike
   #isWorking = false; // so that a thousand frames that need no time are a loop, and no recursion
   #process;
 
-  /** @type {Frame | undefined} */
+  /** The one that is in work. Whoever is done with a frame looks here whether it still counts. @type {Frame | undefined} */
   current;
 
   /** @param {(frame: Frame) => void} process begins the work on a frame; `done` tells of its end */
@@ -19,21 +21,24 @@ export class Inbox {
     this.#process = process;
   }
 
+  /** Then the owner lets go of its connection: what is left in the log costs nobody memory. */
   isFull() {
     return this.#heldLength > MAX_HELD;
   }
 
+  /** Everything that came is done: what was left in the log may come now. */
   isIdle() {
     return !this.current && this.#frames.length === 0;
   }
 
-  /** @param {Frame} frame */
+  /** Begins at once, where nothing is in work. @param {Frame} frame */
   push(frame) {
     this.#frames.push(frame);
     this.#heldLength += frame.text.length;
     this.work();
   }
 
+  /** Goes on as long as frames are done at once; one that takes time calls back here by way of its owner. */
   work() {
     if (this.#isWorking) return;
     this.#isWorking = true;
@@ -45,7 +50,10 @@ export class Inbox {
     this.#isWorking = false;
   }
 
-  /** Drops what waits, up to this id: false if neither the current frame nor any other has it. @param {string} id */
+  /**
+   * Drops what waits, up to this id: a snapshot was loaded that holds all of it. False if neither the current frame nor
+   * any other has it. @param {string} id
+   */
   skipTo(id) {
     const frames = this.current ? [this.current, ...this.#frames] : this.#frames;
     const index = frames.findLastIndex((frame) => frame.id === id);
@@ -60,6 +68,7 @@ export class Inbox {
     [this.#frames, this.#heldLength] = [[], 0];
   }
 
+  /** Also what is in work: its end will be nobody's, since `current` is another by then. */
   clear() {
     this.empty();
     this.current = undefined;

@@ -5,7 +5,9 @@ import { openEventStream, openWebSocket } from './wire.js';
 
 const FIRST_WAIT_MS = 250;
 const LONGEST_WAIT_MS = 10_000;
-const STEADY_MS = 10_000; // a connection that was live for so long starts the waits anew
+// A connection that was live for so long starts the waits anew. Were one frame enough, a server that lets everyone in and
+// then falls over would be asked several times a second by all of them.
+const STEADY_MS = 10_000;
 
 /** @typedef {import('./wire.js').Wire} Wire */
 /** @typedef {import('./wire.js').Refusal} Refusal */
@@ -16,6 +18,7 @@ const STEADY_MS = 10_000; // a connection that was live for so long starts the w
  * @typedef {{ address: (attempt: Attempt) => Promise<URL>, hear: (text: string) => void, mayGoWithoutCursor: () => boolean, change: () => void }} Owner
  */
 
+/** The states are those of a user, but for `open`, of which the owner makes `catching-up` and `live`. */
 export class Link {
   state = /** @type {'connecting' | 'open' | 'waiting' | 'refused' | 'closed'} */ ('connecting');
   nextTryAt = /** @type {number | null} */ (null);
@@ -41,10 +44,12 @@ export class Link {
     this.#silence = new Silence(options.heartbeatSeconds ?? 15, (why) => this.fail(why));
     const { signal } = this.#end;
     globalThis.addEventListener?.('online', () => this.#changeNetwork(), { signal });
+    // Timers of a tab in the background, or of a computer that slept, come late: who looks at the page shall not wait.
     for (const type of ['visibilitychange', 'pageshow', 'focus'])
       globalThis.addEventListener?.(type, () => this.#wake(), { signal });
   }
 
+  /** Now, instead of whatever is under way or due. */
   connect() {
     this.leave();
     this.#attempt = new AbortController();
@@ -58,11 +63,13 @@ export class Link {
   /** @param {AbortSignal} signal */
   async #open(signal) {
     const { token, WebSocket = globalThis.WebSocket } = this.#options;
+    // Both may take long, and be overtaken by a newer try: after each it is asked whether this one still counts.
     const said = this.#token ?? (typeof token === 'function' ? await token() : token);
     signal.throwIfAborted();
     this.#token = said;
     const url = await this.#owner.address({ token: this.#token, signal });
     signal.throwIfAborted();
+    // The address decides: `ws:` or `/ws` is a WebSocket, all else a stream of server-sent events.
     const isSocket = WebSocket && /^ws|\/ws$/.test(url.protocol + url.pathname);
     this.#silence.listen();
     /** @type {import('./wire.js').Ear} */
@@ -82,6 +89,7 @@ export class Link {
     this.#wire = undefined;
   }
 
+  /** For good: no timer, no listener and no connection is left behind. */
   close() {
     this.leave();
     this.nextTryAt = null;
@@ -89,6 +97,7 @@ export class Link {
     this.#setState('closed');
   }
 
+  /** As if the line had ended: the next connection follows after a wait. */
   disconnect() {
     this.#wire?.close();
   }
@@ -152,6 +161,7 @@ export class Link {
     this.#liveAt = Number.POSITIVE_INFINITY;
     this.lost = why instanceof Error ? why : new Error(String(why));
     const { status = 0, retryAfterMs = 0 } = this.lost;
+    // No wait: the question is another one, so the server was not asked it yet.
     if (this.#mayAskAtOnce(status)) return this.connect();
     if (isFinal(status)) return this.#setState('refused');
     // Full jitter: after a restart the clients come back spread out, not all at once.

@@ -3,8 +3,10 @@
 
 const GRACE_MS = 250; // a process that was blocked has yet to read what came meanwhile
 
+/** Tells once when nothing came for too long. One timer is enough for it, however much comes. */
 export class Silence {
-  heardAt = Date.now(); // for people; what is reckoned with is `#heardAt`
+  /** For people, in milliseconds since 1970; what is reckoned with is `#heardAt`. */
+  heardAt = Date.now();
   #heardAt = 0;
   #heartbeatSeconds;
   #tell;
@@ -22,17 +24,18 @@ export class Silence {
     this.#wait();
   }
 
+  /** No connection is there, so nobody is silent. */
   stop() {
     clearTimeout(this.#timer);
   }
 
-  /** Something came. */
+  /** Something came. Only the time is noted: to set the timer anew with each event would cost more than it tells. */
   end() {
     this.heardAt = Date.now();
     this.#heardAt = performance.now();
   }
 
-  /** @param {number} seconds between heartbeats */
+  /** As the server says: a guess would take a slow server for a dead one. @param {number} seconds between heartbeats */
   expect(seconds) {
     this.#heartbeatSeconds = seconds;
     this.stop();
@@ -47,11 +50,14 @@ export class Silence {
   /** Two heartbeats may fail to come, and two seconds: 32 s where they come every 15 s. */
   #wait(isGrace = false) {
     const seconds = 2 * this.#heartbeatSeconds + 2;
+    // Asked anew each time: what came since the timer was set has moved the end.
     const rest = () => this.#heardAt + seconds * 1000 - performance.now();
     const ms = isGrace ? GRACE_MS : rest();
     const due = performance.now() + ms;
     const judge = () => {
+      // Something came since the timer was set.
       if (rest() > 0) return this.#wait();
+      // A debugger or a long task stops the timers and the reading alike: that is no fault of the server's.
       const wasBlocked = performance.now() - due > GRACE_MS; // again: timers come before what has arrived
       if (!isGrace || wasBlocked) return this.#wait(true);
       this.#tell(new Error(`no heartbeat for ${seconds} s, though the socket says open`));

@@ -3,6 +3,7 @@
 
 /** @typedef {import('./types.js').Attempt} Attempt */
 
+/** `load` for the stream: at the start within an attempt to connect, after a reset beside an open connection. */
 export class Snapshots {
   #load;
   #waiters;
@@ -19,6 +20,7 @@ export class Snapshots {
     return this.#loading !== undefined;
   }
 
+  /** What it brings is thrown away. The user's own work is told by its signal. */
   abort() {
     this.#loading?.abort();
     this.#loading = undefined;
@@ -26,15 +28,17 @@ export class Snapshots {
 
   /** Who waited for a position before it began need not wait longer: what was written by then is in it. @param {Attempt} attempt */
   async load(attempt) {
+    // Before the call: who comes while it runs may wait for a write that it has not seen.
     const waiting = this.#waiters.all();
     const id = await this.#load?.(attempt);
     attempt.signal.throwIfAborted();
+    // Said at once: without a position the stream would go on from nowhere, and miss what came meanwhile.
     if (typeof id !== 'string') throw new TypeError('load() must return the lastEventId of its snapshot');
     this.#waiters.resolve(waiting);
     return id;
   }
 
-  /** @param {string | undefined} token @returns {Promise<string | undefined>} undefined if it was aborted */
+  /** After a reset: the connection stays, and what it brings waits. @param {string | undefined} token @returns {Promise<string | undefined>} undefined if it was aborted */
   async reload(token) {
     const loading = new AbortController();
     this.#loading = loading;

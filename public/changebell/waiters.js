@@ -1,4 +1,5 @@
-// Who waits until the stream has passed a position.
+// Who waits until the stream has passed a position: a program that has just written, and wants to see its own write. The
+// answer to a write says where it stands in the log, whichever server gave it.
 
 /** @typedef {{ id: string, resolve: () => void, reject: (error: Error) => void }} Waiter */
 

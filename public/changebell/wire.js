@@ -15,6 +15,7 @@ export function openWebSocket(url, token, { hear, lose }, Socket) {
   url.protocol = url.protocol.replace('http', 'ws');
   if (token) url.searchParams.set('access_token', token); // browsers can't give a WebSocket a header
   const socket = new Socket(url, 'cloudevents.json');
+  // A refused handshake and a cut connection have the same code, 1006: whether it was open tells them apart.
   socket.onopen = () => {
     isOpen = true;
   };
@@ -29,6 +30,7 @@ export function openWebSocket(url, token, { hear, lose }, Socket) {
 
 /** @param {URL} url @param {string | undefined} token @param {Ear} ear @returns {Wire} */
 export function openEventStream(url, token, { hear, lose }) {
+  // A response has no `close()`: its request is taken back.
   const abort = new AbortController();
   const read = async () => {
     const body = await askForStream(url, token, abort.signal);
@@ -95,6 +97,7 @@ function httpUrl(url) {
 export async function getJson(url, { token, signal }) {
   const response = await fetch(url, {
     headers: authorization(token),
+    // Its own end, or that of a page that never comes, whichever is first.
     signal: AbortSignal.any([signal, AbortSignal.timeout(PAGE_PATIENCE_MS)]),
   });
   if (!response.ok) throw await refusalOf(response);
@@ -131,9 +134,11 @@ export async function readEventStream(body, tell) {
     const [, field, value = ''] = /^([^:]*)(?:: ?(.*))?$/s.exec(line) ?? [];
     if (field === 'data') data += `${value}\n`;
     if (field === 'event') type = value;
+    // An id with a NUL is ignored by the same rules.
     if (field === 'id' && !value.includes('\0')) lastEventId = value;
   };
 
+  // Bytes come in pieces that end anywhere: in a character, in a line, between a CR and its LF.
   for (;;) {
     const part = await reader.read();
     if (part.done) return; // what no empty line has ended is dropped

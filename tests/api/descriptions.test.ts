@@ -10,7 +10,16 @@ import { createDescriptionsApi, describe } from '../../lib/api/descriptions-api.
 import { readConfig } from '../../lib/config.ts';
 import type { Call } from '../../lib/http/request.ts';
 import { answerFault, frameFault } from '../support/described.ts';
-import { get, post, ROOT, request, shareServer, startServer, temporaryFolder } from '../support/helpers.ts';
+import {
+  get,
+  post,
+  ROOT,
+  range,
+  request,
+  shareServer,
+  startServer,
+  temporaryFolder,
+} from '../support/helpers.ts';
 
 // One server where all is on that can be, and one where all is off that can be, and a token is wanted.
 const server = await shareServer();
@@ -130,15 +139,19 @@ test('they are made once for each name of the server, not for each request', asy
   const res = { reserve() {}, begin() {}, end: (body: string | Buffer) => bodies.add(String(body)) };
   const ask = (host: string) =>
     api.openapi({ req: { headers: { host }, socket: {} }, res } as unknown as Call);
-  const timeOf = (deed: () => void) => {
-    const start = performance.now();
-    for (let i = 0; i < 50; i += 1) deed();
-    return performance.now() - start;
-  };
+  // The quickest of ten: on a busy machine any other may have been interrupted.
+  const timeOf = (deed: () => void) =>
+    Math.min(
+      ...range(1, 10).map(() => {
+        const start = performance.now();
+        for (let i = 0; i < 5; i += 1) deed();
+        return performance.now() - start;
+      }),
+    );
   ask('one.example');
   const answering = timeOf(() => ask('one.example'));
   const making = timeOf(() => describe(described, 'http://one.example'));
-  assert.ok(answering < making / 4, `${answering} ms to answer 50 times, ${making} ms to make 50`);
+  assert.ok(answering < making / 4, `${answering} ms to answer 5 times, ${making} ms to make 5`);
   for (let i = 0; i < 30; i += 1) ask(`${i}.example`);
   assert.equal(bodies.size, 31, 'each name gets its own');
 });

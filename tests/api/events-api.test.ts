@@ -185,6 +185,15 @@ test('a malformed cursor, limit or type filter is a 400 with a problem', async (
   }
 });
 
+test('a parameter that can never be right is a 400 for a page and for a stream alike', async () => {
+  for (const Accept of ['application/json', 'text/event-stream']) {
+    for (const query of ['limit=0', 'limit=many', 'conflate=type', 'conflate=', 'limit=1&limit=2'])
+      assert.equal((await get(`${events}?${query}`, { Accept })).status, 400, `?${query} as ${Accept}`);
+  }
+  const page = await get(`${events}?conflate=source&limit=1`);
+  assert.equal(page.status, 200, 'what only the other form heeds is no mistake');
+});
+
 test('a cursor of another log, or ahead of this one, is 410 with the reason and the newest id', async () => {
   const { id } = await publish({});
   const log = id.slice(0, id.lastIndexOf('-'));
@@ -259,11 +268,12 @@ test('a page that ends below the head may be kept by caches, and is known again 
   assert.deepEqual([again.status, again.text], [304, '']);
   const withToken = await get(url, { Authorization: 'Bearer any' });
   assert.match(withToken.headers.get('cache-control')!, /^private, /);
-  assert.match(
-    withToken.headers.get('vary')!,
-    /\bAuthorization\b/,
-    "a browser would show one user's page to the next",
-  );
+  for (const { headers } of [page, withToken])
+    assert.match(
+      headers.get('vary')!,
+      /Origin.*Accept.*Authorization/,
+      'no page for who comes with another token',
+    );
   for (const query of [`lastEventId=${start.id}`, 'limit=1', 'from=earliest&limit=1'])
     assert.equal((await get(`${events}?${query}`)).headers.get('cache-control'), 'no-store', query);
 });

@@ -174,6 +174,19 @@ test('rows of SQLite with NULL in their key are in the pages of their table, and
   await server.stop();
 });
 
+test('a table of SQLite is at the name that its events have, however WATCH writes it', async () => {
+  const DATABASE_URL = join(temporaryFolder(), 'names.db');
+  const db = openDatabase(DATABASE_URL);
+  db.exec('CREATE TABLE Orders (id integer PRIMARY KEY); INSERT INTO Orders VALUES (7)');
+  db.close();
+  const server = await startServer({ DATABASE_URL, WATCH: 'ORDERS,orders' });
+  const page = await get(`${server.url}/api/watch/Orders`);
+  assert.equal(page.status, 200, `the table is created as Orders, and its page says: ${page.text}`);
+  assert.deepEqual(page.body.keys, ['7']);
+  assert.deepEqual((await get(`${server.url}/api/watch/Orders/7`)).body, { id: 7 });
+  await server.stop();
+});
+
 describe('PostgreSQL', { skip: skipWithout(INITDB, 'postgresql') }, () => {
   let cluster: Cluster;
   after(() => cluster?.stop());

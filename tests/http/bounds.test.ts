@@ -8,6 +8,7 @@ import { Agent, get as httpGet } from 'node:http';
 import { connect as connectTcp, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { openDatabase } from '../../lib/store/sqlite.ts';
 import {
   connect,
   eventually,
@@ -167,6 +168,22 @@ test('answers that nobody takes are bounded over all connections: then long ones
   const isFree = ({ status }: { status: number }) => status === 200;
   await eventually(() => get(`${server.url}/api/events?limit=1000`), isFree, 'there is room again');
   assert.ok((await metric(server, 'unsent_bytes')) < limit / 2);
+  await server.stop();
+});
+
+test('bodies that wait for their commit have the room of writes, and take none of that of answers', async () => {
+  const server = await startServer();
+  const db = openDatabase(server.databaseFile);
+  db.exec('BEGIN IMMEDIATE');
+  const event = { data: 'x'.repeat(60_000) };
+  const answers = Promise.all(range(1, 40).map(() => post(`${server.url}/api/events`, event)));
+  const hasAll = (bytes: number) => bytes > 40 * 60_000;
+  await eventually(() => metric(server, 'waiting_write_bytes'), hasAll, 'all of them wait');
+  const unsent = await metric(server, 'unsent_bytes');
+  assert.ok(unsent < 40 * 6000, `${unsent} bytes count as answers that wait to be taken`);
+  db.exec('ROLLBACK');
+  await answers;
+  assert.equal(await metric(server, 'waiting_write_bytes'), 0);
   await server.stop();
 });
 

@@ -51,3 +51,19 @@ test('a Host that only begins, or ends, like ours is misdirected', async () => {
   ])
     assert.equal((await rawRequest(server.port, 'GET /healthz', { Host })).status, 421, Host);
 });
+
+test('a page of an allowed origin may import the client library from here, and a stranger may not', async () => {
+  const files = ['/changebell.js', '/changebell/wire.js', '/openapi.json'];
+  for (const path of files) {
+    const ours = await get(server.url + path);
+    const friend = await get(server.url + path, { Origin: 'https://shop.example' });
+    const foreign = await get(server.url + path, { Origin: 'https://evil-shop.example' });
+    const allowed = (answer: typeof ours) => answer.headers.get('access-control-allow-origin');
+    assert.equal(allowed(friend), 'https://shop.example', `${path} for an allowed origin`);
+    assert.deepEqual([allowed(foreign), allowed(ours)], [null, null], `${path} for everyone else`);
+    for (const { headers } of [ours, friend, foreign]) {
+      assert.match(headers.get('vary') ?? '', /\bOrigin\b/, `a cache keeps ${path} apart for each origin`);
+      assert.equal(headers.get('cache-control'), 'no-cache', `${path} is kept, and asked about`);
+    }
+  }
+});

@@ -105,6 +105,11 @@ test('what a claim does not name is not allowed', async () => {
     assert.equal((await get(api('/customers'), headers)).status, 403);
     assert.equal((await post(api('/customers'), { name: 'x' }, headers)).status, 403);
     assert.equal((await post(api('/events'), { message: 'x' }, headers)).status, 403);
+    assert.equal(
+      (await get(api('/clients'), headers)).status,
+      403,
+      'positions of others tell what they may see',
+    );
     assert.deepEqual((await get(api('/events'), headers)).body.events, []);
   }
 });

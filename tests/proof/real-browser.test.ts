@@ -1,5 +1,5 @@
 // A browser's own WebSocket and EventSource, in headless Chromium, on a page without any code of ours: each is
-// cut off, comes back from its last id, and has every event once.
+// cut off, comes back from its last id, and has every event once. And what a browser lets a page of elsewhere do.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { type Browser, chromium, type Page } from 'playwright-core';
@@ -93,4 +93,25 @@ test("a browser's EventSource comes back by itself after kill -9, and has everyt
   assert.deepEqual(stored(all), sent);
   await page.close();
   await second.stop();
+});
+
+// A module is fetched with CORS, and so are the files that it imports: one without its header, and nothing runs.
+const IMPORTED = (url: string) => `import('${url}/changebell.js').then(({ LiveTable }) => {
+  const table = new LiveTable('${url}/api/customers');
+  return table.ready.then(() => [...table.values()].map(({ name }) => name));
+})`;
+
+test('a page of an allowed origin imports the client library from the server, and a stranger cannot', {
+  skip,
+}, async () => {
+  const page = await browser.newPage();
+  await page.goto(`${server.url}/healthz`); // it plays the app: another port is another origin
+  const bell = await startServer({ ALLOWED_ORIGINS: new URL(server.url).origin });
+  await post(`${bell.url}/api/customers`, { name: 'Ada' });
+  assert.deepEqual(await page.evaluate(IMPORTED(bell.url)), ['Ada']);
+  const stranger = await startServer();
+  await assert.rejects(page.evaluate(IMPORTED(stranger.url)), /Failed to fetch dynamically imported module/);
+  await page.close();
+  await bell.stop();
+  await stranger.stop();
 });

@@ -160,6 +160,16 @@ test('what waits is bounded: beyond 64 MiB a write is refused at once', async ()
   assert.equal(group.waitingBytes, 0);
 });
 
+test('what an event has beside its data counts among the bytes that wait', async () => {
+  const { group, batch } = open();
+  const extensions = JSON.stringify({ note: 'x'.repeat(20_000) });
+  const event = { type: 'x', source: '/x', data: 'null', extensions };
+  const write = group.write({ op: 'publish', events: [event], isList: false });
+  assert.ok(group.waitingBytes >= 20_000, `20,000 bytes wait, and ${group.waitingBytes} are counted`);
+  (await batch(1)).commit();
+  await write;
+});
+
 test('one write larger than a batch is a batch of its own', async () => {
   const { group, batch } = open();
   const writes = [group.write(large(9_000_000)), group.write(order('next'))];

@@ -19,6 +19,7 @@ const AXE_MS = 10_000; // it looks at each node by each rule
 export const needsChromium = { skip: skipWithout(CHROMIUM, 'chromium') };
 
 let browser: Promise<Browser> | undefined;
+// Of the test that runs: what it left open would go on reading streams of the shared server.
 const open: BrowserContext[] = [];
 afterEach(() => Promise.all(open.splice(0).map((context) => context.close())));
 after(async () => (await browser)?.close());
@@ -32,14 +33,18 @@ type PageOptions = BrowserContextOptions & {
 
 /** A page in a tab of its own profile, live unless `state` says otherwise. */
 export async function openPage(url: string, options: PageOptions = {}) {
+  // With the first test that needs it: a file whose tests are all skipped starts none.
   browser ??= chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
+  // A tab of its own: what a test left in `sessionStorage` must not meet the next one.
   const { state = 'live', prepare, ...contextOptions } = options;
   const context = await (await browser).newContext({
+    // A laptop's, so that a test sees what most readers see.
     viewport: { width: 1280, height: 800 },
     ...contextOptions,
   });
   open.push(context);
   context.setDefaultTimeout(30_000);
+  // The faults are gathered, not thrown: they come while a test waits for something else.
   const page = await context.newPage();
   const faults: string[] = [];
   const { origin } = new URL(url);
@@ -51,6 +56,7 @@ export async function openPage(url: string, options: PageOptions = {}) {
     if (new URL(request.url()).origin !== origin) faults.push(`a request to ${request.url()}`);
   });
   page.on('dialog', (dialog) => faults.push(`a dialog: ${dialog.message()}`));
+  // Before the page loads: what is put into its place later comes too late for what it does at the start.
   await prepare?.(page);
   await page.goto(url);
   if (state !== '') await inState(page, state);
@@ -63,6 +69,7 @@ export const inState = (page: Page, state: string) => page.waitForSelector(`[dat
 /** The id of the last event that the page has seen. */
 export const lastEventId = (page: Page) => page.locator('#state').getAttribute('data-last-event-id');
 
+// By what a reader of the page, or a screen reader, finds them by: so a label that is lost fails a test.
 export const button = (page: Page, name: string) => page.getByRole('button', { name, exact: true });
 export const region = (page: Page, name: string) => page.getByRole('region', { name, exact: true });
 export const field = (page: Page, name: string) => page.getByLabel(name, { exact: true });
@@ -83,6 +90,7 @@ export const verdict = (page: Page, words: string) => page.locator('#log .bar').
 /** Sentences in the log, oldest first. */
 export const sentences = (page: Page) => page.locator('#log button span').allTextContents();
 
+// WCAG 2.2, 1.4.10 Reflow: 320 CSS pixels, which is also what 1280 pixels are at 400 %.
 const NARROW = { width: 320, height: 640 };
 const ZOOMED = { width: 320, height: 256 }; // 1280 by 1024 at 400 %
 
@@ -105,6 +113,7 @@ export async function assertGoodToLookAt(page: Page, when: string): Promise<void
   if (wide) await page.setViewportSize(wide);
 }
 
+/** A page that scrolls sideways hides what stands at its end. */
 async function assertNotTooWide(page: Page, when: string): Promise<void> {
   const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
   assert.ok(overflow <= 0, `${when}: ${overflow} px too wide`);
@@ -116,6 +125,7 @@ export async function assertAccessible(page: Page, when: string, rules: string[]
   if (rules.length > 0) axe.withRules(rules);
   else axe.withTags(['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']);
   const { violations } = await within(axe.analyze(), 'axe-core', { takes: AXE_MS });
+  // With the HTML of each place, so that one can search for it.
   const found = violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(' ')}`);
   assert.deepEqual(found, [], when);
 }

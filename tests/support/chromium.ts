@@ -1,7 +1,9 @@
-// The browser of the tests, as Debian has it, and how it is started: no window, and no calls home.
+// The browser of the tests, as Debian has it, and how it is started: no window, and no calls home. One that was downloaded
+// for the tests would be another version on each machine.
 
 export const CHROMIUM = '/usr/bin/chromium';
 export const FLAGS = [
+  // A container's root may not use the sandbox, and nothing but our own page is opened.
   '--no-sandbox',
   '--headless',
   '--disable-gpu',

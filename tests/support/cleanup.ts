@@ -14,6 +14,7 @@ if (isTest) {
   });
   afterEach(async () => {
     isInTest = false;
+    // One after the other, in the order in which they were opened.
     for (const close of open.splice(0)) await close();
   });
 }

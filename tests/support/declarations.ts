@@ -1,5 +1,5 @@
-// The types of the client library, made from its JSDoc. `npm run types` writes them; a test sees that they are
-// those of today.
+// The types of the client library, made from its JSDoc. `npm run types` writes them; a test sees that they are those of
+// today. Types that were written beside the code would be right only on the day on which they were written.
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -11,6 +11,7 @@ export function compile(folder: string, ...options: string[]): void {
   try {
     execFileSync(join(ROOT, 'node_modules/.bin/tsc'), options, { cwd: folder, encoding: 'utf8' });
   } catch (error) {
+    // It writes its errors to its standard output.
     throw new Error((error as { stdout: string }).stdout);
   }
 }
@@ -18,19 +19,25 @@ export function compile(folder: string, ...options: string[]): void {
 /** One file, so that whoever copies the library has all of its types beside it. */
 export function makeDeclarations(): string {
   const folder = temporaryFolder();
+  // The compiler checks the JSDoc as it goes: a type that is wrong fails here.
   compile(ROOT, '-p', 'tests/public/library.tsconfig.json', '--outDir', folder);
+  // In the order of their classes: none stands before the one that it extends.
   const made = ['waiting-target', 'linked-target', 'change-stream', 'live-table'].map((name) =>
     readFileSync(join(folder, `changebell/${name}.d.ts`), 'utf8').replace(
+      // What a user does not name is not exported, though it stands there.
       /^export declare class (?:Waiting|Linked)Target|^export (?=type)/gm,
       (text) => text.replace('export ', ''),
     ),
   );
   const types = readFileSync(join(ROOT, 'public/changebell/types.d.ts'), 'utf8');
+  // The compiler wrote modules: in one file they import nothing, and what they name stands above.
   const all = [types, ...made].map((text) =>
     text
+      // Remarks for our linter are nothing to a user.
       .replace(/^ *\/\/ biome-ignore.*\n/gm, '')
       .replace(/^import .*;\n/gm, '')
       .replace(/^\/\*\*(?:(?!\*\/)[\s\S])*@typedef(?:(?!\*\/)[\s\S])*\*\/\n/gm, '')
+      // What was imported from another file stands in this one.
       .replaceAll(/import\(['"]\.\/types\.js['"]\)\./g, '')
       .replace(/^type (\w+) = \1;\n/gm, ''),
   );

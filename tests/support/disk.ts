@@ -16,6 +16,7 @@ export function makeDisk() {
   const library = join(folder, 'disk.so');
   const source = fileURLToPath(new URL('disk.c', import.meta.url));
   execFileSync('gcc', ['-shared', '-fPIC', '-O1', source, '-o', library, '-ldl']);
+  // Here stands what a power cut would leave: a copy of what was synced, and no more.
   const synced = join(folder, 'synced');
   mkdirSync(synced);
   return {

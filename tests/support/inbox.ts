@@ -13,13 +13,16 @@ export type Inbox = ReturnType<typeof createInbox>;
  */
 export function createInbox(isFiltered: boolean, judge: typeof frameFault = frameFault) {
   const frames: Frame[] = [];
+  // Frames stay after they were taken, so that a failure can say what came.
   let taken = 0;
   let position: number | undefined; // of the last frame
   let fault: string | undefined; // a promise that the stream broke
   let strange: string | undefined; // a frame that the program's own description doesn't know
   let end: string | undefined;
+  // One test waits at a time, so one wake is enough.
   let wake = () => {};
 
+  /** Notes the first fault alone: what follows is most often a consequence of it. */
   function add(frame: Frame): void {
     if (!isFiltered) fault ??= gapBefore(frame);
     strange ??= judge(frame);
@@ -28,8 +31,10 @@ export function createInbox(isFiltered: boolean, judge: typeof frameFault = fram
     wake();
   }
 
+  /** In words: how this frame breaks the order. */
   function gapBefore(frame: Frame): string | undefined {
     if (position === undefined || frame.type === 'stream.reset') return undefined; // here it begins
+    // A frame of the server's own tells where the stream stands, and takes no position.
     const expected = isOwn(frame) ? position : position + 1;
     const seq = seqOf(frame.id);
     if (seq === expected) return undefined;
@@ -41,8 +46,10 @@ export function createInbox(isFiltered: boolean, judge: typeof frameFault = fram
 
   async function takeUntil(isWanted: (frame: Frame) => boolean, what: string, place: Place): Promise<Frame> {
     for (;;) {
+      // At once, also where the frame that is wanted has come: no test asks for these promises by itself.
       if (strange) throw failureAt(place, strange);
       while (taken >= frames.length) {
+        // Only when there is nothing left to take: a test may look at what came before the fault.
         if (fault) throw failureAt(place, `${fault}. It waited for ${what}; ${instead()}`);
         if (end) throw failureAt(place, `the stream ended (${end}) before ${what}; ${instead()}`);
         await new Promise<void>((resolve) => {
@@ -57,10 +64,12 @@ export function createInbox(isFiltered: boolean, judge: typeof frameFault = fram
   /** In words: the last frames, each with its type, id and data. */
   function instead(): string {
     if (frames.length === 0) return 'no frame came at all';
+    // Four are enough to see what went wrong, and fit on a screen.
     const last = frames.slice(-4).map(({ type, id, data }) => `${type} ${id} ${brief(data, 60)}`);
     return `${frames.length} frames came, ${taken} of them were taken; the last: ${last.join(' | ')}`;
   }
 
+  /** `takes`: milliseconds that it takes by its nature. */
   function wait(
     isWanted: (frame: Frame) => boolean,
     what: string,
@@ -70,6 +79,7 @@ export function createInbox(isFiltered: boolean, judge: typeof frameFault = fram
     return within(takeUntil(isWanted, what, place), what, { takes, instead, place });
   }
 
+  // Its own name is needed: `placeOf` wants the very function that the test has called.
   const inbox = {
     frames,
     add,
@@ -91,7 +101,9 @@ export function createInbox(isFiltered: boolean, judge: typeof frameFault = fram
     /** Takes frames up to the stored event with this id; fails at once where the stream stands at or beyond it. */
     event(id: string, takes = 0): Promise<Frame> {
       const place = placeOf(inbox.event);
+      // With a filter positions are passed in silence, so there nothing can be known.
       const isPassed = (at: number | undefined) => !isFiltered && at !== undefined && at >= seqOf(id);
+      // Without this a test that asks for the wrong id would wait its whole patience for a sentence that says less.
       const fail = () => failureAt(place, `event ${id} will not come: the stream is past it; ${instead()}`);
       if (taken === frames.length && isPassed(position)) return Promise.reject(fail());
       const isWanted = (frame: Frame) => {
@@ -112,6 +124,7 @@ export function createInbox(isFiltered: boolean, judge: typeof frameFault = fram
 /** Can this stream leave out events? By its filter, or by a JWT that says what it may read. */
 export function isFiltered(url: URL, headers: Record<string, string>): boolean {
   const filters = ['types', 'sources', 'conflate'].some((name) => url.searchParams.has(name));
+  // Three parts with dots between them are a JWT; an API token hides nothing.
   const token = headers.Authorization ?? headers.authorization ?? url.searchParams.get('access_token') ?? '';
   return filters || /^[^.]+\.[^.]+\.[^.]+$/.test(token);
 }

@@ -1,14 +1,20 @@
-// A client of the hub without a socket: what is written to it stays in memory, and a test reads it as frames. Its
-// side takes every byte at once, unless it is stalled.
+// A client of the hub without a socket: what is written to it stays in memory, and a test reads it as frames. Its side
+// takes every byte at once, unless it is stalled. For tests of the hub alone, where a real socket would bring a process, a
+// kernel's buffers, and a reader that can't be stopped between two bytes.
 import { Writable } from 'node:stream';
 import { parseFilter } from '../../lib/filter.ts';
 import type { Stream } from '../../lib/stream/client.ts';
 import { EVENT_STREAM, type Transport } from '../../lib/stream/frames.ts';
 import { type Frame, isOwn } from './frames.ts';
 
+/** What a test has of such a client: the hub's side of it, and its own. */
 export type MemoryStream = ReturnType<typeof memoryStream>;
 
-/** @param types as in `?types=` */
+/**
+ * Makes one, to be added to a hub.
+ * @param types as in `?types=`
+ * @param isConflated as with `?conflate=source`
+ */
 export function memoryStream({
   transport = EVENT_STREAM as Transport,
   types = null as string | null,
@@ -18,14 +24,18 @@ export function memoryStream({
   let isOpen = true;
   let resume: (() => void) | undefined;
   let isStalled = false;
+  // A real stream of Node: back-pressure and 'drain' are those of a socket.
   const out = new Writable({
+    // As a socket's own.
     highWaterMark: 16 * 1024,
     write(part: Buffer, _encoding, done) {
       parts.push(part);
+      // Not calling back is what a full socket does: what follows waits in the stream.
       if (isStalled) resume = done;
       else done();
     },
   });
+  // However it ends, a test sees only that it has ended.
   const end = () => {
     isOpen = false;
   };
@@ -35,12 +45,14 @@ export function memoryStream({
     isConflated,
     out,
     isOpen: () => isOpen,
+    // All that is unsent is in the stream: there is no kernel behind it.
     unsentBytes: () => out.writableLength,
     close: end,
     expire: end,
     destroy: end,
   };
   const text = () => Buffer.concat(parts).toString();
+  // As a client of server-sent events would find them: one line of data for each.
   const frames = () => [...text().matchAll(/^data: (.*)$/gm)].map(([, json]) => JSON.parse(json!) as Frame);
   return {
     stream,

@@ -1,15 +1,18 @@
-// How long somebody waits beside others, and a herd to wait beside: what short tests and the soak share.
+// How long somebody waits beside others, and a herd to wait beside: what short tests and the soak share. A time alone says
+// little on a machine that is busy with other things: who asks compares two of them, taken side by side.
 import { openDatabase } from '../../lib/store/sqlite.ts';
 import { startCrowd } from './crowd.ts';
 import { connect, eventually, get, post, type Server, startServer } from './helpers.ts';
 import { insertEvents } from './many-clients.ts';
 import { handshake } from './raw-websocket.ts';
 
+// Between two questions: the one who asks must not be what keeps the server busy.
 const PAUSE_MS = 5;
 const HERD_MS = 60_000; // what a large herd takes on a slow machine
 
 /** What lies at this share of the values. */
 export function quantile(values: readonly number[], share: number): number {
+  // A copy: the caller's values stay in the order in which they came.
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]!;
 }
@@ -27,16 +30,19 @@ export async function waitsFor(
   const waits: number[] = [];
   while (!isDone) {
     const startedAt = performance.now();
+    // One at a time: a question that waits delays the next, as it would for a user.
     await ask();
     waits.push(performance.now() - startedAt);
     await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
   }
+  // What was to be done may have failed, and then so does this.
   await end;
   return waits;
 }
 
 /** The ids of all events of a log, in order. */
 export function eventIds(file: string): string[] {
+  // From the database itself: a hundred thousand ids by way of the API would take longer than the test.
   const db = openDatabase(file, { timeout: 5000 });
   const ids = db
     .prepare<[], string>("SELECT stamp || '-' || seq FROM changebell_events ORDER BY seq")
@@ -53,35 +59,43 @@ export function eventIds(file: string): string[] {
 export async function besideHerd({ clients, events }: { clients: number; events: number }) {
   const server = await startServer();
   insertEvents(server.databaseFile, events, 200);
+  // At the head all the time: what comes late to it, the herd has delayed.
   const live = await connect(server.wsUrl);
   const after: number[] = [];
+  // The answer leaves before the fan-out begins, so the event is timed from the answer on.
   const publish = async () => {
     const { body } = await post(`${server.url}/api/events`, { data: 'live' });
     const answeredAt = performance.now();
     return { id: body.id, answeredAt };
   };
+  // From all over the log, so that they share no chunk at first.
   const ids = eventIds(server.databaseFile);
   const openings = Array.from({ length: clients }, (_, i) =>
     handshake(`?lastEventId=${ids[Math.floor((i * ids.length) / clients)]}`),
   );
   const startedAt = performance.now();
   const posts: number[] = [];
+  // In a process of its own: their reading must not take the time of ours.
   const caughtUp = startCrowd({ port: server.port, openings }).then(() => everyoneAtHead(server));
   await waitsFor(async () => {
     const begin = performance.now();
     const { id, answeredAt } = await publish();
     posts.push(answeredAt - begin);
+    // The next POST waits for it, so that each event is timed alone.
     await live.event(id);
     after.push(performance.now() - answeredAt);
   }, caughtUp);
+  // From the first handshake to the moment at which all of them are at the head.
   const herdMs = performance.now() - startedAt;
   await live.close();
   await server.stop();
   return { posts, after, herdMs };
 }
 
+/** When the slowest of all is nearly there. Clients are not asked: it is the server that knows. */
 function everyoneAtHead(server: Server): Promise<unknown> {
   const furthest = async () =>
     Number(/^changebell_client_lag_events (\d+)$/m.exec((await get(`${server.url}/metrics`)).text)![1]);
+  // Nearly: POSTs go on, so somebody is always a few events behind.
   return eventually(furthest, (lag) => lag < 100, 'the herd is at the head', HERD_MS);
 }

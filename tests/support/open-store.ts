@@ -12,9 +12,11 @@ export async function openStore(env: Record<string, string>): Promise<Store> {
   const config = readConfig(env);
   const open = isPostgresUrl(config.databaseUrl) ? openPostgresStore : openSqliteStore;
   const store = await open(config);
+  // A test may close it by itself, and it is closed once more at its end.
   let closing: Promise<void> | undefined;
   const close = () => (closing ??= store.close());
   closeAfterTest(close);
+  // The store itself stays as it is: only what the test has in hand closes once.
   return Object.assign(Object.create(store) as Store, { close });
 }
 

@@ -27,8 +27,10 @@ export function placeOf(helper: (...args: never[]) => unknown): Place {
 
 /** An AssertionError that names the line of the test before anything else. */
 export function failureAt(place: Place, message: string): assert.AssertionError {
+  // The first line is the error's own name.
   const calls = (place.stack ?? '').split('\n').slice(1);
   const error = new assert.AssertionError({ message: `${lineOfTest(calls)}: ${message}` });
+  // The stack of the place, not of this file: editors and reporters lead to its first line.
   error.stack = [`AssertionError: ${error.message}`, ...calls].join('\n');
   return error;
 }
@@ -60,6 +62,7 @@ export function within<T>(promise: Promise<T>, what: string, wait: number | Wait
       reject(failureAt(place, `waited ${ms / 1000} s for ${what}, in vain${came}`));
     }, ms);
   });
+  // The timer goes with the wait, or a test that is over would keep its process for seconds.
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
@@ -77,6 +80,7 @@ export async function eventually<T>(
     if (holds(answer)) return answer;
     if (performance.now() > end)
       throw failureAt(place, `it never came true that ${what}; last: ${brief(answer)}`);
+    // Often enough that a test loses no time, and seldom enough that it takes none from the server.
     await delay(20);
   }
 }

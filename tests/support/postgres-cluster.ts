@@ -1,5 +1,6 @@
 // A PostgreSQL of the test's own: a cluster in a temporary folder, on a free port, gone when the test ends.
-// The database refuses to run as root, so there it runs as the user `postgres`.
+// The database refuses to run as root, so there it runs as the user `postgres`. A cluster that the machine has would have
+// the settings of whoever owns it, and crashing it would be no test.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chownSync, readdirSync, writeFileSync } from 'node:fs';
@@ -8,14 +9,18 @@ import { join } from 'node:path';
 import pg from 'pg';
 import { temporaryFolder, within } from './helpers.ts';
 
+// Known to everyone: nobody reaches it but this machine, for as long as the test runs.
 const PASSWORD = 'hunter2';
+/** Where the programs of the newest PostgreSQL are, as Debian has them; undefined where there is none. */
 export const [bin] = findBin();
 
 /** For `skipWithout`: the program that makes a cluster, if it is installed. */
 export const INITDB = bin && join(bin, 'initdb');
 
+/** What a test has of its cluster. */
 export type Cluster = Awaited<ReturnType<typeof startCluster>>;
 
+/** Newest first. */
 function findBin(): string[] {
   try {
     const versions = readdirSync('/usr/lib/postgresql').sort((a, b) => Number(b) - Number(a));
@@ -30,9 +35,13 @@ export async function startCluster(settings: string[] = []) {
   const folder = temporaryFolder();
   const data = join(folder, 'data');
   const user = databaseUser();
+  // The folder is root's, and the database must write into it.
   if (user) chownSync(folder, user.uid, user.gid);
+  // In a file, since an argument could be read in the list of processes.
   writeFileSync(join(folder, 'password'), PASSWORD, { mode: 0o644 });
+  // UTF-8 without a country: how texts are sorted must not hang on the machine.
   const options = ['-D', data, '-U', 'postgres', '-E', 'UTF8', '--locale=C.UTF-8', '--no-sync'];
+  // By its socket the cluster trusts everyone, over TCP as a server on another machine would.
   const authentication = [
     '--auth-local=trust',
     '--auth-host=scram-sha-256',
@@ -41,20 +50,26 @@ export async function startCluster(settings: string[] = []) {
   ];
   execFileSync(INITDB!, [...options, ...authentication], { ...user, cwd: folder, stdio: 'pipe' });
   const port = await freePort();
+  // Another process after a crash, at the same port: its clients come back to the same address.
   let server = await startPostgres();
 
+  /** Resolves when it takes connections. */
   async function startPostgres(): Promise<ChildProcess> {
+    // Small and careless, so that it starts in a moment: tests of durability have another disk.
     const quick = ['fsync=off', 'shared_buffers=16MB', 'listen_addresses=127.0.0.1', ...settings];
     const child = spawn(
       join(bin!, 'postgres'),
       ['-D', data, '-k', folder, '-p', String(port), ...quick.flatMap((setting) => ['-c', setting])],
       { ...user, cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] },
     );
+    // Should this process be ended, no database is left behind.
     process.once('exit', () => child.kill('SIGQUIT'));
     let output = '';
     child.stderr.setEncoding('utf8').on('data', (text) => {
+      // Its last words, for the failure of a start.
       output = (output + text).slice(-10_000);
     });
+    // It says so itself; a connection that is tried again and again would only say when it had not come.
     const isReady = async () => {
       while (!output.includes('ready to accept connections')) await once(child.stderr, 'data');
     };
@@ -62,19 +77,23 @@ export async function startCluster(settings: string[] = []) {
     return child;
   }
 
+  /** Sends the signal, and waits until the process is gone; nothing where it is gone already. */
   async function end(signal: NodeJS.Signals): Promise<void> {
     if (server.exitCode !== null || server.signalCode !== null) return;
+    // Listened for before the signal: the end may come at once.
     const ended = once(server, 'exit');
     server.kill(signal);
     await within(ended, 'PostgreSQL to end');
   }
 
+  /** A DATABASE_URL, of the superuser unless another name is given. */
   const url = (database: string, name = 'postgres', password = PASSWORD) =>
     `postgres://${name}:${password}@127.0.0.1:${port}/${database}`;
 
   /** A connection of another program. */
   async function connect(database: string, name?: string): Promise<pg.Client> {
     const client = new pg.Client({ connectionString: url(database, name) });
+    // Its end is what some tests are about, and without a listener an error event would end this process.
     client.on('error', () => {});
     await client.connect();
     return client;
@@ -89,6 +108,7 @@ export async function startCluster(settings: string[] = []) {
     async createDatabase(name: string, place?: string): Promise<string> {
       const client = await connect('postgres');
       if (place !== undefined) {
+        // A tablespace: so one database can be on a small disk, and fill it, and the others live.
         if (user) chownSync(place, user.uid, user.gid);
         await client.query(`CREATE TABLESPACE ${name} LOCATION '${place}'`);
       }
@@ -100,6 +120,7 @@ export async function startCluster(settings: string[] = []) {
     crash: () => end('SIGQUIT'),
     /** A signal to every process of it. */
     signalAll(signal: NodeJS.Signals): void {
+      // Every connection is a process of its own: to stop the first alone would stop none of them.
       const children = execFileSync('pgrep', ['-P', String(server.pid)], { encoding: 'utf8' });
       for (const pid of [server.pid!, ...children.split('\n').filter(Boolean).map(Number)])
         process.kill(pid, signal);
@@ -107,6 +128,7 @@ export async function startCluster(settings: string[] = []) {
     async restart(): Promise<void> {
       server = await startPostgres();
     },
+    /** At once, but in order: connections are ended, transactions undone. */
     stop: () => end('SIGINT'),
   };
 }
@@ -124,6 +146,7 @@ function idOf(flag: '-u' | '-g'): number {
 export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
+  // Another program may take it in the meantime; on a machine of tests that doesn't happen.
   const { port } = server.address() as { port: number };
   server.close();
   await once(server, 'close');

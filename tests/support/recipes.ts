@@ -1,4 +1,5 @@
-// The blocks of lib/operations/README.md, to be run as they stand there.
+// The blocks of lib/operations/README.md, to be run as they stand there: what a page tells people to type at night, with a
+// database that is down, must have been typed before.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';

@@ -13,8 +13,10 @@ import { stripTypes } from './typescript.ts';
 
 const START_MS = 5000; // what a start may take on a machine that is busy with other things
 const STOP_MS = 5000; // what the program itself promises
+// Long after the last test: what is left open then is a fault, but no reason to hang a whole run.
 const FORCE_EXIT_MS = 15_000;
 
+// What goes when this process ends, however it ends.
 const folders = new Set<string>();
 const running = new Set<ChildProcess>();
 const shared: (() => Promise<void>)[] = []; // how to stop those that the tests of this file share
@@ -25,18 +27,22 @@ const killLeftOvers = () => {
 };
 if (isTest) {
   after(async () => {
+    // In order first: that a server ends well is a promise too.
     for (const stop of shared) await stop();
     killLeftOvers();
     setTimeout(() => process.exit(), FORCE_EXIT_MS).unref(); // should a test have left something open
   });
 }
+// Synchronous, since nothing else is done any more at that moment.
 process.once('exit', () => {
   killLeftOvers();
   for (const folder of folders) rmSync(folder, { recursive: true, force: true });
 });
 
+/** How a program ended: by itself with a code, or by a signal. */
 export type Exit = { code: number | null; signal: NodeJS.Signals | null };
 
+/** What a test has of a server that runs. */
 export type Server = Awaited<ReturnType<typeof startServer>>;
 
 /**
@@ -69,6 +75,7 @@ export function launch(
 ) {
   const child = spawn(process.execPath, [...before, 'server.ts'], {
     cwd: ROOT,
+    // Not our own environment: a DATABASE_URL that somebody has set would be the tests' own database.
     env: { ...ambient(), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
     ...place,
@@ -77,12 +84,15 @@ export function launch(
   child.stdout!.setEncoding('utf8').on('data', (text: string) => {
     output.stdout += text;
   });
+  // A test may let its errors go elsewhere, and then there is nothing to gather.
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {
     output.stderr += text;
   });
+  // 'close' and not 'exit': then all of its output has been read.
   const exited = new Promise<Exit>((resolve) => {
     child.once('close', (code, signal) => resolve({ code, signal }));
   });
+  // Until it has ended: this process must not leave it behind.
   running.add(child);
   void exited.then(() => running.delete(child));
   return { child, output, exited };
@@ -90,6 +100,7 @@ export function launch(
 
 /** What any program needs of its surroundings, and nothing that would set ours. */
 function ambient(): Record<string, string> {
+  // Coverage and the compile cache are for the servers as well: they are most of what runs.
   const names = [
     'PATH',
     'HOME',
@@ -111,13 +122,18 @@ export async function startServer(
   before = stripTypes,
   place: Installed = {},
 ) {
+  // A folder of its own, since SQLite puts further files beside this one.
   const databaseFile = env.DATABASE_URL ?? join(temporaryFolder(), 'test.db');
+  // `env` comes last: a test may want a port, a database or another address of its own.
   const { child, output, exited } = launch({ PORT: '0', DATABASE_URL: databaseFile, ...env }, before, place);
+  // A start that fails says why on its output: that is what the failure must show.
   const instead = () => `it said: ${output.stdout}${output.stderr}`;
+  // It has come up when it says where it is: the port was free when it took it, so no other test has it.
   const wsUrl = await within(readUrl(child, output, exited), 'the server to print its URLs', {
     takes: START_MS,
     instead,
   });
+  // Read from the URL that was printed, as a user would.
   const { host, port } = new URL(wsUrl);
 
   function stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<Exit> {
@@ -126,6 +142,7 @@ export async function startServer(
   }
 
   return {
+    // With the name that the server itself tells: what it prints must lead to it.
     url: `http://${host}`,
     wsUrl,
     port: Number(port),
@@ -134,10 +151,12 @@ export async function startServer(
     output,
     exited,
     stop,
+    /** As a crash: nothing is finished, nothing closed. */
     kill9: () => stop('SIGKILL'),
   };
 }
 
+/** The URL of the WebSocket, from what the server prints. */
 async function readUrl(
   child: ChildProcess,
   output: { stdout: string; stderr: string },
@@ -147,6 +166,7 @@ async function readUrl(
     throw new Error(`the server ended before it listened: ${output.stdout}${output.stderr}`);
   });
   for (;;) {
+    // Its output may be coloured, and a colour's escape is no part of the URL.
     const [url] = /\bws:\/\/[^\s\x1b]+\/ws\b/.exec(output.stdout) ?? [];
     if (url) return url;
     await Promise.race([once(child.stdout!, 'data'), failed]);
@@ -159,11 +179,14 @@ async function readUrl(
  */
 export async function shareServer(env: Record<string, string> = {}): Promise<Server> {
   const server = await startServer(env);
+  // The tests of the file have noted its URL, so it must come back at the same one.
   const again = { ...env, PORT: String(server.port), DATABASE_URL: server.databaseFile };
   beforeEach(async () => {
+    // A look at what is known already: it takes no time before each test.
     const { exitCode, signalCode } = server.process;
     if (exitCode !== null || signalCode !== null) Object.assign(server, await startServer(again));
   });
+  // After the last test it is stopped in order, and must end well.
   shared.push(async () => {
     const { code } = await server.stop();
     if (process.platform === 'win32') return; // there a signal ends a program at once

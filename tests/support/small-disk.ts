@@ -10,12 +10,14 @@ export const needsMount = isRoot ? false : 'only root can mount a small file sys
 
 const mounts: string[] = [];
 after(() => {
+  // Lazily: a server that is still ending may have files open there.
   for (const folder of mounts) execFileSync('umount', ['--lazy', folder]);
 });
 
 /** A folder that is a file system of its own, of so many bytes. */
 export function smallDisk(bytes: number): string {
   const folder = temporaryFolder();
+  // In memory: when it is full, it is as full as any disk.
   execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${bytes}`, 'tmpfs', folder]);
   mounts.push(folder);
   return folder;

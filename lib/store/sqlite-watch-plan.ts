@@ -1,0 +1,166 @@
+// Which triggers a watched table of SQLite needs: their texts, from its columns as they are now. Nothing is changed
+// here: what can't be watched is found before the start touches the file, and `sqlite-watch.ts` puts the triggers up.
+import type Database from 'better-sqlite3';
+import { StartError } from '../config.ts';
+import { evictionParts, type Part } from './sqlite-evictions.ts';
+import {
+  type Column,
+  isOther,
+  keyOf,
+  keySql,
+  MAX_ROW_BYTES,
+  quote,
+  roughSizeSql,
+  rowSql,
+  sourceSql,
+  text,
+} from './sqlite-json.ts';
+import { cannotWatch, describeWatched, isOwnTable, type Watched } from './watch.ts';
+
+/** The names of our triggers begin with it, and go on with the table's. */
+export const PREFIX = 'changebell_watch_';
+
+/** A table that can be watched, by the name that it was created with; its columns now, and the triggers for them. */
+export type WatchedTable = Watched & { columns: Column[]; triggers: Trigger[] };
+
+/** `sql` is, to the character, what SQLite stores of it: that is how an outdated one is told from one that is right. */
+export type Trigger = { name: string; table: string; sql: string };
+
+/**
+ * What is needed to watch these tables, in the order of WATCH. It reads the schema and changes nothing. Without
+ * `complain`, a table that can't be watched is an error; with it, the others go on: while the server runs, an
+ * application may drop a table, or be about to make it anew.
+ * @throws {StartError} naming a table that can't be watched
+ */
+export function planWatch(
+  db: Database.Database,
+  watch: ReadonlySet<string>,
+  complain?: (error: StartError) => void,
+): WatchedTable[] {
+  /** Leaves out, and tells, what can't be planned; or ends at the first of those. */
+  const each = <From, To>(all: Iterable<From>, plan: (one: From) => To): To[] => {
+    const planned: To[] = [];
+    for (const one of all) {
+      try {
+        planned.push(plan(one));
+      } catch (error) {
+        // Anything else is a failure of the database or a bug of ours, and hides behind no complaint.
+        if (!(error instanceof StartError) || !complain) throw error;
+        complain(error);
+      }
+    }
+    return planned;
+  };
+  // A set: SQLite takes a name in upper and lower case, so WATCH may name one table twice.
+  const names = new Set(each(watch, (table) => findTable(db, table)));
+  return each(describeWatched(names), (watched) => describeTable(db, watched));
+}
+
+/**
+ * What our own customers need of this: their triggers stand in `sqlite-customers.sql`, but for those that announce what
+ * another program's UNIQUE index makes give way. Empty where there is no such index. An evicted customer looks as it
+ * does in all its events, so its JSON comes from the view.
+ */
+export function planCustomers(db: Database.Database): WatchedTable[] {
+  const customers = { table: 'customers', type: 'customer', source: '/api/customers' };
+  const columns = readColumns(db, 'customers');
+  const parts = evictionParts(
+    db,
+    customers,
+    columns,
+    '(SELECT json FROM changebell_customers WHERE id = t.id)',
+  );
+  const triggers = parts.map((part) => triggerOf('customers', part));
+  return triggers.length === 0 ? [] : [{ ...customers, columns, triggers }];
+}
+
+// --- a table and its triggers
+
+/**
+ * The table's name as it was created. SQLite takes it in upper and lower case, but the source of its events must be
+ * the same text whoever names it.
+ * @throws {StartError} where it is no table of an application, or announced anyway
+ */
+function findTable(db: Database.Database, table: string): string {
+  if (isOwnTable(table)) throw cannotWatch(table, 'that is no table of an application');
+  const find = db.prepare(
+    "SELECT name, type FROM pragma_table_list WHERE schema = 'main' AND name = ? COLLATE NOCASE",
+  );
+  const found = find.get(table) as { name: string; type: string } | undefined;
+  if (!found) throw cannotWatch(table, 'there is no such table');
+  if (found.type !== 'table')
+    throw cannotWatch(table, `that is a ${found.type}, and only tables have triggers for every change`);
+  // With both kinds of triggers each change of a customer would be two events.
+  const isOurs = db.prepare(
+    "SELECT 1 FROM sqlite_schema WHERE name = 'changebell_customer_created' AND tbl_name = ?",
+  );
+  if (isOurs.get(found.name)) throw cannotWatch(table, 'its changes are announced anyway: leave it out');
+  return found.name;
+}
+
+/** @throws {StartError} where rows have no key by which a copy could keep them */
+function describeTable(db: Database.Database, watched: Watched): WatchedTable {
+  const { table, type, source } = watched;
+  const columns = readColumns(db, table);
+  const key = keyOf(columns);
+  if (key.length === 0) throw cannotWatch(table, 'that table has no primary key');
+  const tell = (change: string, row: 'NEW' | 'OLD') => eventSql(`${type}.${change}`, source, columns, row);
+  const isMoved = isOther(key, 'NEW', 'OLD');
+  const after = (on: string, when = '') => `AFTER ${on} ON ${quote(table)} ${when}`;
+  const parts: Part[] = [
+    { ending: 'created', on: after('INSERT'), body: tell('created', 'NEW') },
+    {
+      ending: 'updated',
+      on: after('UPDATE', `WHEN ${isChanged(columns)} AND NOT ${isMoved}`),
+      body: tell('updated', 'NEW'),
+    },
+    // Copies are kept by key, so a row whose key changes is gone from one place and there at another.
+    {
+      ending: 'moved',
+      on: after(`UPDATE OF ${keyNames(key)}`, `WHEN ${isMoved}`),
+      body: `${tell('deleted', 'OLD')}\n  ${tell('created', 'NEW')}`,
+    },
+    { ending: 'deleted', on: after('DELETE'), body: tell('deleted', 'OLD') },
+    ...evictionParts(db, watched, columns),
+  ];
+  return { ...watched, columns, triggers: parts.map((part) => triggerOf(table, part)) };
+}
+
+/** In their order. Generated columns too; those that are hidden (1) belong to virtual tables. */
+function readColumns(db: Database.Database, table: string): Column[] {
+  const read = 'SELECT name, pk, hidden FROM pragma_table_xinfo(?) WHERE hidden <> 1';
+  return db.prepare<[string], Column>(read).all(table);
+}
+
+/** Its name has the table's, so that a trigger whose table was renamed is known by it (`isAside`). */
+function triggerOf(table: string, { ending, on, body }: Part): Trigger {
+  const name = `${PREFIX}${table}_${ending}`;
+  return { name, table, sql: `CREATE TRIGGER ${quote(name)} ${on}\nBEGIN\n  ${body}\nEND` };
+}
+
+/**
+ * Byte by byte: a collation may call two values equal that a reader of the event can tell apart. `IS NOT`, since NULL
+ * is another value than any, and the same as NULL: `<>` would say neither.
+ */
+function isChanged(columns: Column[]): string {
+  const all = (row: string) => columns.map(({ name }) => `${row}.${quote(name)} COLLATE BINARY`).join();
+  return `(${all('NEW')}) IS NOT (${all('OLD')})`;
+}
+
+/**
+ * What an UPDATE that changes a key may name, which may be the row's number by one of its own names: SQLite compares
+ * only names here. Without a list every UPDATE of the application would have to compile this trigger as well.
+ */
+function keyNames(key: Column[]): string {
+  return [...key.map(({ name }) => quote(name)), 'rowid', 'oid', '_rowid_'].join();
+}
+
+/** A row of more than 1 MiB is announced by its key alone: the work that it costs its writer is bounded too. */
+function eventSql(type: string, source: string, columns: Column[], row: 'NEW' | 'OLD'): string {
+  const key = keyOf(columns);
+  return `INSERT INTO changebell_events (type, source, data, extensions)
+  SELECT ${text(type)}, ${sourceSql(source, key, row)},
+    CASE WHEN fits THEN json ELSE ${keySql(key, row)} END, CASE WHEN fits THEN NULL ELSE '{"truncated":true}' END
+  FROM (SELECT json, coalesce(length(CAST(json AS BLOB)) <= ${MAX_ROW_BYTES}, 0) AS fits FROM (
+    SELECT CASE WHEN ${roughSizeSql(columns, row)} <= 1048576 THEN ${rowSql(columns, row)} END AS json));`;
+}
