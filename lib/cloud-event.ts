@@ -1,6 +1,7 @@
 // A CloudEvent that another program made (CloudEvents 1.0), as one of ours. It keeps its type, source, time, subject
 // and extension attributes; its id becomes ours, and its own stands in the extension attribute `originid`. Its source
 // and id together are its key, so that a sender who repeats it stores it once.
+import { parseTime } from './event.ts';
 import { hashOf, keyOfEvent } from './idempotency.ts';
 import {
   dataProblem,
@@ -19,8 +20,6 @@ const MAX_EXTENSIONS = 32;
 const MAX_INTEGER = 2 ** 31;
 // "Attribute Naming Convention": lower case and digits; at most 20 of them are recommended.
 const NAME = /^[a-z0-9]{1,40}$/;
-// RFC 3339 §5.6; the ranges are judged by Date.
-const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/i;
 const JSON_TYPE = /^[\w.+-]+\/([\w.+-]+\+)?json\s*(;.*)?$/i;
 
 /**
@@ -88,7 +87,7 @@ function checkOthers(attributes: Attributes, at: string, errors: FieldError[]): 
 /** The optional attributes, and what each must be. */
 const OPTIONAL: Record<string, Check> = {
   time: (value) =>
-    typeof value === 'string' && TIME.test(value) && !Number.isNaN(Date.parse(value))
+    typeof value === 'string' && parseTime(value)
       ? undefined
       : 'must be a time as in RFC 3339, such as 2026-11-23T09:30:00Z',
   subject: shortText,

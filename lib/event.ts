@@ -85,3 +85,14 @@ export function onOneLine(event: StoredEvent): StoredEvent {
   if (/[\r\n]/.test(event.data)) event.data = event.data.replace(/[\r\n]/g, ' ');
   return event;
 }
+
+// RFC 3339 §5.6. Date alone would take the 30th of February for the 2nd of March, and 24 o'clock for the next day's 0.
+const TIME = /^(\d{4}-\d\d-\d\d)T((?!24)\d\d:\d\d:\d\d(?:\.\d{1,30})?)(?:Z|([+-]\d\d:\d\d))$/i;
+
+/** A time as RFC 3339 writes it; undefined if there is no such moment. */
+export function parseTime(text: string): Date | undefined {
+  const [, day, time, offset = 'Z'] = TIME.exec(text) ?? [];
+  const date = new Date(`${day}T${time}${offset}`);
+  const isDay = new Date(`${day}T00:00:00Z`).toJSON()?.startsWith(day!);
+  return isDay && !Number.isNaN(date.getTime()) ? date : undefined;
+}

@@ -22,6 +22,7 @@ const TYPES: Record<string, string> = {
   '.ico': 'image/x-icon',
   '.json': 'application/json; charset=utf-8',
   '.txt': 'text/plain; charset=utf-8',
+  '.ts': 'text/plain; charset=utf-8', // declarations, for people who look: browsers never load them
 };
 // The page loads nothing from elsewhere and runs no script of its HTML, so text that gets into it stays text.
 // It can't be put into a frame of another page either, which could lead a reader's clicks.

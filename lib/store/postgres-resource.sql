@@ -20,7 +20,7 @@ DECLARE
   relation text := 'bell.' || pg_catalog.quote_ident(item->>'table');
   source text := '/watch/' || (item->>'table');
   -- What stands before the first blank is the source of the row's events.
-  query text := pg_catalog.format($sql$SELECT pg_catalog.regexp_replace(bell.changebell_row_json(t, %L::regclass::oid, %L), '^\S+ ', '')
+  query text := pg_catalog.format($sql$SELECT pg_catalog.regexp_replace(bell.changebell_row_json(t.*, %L::regclass::oid, %L), '^\S+ ', '')
     FROM %s AS t WHERE id = $1$sql$, relation, source, relation);
   columns text;
   old text;

@@ -51,7 +51,9 @@ export class Rows {
     // Without a name: under one, each session would keep a plan for each table that was ever asked for.
     const reading = this.reader.read<{ told: string }>({ text: inSchema(sql, this.schema) }, [parts]);
     const [found] = await reading.catch(asNoRows);
-    return found && parseTold(table, found.told).json;
+    const row = found && parseTold(table, found.told);
+    // `7`, and not `+7` or `7.0`: a token's sources are texts, and would not know the row by another name.
+    return row?.key === key ? row.json : undefined;
   }
 }
 
@@ -104,7 +106,8 @@ function parseTold({ source }: WatchedTable, told: string): { key: string; json:
 /** What SQL says of the row `t`: see `changebell_row_json`. Both names may hold quotes, which SQL wants doubled. */
 function toldOf({ source, relation }: WatchedTable): string {
   const literal = (value: string) => `'${value.replaceAll("'", "''")}'`;
-  return `bell.changebell_row_json(t, ${literal(relation)}::regclass::oid, ${literal(source)})`;
+  // With the star it is the row, also where the table has a column "t" (PostgreSQL, "Using Composite Types in Queries").
+  return `bell.changebell_row_json(t.*, ${literal(relation)}::regclass::oid, ${literal(source)})`;
 }
 
 /** A column's name as SQL wants it: any character may stand in one, and case counts. */

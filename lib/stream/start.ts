@@ -1,7 +1,7 @@
 // Where a reader wants to begin: after an event that it knows, at one end of the log, or at a time. Streams and
 // pages of the log ask for it in the same words.
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { type Cursor, parseCursor, type ResetReason } from '../event.ts';
+import { type Cursor, parseCursor, parseTime, type ResetReason } from '../event.ts';
 import { queryValue } from '../http/request.ts';
 import { Problem } from '../problem.ts';
 import type { Scope } from '../scope.ts';
@@ -38,12 +38,9 @@ export function parseWish(query: URLSearchParams, lastEventId?: string | undefin
 
 function parseFrom(text: string): string {
   if (text === 'earliest' || text === 'latest') return text;
-  // RFC 3339 §5.6. A plus that was not escaped arrives as a blank.
-  const form = /^(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d(?:\.\d{1,9})?)(?:[Zz]|([+\- ]\d\d:\d\d))$/.exec(text);
-  const [, day, time, offset = 'Z'] = form ?? [];
-  const date = new Date(`${day}T${time}${offset.replace(' ', '+')}`);
-  const isThatDay = new Date(`${day}T00:00:00Z`).toJSON()?.startsWith(day!) ?? false; // not the 30th of February
-  if (form && isThatDay && date.getTime() >= 0) return date.toISOString();
+  // A plus that was not escaped arrives as a blank; before the time, RFC 3339 allows one.
+  const date = parseTime(text.replace(/ (\d\d:\d\d)$/, '+$1').replace(' ', 'T'));
+  if (date && date.getTime() >= 0) return date.toISOString();
   const forms = 'earliest, latest, or a time such as 2026-11-23T09:30:00Z';
   throw new Problem(400, `from must be ${forms}.`);
 }

@@ -161,6 +161,8 @@ test('what is wrong with a CloudEvent is named', async () => {
     [{ type: 'stream.ready' }, '#/type'],
     [{ time: 'yesterday' }, '#/time'],
     [{ time: '2026-13-01T00:00:00Z' }, '#/time'],
+    [{ time: '2026-02-30T00:00:00Z' }, '#/time'],
+    [{ time: '2026-01-01T24:00:00Z' }, '#/time'],
     [{ subject: '' }, '#/subject'],
     [{ datacontenttype: 'text/xml' }, '#/datacontenttype'],
     [{ data: undefined, data_base64: 'AA==' }, '#/data_base64'],

@@ -1,6 +1,7 @@
 // What every HTTP server must get right before its own business begins: methods, bodies, limits, paths.
 // Much of it is sent by hand over TCP, since a well-behaved client could not send it at all.
 import assert from 'node:assert/strict';
+import { readdirSync, statSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import {
   type Answer,
@@ -93,6 +94,15 @@ test('HEAD answers as GET does, without the body', async () => {
     assert.equal(answer.headers.get('content-type'), (await get(at(path))).headers.get('content-type'));
   }
   assert.equal((await request('HEAD', at('/nope'))).status, 404);
+});
+
+test('each file of public/ has a type that says what it is', async () => {
+  const folder = new URL('../../public/', import.meta.url);
+  for (const file of readdirSync(folder, { recursive: true, encoding: 'utf8' })) {
+    if (statSync(new URL(file, folder)).isDirectory()) continue;
+    const { headers } = await get(at(`/${file.replaceAll('\\', '/')}`));
+    assert.doesNotMatch(headers.get('content-type')!, /octet-stream/, file);
+  }
 });
 
 test('a body that is not JSON, or not UTF-8, is a 400', async () => {

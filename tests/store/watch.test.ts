@@ -148,20 +148,30 @@ function testWatch(open: Connect): void {
     await client.close();
     await server.stop();
 
-    await program.run(`ALTER TABLE ${odd} ADD COLUMN more integer`);
+    await program.run(`ALTER TABLE ${odd} ADD COLUMN t integer`); // as the rows are called where they are read
     await program.run(`ALTER TABLE ${odd} RENAME COLUMN "select" TO "renamed"`);
     await program.run(`ALTER TABLE ${odd} RENAME COLUMN "A b" TO "C d"`);
     server = await startServer(env);
     client = await connect(server.wsUrl);
     await client.next();
-    await program.run(`UPDATE ${odd} SET "C d" = 'a', more = 5`);
+    await program.run(`UPDATE ${odd} SET "C d" = 'a', t = 5`);
     assert.deepEqual((await client.nextEvent()).data, {
       'C d': 'ß€🔔'.repeat(100),
       ü: 7,
       renamed: '1',
-      more: null,
+      t: null,
     });
-    assert.deepEqual((await client.nextEvent()).data, { 'C d': 'a', ü: 7, renamed: '1', more: 5 });
+    const last = await client.nextEvent();
+    assert.deepEqual(last.data, { 'C d': 'a', ü: 7, renamed: '1', t: 5 });
+    assert.deepEqual(
+      (await get(`${server.url}/api${last.source}`)).body,
+      last.data,
+      'one row is read as it is told',
+    );
+    const list = last.source.slice(0, last.source.lastIndexOf('/'));
+    for (const key of ['7,a', '%2B7,a', '07,a', '%207,a', '7,%61'])
+      assert.equal((await get(`${server.url}/api${list}/${key}`)).status, key === '7,a' ? 200 : 404, key);
+    assert.deepEqual((await get(`${server.url}/api${list}`)).body.rows, [last.data], 'and so are all');
     await client.close();
     await server.stop();
     await program.close();

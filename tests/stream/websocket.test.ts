@@ -408,6 +408,7 @@ test('from begins at the oldest event, at the newest, or with those of a time an
   for (const query of [
     'from=yesterday',
     'from=2026-02-30T00:00:00Z',
+    'from=2026-01-01T24:00:00Z',
     `from=latest&lastEventId=${at.id}`,
     'conflate=type',
   ])
