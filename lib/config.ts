@@ -8,8 +8,10 @@ export type Config = {
   port: number;
   /** A name or an address; which addresses that is, and whether they are loopback, is known once it listens. */
   host: string;
-  /** A SQLite file, `:memory:`, or a `postgres://` URL. */
+  /** A SQLite file, `:memory:`, or a `postgres://` URL, whose password is never shown. */
   databaseUrl: string;
+  /** A `postgres://` URL of a copy of that database, from which the log is read; undefined: from the database itself. */
+  replicaUrl: string | undefined;
   /** Tables whose changes are announced too. */
   watch: ReadonlySet<string>;
   /** Who has it may do everything; undefined where everyone may. */
@@ -46,10 +48,12 @@ export function readConfig(env: Record<string, string | undefined>): Config {
   const host = env.HOST || '127.0.0.1';
   if (/[\s/]/.test(host)) refuse('HOST', host, 'a host name or an IP address to listen on');
   const maxClients = readInteger(env, 'MAX_CLIENTS', 10_000, 1, 1_000_000);
+  const databaseUrl = readDatabaseUrl(env.DATABASE_URL?.trim() || 'changebell.db');
   return {
     host,
     port: readInteger(env, 'PORT', 5000, 0, 65_535),
-    databaseUrl: readDatabaseUrl(env.DATABASE_URL?.trim() || 'changebell.db'),
+    databaseUrl,
+    replicaUrl: readReplicaUrl(env.READ_DATABASE_URL?.trim(), databaseUrl),
     watch: new Set([...WATCHED_RESOURCES.map(({ table }) => table), ...readList(env.WATCH)]),
     apiToken: readToken(env.API_TOKEN),
     jwt: readJwt(env),
@@ -71,6 +75,7 @@ function refuse(variable: string, given: string, allowed: string): never {
 
 type Env = Record<string, string | undefined>;
 
+/** Digits alone: `1e3`, `0x10` and blanks would be numbers to JavaScript. @throws {StartError} */
 function readInteger(env: Env, variable: string, fallback: number, least: number, most: number): number {
   const text = env[variable];
   if (!text) return fallback;
@@ -85,23 +90,35 @@ function readSwitch(env: Env, variable: string): boolean | undefined {
   return text === '1' || text === '0' ? text === '1' : refuse(variable, text, '1 or 0');
 }
 
-/**
- * A scheme that isn't known is refused, or a typing error would make a file of that name. A password that wasn't escaped
- * would cut the URL short, and name another host or database.
- */
+/** A scheme that isn't known is refused, or a typing error would make a file of that name. */
 function readDatabaseUrl(url: string): string {
-  const [scheme = ''] = /^[A-Za-z][A-Za-z0-9+.-]+:/.test(url) ? url.split(':') : ['', url];
-  if (url === ':memory:' || scheme === '') return url;
-  // What stands before the colon is repeated, but no more: a URL may hold a password.
-  if (!isPostgresUrl(url))
-    refuse('DATABASE_URL', `${scheme}:…`, 'the path of a SQLite file, :memory:, or postgres://…');
+  const hasScheme = /^[A-Za-z][A-Za-z0-9+.-]+:/.test(url);
+  if (url === ':memory:' || !hasScheme) return url;
+  return readPostgresUrl('DATABASE_URL', url, 'the path of a SQLite file, :memory:, or postgres://…');
+}
+
+/** SQLite has no replicas: who sets this would believe that reads go elsewhere, while they don't. */
+function readReplicaUrl(url: string | undefined, databaseUrl: string): string | undefined {
+  if (!url) return undefined;
+  if (!isPostgresUrl(databaseUrl))
+    throw new StartError(
+      'READ_DATABASE_URL is set, but DATABASE_URL is not of PostgreSQL: only that has replicas to read from.',
+    );
+  return readPostgresUrl('READ_DATABASE_URL', url, 'postgres://… of a replica of DATABASE_URL');
+}
+
+/** A password that wasn't escaped would cut the URL short, and name another host or database. */
+function readPostgresUrl(variable: string, url: string, allowed: string): string {
+  // Only a scheme is repeated in a refusal: what follows it may hold a password.
+  const given = /^\w[\w+.-]*:/.exec(url)?.[0] ?? '';
+  if (!isPostgresUrl(url)) refuse(variable, `${given}…`, allowed);
   const first = url.replace(/^(\w+:\/\/(?:[^@/?#]*@)?[^,/?#]*),[^/?#]*/, '$1'); // there may be several hosts
   const { pathname = '', search = '', hash = '' } = URL.canParse(first) ? new URL(first) : { hash: '#' };
   const isCutShort = hash !== '' || /[/@]/.test(pathname.slice(1)) || search.includes('@');
   if (isCutShort) {
     const form =
       'postgres://user:password@host:5432/database, with %23, %2F and so on for # / ? @ in a password';
-    refuse('DATABASE_URL', `${scheme}:…`, form);
+    refuse(variable, `${given}…`, form);
   }
   return url;
 }
@@ -140,6 +157,7 @@ function readJwt(env: Env): JwtConfig | undefined {
   };
 }
 
+/** An item of blanks alone is none: a comma at the end is no mistake. */
 function readList(text: string | undefined): string[] {
   const items = (text ?? '').split(',').map((item) => item.trim());
   return items.filter((item) => item !== '');
@@ -161,6 +179,7 @@ function readOrigin(text: string): string {
     : refuse('ALLOWED_ORIGINS', text, 'origins such as https://example.com, with commas between');
 }
 
+/** An IPv6 address stands in brackets, as in `Host` (RFC 3986 §3.2.2). @throws {StartError} */
 function readHostName(text: string): string {
   const isName = /^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])$/.test(text);
   return isName

@@ -25,7 +25,16 @@ test('without a variable everything has its default, and an empty one counts as 
   assert.equal(bare.eventRetention, 100_000);
   assert.equal(bare.heartbeatMs, 15_000);
   assert.equal(bare.apiToken, undefined);
-  const names = ['PORT', 'HOST', 'DATABASE_URL', 'API_TOKEN', 'ALLOWED_ORIGINS', 'ALLOWED_HOSTS', 'WATCH'];
+  const names = [
+    'PORT',
+    'HOST',
+    'DATABASE_URL',
+    'READ_DATABASE_URL',
+    'API_TOKEN',
+    'ALLOWED_ORIGINS',
+    'ALLOWED_HOSTS',
+    'WATCH',
+  ];
   const numbers = ['MAX_CLIENTS', 'EVENT_RETENTION', 'HEARTBEAT_SECONDS', 'LAB'];
   const empty = Object.fromEntries([...names, ...numbers].map((name) => [name, '']));
   assert.doesNotThrow(() => readConfig(empty));
@@ -88,6 +97,28 @@ test('a database is a file, memory, or a postgres:// URL; what is refused never 
     const line = refusal({ DATABASE_URL: bad });
     assert.match(line, /^DATABASE_URL .*postgres:\/\//);
     assert.doesNotMatch(line, /hunter2/);
+  }
+});
+
+test('a replica is a postgres:// URL, and only where the database is one', () => {
+  const DATABASE_URL = 'postgres://u:p@one.example/shop';
+  const good = 'postgresql://u:p@two.example,three.example:5433/shop';
+  assert.equal(readConfig({ DATABASE_URL, READ_DATABASE_URL: ` ${good} ` }).replicaUrl, good);
+  assert.equal(readConfig({ DATABASE_URL }).replicaUrl, undefined);
+  for (const bad of [
+    'replica.db',
+    ':memory:',
+    'mysql://u:hunter2@h/x',
+    'postgres://u:hunter2#x@h/x',
+    'u:hunter2@h',
+  ]) {
+    const line = refusal({ DATABASE_URL, READ_DATABASE_URL: bad });
+    assert.match(line, /^READ_DATABASE_URL .*postgres:\/\//);
+    assert.doesNotMatch(line, /hunter2/);
+  }
+  for (const file of ['shop.db', ':memory:', '']) {
+    const line = refusal({ DATABASE_URL: file, READ_DATABASE_URL: good });
+    assert.match(line, /^READ_DATABASE_URL .*DATABASE_URL is not of PostgreSQL/);
   }
 });
 

@@ -1,6 +1,6 @@
 // Connections to PostgreSQL. Every one of them is tried before it is used: it must be to the server that takes writes,
-// and has what we rely on set by itself, since poolers refuse settings at the start of a connection. The package `pg`
-// is only loaded here.
+// unless it is for reading alone; and has what we rely on set by itself, since poolers refuse settings at the start of
+// a connection. The package `pg` is only loaded here.
 import type { Client, ClientBase, ClientConfig, DatabaseError, Pool, PoolClient, PoolConfig } from 'pg';
 import { StartError } from '../config.ts';
 import { Hosts } from './postgres-hosts.ts';
@@ -11,14 +11,18 @@ const CONNECT_MS = 2000;
 
 type Package = typeof import('pg').default;
 
-/** @throws {StartError} if the package isn't installed */
-export async function loadPostgres(url: string): Promise<Postgres> {
+/**
+ * The way to the database that `url` names. Nothing is connected yet.
+ * @param takesStandby also a server that takes no writes will do
+ * @throws {StartError} if the package isn't installed
+ */
+export async function loadPostgres(url: string, takesStandby = false): Promise<Postgres> {
   const { default: pg } = await import('pg').catch(() => {
     throw new StartError(
       'DATABASE_URL is of PostgreSQL, but the package pg is not installed: npm install pg',
     );
   });
-  return new Postgres(pg, url);
+  return new Postgres(pg, url, takesStandby);
 }
 
 export class Postgres {
@@ -26,13 +30,15 @@ export class Postgres {
   isLent = false;
   private readonly pg: Package;
   private readonly hosts: Hosts;
+  private readonly takesStandby: boolean;
 
-  constructor(pg: Package, url: string) {
+  constructor(pg: Package, url: string, takesStandby: boolean) {
     this.pg = pg;
+    this.takesStandby = takesStandby;
     this.hosts = new Hosts(url);
   }
 
-  /** A connection that lasts, to the server that takes writes. @throws what the last of the hosts said */
+  /** A connection that lasts, to a server that will do. @throws what the last of the hosts said */
   async connect(): Promise<Client> {
     for (let tries = 1; ; tries += 1) {
       const url = this.hosts.current;
@@ -64,7 +70,7 @@ export class Postgres {
     return pool;
   }
 
-  /** One of the pool's connections, to the server that takes writes. @throws what the last of the hosts said */
+  /** One of the pool's connections, to a server that will do. @throws what the last of the hosts said */
   async take(pool: Pool): Promise<PoolClient> {
     for (let tries = 1; ; tries += 1) {
       const url = this.hosts.current;
@@ -91,13 +97,14 @@ export class Postgres {
     }
   }
 
-  /** For people: the database that DATABASE_URL names first. */
+  /** For people: the database that the URL names first. */
   describe(): string {
     return describeDatabase(
       new this.pg.Client(this.settings(this.hosts.current)) as Client & { database: string },
     );
   }
 
+  /** The database told of it; anything else is of the connection, and says nothing of what was done. */
   isDatabaseError(error: unknown): error is DatabaseError {
     return error instanceof this.pg.DatabaseError;
   }
@@ -119,7 +126,8 @@ export class Postgres {
    */
   private async prepare(client: ClientBase): Promise<void> {
     const { rows } = await client.query('SELECT pg_is_in_recovery() AS "isStandby", pg_backend_pid() AS pid');
-    if (rows[0].isStandby) throw new Error('the server is a standby, which takes no writes');
+    if (rows[0].isStandby && !this.takesStandby)
+      throw new Error('the server is a standby, which takes no writes');
     realProcess.set(client, rows[0].pid);
     if (this.isLent) return;
     await client.query(`SET default_transaction_isolation = 'read committed'; SET default_transaction_deferrable = off;

@@ -1,5 +1,6 @@
 // A DATABASE_URL may name several hosts, of which one takes writes; which one, can change at any time. `pg` knows one
-// host alone, so here is the small loop over them: whoever can't connect, or ends on a standby, turns to the next.
+// host alone, so here is the small loop over them: whoever can't connect, or ends on a standby, turns to the next. A
+// READ_DATABASE_URL may do so as well: there any of them will do.
 
 /** The same URL once for each of its hosts: `postgres://u@a,b:5433/db` is `…@a/db` and `…@b:5433/db`. */
 export function urlsOf(url: string): string[] {
@@ -9,23 +10,27 @@ export function urlsOf(url: string): string[] {
   return hosts.split(',').map((host) => `${before}${host}${withoutTarget(after)}`);
 }
 
-/** The one who takes writes is what we need in any case. */
+/** Which server will do, each new connection asks by itself (`Postgres.prepare`). */
 function withoutTarget(rest: string): string {
   return rest.replace(/([?&])target_session_attrs=[^&]*&?/, '$1').replace(/[?&]$/, '');
 }
 
+/** Which of them is tried next, for all connections together: one that found out that a host is lost tells the others. */
 export class Hosts {
   private readonly urls: string[];
+  /** Index of the current one. */
   private at = 0;
 
   constructor(url: string) {
     this.urls = urlsOf(url);
   }
 
+  /** So many tries, and each had its turn. */
   get count(): number {
     return this.urls.length;
   }
 
+  /** A URL that names one host. */
   get current(): string {
     return this.urls[this.at]!;
   }

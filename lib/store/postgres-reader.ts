@@ -1,4 +1,6 @@
-// Reads from PostgreSQL. Losing a connection loses nothing: a caller is told so, and readers read on from the log.
+// Reads from PostgreSQL: the log, rows, and pages of rows with the place in the log at which they are true. Each is one
+// statement, so what it finds is of one moment. Losing a connection loses nothing: a caller is told so, and streams
+// read on from the log.
 import type { Pool, PoolClient } from 'pg';
 import {
   type Cursor,
@@ -15,7 +17,10 @@ import type { Numbering } from './postgres-numbering.ts';
 import { inSchema, pageStatement, type Statement, type StatementName } from './postgres-statements.ts';
 import type { Stretch } from './store.ts';
 
-const TRIES = 3;
+/** Connections of one reader's pool: a herd shares its chunks, so more would only wait for the database. */
+export const MAX_READERS = 4;
+
+const TRIES = 3; // to read a page between two commits of others, before a statement that locks does it
 const NO_VALUE =
   'after must be the value that the answer before gave in next: a part of it is no value of its column.';
 
@@ -25,6 +30,7 @@ export type Page = { rows: { key: string; json: string }[]; head: Cursor };
 type PositionRow = { head: number; head_stamp: string; pruned: number; pruned_stamp: string };
 type PageRow = PositionRow & { hasDrafts: boolean; n: unknown; key: string; json: string };
 
+/** Reads over one pool. All that it throws is a `Problem`: 503 while the database can't be used. */
 export class Reader {
   private readonly postgres: Postgres;
   private readonly pool: Pool;
@@ -46,10 +52,12 @@ export class Reader {
     this.numbering = numbering;
   }
 
+  /** Its JSON, as in its events. */
   async customer(id: number): Promise<string | undefined> {
     return (await this.read<{ json: string }>(this.statements.customer, [id]))[0]?.json;
   }
 
+  /** Where the log stands, and of each cursor why it can't be continued: undefined where it can. */
   async position(cursors: readonly Cursor[]): Promise<Position & { resets: (ResetReason | undefined)[] }> {
     type Row = PositionRow & { stamps: (string | null)[] };
     const [row] = await this.read<Row>(this.statements.position, [cursors.map((cursor) => cursor.seq)]);
@@ -63,6 +71,7 @@ export class Reader {
     return (await this.read<Cursor>(this.statements.time, [time]))[0]!;
   }
 
+  /** At most `limit`, up to `upTo`; fewer where they exceed `maxBytes`, but always the first. */
   async events(after: Cursor, upTo: number, limit: number, maxBytes: number): Promise<Stretch> {
     type Row = PositionRow & { stamp_there: string | null; found: number | null } & StoredEvent;
     const rows = await this.read<Row>(this.statements.events, [after.seq, upTo, limit, maxBytes]);
@@ -99,6 +108,8 @@ export class Reader {
       client.release();
       return rows;
     } catch (error) {
+      // A statement that failed leaves its connection as it was. After anything else, and on a server that takes no
+      // writes any more, the next read is to find another one.
       const isAlive =
         this.postgres.isDatabaseError(error) && error.severity === 'ERROR' && !isReadOnly(error.code);
       client?.release(!isAlive);
@@ -119,6 +130,7 @@ function toPosition(row: PositionRow): Position {
   };
 }
 
+/** The place of the newest event that isn't kept has its stamp in the log's own row. */
 function judge(
   cursor: Cursor,
   position: Position,

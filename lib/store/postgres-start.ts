@@ -37,7 +37,7 @@ export async function openDatabase(
   try {
     client = await postgres.connect();
     what = describeDatabase(client);
-    postgres.isLent = isPooled(client) && (await isLent(postgres, client));
+    await findPooler(postgres, client);
     await client.query(`SET statement_timeout = ${START_MS}; SET lock_timeout = ${START_MS / 2}`);
     await client.query(
       'BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT pg_advisory_xact_lock(1130918254, 0)',
@@ -53,14 +53,15 @@ export async function openDatabase(
   }
 }
 
-/** Does a pooler give this connection's place to another one while it is idle (transaction pooling)? */
-async function isLent(postgres: Postgres, client: Client): Promise<boolean> {
+/** Does a pooler give this connection's place to another one while it is idle (transaction pooling)? Notes it. */
+export async function findPooler(postgres: Postgres, client: Client): Promise<void> {
+  if (!isPooled(client)) return;
   const other = await postgres.connect();
-  const isSame = processOf(other) === processOf(client);
+  postgres.isLent = processOf(other) === processOf(client);
   await other.end();
-  return isSame;
 }
 
+/** What to do about it. SQLSTATEs: insufficient_privilege, lock_not_available. */
 function hintFor(error: unknown): string {
   const { code } = error as { code?: string };
   if (code === '42501')
@@ -69,6 +70,7 @@ function hintFor(error: unknown): string {
   return 'check DATABASE_URL, and that the database is running';
 }
 
+/** Inside the transaction: looks first, then makes what is missing. @throws {StartError} */
 async function prepare(client: Client, what: string, { watch, hasCustomers }: StartOptions): Promise<Opened> {
   const found = await look(client, what);
   const isForeign = found.hasTable && !found.isOurs;
@@ -106,6 +108,7 @@ async function look(client: Client, what: string): Promise<Found> {
   return { schema, version, hasTable, isOurs };
 }
 
+/** A newer program's tables are left as they are: this one doesn't know what it would break. */
 async function checkVersion(client: Client, schema: string, what: string): Promise<number> {
   const { rows } = await client.query(inSchema('SELECT version FROM bell.changebell_log', schema));
   const { version } = rows[0];

@@ -1,6 +1,6 @@
 // The store on PostgreSQL. All writes of a turn go to the database as one call of `changebell_write`: one round trip,
 // one transaction. Here the parts are put together: connections, the writer, the one who numbers what others write,
-// the one who listens, and the reader.
+// the one who listens, and the readers: of rows, and of the log, which may be read from a replica.
 import type { Pool } from 'pg';
 import { type Config, StartError } from '../config.ts';
 import type { Cursor, Position, ResetReason } from '../event.ts';
@@ -10,34 +10,37 @@ import { GroupCommit, MAX_WAITING_BYTES, type Result, unclear } from './group-co
 import { loadPostgres, type Postgres, processOf } from './postgres-connection.ts';
 import { isReadOnly, isTransient, toProblem } from './postgres-errors.ts';
 import { Listener } from './postgres-listener.ts';
+import { Looks } from './postgres-looks.ts';
 import { Numbering } from './postgres-numbering.ts';
 import { Orders, type Row } from './postgres-orders.ts';
 import { Partitions } from './postgres-partitions.ts';
-import { Reader } from './postgres-reader.ts';
+import { MAX_READERS, Reader } from './postgres-reader.ts';
+import { type LogReader, openReplica, Replica } from './postgres-replica.ts';
 import { Rows } from './postgres-rows.ts';
 import { type Opened, openDatabase } from './postgres-start.ts';
 import { CUSTOMER_PAGE, type Statement, type StatementName, statementsFor } from './postgres-statements.ts';
 import { holdWatch } from './postgres-watch.ts';
 import type { Answer, CustomerPage, Order, RowPage, Store, Stretch } from './store.ts';
 
-const POLL_MS = 1000; // how long a lost notification may stay unnoticed
-const MAX_READERS = 4; // a herd shares its chunks, so more readers would only wait for the database
+type Options = Pick<Config, 'databaseUrl' | 'eventRetention' | 'watch'> &
+  Partial<Pick<Config, 'hasCustomers' | 'replicaUrl'>>;
 
-type Options = Pick<Config, 'databaseUrl' | 'eventRetention' | 'watch'> & { hasCustomers?: boolean };
-
-/** @throws {StartError} if the database can't be used as it is */
+/** Makes and changes our tables where that is due, then listens. @throws {StartError} if the database can't be used */
 export async function openPostgresStore(options: Options): Promise<Store> {
-  const { databaseUrl, watch, eventRetention, hasCustomers = true } = options;
+  const { databaseUrl, replicaUrl, watch, eventRetention, hasCustomers = true } = options;
   const postgres = await loadPostgres(databaseUrl);
   const { client, opened } = await openDatabase(postgres, { watch, hasCustomers });
   for (const notice of opened.notices) console.log(notice);
-  const store = new PostgresStore(postgres, opened, eventRetention);
+  let store: PostgresStore | undefined;
   try {
+    const replica = replicaUrl ? await openReplica(replicaUrl, opened.schema, client) : undefined;
+    store = new PostgresStore(postgres, opened, eventRetention, replica);
     await store.listen();
     await store.check(); // a pool that can't work is no start
     return store;
   } catch (error) {
-    await store.close().catch(() => {});
+    await store?.close().catch(() => {});
+    if (error instanceof StartError) throw error;
     throw new StartError(`The ${opened.description} cannot be used: ${(error as Error).message}`);
   } finally {
     await client.end().catch(() => {}); // until now it held what the listener holds from now on
@@ -60,18 +63,22 @@ class PostgresStore implements Store {
   private readonly orders = new Orders();
   private readonly numbering: Numbering;
   private readonly partitions: Partitions;
+  /** Of rows, and of their pages with the place in the log: whoever has written finds that there. */
   private readonly reader: Reader;
+  /** Whatever is announced was read by this: retention may take what it has shown to the hub, and no more. */
+  private readonly log: LogReader;
+  private readonly replica: Replica | undefined;
   private readonly rows: Rows;
-  private readonly poll: NodeJS.Timeout;
+  private readonly looks: Looks;
   private listener: Listener | undefined;
-  private seenHead = 0;
   /** The database's processes that commit for us: of their commits we know already. */
   private readonly ownProcesses = new Set<number>();
 
-  constructor(postgres: Postgres, opened: Opened, retention: number) {
+  /** @param replica the way to where the log is read; undefined: to the same as all the rest */
+  constructor(postgres: Postgres, opened: Opened, retention: number, replica: Postgres | undefined) {
     this.postgres = postgres;
     this.opened = opened;
-    this.description = opened.description;
+    this.description = `${opened.description}${replica ? `, its log read from ${replica.describe()}` : ''}`;
     this.hasCustomers = opened.hasCustomers;
     this.watch = new Set(opened.watched.map(({ table }) => table));
     this.retention = retention;
@@ -98,7 +105,14 @@ class PostgresStore implements Store {
     );
     this.reader = new Reader(postgres, this.readers, opened.schema, this.statements, this.numbering);
     this.rows = new Rows(this.reader, opened.schema, opened.watched);
-    this.poll = setInterval(() => this.look(), POLL_MS);
+    this.replica = replica && new Replica(replica, opened.schema, this.numbering, this.reader);
+    this.log = this.replica ?? this.reader;
+    this.looks = new Looks(
+      () => this.position(),
+      () => this.shared.wake(),
+    );
+    // A standby can't LISTEN: who is woken hears of a commit before it can be read.
+    if (replica) this.shared.onCommit(() => this.looks.soon());
   }
 
   /** @throws what the database said */
@@ -126,7 +140,7 @@ class PostgresStore implements Store {
 
   /** One call, one transaction. What it says of each order is durable when it says it: `synchronous_commit` is on. */
   private async commit(orders: Order[]): Promise<Result[]> {
-    const client = await this.postgres.take(this.writer).catch(() => undefined);
+    const client = await this.postgres.take(this.writer).catch(() => undefined); // it is away for the moment
     if (!client) return orders.map(() => ({ is: 'locked' })); // nothing was sent: it can be tried again
     try {
       const { together, alone } = this.orders.sort(orders);
@@ -139,7 +153,7 @@ class PostgresStore implements Store {
       // Only an error that the database itself tells of, and stays connected, says that nothing was committed.
       const isRolledBack = this.postgres.isDatabaseError(error) && error.severity === 'ERROR';
       client.release(!isRolledBack || isReadOnly(error.code));
-      if (!isRolledBack) throw unclear();
+      if (!isRolledBack) throw unclear(); // the commit may have been made before the connection was lost
       if (isTransient(error.code) || isReadOnly(error.code)) return orders.map(() => ({ is: 'locked' }));
       throw toProblem(error);
     }
@@ -168,15 +182,15 @@ class PostgresStore implements Store {
   async position(
     cursors: readonly Cursor[] = [],
   ): Promise<Position & { resets: (ResetReason | undefined)[] }> {
-    return this.reader.position(cursors);
+    return this.log.position(cursors);
   }
 
   async findTime(time: string): Promise<Cursor> {
-    return this.reader.time(time);
+    return this.log.time(time);
   }
 
   async readEvents(after: Cursor, upTo: number, limit: number, maxBytes: number): Promise<Stretch> {
-    return this.reader.events(after, upTo, limit, maxBytes);
+    return this.log.events(after, upTo, limit, maxBytes);
   }
 
   onCommit(wake: () => void): void {
@@ -187,6 +201,7 @@ class PostgresStore implements Store {
     this.shared.markAnnounced(seq);
   }
 
+  /** Both are asked: one that takes writes, and one from which the log can be read. */
   async check(): Promise<void> {
     const text = "SELECT current_setting('transaction_read_only') = 'on' AS \"isReadOnly\"";
     const [row] = await this.reader.read<{ isReadOnly: boolean }>({ text });
@@ -196,20 +211,10 @@ class PostgresStore implements Store {
 
   /** Writes first, since they were taken; then who works by itself; connections last. */
   async close(): Promise<void> {
-    clearInterval(this.poll);
+    this.looks.stop();
     await this.group.drain();
     await Promise.all([this.numbering.stop(), this.partitions.stop()]);
-    await Promise.all([this.listener?.close(), this.writer.end(), this.readers.end()]);
-  }
-
-  /** A notification may be lost, with its connection. */
-  private async look(): Promise<void> {
-    try {
-      const { head } = await this.position();
-      if (head.seq !== this.seenHead) this.shared.wake();
-      this.seenHead = head.seq;
-    } catch {
-      // Away for the moment: the next look sees what this one missed.
-    }
+    const ends = [this.writer.end(), this.readers.end(), this.replica?.close()];
+    await Promise.all([this.listener?.close(), ...ends]);
   }
 }

@@ -39,7 +39,8 @@ export class Head {
     // Expired is no other history: what was announced may be pruned since.
     const [verdict] = position.resets;
     const isThere = verdict === undefined || verdict === 'expired';
-    if (isThere && head.seq === this.cursor.seq) return 'same';
+    // It may be below: several replicas share a name, and this one has yet to get what another has shown.
+    if (isThere && head.seq <= this.cursor.seq) return 'same';
     this.cursor = head;
     if (isThere) return 'moved';
     this.histories += 1;

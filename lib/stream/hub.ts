@@ -6,6 +6,7 @@ import type { Config } from '../config.ts';
 import { eventId } from '../event.ts';
 import { Problem } from '../problem.ts';
 import type { Store } from '../store/store.ts';
+import { Ahead } from './ahead.ts';
 import { Client, type Stream } from './client.ts';
 import { Head } from './head.ts';
 import { Heartbeats } from './heartbeats.ts';
@@ -27,6 +28,7 @@ export class Hub {
   private readonly heartbeats: Heartbeats;
   private readonly serving: Serving;
   private readonly rounds: Rounds;
+  private readonly ahead: Ahead;
   /** Events announced since the start. */
   private events = 0;
   /** A turn is due or under way: there is never a second one beside it. */
@@ -54,10 +56,11 @@ export class Hub {
     this.settings = settings;
     const isAtHead = (client: Client) => this.serving.isAtHead(client);
     this.heartbeats = new Heartbeats(settings.heartbeatMs, { clients: this.clients, isAtHead });
-    this.serving = new Serving(store, head, this.heartbeats, settings.heartbeatMs);
+    this.ahead = new Ahead(store, head);
+    this.serving = new Serving(store, head, this.heartbeats, settings.heartbeatMs, this.ahead);
     this.rounds = new Rounds(this.serving);
     store.onCommit(() => this.lookAgain());
-    this.looking = setInterval(() => this.lookAgain(), LOOK_MS); // a history may be replaced without a commit
+    this.looking = setInterval(() => this.lookRegularly(), LOOK_MS); // a history may be replaced without a commit
     this.lookAgain();
   }
 
@@ -141,6 +144,11 @@ export class Hub {
   private lookAgain(): void {
     this.head.isStale = true;
     this.schedule();
+  }
+
+  private async lookRegularly(): Promise<void> {
+    this.lookAgain();
+    for (const client of await this.ahead.check()) this.onRoom(client);
   }
 
   /** Gives a client a turn; one that is live goes before all who are not. */

@@ -2,6 +2,7 @@
 // log, whether it is live, was away, or was too slow; the frame is made before the cursor moves.
 import type { ResetReason } from '../event.ts';
 import type { Store } from '../store/store.ts';
+import type { Ahead } from './ahead.ts';
 import { type Chunk, Chunks } from './chunks.ts';
 import type { Client } from './client.ts';
 import { Conflation } from './conflation.ts';
@@ -20,13 +21,15 @@ export class Serving {
   private readonly head: Head;
   private readonly heartbeats: Heartbeats;
   private readonly heartbeatMs: number;
+  private readonly ahead: Ahead;
 
-  constructor(store: Store, head: Head, heartbeats: Heartbeats, heartbeatMs: number) {
+  constructor(store: Store, head: Head, heartbeats: Heartbeats, heartbeatMs: number, ahead: Ahead) {
     this.store = store;
     this.head = head;
     this.chunks = new Chunks(store);
     this.heartbeats = heartbeats;
     this.heartbeatMs = heartbeatMs;
+    this.ahead = ahead;
   }
 
   /** Where a stream with this wish begins. @throws {Problem} 503 */
@@ -110,6 +113,7 @@ export class Serving {
   /** The first frame of a stream, or of another beginning: it says from where the client goes on. */
   begin(client: Client, { cursor, behind, reset, history }: Located): void {
     client.moveTo(cursor);
+    this.ahead.note(client);
     if (reset) return client.tell('stream.reset', { reason: reset });
     if (history !== this.head.histories) {
       client.dueReset = 'unknown-log'; // the log was replaced after it was asked: its first frame says so

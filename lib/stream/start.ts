@@ -65,7 +65,7 @@ export async function locate(store: Store, { cursor, from, scope }: Wish): Promi
 
 /** Who may not see an event may not count it either. */
 async function countBehind(store: Store, start: Cursor, head: Cursor, scope?: Scope): Promise<number> {
-  if (!scope || scope.seesAll) return head.seq - start.seq;
+  if (!scope || scope.seesAll) return Math.max(0, head.seq - start.seq); // a replica may not have it yet
   let behind = 0;
   for (let at = start; at.seq < head.seq; ) {
     const { events, end, reset } = await store.readEvents(at, head.seq, COUNT_STEP, COUNT_BYTES);

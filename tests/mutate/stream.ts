@@ -31,8 +31,8 @@ export const STREAM: Mutation[] = [
   ),
   start(
     '`behind` is one too many',
-    'return head.seq - start.seq;',
-    'return head.seq - start.seq + 1;',
+    'head.seq - start.seq);',
+    'head.seq - start.seq + 1);',
     'a client that resumes after event 2',
   ),
   hubOutside(
