@@ -58,6 +58,15 @@ test('a search for a first question begins with its answer, whose links lead on'
   await within(page.locator('#jwt-node pre').waitFor(), 'the entry that the search had hidden');
 });
 
+test('a sentence with code in it is one text, and not a row of pieces', needsChromium, async () => {
+  const { page } = await open('#lost-database');
+  const displays = await page
+    .locator('.entry > p')
+    .evaluateAll((all) => all.map((text) => getComputedStyle(text).display));
+  assert.ok(displays.length > 0);
+  assert.deepEqual(new Set(displays), new Set(['block']));
+});
+
 test('the paper reaches the edges of a window that is larger than the page', needsChromium, async () => {
   const { page } = await open();
   const paper = await page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor);
