@@ -54,10 +54,14 @@ function search() {
   element('found').textContent = words.length === 0 ? '' : `${found.length} of ${entries.length} entries`;
 }
 
-/** A link to an entry opens it. */
+/** A link to an entry opens it, also where a search has hidden it: else the link of a find would lead nowhere. */
 function openLinked() {
   const entry = document.getElementById(decodeURIComponent(location.hash.slice(1)));
   if (!(entry instanceof HTMLDetailsElement)) return;
+  if (entry.hidden) {
+    element('wanted').value = '';
+    search();
+  }
   entry.open = true;
   entry.scrollIntoView();
 }

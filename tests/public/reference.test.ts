@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { assertAccessible, needsChromium, openPage } from '../support/browser.ts';
-import { get, shareServer } from '../support/helpers.ts';
+import { get, shareServer, within } from '../support/helpers.ts';
 
 const server = await shareServer();
 const url = `${server.url}/reference.html`;
@@ -42,6 +42,35 @@ test('a search leaves what has all its words, and opens a single find', needsChr
   await page.getByLabel('Search').fill('no such words');
   assert.deepEqual(await shown(), []);
   assert.match((await page.locator('#found').textContent())!, /^0 of \d+ entries$/);
+});
+
+test('a search for a first question begins with its answer, whose links lead on', needsChromium, async () => {
+  const { page } = await open();
+  const found = async (words: string) => {
+    await page.getByLabel('Search').fill(words);
+    return page.locator('.entry:not([hidden])').evaluateAll(([first]) => first?.id);
+  };
+  assert.equal(await found('deploy'), 'deploy');
+  assert.equal(await found('lose the database'), 'lost-database');
+  assert.equal(await found('authenticate'), 'authenticate');
+  await page.locator('#authenticate summary').click();
+  await page.locator('#authenticate a[href="#jwt-node"]').click();
+  await within(page.locator('#jwt-node pre').waitFor(), 'the entry that the search had hidden');
+});
+
+test('a sentence with code in it is one text, and not a row of pieces', needsChromium, async () => {
+  const { page } = await open('#lost-database');
+  const displays = await page
+    .locator('.entry > p')
+    .evaluateAll((all) => all.map((text) => getComputedStyle(text).display));
+  assert.ok(displays.length > 0);
+  assert.deepEqual(new Set(displays), new Set(['block']));
+});
+
+test('the paper reaches the edges of a window that is larger than the page', needsChromium, async () => {
+  const { page } = await open();
+  const paper = await page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor);
+  assert.equal(paper, 'rgb(246, 246, 243)', 'else the window is white beside and below the page');
 });
 
 test(
