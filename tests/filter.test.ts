@@ -62,6 +62,16 @@ test('what is neither a value nor a prefix is a 400 that names it', () => {
     assert.throws(() => parseFilter(null, bad), /sources/, JSON.stringify(bad));
 });
 
+test('a hundred items are a filter, and one more is a 400, as are more than 4,000 characters', () => {
+  const items = (count: number, length: number) =>
+    Array.from({ length: count }, (_, i) => `t${i}`.padEnd(length, 'x')).join();
+  assert.ok(lets(items(100, 10), items(100, 10), 't7xxxxxxxx', 't7xxxxxxxx'));
+  for (const long of [items(101, 4), items(30, 150)]) {
+    assert.throws(() => parseFilter(long), /types may have at most 100 items and 4000 characters/);
+    assert.throws(() => parseFilter(null, long), /sources may have/);
+  }
+});
+
 test('a list of a hundred items costs an event what a list of one costs', () => {
   const types = (count: number) => Array.from({ length: count }, (_, i) => `shop.order-${i}.*`).join();
   const values = Array.from({ length: 1000 }, (_, i) => ({ type: `shop.order-${i}.paid`, source: '/x' }));
