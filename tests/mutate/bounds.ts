@@ -43,4 +43,10 @@ export const BOUNDS: Mutation[] = [
     '',
     'a key set that is away is a 503, and ten lines in the log',
   ),
+  breaksOf('lib/stream/client.ts', 'tests/stream/hub.test.ts')(
+    'who passes hidden events is told of the place where it began',
+    'if (bytes.length > 0) this.send(bytes);\n    this.cursor = cursor;',
+    'if (bytes.length > 0) this.send(bytes);\n    if (bytes.length > 0 || cursor.seq % 256 !== 0) this.cursor = cursor;',
+    'a client hears where it stands at each heartbeat',
+  ),
 ];
