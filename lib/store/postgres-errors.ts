@@ -1,20 +1,24 @@
 // What goes wrong with PostgreSQL, and what the caller may know of it. SQLSTATEs: Appendix A of its documentation.
+import type { DatabaseError } from 'pg';
 import { Problem, unavailable } from '../problem.ts';
 import type { Result } from './group-commit.ts';
 
+/**
+ * The database itself says that it didn't do it, and the connection lives on as it was. Anything else is of the
+ * connection, and says nothing of what was done.
+ */
+export function isRefusal(error: unknown): error is DatabaseError {
+  return (error as Partial<DatabaseError>).severity === 'ERROR';
+}
+
 /** Locked, or in conflict with another transaction: nothing was written, and it may work in a moment. */
-export function isTransient(code: string | undefined): boolean {
+export function isTransient({ code }: { code?: string | undefined }): boolean {
   return code === '55P03' || code === '40P01' || code === '40001';
 }
 
 /** The server takes no writes (any more): another connection may lead to the one that does. */
-export function isReadOnly(code: string | undefined): boolean {
+export function isReadOnly({ code }: { code?: string | undefined }): boolean {
   return code === '25006';
-}
-
-/** Text that a caller gave is no value of the type that it is read as. */
-export function isNoValue(code: string | undefined): boolean {
-  return code?.startsWith('22') === true;
 }
 
 /** What came of an order that the database refused: a rule forbids it, or another program's trigger is broken. */

@@ -1,22 +1,23 @@
 // Steps from one shape of the tables to the next, all in the transaction of the start. Events keep their ids: until
 // version 1 the whole log had one random name, and that becomes the stamp of every event that it holds. Functions,
 // triggers and views aren't changed by steps but made anew: see `postgres-schema.ts`.
-import type { Client } from 'pg';
-import { inSchema } from './postgres-statements.ts';
+import type { Run } from './postgres-connection.ts';
+
+type Shape = { hasOneName: boolean; numbersAtCommit: boolean; code: string[] };
 
 /** Brings older tables up to date, inside the transaction of the start. @returns whether anything had to be done */
-export async function upgrade(client: Client, schema: string): Promise<boolean> {
-  const { rows } = await client.query(inSchema(SHAPE, schema), [schema]);
+export async function upgrade(run: Run): Promise<boolean> {
   // Each step looks at what is there: so a database of any age comes through here, and one that is right costs one
   // look.
-  const { hasOneName, numbersAtCommit, code } = rows[0];
+  const [shape] = await run<Shape>(SHAPE);
+  const { hasOneName, numbersAtCommit, code } = shape!;
   if (!hasOneName && !numbersAtCommit) return false;
   // It reads columns that are about to go, and PostgreSQL would not let them.
-  await client.query(inSchema('DROP VIEW IF EXISTS bell.changebell_position', schema));
+  await run('DROP VIEW IF EXISTS bell.changebell_position');
   // Functions go with the triggers that call them, which would fire while rows are changed here. All come back anew.
-  for (const identity of code) await client.query(`DROP FUNCTION IF EXISTS ${identity} CASCADE`);
-  if (hasOneName) await client.query(inSchema(NAME_TO_STAMPS, schema));
-  await client.query(inSchema(SEQS_TO_DRAFTS, schema));
+  for (const identity of code) await run(`DROP FUNCTION IF EXISTS ${identity} CASCADE`);
+  if (hasOneName) await run(NAME_TO_STAMPS);
+  await run(SEQS_TO_DRAFTS);
   // The functions, triggers and views that went are made by `install`, in the same transaction.
   return true;
 }
@@ -27,8 +28,8 @@ const SHAPE = `
   SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'bell.changebell_log'::regclass AND attname = 'name'
       AND NOT attisdropped) AS "hasOneName",
     to_regclass('bell.changebell_seq') IS NOT NULL AS "numbersAtCommit",
-    ARRAY(SELECT oid::regprocedure::text FROM pg_proc
-      WHERE pronamespace = $1::regnamespace AND starts_with(proname::text, 'changebell_')) AS code`;
+    ARRAY(SELECT pg_proc.oid::regprocedure::text FROM pg_proc JOIN pg_class ON relnamespace = pronamespace
+      WHERE pg_class.oid = 'bell.changebell_log'::regclass AND starts_with(proname::text, 'changebell_')) AS code`;
 
 // A default that is a constant touches no row, however long the log is: PostgreSQL notes it once for all of them.
 // An answer that is kept for a repeat gets what answers have today: the id of its event, and the stamps of those that

@@ -42,7 +42,7 @@ DECLARE
 BEGIN
   IF many = 0 THEN RETURN; END IF;
   BEGIN
-    IF items->0 ? 'plain' THEN results := bell.changebell_write_together(items, low);
+    IF (items->0->>'plain')::boolean THEN results := bell.changebell_write_together(items, low);
     ELSE results := ARRAY[bell.changebell_write_one(items->0, low)]; END IF;
   EXCEPTION WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT;
@@ -85,7 +85,7 @@ BEGIN
     PERFORM bell.changebell_keep_ids();
     WITH made AS (
       INSERT INTO bell.customers AS customer (name, email)
-      SELECT item->>'name', item->>'email' FROM pg_catalog.jsonb_array_elements(items) WITH ORDINALITY AS list (item, n)
+      SELECT item->'fields'->>'name', item->'fields'->>'email' FROM pg_catalog.jsonb_array_elements(items) WITH ORDINALITY AS list (item, n)
       WHERE item->>'op' = 'create' ORDER BY n RETURNING id, bell.changebell_json(customer) AS json)
     SELECT pg_catalog.array_agg(id), pg_catalog.array_agg(json) INTO ids, rows FROM made;
   END IF;

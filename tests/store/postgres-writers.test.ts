@@ -1,9 +1,10 @@
 // Programs beside us on one PostgreSQL: nothing of ours makes them wait, fail or obey, and whatever they do is told.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Client } from 'pg';
 import type { StoredEvent } from '../../lib/event.ts';
-import { Hosts, urlsOf } from '../../lib/store/postgres-hosts.ts';
+import { Hosts, urlsOf } from '../../lib/store/postgres-connection.ts';
 import { openPostgresStore } from '../../lib/store/postgres-store.ts';
 import type { Store } from '../../lib/store/store.ts';
 import { eventually, range, skipWithout } from '../support/helpers.ts';
@@ -268,14 +269,24 @@ describe('programs on one PostgreSQL', { skip: skipWithout(INITDB, 'postgresql')
   });
 });
 
-test('a URL with several hosts is one for each, and who turns away from one ends on the next', () => {
+test('a URL with several hosts is one for each, and who turns away from one ends on the next', async () => {
   assert.deepEqual(urlsOf('postgres://u:a@one:1,two/db?target_session_attrs=read-write&x=1'), [
     'postgres://u:a@one:1/db?x=1',
     'postgres://u:a@two/db?x=1',
   ]);
   assert.deepEqual(urlsOf('postgres://u@/db?host=/tmp'), ['postgres://u@/db?host=/tmp']);
-  const hosts = new Hosts('postgres://one,two/db');
-  hosts.turnFrom('postgres://one/db');
-  hosts.turnFrom('postgres://one/db');
-  assert.equal(hosts.current, 'postgres://two/db');
+  const hosts = new Hosts('postgres://one,two,three/db');
+  const reach = () =>
+    hosts.attempt(async (url) => {
+      await nextTurn(); // both are on their way to the first one
+      assert.doesNotMatch(url, /one/);
+      return url;
+    });
+  const two = 'postgres://two/db';
+  assert.deepEqual(await Promise.all([reach(), reach()]), [two, two]);
+  assert.equal(hosts.current, two);
+  const tried: string[] = [];
+  const never = hosts.attempt(async (url) => assert.fail(`${tried.push(url)}`));
+  await assert.rejects(never, /3/, 'the last of them says it');
+  assert.deepEqual(tried, [two, 'postgres://three/db', 'postgres://one/db']);
 });
