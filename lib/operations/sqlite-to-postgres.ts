@@ -45,10 +45,10 @@ async function move(path: string, databaseUrl: string): Promise<void> {
   try {
     // Another program's table of that name stands there: its rows and ours must not mix.
     if (!opened.hasCustomers)
-      throw new StartError(`The table "customers" of the ${opened.description} is not ours.`);
+      throw new StartError(`The table "customers" of the ${postgres.describe()} is not ours.`);
     const { count, highest } = await copy(source, postgres.on(client));
     console.log(
-      `Moved ${count} customers from ${path} to the ${opened.description}; the next one gets the id ${highest + 1}.`,
+      `Moved ${count} customers from ${path} to the ${postgres.describe()}; the next one gets the id ${highest + 1}.`,
     );
   } finally {
     await client.end();

@@ -182,19 +182,18 @@ export function inSchema(sql: string, schema: string): string {
   return sql.replace(/\bbell\./g, () => `${schema}.`);
 }
 
-/** A text as SQL wants it: a quote inside is doubled. */
-export function literal(text: string): string {
-  return `'${text.replaceAll("'", "''")}'`;
-}
-
-/** The hosts of a URL, of which one takes writes; which one, can change at any time. `pg` knows one host alone. */
+/**
+ * The hosts of a URL, of which one takes writes; which one, can change at any time. `pg` knows one host alone: so of
+ * `postgres://u@a,b:5433/db` come `…@a/db` and `…@b:5433/db`.
+ */
 export class Hosts {
   private readonly urls: string[];
   /** Index of the one that is tried first, for all connections together. */
   private at = 0;
 
   constructor(url: string) {
-    this.urls = urlsOf(url);
+    const [, before, hosts = '', after] = /^(\w+:\/\/(?:[^@/?#]*@)?)([^/?#]*)(.*)$/.exec(url) ?? [];
+    this.urls = hosts.split(',').map((host) => `${before}${host}${after}`);
   }
 
   /** A URL that names one host. */
@@ -215,13 +214,4 @@ export class Hosts {
       }
     }
   }
-}
-
-/** The same URL once for each of its hosts: `postgres://u@a,b:5433/db` is `…@a/db` and `…@b:5433/db`. */
-export function urlsOf(url: string): string[] {
-  const [, before, hosts, after = ''] = /^(\w+:\/\/(?:[^@/?#]*@)?)([^/?#]*,[^/?#]*)(.*)$/.exec(url) ?? [];
-  if (hosts === undefined) return [url];
-  // Which server will do, each new connection asks by itself (`prepare`).
-  const rest = after.replace(/([?&])target_session_attrs=[^&]*&?/, '$1').replace(/[?&]$/, '');
-  return hosts.split(',').map((host) => `${before}${host}${rest}`);
 }

@@ -1,6 +1,6 @@
 // What goes wrong with PostgreSQL, and what the caller may know of it. SQLSTATEs: Appendix A of its documentation.
 import type { DatabaseError } from 'pg';
-import { Problem, unavailable } from '../problem.ts';
+import { type Problem, unavailable } from '../problem.ts';
 import type { Result } from './group-commit.ts';
 
 /**
@@ -8,7 +8,11 @@ import type { Result } from './group-commit.ts';
  * connection, and says nothing of what was done.
  */
 export function isRefusal(error: unknown): error is DatabaseError {
-  return (error as Partial<DatabaseError>).severity === 'ERROR';
+  const { severity, code = '' } = error as Partial<DatabaseError>;
+  // The word for it is in the language of the server. In any other than English, the classes that may end a connection,
+  // or all of them, are taken for such an end.
+  const isEnd = severity === 'FATAL' || severity === 'PANIC' || /^(08|25P|53|57|58|F0|XX)/.test(code);
+  return severity === 'ERROR' || (severity !== undefined && !isEnd);
 }
 
 /** Locked, or in conflict with another transaction: nothing was written, and it may work in a moment. */
@@ -36,11 +40,10 @@ export function toRefusal(code: string, message: string): Result {
 }
 
 /**
- * What the caller may know of a failure: of one that is no Problem only that it was the database's (503). The words of
- * the database may name tables and values, so they go to the log alone.
+ * What the caller may know of a failure: only that it was the database's (503). The words of the database may name
+ * tables and values, so they go to the log alone.
  */
-export function toProblem(error: unknown): unknown {
-  if (error instanceof Problem) return error;
+export function toProblem(error: unknown): Problem {
   const { code = '', message } = error as { code?: string; message: string };
   tell(`The database failed${code && ` (${code})`}: ${message}`);
   return unavailable('The database cannot be used at the moment.');

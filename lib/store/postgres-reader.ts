@@ -14,8 +14,8 @@ const TRIES = 3; // to read a page between two commits of others, before a state
 const NO_VALUE =
   'after must be the value that the answer before gave in next: a part of it is no value of its column.';
 
-/** Rows of a page with their keys, and the place at which they are true. */
-export type Page = { rows: { key: string; json: string }[]; head: Cursor };
+/** Rows with their keys, whether there are more of them, and the place at which they are true. */
+type Page = { rows: { key: string; json: string }[]; hasMore: boolean; head: Cursor };
 
 type PositionRow = { head: number; head_stamp: string; pruned: number; pruned_stamp: string };
 type PageRow = PositionRow & { hasDrafts: boolean; n: unknown; key: string; json: string };
@@ -43,10 +43,8 @@ export class Reader {
 
   async customers(after: number, limit: number): Promise<CustomerPage> {
     const select = inSchema(CUSTOMER_PAGE, this.postgres.schema);
-    const { rows, head } = await this.page(select, [String(after)], limit + 1);
-    const page = rows.slice(0, limit);
-    const lastId = Number(page.at(-1)?.key ?? after);
-    return { customers: page.map(({ json }) => json), hasMore: rows.length > limit, lastId, head };
+    const { rows, ...more } = await this.page(select, [String(after)], limit);
+    return { customers: rows.map(({ json }) => json), lastId: Number(rows.at(-1)?.key ?? after), ...more };
   }
 
   async position(cursors: readonly Cursor[]): Promise<Verdicts> {
@@ -58,7 +56,7 @@ export class Reader {
 
   /** The newest place before this time. */
   async time(time: string): Promise<Cursor> {
-    return (await this.read<Cursor>(TIME, [time]))[0]!;
+    return (await this.read<Cursor>('SELECT seq, stamp FROM bell.changebell_place_of($1)', [time]))[0]!;
   }
 
   /** At most `limit`, up to `upTo`; fewer where they exceed `maxBytes`, but always the first. */
@@ -87,12 +85,15 @@ export class Reader {
    */
   async page(select: string, after: string[], limit: number): Promise<Page> {
     const text = `${inSchema(BESIDE_HEAD, this.postgres.schema)} LEFT JOIN (${select}) AS page (n, key, json) ON true ORDER BY n`;
+    // One row more than is wanted tells whether there is another page, and costs less than to count.
+    const many = limit + 1;
     for (let tries = 1; tries <= TRIES; tries += 1) {
-      const rows = await this.read<PageRow>({ text, isReady: true }, [after, limit, this.numbering.low]);
-      if (!rows[0]!.hasDrafts) return toPage(rows);
+      const rows = await this.read<PageRow>({ text, isReady: true }, [after, many, this.numbering.low]);
+      if (!rows[0]!.hasDrafts) return toPage(rows, limit);
       await this.numbering.run().catch((error) => Promise.reject(toProblem(error)));
     }
-    return toPage(await this.read<PageRow>(SNAPSHOT, [select, after, limit, this.numbering.low]));
+    const snapshot = 'SELECT * FROM bell.changebell_snapshot($1, $2, $3, $4)';
+    return toPage(await this.read<PageRow>(snapshot, [select, after, many, this.numbering.low]), limit);
   }
 
   /** @throws {Problem} 400 if a value of the caller's is none of its type, 503 */
@@ -106,9 +107,11 @@ export class Reader {
   }
 }
 
-function toPage(rows: PageRow[]): Page {
-  const { head, head_stamp } = rows[0]!;
-  return { rows: rows.filter((row) => row.n !== null), head: { seq: head, stamp: head_stamp } };
+/** Where there is no row, one comes without any, for the place alone. */
+function toPage(found: PageRow[], limit: number): Page {
+  const { n, head, head_stamp } = found[0]!;
+  const rows = n === null ? [] : found.slice(0, limit);
+  return { rows, hasMore: found.length > limit, head: { seq: head, stamp: head_stamp } };
 }
 
 function toPosition(row: PositionRow): Position {
@@ -146,8 +149,6 @@ const EVENTS = {
     ) AS event ON bytes <= $4 OR bytes = octet_length(data) ORDER BY seq`,
 };
 
-const TIME = { name: 'time', text: 'SELECT seq, stamp FROM bell.changebell_place_of($1)' };
-
 const CUSTOMER = {
   name: 'customer',
   text: 'SELECT bell.changebell_json(customer) AS json FROM bell.customers AS customer WHERE id = $1',
@@ -162,5 +163,3 @@ const BESIDE_HEAD = `
   SELECT head, head_stamp, EXISTS (
     SELECT FROM bell.changebell_events WHERE seq >= $3 AND seq < 0) AS "hasDrafts", page.*
   FROM bell.changebell_position`;
-
-const SNAPSHOT = { name: 'snapshot', text: 'SELECT * FROM bell.changebell_snapshot($1, $2, $3, $4)' };

@@ -1,7 +1,6 @@
 // Rows of watched tables, for a snapshot: each is put together by the same functions as in the events, so it is the
 // same to the byte. A page begins at a place in the primary key, so that a page of a large table costs what a page costs.
 import { Problem } from '../problem.ts';
-import { literal } from './postgres-connection.ts';
 import type { Reader } from './postgres-reader.ts';
 import type { WatchedTable } from './postgres-watch.ts';
 import type { RowPage } from './store.ts';
@@ -26,16 +25,13 @@ export class Rows {
     const table = this.tables.get(name);
     if (!table) return undefined;
     const key = after === undefined ? [] : parsePlace(after, table.key.length);
-    // One row more than is wanted tells whether there is another page, and costs less than to count.
-    const { rows, head } = await this.reader.page(this.select(table, key.length > 0), key, limit + 1);
-    const page = rows.slice(0, limit);
-    const told = page.map(({ json }) => parseTold(table, json));
+    const { rows, ...more } = await this.reader.page(this.select(table, key.length > 0), key, limit);
+    const told = rows.map(({ json }) => parseTold(table, json));
     return {
       rows: told.map((row) => row.json),
       keys: told.map((row) => row.key),
-      hasMore: rows.length > limit,
-      last: page.at(-1)?.key,
-      head,
+      last: rows.at(-1)?.key,
+      ...more,
     };
   }
 
@@ -104,6 +100,11 @@ function isAfter({ keyTypes }: WatchedTable, columns: string[]): string {
 function parseTold({ source }: WatchedTable, told: string): { key: string; json: string } {
   const end = told.indexOf(' ');
   return { key: told.slice(source.length + 1, end), json: told.slice(end + 1) };
+}
+
+/** A text as SQL wants it: a quote inside is doubled. */
+function literal(text: string): string {
+  return `'${text.replaceAll("'", "''")}'`;
 }
 
 /** A column's name as SQL wants it: any character may stand in one, and case counts. */

@@ -3,7 +3,7 @@
 // was made from and what came out, so that an older one, and one that was altered by hand, is made anew.
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { inSchema, literal, type Run } from './postgres-connection.ts';
+import { inSchema, type Run } from './postgres-connection.ts';
 import { upgrade } from './postgres-upgrade.ts';
 
 /** The version of the tables; functions, views and triggers have none, since they are compared. */
@@ -75,7 +75,7 @@ async function makeRight(run: Run, { kind, name, table, sql }: Piece): Promise<v
   if (kind === 'FUNCTION') await run(`REVOKE ALL ON FUNCTION ${(await look())!.identity} FROM PUBLIC`);
   // Only now: its rights are part of what is noted.
   const after = (await look())!;
-  await run(`COMMENT ON ${kind} ${after.identity} IS ${literal(mark(after))}`);
+  await run(`COMMENT ON ${kind} ${after.identity} IS '${mark(after)}'`);
 }
 
 // Definitions as the database prints them. A new major version may print them in another way: then all are made anew

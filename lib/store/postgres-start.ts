@@ -11,7 +11,6 @@ const START_MS = 10_000; // another server may be at the same work, an applicati
 
 /** What is known of the database once it is ours. */
 export type Opened = {
-  description: string;
   hasCustomers: boolean;
   watched: WatchedTable[];
   /** What a person should know, a line each. */
@@ -76,15 +75,15 @@ async function prepare(postgres: Postgres, run: Run, { watch, hasCustomers }: Op
   const isUpgraded = await install(run, schema, { isNew: !hasLog, hasCustomers: ours });
   const notices = isUpgraded ? [`The ${what} was brought up to date (format ${VERSION}).`] : [];
   if (watched.length > 0 || hasLog) notices.push(...(await applyWatch(run, watched)));
-  return { description: what, hasCustomers: ours && hasCustomers, watched, notices };
+  return { hasCustomers: ours && hasCustomers, watched, notices };
 }
 
-/** `isOurs`: the table `customers`, by its triggers. */
-type Found = { schema: string; hasLog: boolean; hasTable: boolean; isOurs: boolean };
+/** `hasTable`: there is a table `customers`; `isOurs`: it has our triggers. */
+type Found = { schema: string; encoding: string; hasLog: boolean; hasTable: boolean; isOurs: boolean };
 
 /** @throws {StartError} if this is no place for our tables */
 async function look(run: Run, what: string): Promise<Found> {
-  const [found] = await run<Found & { schema: string | null; encoding: string }>(`
+  const [found] = await run<Found>(`
     SELECT schema, current_setting('server_encoding') AS encoding,
       to_regclass(schema || '.changebell_log') IS NOT NULL AS "hasLog",
       to_regclass(schema || '.customers') IS NOT NULL AS "hasTable",

@@ -36,7 +36,7 @@ export async function openPostgresStore(options: Options): Promise<Store> {
   } catch (error) {
     await store?.close().catch(() => {});
     if (error instanceof StartError) throw error;
-    throw new StartError(`The ${opened.description} cannot be used: ${(error as Error).message}`);
+    throw new StartError(`The ${postgres.describe()} cannot be used: ${(error as Error).message}`);
   } finally {
     await client.end().catch(() => {}); // until now it held what the listener holds from now on
   }
@@ -64,7 +64,7 @@ function assemble(postgres: Postgres, opened: Opened, retention: number, replica
   if (replica) commits.onCommit(() => looks.soon());
   const sources = watched.map(({ source }) => source);
   const listener = new Listener(postgres, pool, sources, commits);
-  const description = `${opened.description}${replica ? `, its log read from ${replica.describe()}` : ''}`;
+  const description = `${postgres.describe()}${replica ? `, its log read from ${replica.describe()}` : ''}`;
   return {
     description,
     opened,

@@ -43,42 +43,36 @@ export class Writer {
 
   /** What came of each order, in their sequence; durable by now, since `synchronous_commit` is on. @throws {Problem} 503 */
   async commit(orders: Order[]): Promise<Result[]> {
+    const rows = await this.send(orders);
+    if (rows.length > 0) this.options.commits.committed();
+    return this.toResults(rows, orders);
+  }
+
+  /** No rows where nothing could be done for the moment. @throws {Problem} 503 */
+  private async send(orders: Order[]): Promise<Row[]> {
     const { numbering, retention, commits } = this.options;
     const { together, alone } = this.sort(orders);
     let isSent = false;
-    let rows: Row[];
     try {
-      rows = await this.postgres.use(this.pool, (run) => {
+      return await this.postgres.use(this.pool, (run) => {
         isSent = true;
         return run<Row>(WRITE, [together, alone, numbering.low, retention, commits.announced]);
       });
     } catch (error) {
-      // The database is away for the moment, and nothing was sent: it can be tried again.
-      if (!isSent) return orders.map(() => ({ is: 'locked' }));
-      // The commit may have been made before the connection was lost.
-      if (!isRefusal(error)) throw unclear();
-      if (isTransient(error) || isReadOnly(error)) return orders.map(() => ({ is: 'locked' }));
+      if (!isSent) return []; // the database is away
+      if (!isRefusal(error)) throw unclear(); // the commit may have been made before the connection was lost
+      if (isTransient(error) || isReadOnly(error)) return [];
       throw toProblem(error);
     }
-    commits.committed();
-    return this.toResults(rows, orders);
   }
 
-  /**
-   * The parameters `together` and `alone`, as JSON. Of orders with the same key only the first is in them: the others
-   * wait for what comes of it.
-   */
+  /** The parameters `together` and `alone`, as JSON. */
   private sort(orders: Order[]): { together: string; alone: string } {
     const together: object[] = [];
     const alone: object[] = [];
-    const keys = new Set<string>();
     const now = performance.now();
     for (const [key, until] of this.suspects) if (until < now) this.suspects.delete(key);
     for (const [place, order] of orders.entries()) {
-      const key = 'idempotency' in order ? order.idempotency?.key : undefined;
-      // No row will speak of it, so `toResults` sends it to the next turn.
-      if (key !== undefined && keys.has(key)) continue;
-      if (key !== undefined) keys.add(key);
       const plain = isPlain(order);
       // To tell what an order is like takes a JSON text of it: only while somebody is suspected.
       const isSuspect = plain && this.suspects.size > 0 && this.suspects.has(likeness(order));
@@ -88,7 +82,8 @@ export class Writer {
   }
 
   private toResults(rows: Row[], orders: Order[]): Result[] {
-    const results: Result[] = orders.map(() => ({ is: 'locked' })); // one that no row speaks of is tried again
+    // One that no row speaks of is tried again.
+    const results: Result[] = orders.map(() => ({ is: 'locked' }));
     for (const row of rows) {
       const order = orders[row.place]!;
       results[row.place] = toResult(row, order);
