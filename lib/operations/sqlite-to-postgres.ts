@@ -41,12 +41,15 @@ async function move(path: string, databaseUrl: string): Promise<void> {
   const source = openSource(path);
   const postgres = await loadPostgres(databaseUrl);
   // Our tables are made by the very code that makes them for a server, which also refuses what is no place for them.
-  const { client, opened } = await openPostgres(postgres, { watch: new Set(), hasCustomers: true });
+  const { client, run, hasCustomers } = await openPostgres(postgres, {
+    watch: new Set(),
+    hasCustomers: true,
+  });
   try {
     // Another program's table of that name stands there: its rows and ours must not mix.
-    if (!opened.hasCustomers)
+    if (!hasCustomers)
       throw new StartError(`The table "customers" of the ${postgres.describe()} is not ours.`);
-    const { count, highest } = await copy(source, postgres.on(client));
+    const { count, highest } = await copy(source, run);
     console.log(
       `Moved ${count} customers from ${path} to the ${postgres.describe()}; the next one gets the id ${highest + 1}.`,
     );

@@ -86,7 +86,7 @@ export class Postgres {
   async use<T>(pool: Pool, work: (run: Run) => Promise<T>): Promise<T> {
     const client = await this.take(pool);
     try {
-      const result = await work(this.on(client));
+      const result = await work(this.runOn(client));
       client.release();
       return result;
     } catch (error) {
@@ -102,7 +102,7 @@ export class Postgres {
   }
 
   /** How statements of ours run on this connection. */
-  on(client: ClientBase): Run {
+  runOn(client: ClientBase): Run {
     return async (statement, values = []) => {
       const { text, name, isReady, ...more }: Statement =
         typeof statement === 'string' ? { text: statement } : statement;

@@ -27,7 +27,7 @@ export async function openReplica(url: string, schema: string, primary: Run): Pr
   try {
     client = await replica.connect();
     await replica.findPooler(client);
-    const run = replica.on(client);
+    const run = replica.runOn(client);
     if ((await hasLog(run)) && (await isCopy(run, primary))) return replica;
     throw new StartError(`The ${what} is no replica of that of DATABASE_URL.`);
   } catch (error) {

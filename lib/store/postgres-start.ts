@@ -9,8 +9,10 @@ import { applyWatch, planWatch, type WatchedTable } from './postgres-watch.ts';
 
 const START_MS = 10_000; // another server may be at the same work, an application may hold a table
 
-/** What is known of the database once it is ours. */
+/** A connection to the database once it is ours, and what is known of it. */
 export type Opened = {
+  client: Client;
+  run: Run;
   hasCustomers: boolean;
   watched: WatchedTable[];
   /** What a person should know, a line each. */
@@ -24,21 +26,18 @@ type Options = { watch: ReadonlySet<string>; hasCustomers: boolean };
  * other server takes down the triggers of the tables that are watched here.
  * @throws {StartError} one line that says what to do
  */
-export async function openDatabase(
-  postgres: Postgres,
-  options: Options,
-): Promise<{ client: Client; opened: Opened }> {
+export async function openDatabase(postgres: Postgres, options: Options): Promise<Opened> {
   let client: Client | undefined;
   try {
     client = await postgres.connect();
     await postgres.findPooler(client);
-    const run = postgres.on(client);
+    const run = postgres.runOn(client);
     await run(`SET statement_timeout = ${START_MS}; SET lock_timeout = ${START_MS / 2}`);
     await run('BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT pg_advisory_xact_lock(1130918254, 0)');
-    const opened = await prepare(postgres, run, options);
+    const found = await prepare(postgres, run, options);
     await run('COMMIT');
     await run('RESET statement_timeout; RESET lock_timeout');
-    return { client, opened };
+    return { client, run, ...found };
   } catch (error) {
     await client?.end().catch(() => {});
     if (error instanceof StartError) throw error;
@@ -58,7 +57,7 @@ function hintFor(error: unknown): string {
 }
 
 /** Inside the transaction: looks first, then makes what is missing. @throws {StartError} */
-async function prepare(postgres: Postgres, run: Run, { watch, hasCustomers }: Options): Promise<Opened> {
+async function prepare(postgres: Postgres, run: Run, { watch, hasCustomers }: Options) {
   const what = postgres.describe();
   const { schema, hasLog, hasTable, isOurs } = await look(run, what);
   postgres.schema = schema;

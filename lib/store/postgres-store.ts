@@ -22,12 +22,11 @@ type Options = Pick<Config, 'databaseUrl' | 'eventRetention' | 'watch'> &
 export async function openPostgresStore(options: Options): Promise<Store> {
   const { databaseUrl, replicaUrl, watch, eventRetention, hasCustomers = true } = options;
   const postgres = await loadPostgres(databaseUrl);
-  const { client, opened } = await openDatabase(postgres, { watch, hasCustomers });
+  const opened = await openDatabase(postgres, { watch, hasCustomers });
   for (const notice of opened.notices) console.log(notice);
   let store: Store | undefined;
   try {
-    const run = postgres.on(client);
-    const replica = replicaUrl ? await openReplica(replicaUrl, postgres.schema, run) : undefined;
+    const replica = replicaUrl ? await openReplica(replicaUrl, postgres.schema, opened.run) : undefined;
     const parts = assemble(postgres, opened, eventRetention, replica);
     store = storeOf(parts);
     await parts.listener.start();
@@ -38,7 +37,7 @@ export async function openPostgresStore(options: Options): Promise<Store> {
     if (error instanceof StartError) throw error;
     throw new StartError(`The ${postgres.describe()} cannot be used: ${(error as Error).message}`);
   } finally {
-    await client.end().catch(() => {}); // until now it held what the listener holds from now on
+    await opened.client.end().catch(() => {}); // until now it held what the listener holds from now on
   }
 }
 

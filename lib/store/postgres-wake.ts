@@ -55,7 +55,7 @@ export class Listener {
     client.on('notification', ({ processId }) => this.hear(processId));
     try {
       this.stopped.signal.throwIfAborted(); // closed meanwhile
-      await holdWatch(this.postgres.on(client), this.sources);
+      await holdWatch(this.postgres.runOn(client), this.sources);
       await client.query('LISTEN changebell');
     } catch (error) {
       await client.end().catch(() => {});

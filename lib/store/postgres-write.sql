@@ -6,7 +6,8 @@
 -- `place` is the order's place in its caller's list: results may come in any sequence.
 CREATE TYPE bell.changebell_outcome AS (place integer, outcome text, answer text, event_id text);
 
--- `together` are creations and publications without a key, `alone` all the others and those under suspicion.
+-- An item is an `Order` of `store.ts` with its place, and whether it is `plain`: a creation or a publication without a
+-- key. `together` are plain ones, `alone` all the others and those under suspicion.
 -- Behind a lock of another program nobody waits: such a write is 'locked', to be tried again by its caller.
 -- The lock on numbering comes first, before any row: who holds a row never waits for it, so two servers can't deadlock.
 -- A lock elsewhere is waited for in milliseconds: many share the first wait, and each of the others adds its own.
