@@ -4,7 +4,6 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { inSchema, type Run } from './postgres-connection.ts';
-import { upgrade } from './postgres-upgrade.ts';
 
 /** The version of the tables; functions, views and triggers have none, since they are compared. */
 export const VERSION = 2;
@@ -28,9 +27,26 @@ export async function install(
   { isNew, hasCustomers }: { isNew: boolean; hasCustomers: boolean },
 ): Promise<boolean> {
   await run('SET LOCAL check_function_bodies = off'); // one may stand before what it uses
-  const isUpgraded = !isNew && (await upgrade(run));
+  const isUpgraded = !isNew && (await upgrade(run, schema));
   for (const file of hasCustomers ? [...FILES, 'customers'] : FILES) await installFile(run, schema, file);
   return isUpgraded;
+}
+
+/**
+ * Brings older tables up to date. Each step looks at what is there: so a database of any age comes through here, and one
+ * that is right costs one look. @returns whether anything had to be done
+ */
+async function upgrade(run: Run, schema: string): Promise<boolean> {
+  const [shape] = await run<{ hasOneName: boolean; numbersAtCommit: boolean; code: string[] }>(SHAPE);
+  const { hasOneName, numbersAtCommit, code } = shape!;
+  if (!hasOneName && !numbersAtCommit) return false;
+  // It reads columns that are about to go, and PostgreSQL would not let them.
+  await run('DROP VIEW IF EXISTS bell.changebell_position');
+  // Functions go with the triggers that call them, which would fire while rows are changed here. All are made anew.
+  for (const identity of code) await run(`DROP FUNCTION IF EXISTS ${identity} CASCADE`);
+  if (hasOneName) await run(readText('upgrade-1', schema));
+  await run(readText('upgrade-2', schema));
+  return true;
 }
 
 /** Makes what stands in one of the `.sql` files: a part of ours, or the table of a resource. */
@@ -41,12 +57,15 @@ export async function installFile(run: Run, schema: string, file: string): Promi
   }
 }
 
+function readText(file: string, schema: string): string {
+  return inSchema(readFileSync(new URL(`postgres-${file}.sql`, import.meta.url), 'utf8'), schema);
+}
+
 /** Without the comments, which are no part of what is compared: a better word changes nothing in anybody's database. */
 function readPieces(file: string, schema: string): Piece[] {
-  const text = readFileSync(new URL(`postgres-${file}.sql`, import.meta.url), 'utf8');
   const pieces: Piece[] = [];
   // An empty line inside a function ends no piece: one begins only with a comment or with CREATE.
-  for (const paragraph of inSchema(text, schema).split(/\n\n(?=--|CREATE)/)) {
+  for (const paragraph of readText(file, schema).split(/\n\n(?=--|CREATE)/)) {
     const sql = paragraph.replace(/^--.*\n/gm, '').trim();
     const [, kind = '', name = ''] = /^CREATE (\w+) (\S+?)[\s(]/.exec(sql) ?? [];
     const table = kind === 'TRIGGER' ? / ON (\S+)/.exec(sql)?.[1] : undefined;
@@ -77,6 +96,15 @@ async function makeRight(run: Run, { kind, name, table, sql }: Piece): Promise<v
   const after = (await look())!;
   await run(`COMMENT ON ${kind} ${after.identity} IS '${mark(after)}'`);
 }
+
+// What shape the tables have. The oldest gave the log one name; the next numbered events in the writer's own commit,
+// with a sequence of seqs; the newest has neither.
+const SHAPE = `
+  SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'bell.changebell_log'::regclass AND attname = 'name'
+      AND NOT attisdropped) AS "hasOneName",
+    to_regclass('bell.changebell_seq') IS NOT NULL AS "numbersAtCommit",
+    ARRAY(SELECT pg_proc.oid::regprocedure::text FROM pg_proc JOIN pg_class ON relnamespace = pronamespace
+      WHERE pg_class.oid = 'bell.changebell_log'::regclass AND starts_with(proname::text, 'changebell_')) AS code`;
 
 // Definitions as the database prints them. A new major version may print them in another way: then all are made anew
 // once, and nothing else changes. Who may call a function, and whether a trigger is enabled, are compared too. $1 is the
