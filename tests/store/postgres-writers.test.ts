@@ -238,6 +238,37 @@ describe('programs on one PostgreSQL', { skip: skipWithout(INITDB, 'postgresql')
     await close();
   });
 
+  test('a right that is missing to put triggers up is a refusal that names it; to drop them, they are idle, and a line says so', async (t) => {
+    await cluster.createDatabase('clerks');
+    const program = await cluster.connect('clerks');
+    await program.query(
+      `CREATE ROLE clerk LOGIN PASSWORD 'hunter2'; GRANT CREATE ON SCHEMA public TO clerk; ${orders}`,
+    );
+    const databaseUrl = cluster.url('clerks', 'clerk');
+    const start = (...watch: string[]) =>
+      openPostgresStore({ databaseUrl, eventRetention: 1000, watch: new Set(watch) });
+    await assert.rejects(
+      start('orders'),
+      /"orders", but .*GRANT SELECT, TRIGGER ON public\.orders TO clerk\.$/,
+    );
+    await program.query('GRANT SELECT, TRIGGER ON orders TO clerk');
+    const watching = await start('orders');
+    await program.query("INSERT INTO orders VALUES (1, 'a')");
+    assert.deepEqual(types(await events(watching, 1)), ['orders.created']);
+    await watching.close();
+    const { mock } = t.mock.method(console, 'log', () => {});
+    const store = await start();
+    const [line] = mock.calls.map((call) => String(call.arguments[0]));
+    const [, drop] = /^public\.orders is no longer watched.*they are idle\. (.*;) removes them/.exec(line!)!;
+    await program.query("INSERT INTO orders VALUES (2, 'b')");
+    await store.write({ op: 'create', fields: { name: 'after', email: null } });
+    assert.deepEqual(types(await events(store, 2)), ['orders.created', 'customer.created']);
+    await program.query(drop!);
+    const left = "SELECT FROM pg_trigger WHERE tgrelid = 'orders'::regclass AND NOT tgisinternal";
+    assert.equal((await program.query(left)).rowCount, 0);
+    await Promise.all([store.close(), program.end()]);
+  });
+
   test('TRUNCATE of a partition tells its rows as gone, once', async () => {
     const { store, program, close } = await open(
       `CREATE TABLE parts (id int PRIMARY KEY) PARTITION BY RANGE (id);
