@@ -80,7 +80,10 @@ async function makeOnce(run: Run, { name, sql }: Piece): Promise<void> {
   if (!found!.isThere) await run(sql);
 }
 
-/** Our text may be the same and the object another one, altered by hand: so both are compared with what was noted. */
+/**
+ * Our text may be the same and the object another one, altered by hand: so both are compared with what was noted. A
+ * function that needs other parameters gets another name, since two of one name could not be told apart here.
+ */
 async function makeRight(run: Run, { kind, name, table, sql }: Piece): Promise<void> {
   const look = async () => (await run<Seen>(LOOK[kind]!, [name, table]))[0];
   const text = createHash('md5').update(sql).digest('hex');
