@@ -14,7 +14,8 @@ import type { Check, Checks } from './check.ts';
 
 const CHECKS: Checks[] = [answer, frame, set, commit, cursor, slow, access, programs];
 const LIMIT_MS = 10_000;
-const ROUND = 'It never came to an end (10 s): does something go round and round?';
+const round = (limitMs: number) =>
+  `It never came to an end (${limitMs / 1000} s): does something go round and round?`;
 
 /** A promise, and why it is broken; without `why` it is kept. */
 export type Result = { promise: string; why?: string };
@@ -66,12 +67,12 @@ async function runAll(root: string, lessons: Checks[], { patienceMs, limitMs }: 
   const end = performance.now() + limitMs;
   try {
     for (const lesson of lessons) {
-      for (const check of lesson.checks) results.push(await tryOne(program, check, end));
+      for (const check of lesson.checks) results.push(await tryOne(program, check, end, limitMs));
       if (lesson !== lessons.at(-1)) await program.closePages();
     }
     const isBroken = results.some(({ why }) => why !== undefined);
     const trouble = isBroken
-      ? (program.trouble() ?? ((await isDeaf(program)) ? ROUND : undefined))
+      ? (program.trouble() ?? ((await isDeaf(program)) ? round(limitMs) : undefined))
       : undefined;
     return trouble === undefined ? { results } : { results, trouble };
   } finally {
@@ -79,10 +80,15 @@ async function runAll(root: string, lessons: Checks[], { patienceMs, limitMs }: 
   }
 }
 
-async function tryOne(program: Program, { promise, run }: Check, end: number): Promise<Result> {
+async function tryOne(
+  program: Program,
+  { promise, run }: Check,
+  end: number,
+  limitMs: number,
+): Promise<Result> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Trouble(ROUND)), end - performance.now());
+    timer = setTimeout(() => reject(new Trouble(round(limitMs))), end - performance.now());
   });
   try {
     await Promise.race([run(program), late]);
