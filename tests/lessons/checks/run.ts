@@ -14,8 +14,9 @@ import type { Check, Checks } from './check.ts';
 
 const CHECKS: Checks[] = [answer, frame, set, commit, cursor, slow, access, programs];
 const LIMIT_MS = 10_000;
+const PATIENCE_TIMES = 10; // the program's patience grows with what its start took, and so does the limit
 const round = (limitMs: number) =>
-  `It never came to an end (${limitMs / 1000} s): does something go round and round?`;
+  `It never came to an end (${Math.round(limitMs / 1000)} s): does something go round and round?`;
 
 /** A promise, and why it is broken; without `why` it is kept. */
 export type Result = { promise: string; why?: string };
@@ -64,15 +65,16 @@ async function runAll(root: string, lessons: Checks[], { patienceMs, limitMs }: 
     };
   }
   const results: Result[] = [];
-  const end = performance.now() + limitMs;
+  const allowedMs = Math.max(limitMs, PATIENCE_TIMES * program.patienceMs);
+  const end = performance.now() + allowedMs;
   try {
     for (const lesson of lessons) {
-      for (const check of lesson.checks) results.push(await tryOne(program, check, end, limitMs));
+      for (const check of lesson.checks) results.push(await tryOne(program, check, end, allowedMs));
       if (lesson !== lessons.at(-1)) await program.closePages();
     }
     const isBroken = results.some(({ why }) => why !== undefined);
     const trouble = isBroken
-      ? (program.trouble() ?? ((await isDeaf(program)) ? round(limitMs) : undefined))
+      ? (program.trouble() ?? ((await isDeaf(program)) ? round(allowedMs) : undefined))
       : undefined;
     return trouble === undefined ? { results } : { results, trouble };
   } finally {
