@@ -14,6 +14,7 @@ import type { Check, Checks } from './check.ts';
 
 const CHECKS: Checks[] = [answer, frame, set, commit, cursor, slow, access, programs];
 const LIMIT_MS = 10_000;
+const START_LIMIT_MS = 30_000; // no lesson's lines run before it listens: what takes so long is the machine
 const PATIENCE_TIMES = 10; // the program's patience grows with what its start took, and so does the limit
 const round = (limitMs: number) =>
   `It never came to an end (${Math.round(limitMs / 1000)} s): does something go round and round?`;
@@ -56,7 +57,7 @@ async function runAll(root: string, lessons: Checks[], { patienceMs, limitMs }: 
   const checks = lessons.flatMap((lesson) => lesson.checks);
   let program: Program;
   try {
-    program = await Program.start(root, patienceMs, limitMs, env);
+    program = await Program.start(root, patienceMs, Math.max(limitMs, START_LIMIT_MS), env);
   } catch (error) {
     if (!(error instanceof Trouble)) throw error;
     return {
