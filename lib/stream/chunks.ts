@@ -177,19 +177,22 @@ export function textBytes({ data, extensions }: StoredEvent): number {
 function wanted(events: readonly StoredEvent[], { filter, isConflated }: Kind): boolean[] {
   const isWanted = events.map((event) => filter.matches(event));
   if (!isConflated) return isWanted;
-  const newest = new Map(events.filter((_, i) => isWanted[i]).map((event) => [event.source, event]));
+  const newest = new Map<string, StoredEvent>();
+  events.forEach((event, i) => {
+    if (isWanted[i]) newest.set(event.source, event);
+  });
   return events.map((event) => newest.get(event.source) === event);
 }
 
 /** The bytes of these events alone. Nothing is copied where all are wanted; a small part is, or it would keep the whole. */
 function pick({ bytes, ends }: Encoded, isWanted: readonly boolean[]): Buffer {
   if (!isWanted.includes(false)) return bytes;
-  const startOf = (i: number) => ends[i - 1] ?? 0;
-  const length = ends.reduce((sum, end, i) => sum + (isWanted[i] ? end - startOf(i) : 0), 0);
-  const picked = Buffer.allocUnsafe(length);
-  let at = 0;
-  ends.forEach((end, i) => {
-    if (isWanted[i]) at += bytes.copy(picked, at, startOf(i), end);
-  });
-  return picked;
+  const runs: Buffer[] = []; // of events that stand side by side
+  for (let i = 0; i < ends.length; i += 1) {
+    if (!isWanted[i]) continue;
+    const start = ends[i - 1] ?? 0;
+    while (isWanted[i + 1]) i += 1;
+    runs.push(bytes.subarray(start, ends[i]));
+  }
+  return Buffer.concat(runs);
 }
