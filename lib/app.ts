@@ -23,7 +23,7 @@ import { Problem } from './problem.ts';
 import { NOTHING } from './scope.ts';
 import type { Store } from './store/store.ts';
 import { Hub } from './stream/hub.ts';
-import { createWebSockets, offersWebSocket } from './stream/websocket.ts';
+import { offersWebSocket, WebSockets } from './stream/websocket.ts';
 
 const DRAIN_MS = 3000; // requests in flight may take so long; then the streams get CLOSE_MS, all within 5 s
 const CLOSE_MS = 1500;
@@ -41,7 +41,7 @@ export class App {
   private readonly turns = new Turns();
   private readonly files = new StaticFiles(this.refusals);
   private readonly connections: Connections;
-  private readonly webSockets;
+  private readonly webSockets: WebSockets;
   private readonly health: Health;
   private readonly metrics: Metrics;
   private readonly routes: Routes;
@@ -61,7 +61,7 @@ export class App {
     this.access = new Access({ ...config, ...door }, tokens);
     const connections = new Connections(door.server, connectionLimit(config.maxConnections), refusals);
     this.connections = connections;
-    this.webSockets = createWebSockets(hub, { isLabOn });
+    this.webSockets = new WebSockets(hub, isLabOn);
     this.health = new Health({ hub, database: store, isLabOn, heartbeatMs });
     this.metrics = new Metrics({ store, hub, connections, refusals, maxClients });
     const { health, metrics } = this;

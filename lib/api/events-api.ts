@@ -2,12 +2,12 @@
 // request reads a bounded stretch of the log, in slices, and says how far it came: `lastEventId`.
 import { etagOf, matchesWeakly, parseEtagList } from '../etag.ts';
 import { type Cursor, eventId, type ResetReason, type StoredEvent, toCloudEvent } from '../event.ts';
-import { type Filter, parseFilter } from '../filter.ts';
-import { type Call, queryValue } from '../http/request.ts';
+import type { Filter } from '../filter.ts';
+import type { Call } from '../http/request.ts';
 import { sendEmpty, sendJson } from '../http/response.ts';
 import { Problem } from '../problem.ts';
 import type { Store } from '../store/store.ts';
-import { locate, parseWish, type Wish } from '../stream/start.ts';
+import { locate, parseFilters, parseWish, type Wish } from '../stream/start.ts';
 import { nextTurn } from './slices.ts';
 import { preferredWait, Waiting } from './waiting.ts';
 
@@ -41,7 +41,7 @@ export function createEventsApi(store: Store) {
   async function catchUp(call: Call, limit: number): Promise<void> {
     const { req, res, query, scope } = call;
     const wish = parseWish(query);
-    const filter = scope.narrow(parseFilter(queryValue(query, 'types'), queryValue(query, 'sources')));
+    const filter = parseFilters(query, scope);
     const seconds = preferredWait(req.headers.prefer);
     // Nobody reads the log for a caller that has left.
     const isGone = () => res.destroyed;

@@ -95,7 +95,7 @@ export class Health {
 function describe(client: Client, hub: Hub): object {
   return {
     client: client.name,
-    transport: client.stream.transport.name,
+    transport: client.stream.kind.transport.name,
     lastEventId: eventId(client.cursor),
     behind: hub.distance(client),
     bufferedBytes: client.stream.out.writableLength,

@@ -6,6 +6,7 @@ import type { Config } from '../config.ts';
 import { Problem } from '../problem.ts';
 import { EVERYTHING, type Scope } from '../scope.ts';
 import type { Answer } from './answer.ts';
+import type { Door } from './listen.ts';
 import { queryValue } from './request.ts';
 import type { Tokens } from './tokens.ts';
 
@@ -25,10 +26,8 @@ const HOST = /^(\[[\da-f:.]+\]|[\w.~!$&'()*+,;=%-]*)(:\d*)?$/i;
 export type Visit = { req: IncomingMessage; path: string; query: URLSearchParams; isStream: boolean };
 
 /** The settings that decide, and where the server listens. */
-export type AccessRules = Pick<Config, 'host' | 'allowedOrigins' | 'allowedHosts'> & {
-  addresses: string[];
-  isLoopback: boolean;
-};
+type Rules = Pick<Config, 'host' | 'allowedOrigins' | 'allowedHosts'> &
+  Pick<Door, 'addresses' | 'isLoopback'>;
 
 /** Asks everyone who comes. It holds settings alone, and nothing of anybody who came before. */
 export class Access {
@@ -37,7 +36,7 @@ export class Access {
   private readonly hosts: ReadonlySet<string> | undefined;
   private readonly tokens: Tokens;
 
-  constructor({ host, addresses, isLoopback, allowedHosts, allowedOrigins }: AccessRules, tokens: Tokens) {
+  constructor({ host, addresses, isLoopback, allowedHosts, allowedOrigins }: Rules, tokens: Tokens) {
     const own = ['localhost', '127.0.0.1', '[::1]', ...[host, ...addresses].flatMap(hostNames)];
     const isHostChecked = isLoopback || allowedHosts.size > 0;
     this.hosts = isHostChecked ? new Set([...own, ...allowedHosts]) : undefined;
@@ -52,12 +51,13 @@ export class Access {
    */
   admit(visit: Visit): Scope | Promise<Scope> {
     const { req, path, isStream } = visit;
+    const { method } = req;
     checkFraming(req);
     this.checkHost(req);
-    if (isStream || !isRead(req.method)) this.checkOrigin(req);
+    if (isStream || (method !== 'GET' && method !== 'HEAD')) this.checkOrigin(req);
     if (!isGuarded(path)) return EVERYTHING;
     this.checkFetch(req);
-    return req.method === 'OPTIONS' || this.tokens.areUnwanted ? EVERYTHING : this.checkToken(visit);
+    return method === 'OPTIONS' || this.tokens.areUnwanted ? EVERYTHING : this.checkToken(visit);
   }
 
   /**
@@ -66,7 +66,7 @@ export class Access {
    * client library: a browser asks for a module as it asks for data.
    */
   addHeaders({ req, path }: Visit, { common }: Answer): void {
-    const isApi = isGuarded(path) || isOpen(path);
+    const isApi = isGuarded(path) || path === '/healthz' || path === '/readyz';
     if (isApi) common['Cache-Control'] = 'no-store';
     // Also where no Origin came: a cache must not give that answer, which allows nobody, to a page that is allowed
     // (Fetch Standard, CORS protocol and HTTP caches).
@@ -134,15 +134,6 @@ export class Access {
 /** Paths that want the token. */
 function isGuarded(path: string): boolean {
   return path.startsWith('/api/') || path === '/api' || path === '/ws' || path === '/metrics';
-}
-
-/** Paths that tell about the server itself, and stay open. */
-function isOpen(path: string): boolean {
-  return path === '/healthz' || path === '/readyz';
-}
-
-function isRead(method: string | undefined): boolean {
-  return method === 'GET' || method === 'HEAD';
 }
 
 /**

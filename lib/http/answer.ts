@@ -1,15 +1,17 @@
-// An answer of `node:http` that knows on whose account its bytes are. The server makes all of its answers this
-// way, so whoever writes one can ask first whether there is room for it.
+// An answer of `node:http` that counts the bytes which it keeps in our memory. The server makes all of its answers
+// this way, so whoever writes one can ask first whether there is room for it.
 import { ServerResponse } from 'node:http';
-import type { Account } from './unsent-bytes.ts';
+import type { UnsentBytes } from './unsent-bytes.ts';
 
 /** By name. */
 export type Headers = Record<string, string | number>;
 
 /** `ServerResponse`, with an account for its bytes and the headers that hang on the path alone. */
 export class Answer extends ServerResponse {
-  /** Set while a connection works on it. */
-  account: Account | undefined;
+  /** The sum over all connections. Set while a connection works on this one. */
+  unsent: UnsentBytes | undefined;
+  /** Its part of that: the body before it, and itself. */
+  private held = 0;
   /** Headers that hang on where the request went, and not on what came of it: a refusal has them as well. */
   readonly common: Headers = {};
 
@@ -31,7 +33,30 @@ export class Answer extends ServerResponse {
    */
   reserve(bytes: number): void {
     const isRead = this.req.method === 'GET' || this.req.method === 'HEAD';
-    if (isRead) this.account?.reserve(bytes);
-    else this.account?.count(bytes);
+    if (isRead) this.unsent?.check(bytes);
+    this.count(bytes);
+  }
+
+  /** Counts bytes of the request's body that have come. @throws {Problem} 503 if there is no room */
+  hold(bytes: number): void {
+    this.unsent?.check(bytes);
+    this.count(bytes);
+  }
+
+  /** Gives some back before the rest: a body that has become an order is counted where orders wait. */
+  giveBack(bytes: number): void {
+    this.count(-bytes);
+  }
+
+  /** It was taken, or its connection has ended: all is given back. */
+  settle(): void {
+    this.count(-this.held);
+    this.unsent = undefined;
+  }
+
+  private count(bytes: number): void {
+    if (!this.unsent) return;
+    this.unsent.total += bytes;
+    this.held += bytes;
   }
 }

@@ -6,28 +6,25 @@ import type { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import type { Answer } from './answer.ts';
 import { ReadAhead } from './read-ahead.ts';
-import type { Account, UnsentBytes } from './unsent-bytes.ts';
+import type { UnsentBytes } from './unsent-bytes.ts';
 
 const END_PATIENCE_MS = 10_000; // for an answer to somebody who sends no more: perhaps gone, perhaps reading
 const NOTHING = Buffer.alloc(0);
 
 /** A socket from when it was accepted until it ends, or until a stream takes it over (`release`). */
-export class Connection implements Account {
+export class Connection {
   readonly socket: Socket;
   /** The answer in work. An answer is in work until its reader has taken all of it. */
   answer: Answer | undefined;
   /** When it had nothing to do last; whoever waits longest goes first when there are too many. */
   idleSince = performance.now();
-  /** Bytes in our memory on its account: a body that is coming in, an answer that is not taken. */
-  private unsent = 0;
   private readonly ahead: ReadAhead;
   /** The client has said that it sends no more, and the parser has yet to hear of it. */
   private hasEnded = false;
   /** An upgrade is being judged, or what comes is no HTTP any more. */
   private isParsing = true;
-  /** What the kernel had taken when that number moved last, of which answer, and when. */
-  private taken = 0;
-  private watched: Answer | undefined;
+  /** What the kernel had taken when that number moved last, and when. */
+  private taken = -1;
   private takenAt = 0;
   private readonly bytes: UnsentBytes;
 
@@ -50,7 +47,8 @@ export class Connection implements Account {
   /** A request has come: nothing behind it is parsed before its answer is taken. */
   begin(answer: Answer): void {
     this.answer = answer;
-    answer.account = this;
+    answer.unsent = this.bytes;
+    this.taken = -1; // the time in which it must be taken begins anew
     // 0 where a body comes in chunks: those are handed on up to the empty line that ends them.
     this.ahead.bodyLeft = Number(answer.req.headers['content-length'] ?? 0);
     // It comes after the last byte went to the kernel, or when the connection broke before that.
@@ -83,23 +81,6 @@ export class Connection implements Account {
     return this.answer === undefined && this.ahead.isEmpty && this.ahead.bodyLeft === 0 && this.isParsing;
   }
 
-  /** See `Account`. */
-  reserve(bytes: number): void {
-    this.bytes.check(bytes);
-    this.count(bytes);
-  }
-
-  /** See `Account`. */
-  count(bytes: number): void {
-    this.bytes.add(bytes);
-    this.unsent += bytes;
-  }
-
-  /** See `Account`. */
-  giveBack(bytes: number): void {
-    this.count(-bytes);
-  }
-
   /** What was read ahead of a stream will never be answered; and while it is held, nobody sees the client leave. */
   forgetBehindStream(): void {
     if (this.ahead.isEmpty || !this.isStreaming()) return;
@@ -114,25 +95,22 @@ export class Connection implements Account {
     if (!answer?.writableEnded) return 0; // not answered yet, or a stream, which the hub watches
     const taken = socket.bytesWritten - socket.writableLength - queuedBytes(socket);
     // One byte begins the time anew: a slow reader is no reader that is gone.
-    if (taken !== this.taken || this.watched !== answer) this.takenAt = now;
+    if (taken !== this.taken) this.takenAt = now;
     this.taken = taken;
-    this.watched = answer;
     return now - this.takenAt;
   }
 
   /** Returns the bytes to the common account: the connection has ended. */
   end(): void {
-    this.bytes.subtract(this.unsent);
-    this.unsent = 0;
+    this.answer?.settle();
     this.ahead.drop();
     this.isParsing = false;
   }
 
   private readonly finish = (): void => {
+    this.answer?.settle();
     this.answer = undefined;
     this.idleSince = performance.now();
-    this.bytes.subtract(this.unsent);
-    this.unsent = 0;
     // After the others' turn: who has sent a thousand requests gets one answer each time the loop goes round.
     if (!this.ahead.isEmpty || this.hasEnded) setImmediate(this.feed);
   };
@@ -146,7 +124,7 @@ export class Connection implements Account {
     this.ahead.add(chunk);
     if (!mustWait) return this.feed();
     // Memory is short, and this client sends ahead of its answers: nobody has to, so it may go.
-    if (this.bytes.isFull()) this.socket.destroy();
+    if (this.bytes.isFull) this.socket.destroy();
     return false;
   }
 

@@ -142,25 +142,25 @@ export class Connections {
 
   /** Cuts the connection that has been idle for longest. False if none is. */
   private makeRoom(): boolean {
-    for (;;) {
-      // One search serves a burst of newcomers. Since then some may have found work: so each is asked once more.
-      const oldest = this.idle.pop() ?? this.searchIdle();
-      if (!oldest) return false;
-      if (!oldest.isIdle() || !this.all.delete(oldest.socket)) continue; // it found work meanwhile, or is gone
-      this.refusals.add('connections');
-      oldest.end();
-      oldest.socket.destroy();
-      return true;
-    }
+    let oldest = this.nextIdle();
+    // Since the search it may have found work, or gone.
+    while (oldest && !(oldest.isIdle() && this.all.delete(oldest.socket))) oldest = this.nextIdle();
+    if (!oldest) return false;
+    this.refusals.add('connections');
+    oldest.end();
+    oldest.socket.destroy();
+    return true;
   }
 
-  private searchIdle(): Connection | undefined {
+  /** Of those that were idle at the last search the one that is so for longest: one search serves a burst of newcomers. */
+  private nextIdle(): Connection | undefined {
     const now = performance.now();
-    if (now < this.searchAgainAt) return undefined;
-    // Streams are never idle, since their answer is in work; and WebSockets were released, so nothing is parsed there.
-    this.idle = [...this.all.values()].filter((connection) => connection.isIdle());
-    this.idle.sort((a, b) => b.idleSince - a.idleSince);
-    if (this.idle.length === 0) this.searchAgainAt = now + SEARCH_MS;
+    if (this.idle.length === 0 && now >= this.searchAgainAt) {
+      // Streams are never idle, since their answer is in work; and WebSockets were released, so nothing is parsed there.
+      this.idle = [...this.all.values()].filter((connection) => connection.isIdle());
+      this.idle.sort((a, b) => b.idleSince - a.idleSince);
+      if (this.idle.length === 0) this.searchAgainAt = now + SEARCH_MS;
+    }
     return this.idle.pop();
   }
 

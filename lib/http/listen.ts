@@ -132,18 +132,13 @@ function describe(
     server,
     port,
     addresses: other ? [address, '::1'] : [address],
-    isLoopback: isLoopback(address),
+    isLoopback: address === '::1' || /^(::ffff:)?127\./.test(address), // IPv4 may stand in IPv6's clothes
     isLocalhost: address === '::' || (address === '127.0.0.1' && second !== 'in use'),
     close: () => {
       NetServer.prototype.close.call(server);
       other?.close();
     },
   };
-}
-
-/** Does this address, as the system writes it, reach only this machine? IPv4 may stand in IPv6's clothes. */
-function isLoopback(address: string): boolean {
-  return address === '::1' || /^(::ffff:)?127\./.test(address);
 }
 
 /** What went wrong, and what to do about it, in one line for whoever has started the program. */
@@ -157,14 +152,11 @@ function listenProblem({ code, message }: NodeJS.ErrnoException, port: number, h
   return `HOST ${host} cannot be listened on (${code ?? message}): give an address of this machine.`;
 }
 
-/** The URLs under which people find it. */
-export type Urls = { page: string; customers: string; events: string; webSocket: string };
-
 /**
- * Each leads to this program and no other: `localhost` only where both loopback addresses are ours, else the address.
+ * The URLs under which people find it. Each leads to this program and no other: `localhost` only where both loopback addresses are ours, else the address.
  * 0.0.0.0 can be listened on, but not be visited.
  */
-export function describeUrls({ port, addresses, isLocalhost }: Door): Urls {
+export function describeUrls({ port, addresses, isLocalhost }: Door) {
   const [address = ''] = addresses;
   const shown = address === '0.0.0.0' ? '127.0.0.1' : address.replace(/^::ffff:(?=[\d.]+$)/, '');
   const name = isLocalhost ? 'localhost' : isIPv6(shown) ? `[${shown}]` : shown;

@@ -55,7 +55,7 @@ export class ReadAhead {
   }
 
   private hold(held: Buffer): void {
-    this.bytes.add(held.length - this.heldBytes);
+    this.bytes.total += held.length - this.heldBytes;
     this.held = held;
     this.heldBytes = held.length;
   }

@@ -42,35 +42,25 @@ export function reasonOf(error: unknown, isStream: boolean, isFull: boolean): Re
 
 export class Refusals {
   /** How many there were since the start, by reason. */
-  readonly counts = new Map<Reason, number>();
+  readonly counts = new Map(Object.keys(REASONS).map((reason) => [reason as Reason, 0]));
   /** Lines of the minute under way, by reason. */
-  private lines = new Map<Reason, number>();
+  private readonly lines = new Map<Reason, number>();
   private windowEnd = 0;
-
-  constructor() {
-    for (const reason of Object.keys(REASONS)) this.counts.set(reason as Reason, 0);
-  }
 
   /** Counts one, and logs it if the minute has room. @param cause what went wrong, where that is for the log alone */
   add(reason: Reason, req?: IncomingMessage, cause?: unknown): void {
-    this.counts.set(reason, (this.counts.get(reason) ?? 0) + 1);
-    const number = this.countLine(reason);
+    this.counts.set(reason, this.counts.get(reason)! + 1);
+    if (performance.now() > this.windowEnd) {
+      this.lines.clear();
+      this.windowEnd = performance.now() + WINDOW_MS;
+    }
+    const number = (this.lines.get(reason) ?? 0) + 1;
+    this.lines.set(reason, number);
     if (number > MAX_LINES) return;
     const rest =
       number === MAX_LINES ? ' More of these in the next minute are only counted in /metrics.' : '';
     const why = cause instanceof Error ? `: ${cause.message.replace(/\s+/g, ' ')}` : '';
     console.error(`Refused: ${REASONS[reason]} (${reason})${req ? describe(req) : ''}${why}.${rest}`);
-  }
-
-  private countLine(reason: Reason): number {
-    const now = performance.now();
-    if (now > this.windowEnd) {
-      this.lines = new Map();
-      this.windowEnd = now + WINDOW_MS;
-    }
-    const number = (this.lines.get(reason) ?? 0) + 1;
-    this.lines.set(reason, number);
-    return number;
   }
 }
 

@@ -60,15 +60,15 @@ export function wantsEventStream({ headers }: IncomingMessage): boolean {
 /** A body: the bytes as text, to recognise a repeat, and the value. */
 export type JsonBody = { text: string; value: unknown };
 
-/** What a body may be: the media types in lower case, and its size. */
-export type BodyRules = { mediaTypes?: string[]; maxBytes?: number };
-
 /**
  * The body, whole. What its headers say is judged before any of it is read.
+ * @param mediaTypes in lower case
  * @throws {Problem} 415 not JSON by its name, or encoded; 413 too large; 400 not JSON by its content; 503 no room
  */
-export async function readJson(call: Call, rules: BodyRules = {}): Promise<JsonBody> {
-  const { mediaTypes = ['application/json'], maxBytes = MAX_BODY_BYTES } = rules;
+export async function readJson(
+  call: Call,
+  { mediaTypes = ['application/json'], maxBytes = MAX_BODY_BYTES } = {},
+): Promise<JsonBody> {
   checkMediaType(call.req, mediaTypes);
   checkEncoding(call.req.headers['content-encoding']);
   const bytes = await readBody(call, maxBytes);
@@ -94,9 +94,7 @@ function checkMediaType({ method, headers }: IncomingMessage, mediaTypes: string
     .toLowerCase()
     .split(';')
     .map((part) => part.trim());
-  const isUtf8 = parameters.every(
-    (parameter) => !/^charset=/.test(parameter) || /^charset="?utf-8"?$/.test(parameter),
-  );
+  const isUtf8 = parameters.every((parameter) => /^(?!charset=)|^charset="?utf-8"?$/.test(parameter));
   if (mediaTypes.includes(type) && isUtf8) return;
   throw new Problem(415, `Content-Type must be ${mediaTypes.join(' or ')}, in UTF-8.`, {
     headers: method === 'PATCH' ? { 'Accept-Patch': mediaTypes.join(', ') } : {}, // RFC 5789 §2.2
@@ -130,7 +128,7 @@ async function readBody({ req, res }: Call, maxBytes: number): Promise<Buffer> {
       if (size > maxBytes) return reject(tooLarge(maxBytes));
       try {
         // Each body is bounded, and a thousand of them at once are not: so all connections share an account.
-        res.account?.reserve(chunk.length);
+        res.hold(chunk.length);
         chunks.push(chunk);
       } catch (error) {
         reject(error);
@@ -141,7 +139,7 @@ async function readBody({ req, res }: Call, maxBytes: number): Promise<Buffer> {
     req.on('error', () => reject(new Problem(400, 'The body was broken off.')));
   });
   // Writes that wait have a bound of their own: counted here as well, 32 MiB of them would be refused for no reason.
-  res.account?.giveBack(size);
+  res.giveBack(size);
   // Taken out of the list that the listeners above hold on to. A body in one piece, as most are, is not copied.
   const parts = chunks.splice(0);
   return parts.length === 1 ? parts[0]! : Buffer.concat(parts);

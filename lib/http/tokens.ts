@@ -43,9 +43,8 @@ export class Tokens {
     return !this.tokenHash && !this.verify;
   }
 
-  /** What the bearer may. @throws {Problem} 401 no token or a bad one, 503 if the key set can't be had */
+  /** What the bearer may, where a token is wanted. @throws {Problem} 401 no token or a bad one, 503 if the key set can't be had */
   async scopeOf(token: string | null): Promise<Scope> {
-    if (this.areUnwanted) return EVERYTHING;
     if (token === null) throw unauthorized('send the header "Authorization: Bearer <token>".');
     // First, since the API token may be any text, also one that looks like a JWT.
     // Hashes have one length, and comparing them takes the same time wherever they differ.

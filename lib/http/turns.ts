@@ -2,6 +2,8 @@
 // loop would do nothing else until the last is answered. So requests are begun for a few milliseconds; then the loop
 // goes round some times for all others before the next ones have their turn, first come, first served. It has to be
 // several times: each time round, libuv accepts only one new connection from each address.
+import { setImmediate as nextRound } from 'node:timers/promises';
+
 const TURN_MS = 5;
 const ROUNDS_BETWEEN = 16;
 
@@ -29,20 +31,16 @@ export class Turns {
     return now < this.endsAt;
   }
 
-  private readonly endRound = (): void => {
-    const wasLong = performance.now() >= this.endsAt;
+  private readonly endRound = async (): Promise<void> => {
+    this.isResting = performance.now() >= this.endsAt;
     this.endsAt = 0;
-    this.isResting = wasLong;
-    if (wasLong) this.rest(ROUNDS_BETWEEN);
+    while (this.isResting) {
+      for (let round = 0; round < ROUNDS_BETWEEN; round += 1) await nextRound();
+      await this.serve();
+    }
   };
 
-  /** Lets the loop go round so many times, then those who wait have their turn. */
-  private rest(rounds: number): void {
-    if (rounds > 0) setImmediate(() => this.rest(rounds - 1));
-    else this.begin();
-  }
-
-  private async begin(): Promise<void> {
+  private async serve(): Promise<void> {
     const endsAt = performance.now() + TURN_MS;
     while (this.waiting.length > 0 && performance.now() < endsAt) {
       this.waiting.shift()!();
@@ -51,6 +49,5 @@ export class Turns {
     }
     // Who comes while others wait goes behind them, and who comes after a long turn waits for a rest.
     this.isResting = this.waiting.length > 0 || performance.now() >= endsAt;
-    if (this.isResting) this.rest(ROUNDS_BETWEEN);
   }
 }

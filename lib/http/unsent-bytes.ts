@@ -7,16 +7,6 @@ import { Problem } from '../problem.ts';
 const MAX_BYTES = 128 * 1024 * 1024;
 const SMALL_BYTES = 8 * 1024; // such an answer is given in any case: `/healthz` must speak when nothing else does
 
-/** Where the bytes of one answer, and of the body before it, are counted. */
-export interface Account {
-  /** Counts bytes until the answer is taken. @throws {Problem} 503 if there are too many already */
-  reserve(bytes: number): void;
-  /** The same for bytes that must go out: the answer to a write tells what was done. */
-  count(bytes: number): void;
-  /** Gives bytes back before the answer: a body that has become an order is counted where orders wait. */
-  giveBack(bytes: number): void;
-}
-
 /** The sum over all connections, and its bound. */
 export class UnsentBytes {
   /** Bytes now; it can be above the limit, since some are counted without being asked for. */
@@ -25,7 +15,7 @@ export class UnsentBytes {
   /** Called where something is refused for lack of room. */
   onRefusal = (): void => {};
 
-  isFull(): boolean {
+  get isFull(): boolean {
     return this.total > this.limit;
   }
 
@@ -36,13 +26,5 @@ export class UnsentBytes {
     throw new Problem(503, 'Too many answers wait to be taken: try again in a moment.', {
       headers: { 'Retry-After': '5' },
     });
-  }
-
-  add(bytes: number): void {
-    this.total += bytes;
-  }
-
-  subtract(bytes: number): void {
-    this.total -= bytes;
   }
 }

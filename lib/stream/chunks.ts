@@ -26,6 +26,10 @@ export type Kind = {
   readonly isConflated: boolean;
 };
 
+export function kindOf(transport: Transport, filter: Filter, isConflated: boolean): Kind {
+  return { key: `${transport.name} ${isConflated} ${filter.key}`, transport, filter, isConflated };
+}
+
 /**
  * The events after `start` up to `end`, as bytes for each transport and filter that asked for them. One that ended
  * at the head is thrown away when the log grows: else a client that resumes there would get it in small pieces.
@@ -37,7 +41,7 @@ export type Chunk = {
   readonly events: StoredEvent[];
   /** All events, by transport. */
   readonly encoded: Map<Transport, Encoded>;
-  /** Those that a kind of client gets, by its key, and how many bytes they are together. */
+  /** Those that a kind of client gets, by its key, and what that takes. */
   readonly filtered: Map<string, Buffer>;
   filteredBytes: number;
   /** What all of it takes. */
@@ -51,16 +55,11 @@ export class Chunks {
   /** The seqs before the chunks that end at the head, and where that head is. */
   private tails: number[] = [];
   private tailsEnd = 0;
-  /** What is kept, in bytes. */
-  private cachedBytes = 0;
+  /** What is kept, in bytes: to be read by others, and changed here alone. */
+  bytes = 0;
 
   constructor(store: Pick<Store, 'readEvents'>) {
     this.store = store;
-  }
-
-  /** What is kept, in bytes. */
-  get bytes(): number {
-    return this.cachedBytes;
   }
 
   /** The chunk after a cursor; undefined if it must be read first. */
@@ -93,9 +92,11 @@ export class Chunks {
     // Encoded whole, then picked from: a thousand filters over one chunk cost one encoding, and copies.
     const all = this.encodeAll(chunk, kind.transport);
     const bytes = pick(all, wanted(chunk.events, kind));
-    if (bytes !== all.bytes) this.grow(chunk, bytes.length + ENTRY_BYTES);
+    const cost = ENTRY_BYTES + (bytes === all.bytes ? 0 : bytes.length);
+    if (chunk.filteredBytes + cost > MAX_FILTERED_BYTES) this.forgetFiltered(chunk);
     chunk.filtered.set(kind.key, bytes);
-    if (bytes !== all.bytes) this.boundFiltered(chunk, bytes.length + ENTRY_BYTES);
+    chunk.filteredBytes += cost;
+    this.grow(chunk, cost);
     return bytes;
   }
 
@@ -103,7 +104,7 @@ export class Chunks {
   clear(): void {
     this.chunks.clear();
     this.tails = [];
-    this.cachedBytes = 0;
+    this.bytes = 0;
   }
 
   /** Once for all filters: what a filter lets through is copied from here. */
@@ -122,7 +123,7 @@ export class Chunks {
     if (!chunk.endsBelowHead) this.tails.push(chunk.start.seq);
     this.drop(chunk.start.seq);
     this.chunks.set(chunk.start.seq, chunk);
-    this.cachedBytes += chunk.size;
+    this.bytes += chunk.size;
     this.makeRoom();
   }
 
@@ -130,27 +131,22 @@ export class Chunks {
   private grow(chunk: Chunk, bytes: number): void {
     if (this.chunks.get(chunk.start.seq) !== chunk) return;
     chunk.size += bytes;
-    this.cachedBytes += bytes;
+    this.bytes += bytes;
     this.makeRoom();
   }
 
   /** One chunk may be larger than all the room: it is what is wanted now. */
   private makeRoom(): void {
-    while (this.cachedBytes > MAX_CACHE_BYTES && this.chunks.size > 1) {
+    while (this.bytes > MAX_CACHE_BYTES && this.chunks.size > 1) {
       this.drop(this.chunks.keys().next().value!);
     }
   }
 
-  /** The oldest filter goes first. */
-  private boundFiltered(chunk: Chunk, added: number): void {
-    chunk.filteredBytes += added;
-    while (chunk.filteredBytes > MAX_FILTERED_BYTES && chunk.filtered.size > 1) {
-      const [key, bytes] = chunk.filtered.entries().next().value!;
-      chunk.filtered.delete(key);
-      if ([...chunk.encoded.values()].some((encoded) => encoded.bytes === bytes)) continue;
-      chunk.filteredBytes -= bytes.length + ENTRY_BYTES;
-      this.grow(chunk, -(bytes.length + ENTRY_BYTES));
-    }
+  /** Whoever needs them again has them picked again. */
+  private forgetFiltered(chunk: Chunk): void {
+    this.grow(chunk, -chunk.filteredBytes);
+    chunk.filtered.clear();
+    chunk.filteredBytes = 0;
   }
 
   /** The head has moved: nobody will ask for those again. */
@@ -162,7 +158,7 @@ export class Chunks {
 
   /** Whoever holds the chunk just now goes on with it: only the memory of it is gone. */
   private drop(seq: number): void {
-    this.cachedBytes -= this.chunks.get(seq)?.size ?? 0;
+    this.bytes -= this.chunks.get(seq)?.size ?? 0;
     this.chunks.delete(seq);
   }
 }
@@ -181,28 +177,22 @@ export function textBytes({ data, extensions }: StoredEvent): number {
 function wanted(events: readonly StoredEvent[], { filter, isConflated }: Kind): boolean[] {
   const isWanted = events.map((event) => filter.matches(event));
   if (!isConflated) return isWanted;
-  const newest = new Set<string>(); // sources that were met, from the newest event on
-  for (let i = events.length - 1; i >= 0; i -= 1) {
-    if (!isWanted[i]) continue;
-    isWanted[i] = !newest.has(events[i]!.source);
-    newest.add(events[i]!.source);
-  }
-  return isWanted;
+  const newest = new Map<string, StoredEvent>();
+  events.forEach((event, i) => {
+    if (isWanted[i]) newest.set(event.source, event);
+  });
+  return events.map((event) => newest.get(event.source) === event);
 }
 
 /** The bytes of these events alone. Nothing is copied where all are wanted; a small part is, or it would keep the whole. */
 function pick({ bytes, ends }: Encoded, isWanted: readonly boolean[]): Buffer {
-  const runs: Buffer[] = [];
-  let start = -1; // of the run that goes on
-  isWanted.forEach((is, i) => {
-    const at = i === 0 ? 0 : ends[i - 1]!;
-    if (is && start < 0) start = at;
-    if (!is && start >= 0) {
-      runs.push(bytes.subarray(start, at));
-      start = -1;
-    }
-  });
-  if (start === 0) return bytes;
-  if (start > 0) runs.push(bytes.subarray(start));
+  if (!isWanted.includes(false)) return bytes;
+  const runs: Buffer[] = []; // of events that stand side by side
+  for (let i = 0; i < ends.length; i += 1) {
+    if (!isWanted[i]) continue;
+    const start = ends[i - 1] ?? 0;
+    while (isWanted[i + 1]) i += 1;
+    runs.push(bytes.subarray(start, ends[i]));
+  }
   return Buffer.concat(runs);
 }

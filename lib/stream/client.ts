@@ -2,32 +2,26 @@
 // nothing is queued for a client, and one whose socket is full is simply not pushed to until it has drained.
 import type { Writable } from 'node:stream';
 import { type Cursor, eventId, type ResetReason } from '../event.ts';
-import type { Filter } from '../filter.ts';
 import type { Kind } from './chunks.ts';
 import type { Conflation } from './conflation.ts';
-import { PART_BYTES, type Transport } from './frames.ts';
 import { Liveness } from './liveness.ts';
-import type { Wish } from './start.ts';
+import type { Start, Wish } from './start.ts';
 
 const HIGH_WATER_BYTES = 256 * 1024; // unsent bytes above which a client lags
+const MAX_DELAY_MS = 2 ** 31 - 1; // 24.8 days: a longer timer would fire at once
 const NOTHING = Buffer.alloc(0);
 
 /** An open connection, as its transport gives it to the hub. */
 export interface Stream {
-  readonly transport: Transport;
-  readonly filter: Filter;
-  /** Of several events of one source that wait for it, it wants the newest alone. */
-  readonly isConflated: boolean;
-  /** Where the frames go. */
+  /** Which bytes it gets, shared with all of its kind. */
+  readonly kind: Kind;
+  /** Where the frames go. To destroy it ends the connection without a word. */
   readonly out: Writable;
   isOpen(): boolean;
   /** Bytes that wait for the client, here and in the kernel's queue of this socket. */
   unsentBytes(): number;
-  /** A farewell in the transport's own manner. */
-  close(): void;
-  /** The same, because its token has expired. */
-  expire(): void;
-  destroy(): void;
+  /** A farewell in the transport's own manner: the server stops, or the client's token has expired. */
+  end(why: 'stopping' | 'expired'): void;
 }
 
 export class Client {
@@ -36,8 +30,6 @@ export class Client {
   readonly name: string;
   /** In milliseconds since 1970; a Date would take six times the memory. */
   readonly connectedAt = Date.now();
-  /** Which bytes it gets, shared with all of its kind. */
-  readonly kind: Kind;
   readonly liveness = new Liveness();
   /** The last event that was handed to it, or that its filter hid. */
   cursor: Cursor;
@@ -49,8 +41,9 @@ export class Client {
   conflation: Conflation | undefined;
   /** The queue in which it waits for its turn. */
   queue: 'live' | 'behind' | undefined;
+  /** Its socket is full: it is not pushed to until that has drained. */
+  isLagging = false;
   isMuted = false;
-  private isFull = false;
   /** What of a large event has yet to be written, part by part. */
   private rest: Buffer | undefined;
   /** Numbers the server's own frames, so that each has a `source` of its own. */
@@ -59,21 +52,14 @@ export class Client {
 
   /** @param onRoom is called when a client that lagged has drained */
   constructor(stream: Stream, name: string, cursor: Cursor, onRoom: (client: Client) => void) {
-    const { transport, filter, isConflated } = stream;
     this.stream = stream;
     this.name = name;
-    this.kind = { key: `${transport.name} ${isConflated} ${filter.key}`, transport, filter, isConflated };
     this.cursor = cursor;
     this.onRoom = onRoom;
   }
 
-  /** Its socket is full: it is not pushed to until that has drained. */
-  get isLagging(): boolean {
-    return this.isFull;
-  }
-
   get isReady(): boolean {
-    return !this.isFull && !this.isMuted && !this.rest && this.stream.isOpen();
+    return !this.isLagging && !this.isMuted && !this.rest && this.stream.isOpen();
   }
 
   /** From where it reads on. */
@@ -81,12 +67,19 @@ export class Client {
     return this.conflation?.end ?? this.cursor;
   }
 
-  /** It goes on from here, whatever it had read before. */
-  moveTo(cursor: Cursor): void {
+  /** Has it got everything up to there? */
+  hasReached(head: Cursor): boolean {
+    return this.wish === undefined && this.dueReset === undefined && this.readTo.seq >= head.seq;
+  }
+
+  /** The first frame of a stream, or of another beginning: from here it goes on, whatever it had read before. */
+  begin({ cursor, behind, reset }: Start, heartbeatSeconds: number): void {
     this.cursor = cursor;
     this.wish = undefined;
-    this.conflation = undefined;
     this.dueReset = undefined;
+    this.conflation = undefined;
+    if (reset) this.tell('stream.reset', { reason: reset });
+    else this.tell('stream.ready', { behind, client: this.name, heartbeatSeconds });
   }
 
   /** Bytes first, then the cursor: a frame that can't be made must not be passed over. */
@@ -102,7 +95,7 @@ export class Client {
    */
   tell(type: string, data: object): void {
     if (this.wish || this.rest) return;
-    const { transport } = this.stream;
+    const { transport } = this.stream.kind;
     this.ownFrames += 1;
     const id = eventId(this.cursor);
     const source = `${transport.source}/${this.name}/${this.ownFrames}`;
@@ -112,37 +105,62 @@ export class Client {
 
   /** Keeps a connection open on which nothing can be said yet. */
   keepWaiting(): void {
-    if (this.stream.transport.comment) this.write(this.stream.transport.comment);
+    const { comment } = this.stream.kind.transport;
+    if (comment) this.write(comment);
   }
 
   /** Asks whether it reads what it is sent, where the transport has such a question. */
   ping(): void {
-    const { transport } = this.stream;
+    const { transport } = this.stream.kind;
     if (transport.ping) this.write(transport.ping(this.liveness.pingPayload()));
   }
 
-  mute(): void {
+  /** Is sent nothing for a while; then it is served from the log like any other that was away. */
+  mute(seconds: number): void {
+    if (this.isMuted) return; // a second order must not end the first one early
     this.isMuted = true;
+    setTimeout(() => {
+      this.isMuted = false;
+      this.liveness.heard(); // nobody asked it meanwhile
+      this.goOn();
+    }, seconds * 1000).unref();
   }
 
-  /** What was held back goes out. */
-  unmute(): void {
-    this.isMuted = false;
-    this.liveness.heard(); // nobody asked it meanwhile
-    this.sendRest();
-    this.onRoom(this);
+  /**
+   * Ends the stream when its token does, with a last frame that says so: a client comes back with a fresh token at its
+   * cursor. In milliseconds since 1970; a moment that has passed already is the next turn.
+   */
+  endAt(expiresAt: number): void {
+    // By the wall clock at each look, as tokens are: a laptop that slept wakes up late, and not with time left.
+    const look = () => {
+      const left = expiresAt - Date.now();
+      if (left > 0) timer = setTimeout(look, Math.min(left, MAX_DELAY_MS));
+      else this.expire();
+    };
+    let timer = setTimeout(look, 0); // not at once: its first frame says where it stands
+    this.stream.out.once('close', () => clearTimeout(timer));
   }
 
   /** Nothing is pushed to it from now on; `onRoom` follows. */
   waitForDrain(): void {
-    if (this.isFull) return;
-    this.isFull = true;
+    if (this.isLagging) return;
+    this.isLagging = true;
     this.stream.out.write(NOTHING, () => {
-      this.isFull = false;
+      this.isLagging = false;
       this.liveness.drained();
-      this.sendRest();
-      this.onRoom(this);
+      this.goOn();
     });
+  }
+
+  /** What was held back goes out first. */
+  private goOn(): void {
+    this.sendRest();
+    this.onRoom(this);
+  }
+
+  private expire(): void {
+    this.tell('stream.expired', {});
+    this.stream.end('expired');
   }
 
   private send(bytes: Buffer): void {
@@ -152,12 +170,12 @@ export class Client {
 
   /** Part by part, so that what waits in its socket is bounded whatever the size of an event. */
   private sendRest(): void {
-    const { transport } = this.stream;
-    while (this.rest && !this.isFull && !this.isMuted && this.stream.isOpen()) {
+    const { transport } = this.stream.kind;
+    while (this.rest && !this.isLagging && !this.isMuted && this.stream.isOpen()) {
       const { rest } = this;
-      const end = rest.length <= PART_BYTES ? rest.length : transport.partEnd(rest, 0);
+      const end = transport.partEnd(rest);
       this.rest = end < rest.length ? rest.subarray(end) : undefined;
-      this.write(end < rest.length ? rest.subarray(0, end) : rest);
+      this.write(end < rest.length ? rest.subarray(0, end) : rest); // no view is made where all of it goes at once
       if (this.liveness.isPingDue()) this.ping();
     }
   }

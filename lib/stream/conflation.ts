@@ -2,20 +2,11 @@
 // everyone, and keeps back what may yet be overtaken until it stands at the head, or has too much in its hands.
 import type { Cursor, StoredEvent } from '../event.ts';
 import type { Filter } from '../filter.ts';
-import { queryValue } from '../http/request.ts';
-import { Problem } from '../problem.ts';
 import { type Chunk, textBytes, toItems } from './chunks.ts';
 import type { Transport } from './frames.ts';
 
 const MAX_BYTES = 128 * 1024; // of texts that one client may keep back
 const MAX_EVENTS = 1000; // then it is handed on, and what comes later replaces nothing of it
-
-/** Does a stream ask for it? @throws {Problem} 400 if it asks for another kind */
-export function parseConflation(query: URLSearchParams): boolean {
-  const by = queryValue(query, 'conflate');
-  if (by === null || by === 'source') return by !== null;
-  throw new Problem(400, 'conflate can only be source: of each source the newest event.');
-}
 
 /** What one client has read and not yet handed on; thrown away with each delivery. */
 export class Conflation {

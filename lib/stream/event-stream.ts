@@ -1,54 +1,35 @@
 // A server-sent-events response as a client of the hub (HTML Standard §9.2). It ends with the
 // connection instead of chunked encoding, so that the same bytes can go to every client.
-import type { Socket } from 'node:net';
-import { type Filter, parseFilter } from '../filter.ts';
 import type { Answer } from '../http/answer.ts';
 import { queuedBytes } from '../http/connection.ts';
-import { type Call, queryValue } from '../http/request.ts';
-import { Problem } from '../problem.ts';
+import type { Call } from '../http/request.ts';
+import type { Kind } from './chunks.ts';
 import type { Stream } from './client.ts';
-import { parseConflation } from './conflation.ts';
-import { endAtExpiry } from './expiry.ts';
 import { EVENT_STREAM } from './frames.ts';
 import type { Hub } from './hub.ts';
-import type { Located } from './serving.ts';
-import { parseWish, type Wish } from './start.ts';
+import { parseStream } from './start.ts';
 
 const KEEP_ALIVE_MS = 15_000; // no pings here: the kernel finds dead connections
 
 /** `GET /api/events` with `Accept: text/event-stream`. @throws {Problem} 400 bad cursor or filter, 503 full */
 export async function openEventStream({ req, res, query, scope }: Call, hub: Hub): Promise<void> {
   const { 'last-event-id': header } = req.headers;
-  const wish = { ...parseWish(query, typeof header === 'string' ? header : undefined), scope };
-  const filter = scope.narrow(parseFilter(queryValue(query, 'types'), queryValue(query, 'sources')));
-  const isConflated = parseConflation(query);
+  const lastEventId = typeof header === 'string' ? header : undefined;
+  const { wish, kind } = parseStream(EVENT_STREAM, query, scope, lastEventId);
   // HEAD tells what GET would say, and opens nothing.
   if (req.method === 'HEAD') return void writeHead(res).end();
-  hub.checkRoom();
-  const start = await locateOrWait(hub, wish);
-  hub.checkRoom(); // others may have come meanwhile
+  // A browser's EventSource gives up for good at any status but 200 (HTML Standard §9.2.3). So while the database is
+  // away the stream is opened all the same, and its first frame comes when the place was found.
+  const start = await hub.locate(wish, true);
   if (res.destroyed) return; // it left meanwhile: a client that is added now would never be removed
   // A browser that is cut off comes back after 2 s instead of its own default (HTML Standard §9.2.6).
   writeHead(res).write('retry: 2000\n\n');
   req.socket.setKeepAlive(true, KEEP_ALIVE_MS);
-  const client = hub.add(new EventStream(res, req.socket, filter, isConflated), start);
-  endAtExpiry(client, scope.expiresAt);
+  const client = hub.add(new EventStream(res, kind), start);
+  if (scope.expiresAt !== undefined) client.endAt(scope.expiresAt);
   // Either may come first, and sometimes only one of them: to remove twice is no harm.
   res.on('close', () => hub.remove(client));
   res.on('error', () => hub.remove(client));
-}
-
-/**
- * A browser's EventSource gives up for good at any status but 200 (HTML Standard §9.2.3). So while the database is
- * away the stream is opened all the same, and its first frame comes when the place was found.
- */
-async function locateOrWait(hub: Hub, wish: Wish): Promise<Located | { wish: Wish }> {
-  try {
-    return await hub.locate(wish);
-  } catch (error) {
-    if (error instanceof Problem && error.status === 503) return { wish };
-    throw error;
-  }
 }
 
 /** Neither a length nor chunks: the body ends with the connection (RFC 9112 §6.3), and its bytes are as the frames are. */
@@ -65,19 +46,13 @@ function writeHead(res: Answer): Answer {
 
 /** What the hub needs of an answer that goes on. */
 class EventStream implements Stream {
-  readonly transport = EVENT_STREAM;
   /** Writes go through Node's answer, which adds nothing to them once the head is out. */
   readonly out: Answer;
-  /** Asked for what its kernel has not taken, never written to. */
-  readonly socket: Socket;
-  readonly filter: Filter;
-  readonly isConflated: boolean;
+  readonly kind: Kind;
 
-  constructor(out: Answer, socket: Socket, filter: Filter, isConflated: boolean) {
+  constructor(out: Answer, kind: Kind) {
     this.out = out;
-    this.socket = socket;
-    this.filter = filter;
-    this.isConflated = isConflated;
+    this.kind = kind;
   }
 
   isOpen(): boolean {
@@ -85,20 +60,11 @@ class EventStream implements Stream {
   }
 
   unsentBytes(): number {
-    return this.out.writableLength + queuedBytes(this.socket);
+    return this.out.writableLength + queuedBytes(this.out.req.socket);
   }
 
   /** There is no farewell in this format: EventSource takes any end for one, and comes back. */
-  close(): void {
+  end(): void {
     this.out.end();
-  }
-
-  /** `stream.expired` was its last frame. */
-  expire(): void {
-    this.out.end();
-  }
-
-  destroy(): void {
-    this.out.destroy();
   }
 }

@@ -18,27 +18,22 @@ export class FrameCounter {
   private readonly controls: number[] = [];
   /** The bytes of a header that has come in part. */
   private header: number[] = [];
-  /** Pings that it was sent, and pongs that came: an answer to a ping of ours is no flood. */
-  private pings = 0;
+  /** Pongs that came: as many as it was sent pings are answers, and no flood. */
   private pongs = 0;
   /** Bytes of mask and payload until the next header. */
   private toSkip = 0;
 
-  /** How many frames in these bytes are too many; so many pongs were asked for since the stream began. */
+  /** How many frames in these bytes are too many, of one that was sent so many pings since the stream began. */
   count(bytes: Uint8Array, now: number, pings: number): number {
-    this.pings = pings;
     let tooMany = 0;
     // Borders of frames and of reads have nothing to do with each other: a header may come byte by byte.
-    for (let at = 0; at < bytes.length; ) {
-      if (this.toSkip > 0) {
-        const skipped = Math.min(this.toSkip, bytes.length - at);
-        this.toSkip -= skipped;
-        at += skipped;
-        continue;
-      }
+    for (let at = 0; at < bytes.length; at += 1) {
+      const skipped = Math.min(this.toSkip, bytes.length - at);
+      this.toSkip -= skipped;
+      at += skipped;
+      if (at === bytes.length) break;
       this.header.push(bytes[at]!);
-      at += 1;
-      if (this.isHeaderWhole() && this.isTooMany(now)) tooMany += 1;
+      if (this.isHeaderWhole() && this.isTooMany(now, pings)) tooMany += 1;
     }
     return tooMany;
   }
@@ -53,14 +48,14 @@ export class FrameCounter {
   }
 
   /** Takes the header that is whole now. */
-  private isTooMany(now: number): boolean {
+  private isTooMany(now: number, pings: number): boolean {
     const [first = 0, second = 0, ...long] = this.header;
     const length = long.length === 0 ? second & 0x7f : long.reduce((sum, byte) => sum * 256 + byte, 0);
     // A length that no number holds exactly is above the limit of ws by far, which closes with 1009.
     this.toSkip = length + (second & 0x80 ? MASK_BYTES : 0);
     this.header = [];
     const opcode = first & 0x0f;
-    if (opcode === PONG_OPCODE && ++this.pongs <= this.pings) return false;
+    if (opcode === PONG_OPCODE && ++this.pongs <= pings) return false;
     const isControl = opcode >= FIRST_CONTROL_OPCODE;
     return isControl ? exceeds(this.controls, MAX_CONTROLS, now) : exceeds(this.messages, MAX_MESSAGES, now);
   }

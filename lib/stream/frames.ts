@@ -11,8 +11,8 @@ export type Transport = {
   readonly source: '/ws' | '/api/events';
   /** Turns the JSON texts of CloudEvents, with their ids, into bytes. */
   encode(items: { id: string; json: string }[]): Encoded;
-  /** How far one write may go in bytes that are too many for one: at most `PART_BYTES` on. */
-  partEnd(bytes: Buffer, from: number): number;
+  /** How far one write goes in these bytes: to their end, or to the last border within `PART_BYTES`. */
+  partEnd(bytes: Buffer): number;
   /** What a living client answers with the same payload, where the transport has such a thing. */
   ping?(payload: string): Buffer;
   /** Says nothing, and keeps the connection open, where the transport has such a thing. */
@@ -27,12 +27,13 @@ const FIN = 0x80;
 const TEXT = 0x1;
 const CONTINUATION = 0x0;
 const LONGEST_HEADER = 10; // two bytes, and eight of length; a server sends no mask
+const MAX_PAYLOAD = PART_BYTES - LONGEST_HEADER; // a larger message goes in fragments, each of which fits into a part
 
 export const WEBSOCKET: Transport = {
   name: 'websocket',
   source: '/ws',
   encode: encodeWebSocket,
-  partEnd: frameEnd,
+  partEnd: lastFrameEnd,
   ping: (payload) => Buffer.from(`\x89${String.fromCharCode(payload.length)}${payload}`, 'latin1'), // RFC 6455 §5.5.2
 };
 
@@ -41,7 +42,7 @@ export const EVENT_STREAM: Transport = {
   name: 'sse',
   source: '/api/events',
   encode: encodeEventStream,
-  partEnd: (bytes, from) => Math.min(bytes.length, from + PART_BYTES),
+  partEnd: (bytes) => Math.min(bytes.length, PART_BYTES),
   comment: Buffer.from(': waiting for the database\n\n'), // a line that begins with a colon (HTML Standard §9.2.6)
 };
 
@@ -51,13 +52,10 @@ function encodeWebSocket(items: { json: string }[]): Encoded {
   const lengths = items.map((item) => Buffer.byteLength(item.json));
   const total = lengths.reduce((sum, length) => sum + messageLength(length), 0);
   const bytes = Buffer.allocUnsafeSlow(total); // not from the pool: it would keep 8 KiB alive for each
-  const ends: number[] = [];
-  items.forEach(({ json }, index) => {
-    const start = ends.at(-1) ?? 0;
-    const length = lengths[index]!;
-    ends.push(
-      length <= PART_BYTES ? writeFrame(bytes, start, length, json) : writeFragments(bytes, start, json),
-    );
+  let end = 0;
+  const ends = items.map(({ json }, i) => {
+    end = writeMessage(bytes, end, lengths[i]!, json);
+    return end;
   });
   return { bytes, ends };
 }
@@ -80,33 +78,26 @@ function headerLength(payloadLength: number): number {
 
 /** With all headers: one, or one for each fragment. */
 function messageLength(length: number): number {
-  if (length <= PART_BYTES) return headerLength(length) + length;
-  return fragmentLengths(length).reduce((sum, part) => sum + headerLength(part) + part, 0);
+  if (length > MAX_PAYLOAD) return PART_BYTES + messageLength(length - MAX_PAYLOAD);
+  return headerLength(length) + length;
 }
 
-/** Each fits into a part with its header; the last takes what is left. */
-function fragmentLengths(length: number): number[] {
-  const most = PART_BYTES - LONGEST_HEADER;
-  const whole = Math.floor((length - 1) / most);
-  return [...Array<number>(whole).fill(most), length - whole * most];
-}
-
-/** @returns where the frame ends */
-function writeFrame(bytes: Buffer, start: number, length: number, json: string): number {
+/** @returns where the message ends */
+function writeMessage(bytes: Buffer, start: number, length: number, json: string): number {
+  if (length > MAX_PAYLOAD) return writeFragments(bytes, start, Buffer.from(json));
   const at = writeHeader(bytes, start, FIN | TEXT, length);
   return at + bytes.write(json, at);
 }
 
 /** Between two fragments a pong or a close may go out, so neither waits behind a large event (RFC 6455 §5.4). */
-function writeFragments(bytes: Buffer, start: number, json: string): number {
-  const text = Buffer.from(json); // a border may fall into a character: only the whole message is UTF-8 (RFC 6455 §5.6)
-  let from = 0;
+function writeFragments(bytes: Buffer, start: number, text: Buffer): number {
   let at = start;
-  for (const length of fragmentLengths(text.length)) {
-    const fin = from + length === text.length ? FIN : 0;
-    at = writeHeader(bytes, at, fin | (from === 0 ? TEXT : CONTINUATION), length);
-    at += text.copy(bytes, at, from, from + length);
-    from += length;
+  // A border may fall into a character: only the whole message is UTF-8 (RFC 6455 §5.6).
+  for (let from = 0; from < text.length; from += MAX_PAYLOAD) {
+    const part = text.subarray(from, from + MAX_PAYLOAD);
+    const fin = from + part.length === text.length ? FIN : 0;
+    at = writeHeader(bytes, at, fin | (from === 0 ? TEXT : CONTINUATION), part.length);
+    at += part.copy(bytes, at);
   }
   return at;
 }
@@ -127,20 +118,18 @@ function writeHeader(bytes: Buffer, start: number, first: number, length: number
 }
 
 /** The end of the last frame that a part has room for: a frame must not be torn, or a pong could land inside it. */
-function frameEnd(bytes: Buffer, from: number): number {
-  // The frames are our own, so their headers can be trusted, and the first one may be larger than a part.
-  let end = from;
-  while (end < bytes.length) {
-    const short = bytes[end + 1]!;
-    const length =
-      short < 126
-        ? short
-        : short === 126
-          ? bytes.readUInt16BE(end + 2)
-          : Number(bytes.readBigUInt64BE(end + 2));
-    const next = end + headerLength(length) + length;
-    if (end > from && next - from > PART_BYTES) return end;
-    end = next;
-  }
+function lastFrameEnd(bytes: Buffer): number {
+  if (bytes.length <= PART_BYTES) return bytes.length;
+  // The frames are our own, so their headers can be trusted, and each of them fits.
+  let end = 0;
+  for (let next = 0; next <= PART_BYTES; next += frameLength(bytes, next)) end = next;
   return end;
+}
+
+/** Header and payload of the frame that begins here. */
+function frameLength(bytes: Buffer, start: number): number {
+  const short = bytes[start + 1]!;
+  if (short < 126) return 2 + short;
+  if (short === 126) return 4 + bytes.readUInt16BE(start + 2);
+  return LONGEST_HEADER + Number(bytes.readBigUInt64BE(start + 2));
 }

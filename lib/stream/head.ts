@@ -1,12 +1,9 @@
 // The head: the newest event that was announced. At each look the log is asked whether that event is still there: if
 // not, the history under us was replaced (a backup restored, a standby promoted), and what was announced is no longer
 // true. And whether the log can be read at all: an outage is said once, in the log of the program.
-import type { Cursor } from '../event.ts';
+import type { Cursor, ResetReason } from '../event.ts';
 import { Problem } from '../problem.ts';
 import type { Store } from '../store/store.ts';
-
-/** What a look at the log found. */
-export type Look = 'same' | 'moved' | 'replaced' | 'away';
 
 export class Head {
   /** The newest event that was announced. */
@@ -15,36 +12,32 @@ export class Head {
   isStale = true;
   /** Did the last read of the log succeed? */
   isReadable = true;
-  /** How often the history was replaced: who was located before that must be located anew. */
-  histories = 0;
-  private readonly store: Store;
-  /** The program stops. */
-  private isSilent = false;
+  /** The program stops: nobody looks any more, and reads that fail, since the database is closed, are no news. */
+  isClosed = false;
+  private isJudging = false;
+  private readonly store: Pick<Store, 'position'>;
 
-  constructor(store: Store, cursor: Cursor) {
+  constructor(store: Pick<Store, 'position'>, cursor: Cursor) {
     this.store = store;
     this.cursor = cursor;
   }
 
-  /** One read, whatever has happened: where the log stands, and whether what was announced is still there. */
-  async look(): Promise<Look> {
+  /** One read, whatever has happened: did the log grow, or was its history replaced? Undefined if neither is known. */
+  async look(): Promise<'moved' | 'replaced' | undefined> {
     this.isStale = false; // whoever commits from now on sets it again
     const position = await this.read(this.store.position([this.cursor]));
     // Nothing was learned: whoever committed is still to be found.
     if (!position) {
       this.isStale = true;
-      return 'away';
+      return undefined;
     }
-    const { head } = position;
+    const { head, resets } = position;
     // Expired is no other history: what was announced may be pruned since.
-    const [verdict] = position.resets;
-    const isThere = verdict === undefined || verdict === 'expired';
+    const isThere = resets[0] === undefined || resets[0] === 'expired';
     // It may be below: several replicas share a name, and this one has yet to get what another has shown.
-    if (isThere && head.seq <= this.cursor.seq) return 'same';
+    if (isThere && head.seq <= this.cursor.seq) return undefined;
     this.cursor = head;
-    if (isThere) return 'moved';
-    this.histories += 1;
-    return 'replaced';
+    return isThere ? 'moved' : 'replaced';
   }
 
   /** Waits for a read. Undefined while the database is away: try again later. */
@@ -54,15 +47,27 @@ export class Head {
       this.isReadable = true;
       return value;
     } catch (error) {
-      if (!this.isSilent) this.complain(error);
+      if (!this.isClosed) this.complain(error);
       this.isReadable = false;
       return undefined;
     }
   }
 
-  /** Reads that end from now on, since the database is closed, are no news. */
-  silence(): void {
-    this.isSilent = true;
+  /**
+   * Why these cursors can't be continued, each at its place. Outside of the turns: a primary that hangs must not hold
+   * up those who read from a replica that is well. Empty while nothing can be known.
+   */
+  async judge(cursors: Cursor[]): Promise<(ResetReason | undefined)[]> {
+    if (this.isJudging || cursors.length === 0) return [];
+    this.isJudging = true;
+    try {
+      return (await this.store.position(cursors)).resets;
+    } catch (error) {
+      if (!(error instanceof Problem)) console.error(error); // our bug, and not the database's fault
+      return [];
+    } finally {
+      this.isJudging = false;
+    }
   }
 
   private complain(error: unknown): void {

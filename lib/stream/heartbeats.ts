@@ -2,18 +2,16 @@
 // client is gone. A frame and a ping go together: a browser's page can't see pings, and a dead connection can't
 // answer them. Nothing here reads the log, so they go on while the database is away.
 import type { Client } from './client.ts';
+import type { Head } from './head.ts';
 
 const COUNT_INTERVAL_MS = 1000; // a thousand clients that come within a second are told of together
 const SLICE_MS = 2; // ten thousand heartbeats at once would hold up everyone else
 
-/** What the hub lends: its clients, and whether one stands at the head of the log. */
-type Lent = {
-  clients: ReadonlySet<Client>;
-  isAtHead: (client: Client) => boolean;
-};
-
 export class Heartbeats {
-  private readonly hub: Lent;
+  /** How often everyone gets one. */
+  readonly seconds: number;
+  private readonly clients: ReadonlySet<Client>;
+  private readonly head: Pick<Head, 'cursor'>;
   private readonly timer: NodeJS.Timeout;
   /** Who has yet to get the one that is due. */
   private waiting: Client[] = [];
@@ -24,10 +22,12 @@ export class Heartbeats {
   /** When the count was told last, by the clock of `performance.now()`. */
   private countedAt = 0;
 
-  constructor(intervalMs: number, hub: Lent) {
-    this.hub = hub;
+  constructor(intervalMs: number, clients: ReadonlySet<Client>, head: Pick<Head, 'cursor'>) {
+    this.seconds = intervalMs / 1000;
+    this.clients = clients;
+    this.head = head;
     this.timer = setInterval(() => {
-      for (const client of hub.clients) this.endIfDead(client); // before it is asked anew: the last answer counts
+      for (const client of clients) this.endIfDead(client); // before it is asked anew: the last answer counts
       this.beat();
     }, intervalMs);
   }
@@ -38,7 +38,7 @@ export class Heartbeats {
     client.liveness.isHeartbeatDue = false;
     client.ping(); // the frame is for the page, the ping for us: only a pong proves that somebody is there
     if (client.wish) client.keepWaiting();
-    else client.tell('stream.heartbeat', { clients: this.hub.clients.size });
+    else client.tell('stream.heartbeat', { clients: this.clients.size });
   }
 
   /** Tells everyone how many clients there are, at most once a second. */
@@ -61,9 +61,8 @@ export class Heartbeats {
 
   /** Everyone gets one, or as soon as there is room: then the hub sends it. */
   private beat(): void {
-    for (const client of this.hub.clients) client.liveness.isHeartbeatDue = true;
-    this.waiting = [...this.hub.clients].reverse(); // taken from the end, so that none has to move up
-
+    for (const client of this.clients) client.liveness.isHeartbeatDue = true;
+    this.waiting = [...this.clients].reverse(); // taken from the end, so that none has to move up
     if (!this.isSending) this.sendSlice();
   }
 
@@ -81,11 +80,11 @@ export class Heartbeats {
     if (client.isMuted) return; // it gets no pings, so it owes no pongs
     // The kernel goes on resending for a quarter of an hour before it gives up a connection by itself.
     if (client.isLagging) {
-      if (liveness.countStuckBeat(stream.unsentBytes())) stream.destroy();
+      if (liveness.countStuckBeat(stream.unsentBytes())) stream.out.destroy();
     } else if (stream.out.writableLength > 0) {
       client.waitForDrain(); // from now on it is watched
-    } else if (stream.transport.ping && this.hub.isAtHead(client) && liveness.countSilentBeat()) {
-      stream.destroy();
+    } else if (stream.kind.transport.ping && client.hasReached(this.head.cursor)) {
+      if (liveness.countSilentBeat()) stream.out.destroy();
     }
   }
 }

@@ -3,16 +3,15 @@
 // resume, replay, and slow readers. Nothing is queued per client: the log is.
 import { randomBytes } from 'node:crypto';
 import type { Config } from '../config.ts';
-import { eventId } from '../event.ts';
+import { type Cursor, eventId, type ResetReason } from '../event.ts';
 import { Problem } from '../problem.ts';
 import type { Store } from '../store/store.ts';
-import { Ahead } from './ahead.ts';
 import { Client, type Stream } from './client.ts';
 import { Head } from './head.ts';
 import { Heartbeats } from './heartbeats.ts';
 import { Rounds } from './rounds.ts';
-import { type Located, Serving } from './serving.ts';
-import type { Wish } from './start.ts';
+import { Serving } from './serving.ts';
+import { locate, type Start, type Wish } from './start.ts';
 
 const RETRY_MS = 250; // between two looks at a log that can't be read
 const LOOK_MS = 500; // how often the log is looked at though nobody said that it has changed
@@ -23,59 +22,51 @@ export class Hub {
   /** All streams, in the order in which they came. A Set may be changed while it is gone through. */
   readonly clients = new Set<Client>();
   private readonly store: Store;
-  private readonly settings: Settings;
+  private readonly maxClients: number;
   private readonly head: Head;
   private readonly heartbeats: Heartbeats;
   private readonly serving: Serving;
   private readonly rounds: Rounds;
-  private readonly ahead: Ahead;
   /** Events announced since the start. */
   private events = 0;
   /** A turn is due or under way: there is never a second one beside it. */
   private isScheduled = false;
-  private isClosed = false;
   /** Names of streams differ also between servers and runs: `source` and `id` of a frame are unique together. */
   private readonly run = randomBytes(3).toString('hex');
   /** How many streams had a name before the next one. */
   private names = 0;
   private readonly looking: NodeJS.Timeout;
-  /** One function for all clients. */
-  private readonly onRoom = (client: Client) => {
-    if (this.clients.has(client)) this.enqueue(client);
-  };
 
   /** What the log holds now was announced before. @throws {Problem} 503 if it can't be read */
   static async open(store: Store, settings: Settings): Promise<Hub> {
     const { head } = await store.position();
-    return new Hub(store, settings, new Head(store, head));
+    return new Hub(store, settings, head);
   }
 
-  private constructor(store: Store, settings: Settings, head: Head) {
-    this.head = head;
+  private constructor(store: Store, { heartbeatMs, maxClients }: Settings, head: Cursor) {
     this.store = store;
-    this.settings = settings;
-    const isAtHead = (client: Client) => this.serving.isAtHead(client);
-    this.heartbeats = new Heartbeats(settings.heartbeatMs, { clients: this.clients, isAtHead });
-    this.ahead = new Ahead(store, head);
-    this.serving = new Serving(store, head, this.heartbeats, settings.heartbeatMs, this.ahead);
+    this.maxClients = maxClients;
+    this.head = new Head(store, head);
+    this.heartbeats = new Heartbeats(heartbeatMs, this.clients, this.head);
+    this.serving = new Serving(store, this.head, this.heartbeats);
     this.rounds = new Rounds(this.serving);
     store.onCommit(() => this.lookAgain());
-    this.looking = setInterval(() => this.lookRegularly(), LOOK_MS); // a history may be replaced without a commit
+    this.looking = setInterval(() => {
+      this.lookAgain(); // a history may be replaced without a commit
+      this.judgeThoseAhead();
+    }, LOOK_MS);
     this.lookAgain();
   }
 
-  /** Is MAX_CLIENTS reached? Asked before the log is, and once more after: others may come in between. */
+  /** Is MAX_CLIENTS reached? */
   get isFull(): boolean {
-    return this.clients.size >= this.settings.maxClients;
+    return this.clients.size >= this.maxClients;
   }
 
   /** Events announced and events handed to clients since the start, and what the hub keeps in memory of the log. */
   get counters(): { events: number; deliveries: number; cachedBytes: number } {
-    return {
-      events: this.events,
-      deliveries: this.serving.deliveries,
-      cachedBytes: this.serving.chunks.bytes,
-    };
+    const { deliveries, chunks } = this.serving;
+    return { events: this.events, deliveries, cachedBytes: chunks.bytes };
   }
 
   /** The id of the newest event that was announced. */
@@ -85,28 +76,31 @@ export class Hub {
 
   // --- joining and leaving
 
-  /** Is there a place for one more? @throws {Problem} 503 */
-  checkRoom(): void {
-    if (!this.isFull) return;
-    const headers = { 'Retry-After': '5' };
-    throw new Problem(503, 'Too many clients are connected: try again later.', { headers });
-  }
-
-  /** Where a stream with this wish begins. @throws {Problem} 503 */
-  locate(wish: Wish): Promise<Located> {
-    return this.serving.locate(wish);
+  /**
+   * Where a stream with this wish begins, if there is a place for one more.
+   * @param mayWait while the log can't be read, the wish comes back instead of an error: `add` takes that too
+   * @throws {Problem} 503
+   */
+  async locate(wish: Wish, mayWait = false): Promise<Start | { wish: Wish }> {
+    this.checkRoom();
+    const start = await locate(this.store, wish).catch((error) => {
+      if (mayWait && error instanceof Problem && error.status === 503) return { wish };
+      throw error;
+    });
+    this.checkRoom(); // others may have come meanwhile
+    return start;
   }
 
   /**
    * Adds a stream; its first frame says where it stands, and then it gets all that follows.
    * @param start a wish where the log can't be read: then the first frame comes as soon as it can
    */
-  add(stream: Stream, start: Located | { wish: Wish }): Client {
+  add(stream: Stream, start: Start | { wish: Wish }): Client {
     this.names += 1;
-    const client = new Client(stream, `client-${this.names}-${this.run}`, this.head.cursor, this.onRoom);
+    const client = new Client(stream, `client-${this.names}-${this.run}`, this.head.cursor, this.enqueue);
     this.clients.add(client);
     if ('wish' in start) client.wish = start.wish;
-    else this.serving.begin(client, start);
+    else client.begin(start, this.heartbeats.seconds);
     this.enqueue(client);
     this.heartbeats.announceCount();
     return client;
@@ -117,13 +111,6 @@ export class Hub {
     if (this.clients.delete(client)) this.heartbeats.announceCount();
   }
 
-  /** Sends a client nothing for a while; then it is served from the log like any other that was away. */
-  mute(client: Client, seconds: number): void {
-    if (client.isMuted) return; // a second order must not end the first one early
-    client.mute();
-    setTimeout(() => client.unmute(), seconds * 1000).unref();
-  }
-
   /** How many events of the log a client has yet to pass. */
   distance(client: Client): number {
     return Math.max(0, this.head.cursor.seq - client.cursor.seq);
@@ -131,35 +118,30 @@ export class Hub {
 
   /** Stops serving; says goodbye to every client, each in its transport's manner. */
   close(): void {
-    this.isClosed = true;
+    this.head.isClosed = true; // a read under way will fail: the store is closed next
     clearInterval(this.looking);
     this.heartbeats.stop();
-    this.head.silence(); // a read under way will fail: the store is closed next
-    for (const client of this.clients) client.stream.close();
+    for (const client of this.clients) client.stream.end('stopping');
+  }
+
+  /** @throws {Problem} 503 */
+  private checkRoom(): void {
+    if (!this.isFull) return;
+    const headers = { 'Retry-After': '5' };
+    throw new Problem(503, 'Too many clients are connected: try again later.', { headers });
   }
 
   // --- the turn: one slice of work, then the event loop goes round
 
-  /** Somebody has committed, perhaps. Many of these before the next turn are one look together. */
-  private lookAgain(): void {
-    this.head.isStale = true;
-    this.schedule();
-  }
-
-  private async lookRegularly(): Promise<void> {
-    this.lookAgain();
-    for (const client of await this.ahead.check()) this.onRoom(client);
-  }
-
-  /** Gives a client a turn; one that is live goes before all who are not. */
-  private enqueue(client: Client, isLive = false): void {
+  /** Gives a client a turn; one that is live goes before all who are not. One function for all clients. */
+  private readonly enqueue = (client: Client, isLive = false): void => {
     this.rounds.add(client, isLive);
     this.schedule();
-  }
+  };
 
   /** By `setImmediate`: sockets are read, and requests answered, between two turns. */
   private schedule(): void {
-    if (this.isScheduled || this.isClosed) return;
+    if (this.isScheduled || this.head.isClosed) return;
     this.isScheduled = true;
     const { restMs } = this.rounds;
     if (this.rounds.isEmpty && restMs > 0) setTimeout(() => this.turn(), restMs);
@@ -178,6 +160,14 @@ export class Hub {
     this.isScheduled = false;
     if (!head.isReadable) setTimeout(() => this.schedule(), RETRY_MS).unref();
     else if (!rounds.isEmpty || head.isStale) this.schedule();
+  }
+
+  // --- looking at the log
+
+  /** Somebody has committed, perhaps. Many of these before the next turn are one look together. */
+  private lookAgain(): void {
+    this.head.isStale = true;
+    this.schedule();
   }
 
   /** Where does the log stand, and is it still the log that was announced? */
@@ -199,9 +189,27 @@ export class Hub {
   private startOver(): void {
     console.error('The history of the event log was replaced: every stream is told to load afresh.');
     this.serving.chunks.clear();
-    for (const client of this.clients) {
-      client.dueReset = 'unknown-log';
-      this.enqueue(client);
-    }
+    for (const client of this.clients) this.reset(client, 'unknown-log');
+  }
+
+  private reset(client: Client, reason: ResetReason): void {
+    client.dueReset = reason;
+    this.enqueue(client);
+  }
+
+  /**
+   * Some know an event that isn't here: they heard of it from another server, and the replica that is read here has yet
+   * to get it. So they wait. But it may never come, where the primary was lost and a copy without it took its place.
+   */
+  private async judgeThoseAhead(): Promise<void> {
+    const { cursor: head } = this.head;
+    const ahead = new Map<Client, Cursor>();
+    for (const client of this.clients)
+      if (client.cursor.seq >= head.seq && client.cursor.stamp !== head.stamp)
+        ahead.set(client, client.cursor);
+    const resets = await this.head.judge([...ahead.values()]);
+    [...ahead].forEach(([client, cursor], i) => {
+      if (resets[i] && client.cursor === cursor) this.reset(client, resets[i]);
+    });
   }
 }

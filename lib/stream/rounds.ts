@@ -1,21 +1,15 @@
 // Whose turn it is. Those who stood at the head when it moved come first, so that a herd that catches up can't delay
 // them; everyone has its turn in slices of some milliseconds, and between them the event loop goes round.
 import type { Client } from './client.ts';
+import type { Serving } from './serving.ts';
 
 // A round to 1,000 clients takes some 5 ms of processor time, so several slices.
 const SLICE_MS = 2; // then HTTP has its turn: a fan-out must not hold up a POST
 const MAX_REST_MS = 25; // nobody sees that an event came so much later, and a core has its rest
 
-/** What is done for a client in its turn; see `serving.ts`. */
-type Turn = {
-  /** Returns a promise only if it must wait for the log. */
-  serve: (client: Client) => Promise<void> | undefined;
-  /** Does the client want another turn, and can it take one? */
-  isOwed: (client: Client) => boolean;
-};
-
 export class Rounds {
-  private readonly turn: Turn;
+  /** What is done for a client in its turn. */
+  private readonly serving: Pick<Serving, 'serve' | 'isOwed'>;
   private readonly live: Client[] = [];
   /** Others who may be owed something. */
   private readonly behind: Client[] = [];
@@ -24,8 +18,8 @@ export class Rounds {
   /** Until then nobody asks for more events: they come together, and go out as one. */
   private restsUntil = 0;
 
-  constructor(turn: Turn) {
-    this.turn = turn;
+  constructor(serving: Pick<Serving, 'serve' | 'isOwed'>) {
+    this.serving = serving;
   }
 
   /** Has everyone who stood at the head had what was new there? */
@@ -82,9 +76,9 @@ export class Rounds {
       if (client.queue !== name) continue; // it stands in the other queue since
       served += 1;
       client.queue = undefined;
-      const waiting = this.turn.serve(client);
+      const waiting = this.serving.serve(client);
       if (waiting) await waiting;
-      if (this.turn.isOwed(client)) this.add(client, name === 'live');
+      if (this.serving.isOwed(client)) this.add(client, name === 'live');
     }
     queue.splice(0, taken);
   }

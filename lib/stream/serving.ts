@@ -1,17 +1,12 @@
 // One client's turn: what it is owed next, and how it gets that. A client below the head gets the next chunk of the
 // log, whether it is live, was away, or was too slow; the frame is made before the cursor moves.
-import type { ResetReason } from '../event.ts';
 import type { Store } from '../store/store.ts';
-import type { Ahead } from './ahead.ts';
 import { type Chunk, Chunks } from './chunks.ts';
 import type { Client } from './client.ts';
 import { Conflation } from './conflation.ts';
 import type { Head } from './head.ts';
 import type { Heartbeats } from './heartbeats.ts';
-import { locate, type Start, type Wish } from './start.ts';
-
-/** A place in the log, and the history in which it was found. */
-export type Located = Start & { history: number };
+import { locate, type Wish } from './start.ts';
 
 export class Serving {
   /** Events that were handed to clients, over all clients. */
@@ -20,32 +15,17 @@ export class Serving {
   private readonly store: Store;
   private readonly head: Head;
   private readonly heartbeats: Heartbeats;
-  private readonly heartbeatMs: number;
-  private readonly ahead: Ahead;
 
-  constructor(store: Store, head: Head, heartbeats: Heartbeats, heartbeatMs: number, ahead: Ahead) {
+  constructor(store: Store, head: Head, heartbeats: Heartbeats) {
     this.store = store;
     this.head = head;
     this.chunks = new Chunks(store);
     this.heartbeats = heartbeats;
-    this.heartbeatMs = heartbeatMs;
-    this.ahead = ahead;
-  }
-
-  /** Where a stream with this wish begins. @throws {Problem} 503 */
-  async locate(wish: Wish): Promise<Located> {
-    const { histories: history } = this.head; // as it was before the log was asked
-    return { ...(await locate(this.store, wish)), history };
   }
 
   /** Does it want another turn, and can it take one? */
   isOwed(client: Client): boolean {
-    return client.isReady && !this.isAtHead(client);
-  }
-
-  /** Has it got everything that is announced? */
-  isAtHead({ wish, dueReset, readTo }: Client): boolean {
-    return wish === undefined && dueReset === undefined && readTo.seq >= this.head.cursor.seq;
+    return client.isReady && !client.hasReached(this.head.cursor);
   }
 
   /** Hands a client what comes next for it. Returns a promise only if the log must be read first. */
@@ -54,8 +34,10 @@ export class Serving {
     const { head } = this;
     // It came while the database was away: until it is placed it has no cursor, and is owed nothing.
     if (client.wish) return head.isReadable ? this.place(client, client.wish) : undefined;
-    // Before anything else: an event of the new history would be taken for one of the old.
-    if (client.dueReset) this.begin(client, this.resetFor(client.dueReset));
+    // Before anything else: an event of the new history would be taken for one of the old. A reset leads to the newest
+    // event: what was before it the client loads as a snapshot.
+    if (client.dueReset)
+      client.begin({ cursor: head.cursor, behind: 0, reset: client.dueReset }, this.heartbeats.seconds);
     if (client.readTo.seq < head.cursor.seq && head.isReadable) {
       // The common case by far: somebody else has read and encoded it, and nothing has to be waited for.
       const chunk = this.chunks.find(client.readTo, head.cursor);
@@ -68,8 +50,8 @@ export class Serving {
 
   /** The log could not be read when it came. */
   private async place(client: Client, wish: Wish): Promise<void> {
-    const start = await this.head.read(this.locate(wish));
-    if (start && client.isReady) this.begin(client, start);
+    const start = await this.head.read(locate(this.store, wish));
+    if (start && client.isReady) client.begin(start, this.heartbeats.seconds);
   }
 
   /** What was read is delivered at once: until its next turn, a herd could have pushed it out of the cache. */
@@ -83,48 +65,31 @@ export class Serving {
 
   /** A frame that can't be made is our bug: it is logged whole, and ends this stream alone, its cursor unmoved. */
   private deliver(client: Client, chunk: Chunk): void {
+    const { out } = client.stream;
     try {
       if (!this.isKeptBack(client, chunk)) client.deliver(this.encode(client, chunk), chunk.end);
       this.deliveries += chunk.events.length;
       // One chunk in flight: what a herd has in its sockets is written at once when they drain, and delays the live.
-      if (client.readTo.seq < this.head.cursor.seq && client.stream.out.writableLength > 0)
-        client.waitForDrain();
+      if (client.readTo.seq < this.head.cursor.seq && out.writableLength > 0) client.waitForDrain();
     } catch (error) {
       console.error(error);
-      client.stream.destroy();
+      out.destroy();
     }
   }
 
   /** One that conflates reads on to the head before it gets anything: what waits there may replace what it has read. */
   private isKeptBack(client: Client, chunk: Chunk): boolean {
-    if (!client.kind.isConflated) return false;
+    const { kind } = client.stream;
+    if (!kind.isConflated) return false;
     const isLast = chunk.end.seq >= this.head.cursor.seq;
     if (isLast && !client.conflation) return false; // live: it shares its frames with all of its kind
     client.conflation ??= new Conflation(client.cursor);
-    client.conflation.add(chunk, client.kind.filter);
+    client.conflation.add(chunk, kind.filter);
     return !isLast && !client.conflation.isFull;
   }
 
   /** What was kept back is for this client alone; all else is shared with its kind. */
-  private encode({ conflation, kind }: Client, chunk: Chunk): Buffer {
+  private encode({ conflation, stream: { kind } }: Client, chunk: Chunk): Buffer {
     return conflation ? conflation.encode(kind.transport) : this.chunks.encode(chunk, kind);
-  }
-
-  /** The first frame of a stream, or of another beginning: it says from where the client goes on. */
-  begin(client: Client, { cursor, behind, reset, history }: Located): void {
-    client.moveTo(cursor);
-    this.ahead.note(client);
-    if (reset) return client.tell('stream.reset', { reason: reset });
-    if (history !== this.head.histories) {
-      client.dueReset = 'unknown-log'; // the log was replaced after it was asked: its first frame says so
-      return;
-    }
-    const heartbeatSeconds = this.heartbeatMs / 1000;
-    client.tell('stream.ready', { behind, client: client.name, heartbeatSeconds });
-  }
-
-  /** A reset leads to the newest event: what was before it the client loads as a snapshot. */
-  private resetFor(reset: ResetReason): Located {
-    return { cursor: this.head.cursor, behind: 0, reset, history: this.head.histories };
   }
 }

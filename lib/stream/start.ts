@@ -1,11 +1,14 @@
-// Where a reader wants to begin: after an event that it knows, at one end of the log, or at a time. Streams and
-// pages of the log ask for it in the same words.
+// What a reader asks for: where to begin (after an event that it knows, at one end of the log, or at a time), and which
+// events. Streams of both transports and pages of the log ask for it in the same words.
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Cursor, parseCursor, parseTime, type ResetReason } from '../event.ts';
+import { type Filter, parseFilter } from '../filter.ts';
 import { queryValue } from '../http/request.ts';
 import { Problem } from '../problem.ts';
 import type { Scope } from '../scope.ts';
 import type { Store } from '../store/store.ts';
+import { type Kind, kindOf } from './chunks.ts';
+import type { Transport } from './frames.ts';
 
 const COUNT_STEP = 500;
 const COUNT_BYTES = 256 * 1024;
@@ -23,11 +26,38 @@ export type Wish = {
 export type Start = { cursor: Cursor; behind: number; reset?: ResetReason | undefined };
 
 /**
+ * All that a stream asks for.
+ * @param lastEventId as for `parseWish`
+ * @throws {Problem} 400 bad cursor, filter or conflation
+ */
+export function parseStream(
+  transport: Transport,
+  query: URLSearchParams,
+  scope: Scope,
+  lastEventId?: string,
+): { wish: Wish; kind: Kind } {
+  const wish = { ...parseWish(query, lastEventId), scope };
+  return { wish, kind: kindOf(transport, parseFilters(query, scope), parseConflation(query)) };
+}
+
+/** `?types=` and `?sources=`, without what the reader may not see. @throws {Problem} 400 */
+export function parseFilters(query: URLSearchParams, scope: Scope): Filter {
+  return scope.narrow(parseFilter(queryValue(query, 'types'), queryValue(query, 'sources')));
+}
+
+/** `?conflate=source`: is it there? @throws {Problem} 400 if it names anything else */
+export function parseConflation(query: URLSearchParams): boolean {
+  const by = queryValue(query, 'conflate');
+  if (by === null || by === 'source') return by !== null;
+  throw new Problem(400, 'conflate can only be source: of each source the newest event.');
+}
+
+/**
  * `?lastEventId=` or `?from=earliest|latest|<RFC 3339 time>`.
  * @param lastEventId a browser's own resume by its header: it counts more than what the URL said at first
  * @throws {Problem} 400 malformed, or both at once
  */
-export function parseWish(query: URLSearchParams, lastEventId?: string | undefined): Wish {
+export function parseWish(query: URLSearchParams, lastEventId?: string): Wish {
   const inQuery = queryValue(query, 'lastEventId');
   const from = queryValue(query, 'from');
   if (inQuery !== null && from !== null)

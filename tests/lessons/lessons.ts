@@ -136,14 +136,14 @@ export const LESSONS: Lesson[] = [
       },
       {
         file: 'lib/stream/client.ts',
-        find: '    this.isFull = true;\n',
+        find: '    this.isLagging = true;\n',
         put: '    // LESSON 6, 2 of 2: from now on it is left alone. Where does the hub see that?\n',
       },
     ],
     hints: [
       'A stream knows how many bytes it still holds: out.writableLength. From how many on should we wait?',
       'Who is not ready is not served: look at isReady. Which of its fields is taken back when everything has drained?',
-      '1: if (out.writableLength > HIGH_WATER_BYTES) this.waitForDrain();  2: this.isFull = true;',
+      '1: if (out.writableLength > HIGH_WATER_BYTES) this.waitForDrain();  2: this.isLagging = true;',
     ],
   },
   {

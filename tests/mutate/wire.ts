@@ -38,7 +38,7 @@ export const WIRE: Mutation[] = [
   ),
   webSocket(
     'a ping is not answered',
-    'peer.pong(unansweredPing, false);',
+    'this.pong(unansweredPing, false);',
     'void unansweredPing;',
     'a close is answered with its code, and a ping',
   ),

@@ -6,7 +6,7 @@ import type { Cursor } from '../../lib/event.ts';
 import { parseFilter } from '../../lib/filter.ts';
 import { openSqliteStore } from '../../lib/store/sqlite-store.ts';
 import type { Store } from '../../lib/store/store.ts';
-import { type Chunk, Chunks, type Kind } from '../../lib/stream/chunks.ts';
+import { type Chunk, Chunks, kindOf } from '../../lib/stream/chunks.ts';
 import { EVENT_STREAM, type Transport, WEBSOCKET } from '../../lib/stream/frames.ts';
 import { range } from '../support/helpers.ts';
 
@@ -51,10 +51,8 @@ const MAX_CACHE_BYTES = 16 * 1024 * 1024;
 const seqsIn = (chunk: Chunk) => chunk.events.map(({ seq }) => seq);
 
 /** Clients that get their frames this way. */
-function kindOf(transport: Transport, types: string | null = null, isConflated = false): Kind {
-  const filter = parseFilter(types);
-  return { key: `${transport.name} ${isConflated} ${filter.key}`, transport, filter, isConflated };
-}
+const kind = (transport: Transport, types: string | null = null, isConflated = false) =>
+  kindOf(transport, parseFilter(types), isConflated);
 
 test('a chunk begins with the event after the cursor, and ends at the head where that is near', async () => {
   const { load } = await openLog(300);
@@ -135,10 +133,10 @@ test('after clear nothing is known any more', async () => {
 
 test('what is kept is bounded by 16 MiB, texts and frames together: the oldest goes, and is read again', async () => {
   const { chunks, load, at } = await openLog(100, { bytes: 120_000 });
-  const kinds = [kindOf(WEBSOCKET), kindOf(EVENT_STREAM)];
+  const kinds = [kind(WEBSOCKET), kind(EVENT_STREAM)];
   for (const from of range(0, 98)) {
     const chunk = await load(from);
-    for (const kind of kinds) chunks.encode(chunk, kind);
+    for (const each of kinds) chunks.encode(chunk, each);
     assert.ok(chunks.bytes <= MAX_CACHE_BYTES, `${chunks.bytes} bytes are kept`);
   }
   const known = range(0, 98).filter((from) => chunks.find(at(from), at(100)));
@@ -150,28 +148,28 @@ test('what is kept is bounded by 16 MiB, texts and frames together: the oldest g
 test('the bytes of a chunk are made once for all clients of a kind', async () => {
   const { chunks, load } = await openLog(10);
   const chunk = await load(0);
-  const bytes = chunks.encode(chunk, kindOf(WEBSOCKET));
-  assert.equal(chunks.encode(chunk, kindOf(WEBSOCKET)), bytes, 'the very same buffer');
-  const others = [kindOf(EVENT_STREAM), kindOf(WEBSOCKET, 'other')];
-  for (const kind of others) assert.notDeepEqual(chunks.encode(chunk, kind), bytes);
+  const bytes = chunks.encode(chunk, kind(WEBSOCKET));
+  assert.equal(chunks.encode(chunk, kind(WEBSOCKET)), bytes, 'the very same buffer');
+  const others = [kind(EVENT_STREAM), kind(WEBSOCKET, 'other')];
+  for (const other of others) assert.notDeepEqual(chunks.encode(chunk, other), bytes);
 });
 
 test('a filter leaves out what it does not name, and a chunk of nothing wanted is no bytes', async () => {
   const { chunks, load } = await openLog(9, { type: (seq) => (seq % 3 === 0 ? 'third' : 'other') });
   const chunk = await load(0);
-  const text = String(chunks.encode(chunk, kindOf(EVENT_STREAM, 'third')));
+  const text = String(chunks.encode(chunk, kind(EVENT_STREAM, 'third')));
   assert.deepEqual(
     [...text.matchAll(/^id: \w+-(\d+)$/gm)].map(([, seq]) => Number(seq)),
     [3, 6, 9],
   );
-  assert.equal(chunks.encode(chunk, kindOf(EVENT_STREAM, 'nothing')).length, 0);
+  assert.equal(chunks.encode(chunk, kind(EVENT_STREAM, 'nothing')).length, 0);
 });
 
 test('ten thousand filters do not stay with a chunk for ever', async () => {
   const { chunks, load } = await openLog(100, { bytes: 1000, type: (seq) => (seq % 2 ? 'odd' : 'even') });
   const chunk = await load(0);
   const before = chunks.bytes;
-  for (const number of range(1, 200)) chunks.encode(chunk, kindOf(WEBSOCKET, `odd,type-${number}`));
+  for (const number of range(1, 200)) chunks.encode(chunk, kind(WEBSOCKET, `odd,type-${number}`));
   const kept = [...chunk.filtered.values()].reduce((sum, bytes) => sum + bytes.length, 0);
   assert.ok(kept <= 2 * 1024 * 1024, `${kept} bytes are kept, of 200 filters with 60 kB each`);
   assert.ok(
@@ -214,7 +212,7 @@ test('of several events of one source a client that conflates gets the newest, i
   chunk.events.forEach((event, i) => {
     event.source = `/source/${i % 3}`;
   });
-  const text = String(chunks.encode(chunk, kindOf(EVENT_STREAM, null, true)));
+  const text = String(chunks.encode(chunk, kind(EVENT_STREAM, null, true)));
   assert.deepEqual(
     [...text.matchAll(/^id: \w+-(\d+)$/gm)].map(([, seq]) => Number(seq)),
     [7, 8, 9],

@@ -57,7 +57,7 @@ test('up to 256 KiB may wait for it; above that it lags, and is ready again once
 
 test('muted, or closed, it is not ready', () => {
   const muted = open();
-  muted.client.mute();
+  muted.client.mute(60);
   assert.equal(muted.client.isReady, false);
   const closed = open();
   closed.shut();

@@ -22,10 +22,8 @@ function open(
 ) {
   const memory = memoryStream(options);
   const client = new Client(memory.stream, 'client-1', { seq: 7, stamp: 'abcdef' }, () => {});
-  const heartbeats = new Heartbeats(intervalMs, {
-    clients: new Set([client]),
-    isAtHead: () => isAtHead,
-  });
+  const cursor = isAtHead ? client.cursor : { seq: 8, stamp: 'fedcba' };
+  const heartbeats = new Heartbeats(intervalMs, new Set([client]), { cursor });
   running.push(heartbeats);
   return { ...memory, client, heartbeats };
 }
@@ -61,7 +59,7 @@ test('a ping goes with it, where the transport has one', () => {
 test('at each interval everyone gets one, or is owed it until there is room', async () => {
   const ready = open(BEAT_MS);
   const muted = open(BEAT_MS);
-  muted.client.mute();
+  muted.client.mute(60);
   await beats(2, ready);
   assert.equal(muted.client.liveness.isHeartbeatDue, true);
   assert.equal(muted.text(), '');
@@ -98,7 +96,7 @@ test('one that answers nothing is ended, one that does is not', async () => {
 test('who is behind, who is muted and who has no pings is not asked', async () => {
   const behind = open(BEAT_MS, { transport: WEBSOCKET, isAtHead: false });
   const muted = open(BEAT_MS, { transport: WEBSOCKET });
-  muted.client.mute();
+  muted.client.mute(60);
   const stream = open(BEAT_MS);
   await Promise.all([beats(15, behind), beats(15, stream)]);
   for (const { isOpen } of [behind, muted, stream]) assert.ok(isOpen());

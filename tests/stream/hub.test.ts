@@ -9,10 +9,10 @@ import { parseFilter } from '../../lib/filter.ts';
 import { unavailable } from '../../lib/problem.ts';
 import { openSqliteStore } from '../../lib/store/sqlite-store.ts';
 import type { Store } from '../../lib/store/store.ts';
+import { kindOf } from '../../lib/stream/chunks.ts';
 import { EVENT_STREAM, type Transport, WEBSOCKET } from '../../lib/stream/frames.ts';
 import { Hub } from '../../lib/stream/hub.ts';
-import type { Located } from '../../lib/stream/serving.ts';
-import type { Wish } from '../../lib/stream/start.ts';
+import type { Start, Wish } from '../../lib/stream/start.ts';
 import { eventually, type Frame, isOwn, range, seqsOf } from '../support/helpers.ts';
 import { memoryStream } from '../support/memory-client.ts';
 
@@ -55,35 +55,22 @@ async function open(gate: { pass: Gate }, { heartbeatMs = 60_000, eventRetention
 }
 
 /** A client in memory, and all frames that were written to it. */
-function join(
-  hub: Hub,
-  start: (Omit<Located, 'history'> & { history?: number }) | { wish: Wish },
-  transport: Transport = EVENT_STREAM,
-  isConflated = false,
-) {
+function join(hub: Hub, start: Start | { wish: Wish }, transport: Transport = EVENT_STREAM) {
   const out = new PassThrough();
   let text = '';
   let isOpen = true;
-  let isDestroyed = false;
   out.setEncoding('utf8').on('data', (part: string) => {
     text += part;
   });
   const client = hub.add(
     {
-      transport,
+      kind: kindOf(transport, parseFilter(null), false),
       out,
-      filter: parseFilter(null),
-      isConflated,
-      isOpen: () => isOpen,
+      isOpen: () => isOpen && !out.destroyed,
       unsentBytes: () => 0,
-      close: () => {},
-      expire: () => {},
-      destroy: () => {
-        isDestroyed = true;
-        isOpen = false;
-      },
+      end: () => {},
     },
-    'wish' in start ? start : { history: 0, ...start },
+    start,
   );
   const frames = () => [...text.matchAll(/^data: (.*)$/gm)].map(([, json]) => JSON.parse(json!) as Frame);
   return {
@@ -91,7 +78,7 @@ function join(
     frames,
     events: () => frames().filter((frame) => !isOwn(frame)),
     shut: () => (isOpen = false),
-    isDestroyed: () => isDestroyed,
+    isDestroyed: () => out.destroyed,
   };
 }
 
@@ -226,7 +213,7 @@ test('a herd from more cursors than the cache has room for gets everything', asy
 test('a frame that cannot be made ends its stream and is logged whole; nobody else loses anything', async (t) => {
   const complaints = t.mock.method(console, 'error', () => {});
   const house = await open({ pass: async () => {} });
-  const start = await house.hub.locate({});
+  const start = { cursor: house.oldest, behind: 0 };
   const broken = join(house.hub, start, {
     ...WEBSOCKET,
     encode: (items) => {
@@ -261,17 +248,27 @@ test('an event reaches everyone who is there, though neither a heartbeat nor any
   await house.close();
 });
 
-test('one that was located in a history that is replaced meanwhile is told so, and hears what follows', async (t) => {
-  t.mock.method(console, 'error', () => {});
+test('one that stands at an event that the log does not hold, at its end or beyond, is told so, and hears what follows', async () => {
   const house = await open({ pass: async () => {} });
-  await house.publish(1);
-  const located = await house.hub.locate({});
-  const { frames } = join(house.hub, { ...located, history: located.history - 1 });
-  await eventually(frames, (all) => all.length > 0, 'a first frame comes');
-  const [first] = frames();
-  assert.deepEqual([first!.type, first!.data], ['stream.reset', { reason: 'unknown-log' }]);
+  const { lastEventId } = await house.publish(1);
+  const { seq } = parseCursor(lastEventId)!;
+  const lost = join(house.hub, { cursor: { seq, stamp: 'ffffffff' }, behind: 0 }); // located, then replaced
+  const ahead = join(house.hub, { cursor: { seq: seq + 5, stamp: 'ffffffff' }, behind: 0 });
+  const good = join(house.hub, { cursor: parseCursor(lastEventId)!, behind: 0 });
+  for (const [{ frames }, reason] of [
+    [lost, 'unknown-log'],
+    [ahead, 'ahead'],
+  ] as const) {
+    const isReset = (frame: Frame) => frame.type === 'stream.reset';
+    const reset = (await eventually(frames, (all) => all.some(isReset), 'a reset comes')).find(isReset)!;
+    assert.deepEqual([reset.id, reset.data], [lastEventId, { reason }]);
+  }
   await house.publish(2);
-  await eventually(frames, (all) => all.at(-1)!.data === 2, 'the next event comes');
+  for (const { frames, events } of [lost, ahead, good]) {
+    await eventually(frames, (all) => all.at(-1)!.data === 2, 'the next event comes');
+    assert.equal(events().length, 1);
+  }
+  assert.ok(good.frames().every(({ type }) => type !== 'stream.reset'));
   await house.close();
 });
 
@@ -326,7 +323,7 @@ test('a round is finished before the head moves: nobody gets the next event whil
       while (performance.now() < end);
       return write(bytes);
     };
-    house.hub.add(stream, { cursor: house.oldest, behind: 0, history: 0 });
+    house.hub.add(stream, { cursor: house.oldest, behind: 0 });
   }
   await house.publish('first');
   while (heard.length === 0) await nextTurn();

@@ -3,6 +3,7 @@
 // kernel's buffers, and a reader that can't be stopped between two bytes.
 import { Writable } from 'node:stream';
 import { parseFilter } from '../../lib/filter.ts';
+import { kindOf } from '../../lib/stream/chunks.ts';
 import type { Stream } from '../../lib/stream/client.ts';
 import { EVENT_STREAM, type Transport } from '../../lib/stream/frames.ts';
 import { type Frame, isOwn } from './frames.ts';
@@ -40,17 +41,14 @@ export function memoryStream({
     isOpen = false;
   };
   const stream: Stream = {
-    transport,
-    filter: parseFilter(types),
-    isConflated,
+    kind: kindOf(transport, parseFilter(types), isConflated),
     out,
     isOpen: () => isOpen,
     // All that is unsent is in the stream: there is no kernel behind it.
     unsentBytes: () => out.writableLength,
-    close: end,
-    expire: end,
-    destroy: end,
+    end,
   };
+  out.once('close', end);
   const text = () => Buffer.concat(parts).toString();
   // As a client of server-sent events would find them: one line of data for each.
   const frames = () => [...text().matchAll(/^data: (.*)$/gm)].map(([, json]) => JSON.parse(json!) as Frame);
