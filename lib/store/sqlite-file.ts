@@ -6,14 +6,7 @@ import type Database from 'better-sqlite3';
 import { StartError } from '../config.ts';
 import { WATCHED_RESOURCES } from '../resources.ts';
 import { openDatabase } from './sqlite.ts';
-import {
-  createMissing,
-  createResource,
-  createTables,
-  findStrangeTable,
-  mendSchema,
-  VERSION,
-} from './sqlite-schema.ts';
+import { create, createTables, findStrangeTable, mendSchema, VERSION } from './sqlite-schema.ts';
 import { needsUpgrade, upgrade } from './sqlite-upgrade.ts';
 import { applyWatch } from './sqlite-watch.ts';
 import { planCustomers, planWatch, type WatchedTable } from './sqlite-watch-plan.ts';
@@ -63,7 +56,7 @@ export function openSqliteFile(options: FileOptions): OpenedFile {
 }
 
 /** One line about a database that is damaged, out of reach, or has tables that only look like ours. */
-export function cannotBeOpened(path: string, error: unknown): StartError {
+function cannotBeOpened(path: string, error: unknown): StartError {
   // Not the file's fault: the addon is compiled for one version of Node's binary interface.
   if ((error as NodeJS.ErrnoException).code === 'ERR_DLOPEN_FAILED')
     return new StartError(
@@ -101,7 +94,7 @@ function prepare(db: Database.Database, options: FileOptions): OpenedFile {
   const { path, watch, server, complain } = options;
   checkVersion(db, path);
   checkCustomers(db, options);
-  for (const { table } of WATCHED_RESOURCES) if (!hasTable(db, table)) createResource(db, table);
+  for (const { table } of WATCHED_RESOURCES) if (!hasTable(db, table)) create(db, table);
   const watched = planWatch(db, watch, complain); // before WAL mode: a start that is refused leaves the file as it was
   db.pragma('journal_mode = WAL');
   db.pragma('synchronous = FULL'); // an acknowledged write survives a power cut
@@ -127,47 +120,47 @@ function readVersion(db: Database.Database): number {
  */
 function checkVersion(db: Database.Database, path: string): void {
   const version = readVersion(db);
-  if (version > VERSION) {
+  if (version === 0) return;
+  if (version > VERSION)
     throw new StartError(
       `The database ${path} was written by a newer version of Changebell (its format is ${version}, this program knows ${VERSION}): start that version instead.`,
     );
-  }
-  const isKnown = version === 0 || version === 1 || version === 2;
-  const strange = isKnown ? undefined : 'changebell_log';
-  const isCurrent = version === VERSION && !needsUpgrade(db); // the first of version 2 had fewer tables
-  const table = strange ?? (isCurrent ? findStrangeTable(db) : undefined);
-  if (table === undefined && (version === 0 || isCurrent || hasTable(db, 'changebell_events'))) return;
+  const strange = findStrange(db, version);
+  if (strange === undefined) return;
   throw new StartError(
-    `The database ${path} has tables of Changebell, but ${table ?? 'changebell_events'} is not as this program made it: restore a backup, or point DATABASE_URL at another file.`,
+    `The database ${path} has tables of Changebell, but ${strange} is not as this program made it: restore a backup, or point DATABASE_URL at another file.`,
   );
+}
+
+/** A table that isn't what it would be in a database of this version; undefined if all are. */
+function findStrange(db: Database.Database, version: number): string | undefined {
+  if (version !== 1 && version !== VERSION) return 'changebell_log';
+  if (version === VERSION && !needsUpgrade(db)) return findStrangeTable(db);
+  return hasTable(db, 'changebell_events') ? undefined : 'changebell_events'; // older ones had other tables beside
 }
 
 /**
  * Another server may have been faster: so all of it is looked at again in one transaction. What it changes is told to
  * people, but for what a new file gets.
  */
-function bringUpToDate(
-  db: Database.Database,
-  options: FileOptions,
-): Pick<OpenedFile, 'notice' | 'hasCustomers'> {
+function bringUpToDate(db: Database.Database, { path, hasCustomers }: FileOptions) {
   const version = readVersion(db);
+  const isOld = version > 0 && needsUpgrade(db);
   const hadOurs = hasOurCustomers(db); // an upgrade takes down what they are known by
-  let notice: string | undefined;
   if (version === 0) createTables(db);
-  else if (needsUpgrade(db)) {
-    upgrade(db);
-    notice = `The database ${options.path} was brought up to date: its format was ${version}, and is ${VERSION} now.`;
-  }
-  createMissing(db);
-  if (options.hasCustomers && !hasTable(db, 'customers')) {
+  if (isOld) upgrade(db);
+  create(db, 'evictions'); // it came later, without a version of its own, since it holds nothing for long
+  if (hasCustomers && !hasTable(db, 'customers')) {
     db.exec('DROP VIEW IF EXISTS changebell_customers'); // it may have outlived its table
-    createResource(db, 'customers');
+    create(db, 'customers');
   }
   const hasOurs = hadOurs || hasOurCustomers(db);
   const mended = mendSchema(db, hasOurs);
-  if (notice === undefined && version > 0 && mended.length > 0)
-    notice = `The database ${options.path} was brought up to date: ${mended.join(', ')} made anew.`;
-  return { notice, hasCustomers: hasOurs && options.hasCustomers };
+  const what = isOld
+    ? `its format was ${version}, and is ${VERSION} now`
+    : mended.length > 0 && `${mended.join(', ')} made anew`;
+  const notice = version > 0 && what ? `The database ${path} was brought up to date: ${what}.` : undefined;
+  return { notice, hasCustomers: hasOurs && hasCustomers };
 }
 
 /** Are the customers ours? Then it is our triggers that announce them. */
