@@ -9,7 +9,7 @@ import { openDatabase } from './sqlite.ts';
 import { create, createTables, findStrangeTable, mendSchema, VERSION } from './sqlite-schema.ts';
 import { needsUpgrade, upgrade } from './sqlite-upgrade.ts';
 import { applyWatch } from './sqlite-watch.ts';
-import { planCustomers, planWatch, type WatchedTable } from './sqlite-watch-plan.ts';
+import { planWatch, type WatchedTable } from './sqlite-watch-plan.ts';
 
 /** What of the settings the file must fit. */
 export type FileOptions = {
@@ -101,7 +101,8 @@ function prepare(db: Database.Database, options: FileOptions): OpenedFile {
   db.pragma(`journal_size_limit = ${WAL_LIMIT_BYTES}`); // what a long reader made it grow to is given back
   const { notice, hasCustomers } = db.transaction(() => bringUpToDate(db, options)).immediate();
   // In a transaction of its own: it is renewed later as well, and each time it is the same.
-  applyWatch(db, [...watched, ...(hasCustomers ? planCustomers(db) : [])], server);
+  applyWatch(db, watched, server, { hasCustomers, isRenewal: false });
+  db.prepare('SELECT count(*) FROM changebell_log').get(); // only now its -wal and -shm are there for sure
   db.pragma('busy_timeout = 0'); // from now on nobody waits inside SQLite: whoever asks may try again
   return { db, hasCustomers, watched, notice };
 }
