@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Config } from '../config.ts';
-import type { Cursor, Position, ResetReason } from '../event.ts';
+import type { Cursor } from '../event.ts';
 import { unavailable } from '../problem.ts';
 import { Commits } from './commits.ts';
 import { GroupCommit, MAX_WAITING_BYTES } from './group-commit.ts';
@@ -14,7 +14,7 @@ import { failureOf } from './sqlite.ts';
 import { SqliteReader } from './sqlite-reader.ts';
 import { ReplaceableReader } from './sqlite-replaceable-reader.ts';
 import { SqliteThread, type Started } from './sqlite-thread.ts';
-import type { Answer, CustomerPage, Order, RowPage, Store, Stretch } from './store.ts';
+import type { Answer, Order, Store } from './store.ts';
 
 /** How late another program's commit may be seen: 250 ms are promised, and the way to the client needs some. */
 const POLL_MS = 100;
@@ -75,10 +75,10 @@ class SqliteStore implements Store {
     this.group = new GroupCommit((orders) => this.commit(orders));
     const openReader = () => new SqliteReader(path, hasCustomers, watch);
     this.reader = new ReplaceableReader(openReader, thread, () => {
-      this.rememberVersion();
+      this.seenVersion = undefined; // a new connection counts from another number
       this.shared.wake(); // the hub sees by the stamp of its head whether this is still its history
     });
-    this.rememberVersion();
+    this.seenVersion = this.reader.dataVersion(); // what is committed from now on wakes the hub
     this.poll = setInterval(() => this.lookForOthers(), POLL_MS);
   }
 
@@ -96,41 +96,18 @@ class SqliteStore implements Store {
     return this.group.write(order);
   }
 
-  // --- reads are made here; async, so that what they throw is a rejection, as on PostgreSQL
+  // --- reads are made here, each at one moment: between two the log could be pruned past a cursor
 
-  async getCustomer(id: number): Promise<string | undefined> {
-    return this.reader.read((reader) => reader.customer(id));
-  }
-
-  async listCustomers(after: number, limit: number): Promise<CustomerPage> {
-    return this.reader.read((reader) => reader.customers(after, limit));
-  }
-
-  async readRows(table: string, after: string | undefined, limit: number): Promise<RowPage | undefined> {
-    return this.reader.read((reader) => reader.page(table, after, limit));
-  }
-
-  async readRow(table: string, key: string): Promise<string | undefined> {
-    return this.reader.read((reader) => reader.row(table, key));
-  }
-
-  async position(
-    cursors: readonly Cursor[] = [],
-  ): Promise<Position & { resets: (ResetReason | undefined)[] }> {
-    // One transaction for all of it: between two looks the log could be pruned past a cursor.
-    return this.reader.read((reader) => {
-      const position = reader.position();
-      return { ...position, resets: cursors.map((cursor) => reader.judge(cursor, position)) };
-    });
-  }
-
-  async findTime(time: string): Promise<Cursor> {
-    return this.reader.read((reader) => reader.findTime(time));
-  }
-
-  async readEvents(after: Cursor, upTo: number, limit: number, maxBytes: number): Promise<Stretch> {
-    return this.reader.read((reader) => reader.stretch(after, upTo, limit, maxBytes));
-  }
+  getCustomer = (id: number) => this.reader.read((reader) => reader.customer(id));
+  listCustomers = (after: number, limit: number) =>
+    this.reader.read((reader) => reader.customers(after, limit));
+  readRows = (table: string, after: string | undefined, limit: number) =>
+    this.reader.read((reader) => reader.page(table, after, limit));
+  readRow = (table: string, key: string) => this.reader.read((reader) => reader.row(table, key));
+  findTime = (time: string) => this.reader.read((reader) => reader.findTime(time));
+  readEvents = (after: Cursor, upTo: number, limit: number, maxBytes: number) =>
+    this.reader.read((reader) => reader.stretch(after, upTo, limit, maxBytes));
+  position = (cursors: readonly Cursor[] = []) => this.reader.read((reader) => reader.position(cursors));
 
   // --- what concerns all of it
 
@@ -170,11 +147,6 @@ class SqliteStore implements Store {
     // Only for something new: a batch of refusals and repeats would send the hub to the log for nothing.
     if (results.some(({ is }) => is === 'done')) this.shared.committed();
     return results;
-  }
-
-  /** What is committed from now on wakes the hub: a new connection counts from another number. */
-  private rememberVersion(): void {
-    this.seenVersion = this.reader.dataVersion();
   }
 
   /**
