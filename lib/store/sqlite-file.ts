@@ -147,21 +147,21 @@ function findStrange(db: Database.Database, version: number): string | undefined
 function bringUpToDate(db: Database.Database, { path, hasCustomers }: FileOptions) {
   const version = readVersion(db);
   const isOld = version > 0 && needsUpgrade(db);
-  const hadOurs = hasOurCustomers(db); // an upgrade takes down what they are known by
+  const isMissing = hasCustomers && !hasTable(db, 'customers');
+  const isOurs = isMissing || hasOurCustomers(db); // asked first: an upgrade takes down what they are known by
   if (version === 0) createTables(db);
   if (isOld) upgrade(db);
   create(db, 'evictions'); // it came later, without a version of its own, since it holds nothing for long
-  if (hasCustomers && !hasTable(db, 'customers')) {
+  if (isMissing) {
     db.exec('DROP VIEW IF EXISTS changebell_customers'); // it may have outlived its table
     create(db, 'customers');
   }
-  const hasOurs = hadOurs || hasOurCustomers(db);
-  const mended = mendSchema(db, hasOurs);
+  const mended = mendSchema(db, isOurs);
   const what = isOld
     ? `its format was ${version}, and is ${VERSION} now`
     : mended.length > 0 && `${mended.join(', ')} made anew`;
   const notice = version > 0 && what ? `The database ${path} was brought up to date: ${what}.` : undefined;
-  return { notice, hasCustomers: hasOurs && hasCustomers };
+  return { notice, hasCustomers: isOurs && hasCustomers };
 }
 
 /** Are the customers ours? Then it is our triggers that announce them. */

@@ -8,19 +8,15 @@ import { planWatch, type WatchedTable } from './sqlite-watch-plan.ts';
 /** A value of a key as SQLite gives and takes it: integers are whole, however large. */
 type Value = bigint | number | string | Buffer | null;
 
-/** What is prepared for one table; each statement gives the row as JSON, its source, and the values of its key. */
+/** A table as it is now. */
 type Table = {
-  /** With which the source of each row begins. */
+  /** With it the source of each row begins. */
   source: string;
-  /** How many columns the primary key has. */
-  keys: number;
-  /** From the beginning. */
-  first: Database.Statement;
-  /** After a key. */
-  next: Database.Statement;
-  /** After a key with NULL in it, which a PRIMARY KEY of SQLite may have: slower, since no index serves it. */
-  nextToNull: Database.Statement;
-  one: Database.Statement;
+  /** The source of a row `t`, in SQL; and the columns of its primary key. */
+  itsSource: string;
+  key: string[];
+  /** Reads rows `t`: of each its JSON, its source, and the values of its key. */
+  select: (where: string) => Database.Statement<unknown[], Value[]>;
 };
 
 export class SqliteRows {
@@ -46,7 +42,7 @@ export class SqliteRows {
       this.tables.clear();
       // The writing thread complains of what isn't there; here it is a 404.
       for (const watched of planWatch(this.db, this.watch, () => {}))
-        this.tables.set(watched.table, prepare(this.db, watched));
+        this.tables.set(watched.table, describe(this.db, watched));
       this.seenSchema = schema;
     }
     return this.tables.get(name);
@@ -60,7 +56,7 @@ export class SqliteRows {
   page(name: string, after: string | undefined, limit: number) {
     const table = this.find(name);
     if (!table) return undefined;
-    const key = after === undefined ? [] : parsePlace(after, table.keys);
+    const key = after === undefined ? [] : parsePlace(after, table.key.length);
     const found = readAfter(table, key, limit + 1);
     const page = found.slice(0, limit);
     const last = page.at(-1);
@@ -77,44 +73,39 @@ export class SqliteRows {
     const table = this.find(name);
     if (!table) return undefined;
     const parts = key.split(',').map(decode); // a comma inside of a part is percent-encoded
-    if (parts.length !== table.keys) return undefined;
-    const row = table.one.get({ ...parts, source: `${table.source}/${key}` }) as [string] | undefined;
-    return row?.[0];
+    if (parts.length !== table.key.length) return undefined;
+    // A URI doesn't say whether a part of the key is a text, a number, or bytes in hexadecimal digits. By these the
+    // index finds the row; its source then says whether it is the one meant.
+    const isHit = table.key.map((name, i) => `${name} IN (@${i}, CAST(@${i} AS NUMERIC), unhex(@${i}))`);
+    const one = table.select(`WHERE ${[...isHit, `${table.itsSource} = @source`].join(' AND ')}`);
+    return one.get({ ...parts, source: `${table.source}/${key}` })?.[0] as string | undefined;
   }
 }
 
-/** NULL is below every value, and equal to none: rows that share such a key can't be told apart by a place. */
-function readAfter({ first, next, nextToNull }: Table, key: Value[], limit: number): Value[][] {
-  if (key.length === 0) return first.all(limit) as Value[][];
-  if (!key.includes(null)) return next.all(...key, limit) as Value[][];
-  return nextToNull.all(...key.flatMap((value) => [value === null ? 0 : 1, value ?? 0]), limit) as Value[][];
-}
-
 /** Integers come as bigint: a key above 2^53 must lead back to its row. Raw rows: a key's columns may have any name. */
-function prepare(db: Database.Database, { table, source, columns }: WatchedTable): Table {
+function describe(db: Database.Database, { table, source, columns }: WatchedTable): Table {
   const key = keyOf(columns);
   const names = key.map(({ name }) => `t.${quote(name)}`);
   // As in the events: a row of more than 1 MiB is its key alone.
   const json = `(SELECT data FROM (SELECT ${fittedSql(`SELECT ${wholeSql(columns, 't')} AS json`, keySql(key, 't'))}))`;
   const itsSource = sourceSql(source, key, 't');
-  const select = (where: string) => {
-    const sql = `SELECT ${[json, itsSource, ...names].join()} FROM ${quote(table)} AS t ${where}`;
-    return db.prepare(sql).raw().safeIntegers();
-  };
-  // Keys are compared column by column, as row values: so SQLite finds the place by the index of the key.
-  const order = `ORDER BY ${names.join()} LIMIT ?`;
-  const withNull = names.map((name) => `${name} IS NOT NULL, coalesce(${name}, 0)`);
-  // A URI doesn't say whether a part of the key is a text, a number, or bytes in hexadecimal digits. By these the index
-  // finds the row; its source then says whether it is the one meant.
-  const isOne = names.map((name, i) => `${name} IN (@${i}, CAST(@${i} AS NUMERIC), unhex(@${i}))`);
-  return {
-    source,
-    keys: key.length,
-    first: select(order),
-    next: select(`WHERE (${names.join()}) > (${names.map(() => '?').join()}) ${order}`),
-    nextToNull: select(`WHERE (${withNull.join()}) > (${names.map(() => '?, ?').join()}) ${order}`),
-    one: select(`WHERE ${isOne.join(' AND ')} AND ${itsSource} = @source`),
-  };
+  const all = `SELECT ${[json, itsSource, ...names].join()} FROM ${quote(table)} AS t`;
+  const select = (where: string) => db.prepare<unknown[], Value[]>(`${all} ${where}`).raw().safeIntegers();
+  return { source, itsSource, key: names, select };
+}
+
+/** Keys are compared column by column, as row values: so SQLite finds the place by the index of the key. */
+function readAfter({ key, select }: Table, place: Value[], limit: number): Value[][] {
+  const order = `ORDER BY ${key.join()} LIMIT ?`;
+  if (place.length === 0) return select(order).all(limit);
+  const marks = place.map(() => '?').join();
+  if (!place.includes(null))
+    return select(`WHERE (${key.join()}) > (${marks}) ${order}`).all(...place, limit);
+  // NULL, which a PRIMARY KEY of SQLite may have, is below every value, and equal to none. No index serves this; and
+  // rows that share such a key can't be told apart by a place.
+  const columns = key.map((name) => `${name} IS NOT NULL, coalesce(${name}, 0)`);
+  const values = place.flatMap((value) => [value === null ? 0 : 1, value ?? 0]);
+  return select(`WHERE (${columns.join()}) > (${marks}, ${marks}) ${order}`).all(...values, limit);
 }
 
 /** A part of a key in a URI, as text; by what is none nothing is found. */

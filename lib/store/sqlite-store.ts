@@ -28,8 +28,7 @@ type Options = Pick<Config, 'databaseUrl' | 'eventRetention' | 'watch'> & { hasC
  */
 export async function openSqliteStore(options: Options): Promise<Store> {
   const isInMemory = options.databaseUrl === ':memory:';
-  const folder = isInMemory ? temporaryFolder() : undefined;
-  const path = folder === undefined ? options.databaseUrl : join(folder, 'changebell.db');
+  const path = isInMemory ? join(temporaryFolder(), 'changebell.db') : options.databaseUrl;
   const { thread, started } = await SqliteThread.open({
     path,
     watch: options.watch,

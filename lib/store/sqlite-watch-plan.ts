@@ -74,18 +74,17 @@ export function planCustomers(db: Database.Database): WatchedTable[] {
  */
 function findTable(db: Database.Database, table: string): string {
   if (isOwnTable(table)) throw cannotWatch(table, 'that is no table of an application');
-  const find = db.prepare(
-    "SELECT name, type FROM pragma_table_list WHERE schema = 'main' AND name = ? COLLATE NOCASE",
+  const find = db.prepare<[string], { name: string; type: string; isOurs: 0 | 1 }>(
+    `SELECT name, type, EXISTS (SELECT 1 FROM sqlite_schema
+       WHERE name = 'changebell_customer_created' AND tbl_name = list.name) AS isOurs
+     FROM pragma_table_list AS list WHERE schema = 'main' AND name = ? COLLATE NOCASE`,
   );
-  const found = find.get(table) as { name: string; type: string } | undefined;
+  const found = find.get(table);
   if (!found) throw cannotWatch(table, 'there is no such table');
   if (found.type !== 'table')
     throw cannotWatch(table, `that is a ${found.type}, and only tables have triggers for every change`);
   // With both kinds of triggers each change of a customer would be two events.
-  const isOurs = db.prepare(
-    "SELECT 1 FROM sqlite_schema WHERE name = 'changebell_customer_created' AND tbl_name = ?",
-  );
-  if (isOurs.get(found.name)) throw cannotWatch(table, 'its changes are announced anyway: leave it out');
+  if (found.isOurs) throw cannotWatch(table, 'its changes are announced anyway: leave it out');
   return found.name;
 }
 
