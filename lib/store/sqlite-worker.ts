@@ -1,6 +1,7 @@
 // What runs in the writing thread: the connection that writes, and everything that may wait for a disk, which is
 // commits, checkpoints, pruning, other programs' triggers, and closing. It answers one question after another. Between
 // them it looks whether the files are still those that it opened, and whether the watched tables are as they were.
+import { existsSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import { StartError } from '../config.ts';
 import { failureOf, isBusy } from './sqlite.ts';
@@ -134,6 +135,7 @@ function reopen(): string | undefined {
   try {
     if (open) letGo(open);
     open = undefined; // first, since opening may fail
+    if (!existsSync(options.path)) return 'The database file is gone.'; // SQLite would make an empty one
     const { notice } = openAll({ ...options, complain });
     if (notice) console.error(notice);
     return undefined;

@@ -1,7 +1,17 @@
 // The files of a SQLite database, and what others do to them while the server runs: nothing is written into a file that
 // nobody will find again, and what takes its place is found.
 import assert from 'node:assert/strict';
-import { closeSync, copyFileSync, openSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  copyFileSync,
+  existsSync,
+  openSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { openDatabase } from '../../lib/store/sqlite.ts';
@@ -96,6 +106,26 @@ test('a database file that is gone makes writes 503; reads go on, and when it is
   assert.equal((await get(`${server.url}/healthz`)).status, 200);
   renameSync(`${DATABASE_URL}.away`, DATABASE_URL);
   assert.equal((await post(`${server.url}/api/events`, { message: 'back' })).status, 201);
+  await server.stop();
+});
+
+test('where another file took the place of the database and is gone again, no empty database is made', async () => {
+  const DATABASE_URL = fileOf('garbage');
+  const server = await startServer({ DATABASE_URL });
+  await post(`${server.url}/api/events`, { message: 'before' });
+  writeFileSync(fileOf('text'), 'this is a text');
+  renameSync(DATABASE_URL, fileOf('kept'));
+  renameSync(fileOf('text'), DATABASE_URL);
+  const reason = async () => (await get(`${server.url}/readyz`)).body.detail;
+  await eventually(reason, (detail) => /not a SQLite database/.test(detail), 'the reason is told', 3000);
+  rmSync(DATABASE_URL);
+  await eventually(reason, (detail) => /file is gone/.test(detail), 'it is not there, and not made', 3000);
+  assert.equal((await post(`${server.url}/api/events`, { message: 'gone' })).status, 503);
+  assert.equal(existsSync(DATABASE_URL), false);
+  renameSync(fileOf('kept'), DATABASE_URL);
+  const again = () => post(`${server.url}/api/events`, { message: 'back' });
+  await eventually(again, ({ status }) => status === 201, 'a write is taken again', 3000);
+  assert.equal((await get(`${server.url}/api/events`)).body.events.length, 2);
   await server.stop();
 });
 
