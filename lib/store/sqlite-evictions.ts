@@ -3,17 +3,7 @@
 // then it must have given way. A row of the same key isn't put aside, since the new one is announced at its place.
 // The triggers stand only on tables that have such an index beside their key.
 import type Database from 'better-sqlite3';
-import {
-  type Column,
-  fittedSql,
-  isOther,
-  keyOf,
-  keySql,
-  quote,
-  sourceSql,
-  text,
-  wholeSql,
-} from './sqlite-json.ts';
+import { type Column, fittedSql, isOther, keySql, quote, sourceSql, text, wholeSql } from './sqlite-json.ts';
 import type { Watched } from './watch.ts';
 
 /** The end of a trigger's name, when it fires, and its body. */
@@ -28,16 +18,15 @@ export function evictionParts(
 ): Part[] {
   const indexes = readIndexes(db, table);
   if (indexes.length === 0) return [];
-  const key = keyOf(columns);
   const name = text(table);
-  const sourceOf = (row: string) => sourceSql(source, key, row);
+  const sourceOf = (row: string) => sourceSql(source, columns, row);
   // A value of NULL equals nothing, as the index has it: there it never makes a row give way.
   const isHit = indexes.map((index) => `(${index.map(isEqual).join(' AND ')})`).join(' OR ');
   // The index itself answers this, so it costs a search and no scan.
-  const hits = `FROM ${quote(table)} AS t WHERE (${isHit}) AND ${isOther(key, 't', 'NEW')}`;
+  const hits = `FROM ${quote(table)} AS t WHERE (${isHit}) AND ${isOther(columns, 't', 'NEW')}`;
   // False for nearly every row that is ever written, and then the rest costs nothing.
   const isAny = `EXISTS (SELECT 1 FROM changebell_evicted WHERE watched = ${name})`;
-  const row = `${sourceOf('t')} AS source, ${keySql(key, 't')} AS key, ${wholeSql(columns, 't', json)} AS json`;
+  const row = `${sourceOf('t')} AS source, ${keySql(columns, 't')} AS key, ${wholeSql(columns, 't', json)} AS json`;
   /** Before a row is written. A trigger isn't told of OR REPLACE: so this is for all that would break the rule. */
   const before = (writer: string, others: string) => ({
     when: `${isAny} OR EXISTS (SELECT 1 ${others})`,
@@ -65,7 +54,7 @@ export function evictionParts(
     {
       ending: 'updating',
       on: `BEFORE ${update}`,
-      ...before(ofNew, `${hits} AND ${isOther(key, 't', 'OLD')}`),
+      ...before(ofNew, `${hits} AND ${isOther(columns, 't', 'OLD')}`),
     },
     { ending: 'replaced', on: `AFTER ${update}`, when: isAny, body: `${forget}\n  ${after(ofNew)}` },
     // With `recursive_triggers` the eviction fires this, and the trigger of every DELETE has announced it.

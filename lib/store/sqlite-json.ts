@@ -1,4 +1,4 @@
-// SQL for a row as JSON, and for its key as the end of a URI. Whatever program writes, its own SQLite runs this in a
+// SQL for a row as an event: its JSON, and its key as the end of a URI. Whatever program writes, its own SQLite runs this in a
 // trigger, perhaps one of 2019, so it uses nothing but plain SQL: the JSON is put together as text.
 
 const SAFE = '9007199254740991'; // the largest integer that JavaScript has whole
@@ -11,6 +11,13 @@ export type Column = { name: string; pk: number; hidden: number };
 /** The columns of the primary key, in its order. */
 export function keyOf(columns: Column[]): Column[] {
   return columns.filter((column) => column.pk > 0).sort((a, b) => a.pk - b.pk);
+}
+
+/** Tells of a row: NEW or OLD in a trigger. */
+export function eventSql(type: string, source: string, columns: Column[], row: 'NEW' | 'OLD'): string {
+  return `INSERT INTO changebell_events (type, source, data, extensions)
+  SELECT ${text(type)}, ${sourceSql(source, columns, row)},
+    ${fittedSql(`SELECT ${wholeSql(columns, row)} AS json`, keySql(columns, row))};`;
 }
 
 /** The whole row as a JSON object; `row` is NEW, OLD or the name of a table. */
@@ -36,7 +43,8 @@ export function fittedSql(rows: string, key: string): string {
 }
 
 /** The key alone as a JSON object, cut where it is very long. */
-export function keySql(key: Column[], row: string): string {
+export function keySql(columns: Column[], row: string): string {
+  const key = keyOf(columns);
   const cut = (value: string) =>
     `CASE WHEN typeof(${value}) IN ('text', 'blob') THEN substr(${value}, 1, ${Math.floor(MAX_KEY_IN_JSON / key.length)}) ELSE ${value} END`;
   return objectSql(key.map(({ name }) => `(${member(name)}, ${cut(`${row}.${quote(name)}`)})`));
@@ -46,9 +54,10 @@ export function keySql(key: Column[], row: string): string {
  * Is the key of the one row another than that of the other? Byte by byte, and the kind of a value counts too: 1 and
  * 1.0 are equal, but are written differently at the end of a source.
  */
-export function isOther(key: Column[], one: string, other: string): string {
+export function isOther(columns: Column[], one: string, other: string): string {
+  const key = keyOf(columns).map(({ name }) => quote(name));
   const parts = (row: string) =>
-    key.map(({ name }) => `${row}.${quote(name)} COLLATE BINARY, typeof(${row}.${quote(name)})`).join();
+    key.map((name) => `${row}.${name} COLLATE BINARY, typeof(${row}.${name})`).join();
   return `((${parts(one)}) IS NOT (${parts(other)}))`;
 }
 
@@ -96,7 +105,8 @@ function base64Sql(blob: string): string {
 }
 
 /** The source of a row's events: that of its table, and the parts of its key, with commas between. */
-export function sourceSql(source: string, key: Column[], row: string): string {
+export function sourceSql(source: string, columns: Column[], row: string): string {
+  const key = keyOf(columns);
   const room = Math.floor((MAX_SOURCE - source.length) / key.length) - 1;
   const parts = key.map(({ name }) => escapedSql(`${row}.${quote(name)}`, room));
   return `${text(`${source}/`)} || ${parts.join(" || ',' || ")}`;

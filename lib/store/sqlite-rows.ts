@@ -84,14 +84,13 @@ export class SqliteRows {
 
 /** Integers come as bigint: a key above 2^53 must lead back to its row. Raw rows: a key's columns may have any name. */
 function describe(db: Database.Database, { table, source, columns }: WatchedTable): Table {
-  const key = keyOf(columns);
-  const names = key.map(({ name }) => `t.${quote(name)}`);
+  const key = keyOf(columns).map(({ name }) => `t.${quote(name)}`);
   // As in the events: a row of more than 1 MiB is its key alone.
-  const json = `(SELECT data FROM (SELECT ${fittedSql(`SELECT ${wholeSql(columns, 't')} AS json`, keySql(key, 't'))}))`;
-  const itsSource = sourceSql(source, key, 't');
-  const all = `SELECT ${[json, itsSource, ...names].join()} FROM ${quote(table)} AS t`;
+  const json = `(SELECT data FROM (SELECT ${fittedSql(`SELECT ${wholeSql(columns, 't')} AS json`, keySql(columns, 't'))}))`;
+  const itsSource = sourceSql(source, columns, 't');
+  const all = `SELECT ${[json, itsSource, ...key].join()} FROM ${quote(table)} AS t`;
   const select = (where: string) => db.prepare<unknown[], Value[]>(`${all} ${where}`).raw().safeIntegers();
-  return { source, itsSource, key: names, select };
+  return { source, itsSource, key, select };
 }
 
 /** Keys are compared column by column, as row values: so SQLite finds the place by the index of the key. */

@@ -3,17 +3,7 @@
 import type Database from 'better-sqlite3';
 import { StartError } from '../config.ts';
 import { evictionParts, type Part } from './sqlite-evictions.ts';
-import {
-  type Column,
-  fittedSql,
-  isOther,
-  keyOf,
-  keySql,
-  quote,
-  sourceSql,
-  text,
-  wholeSql,
-} from './sqlite-json.ts';
+import { type Column, eventSql, isOther, keyOf, quote } from './sqlite-json.ts';
 import { cannotWatch, describeWatched, isOwnTable, type Watched } from './watch.ts';
 
 /** The names of our triggers begin with it, and go on with the table's. */
@@ -95,7 +85,7 @@ function describeTable(db: Database.Database, watched: Watched): WatchedTable {
   const key = keyOf(columns);
   if (key.length === 0) throw cannotWatch(table, 'that table has no primary key');
   const tell = (change: string, row: 'NEW' | 'OLD') => eventSql(`${type}.${change}`, source, columns, row);
-  const isMoved = isOther(key, 'NEW', 'OLD');
+  const isMoved = isOther(columns, 'NEW', 'OLD');
   const isUpdated = `${isChanged(columns)} AND NOT ${isMoved}`;
   // Copies are kept by key, so a row whose key changes is gone from one place and there at another.
   const move = `${tell('deleted', 'OLD')}\n  ${tell('created', 'NEW')}`;
@@ -137,11 +127,4 @@ function isChanged(columns: Column[]): string {
  */
 function keyNames(key: Column[]): string {
   return [...key.map(({ name }) => quote(name)), 'rowid', 'oid', '_rowid_'].join();
-}
-
-function eventSql(type: string, source: string, columns: Column[], row: 'NEW' | 'OLD'): string {
-  const key = keyOf(columns);
-  return `INSERT INTO changebell_events (type, source, data, extensions)
-  SELECT ${text(type)}, ${sourceSql(source, key, row)},
-    ${fittedSql(`SELECT ${wholeSql(columns, row)} AS json`, keySql(key, row))};`;
 }
