@@ -100,9 +100,8 @@ function loosenCustomers(db: Database.Database): void {
   // SQLite is in defensive mode here, and writes to its schema only outside of it.
   db.unsafeMode(true);
   db.pragma('writable_schema = ON');
-  db.prepare("UPDATE sqlite_schema SET sql = ? WHERE type = 'table' AND name = 'customers'").run(
-    customers.sql.replace(STRICT, ''),
-  );
+  const change = db.prepare("UPDATE sqlite_schema SET sql = ? WHERE type = 'table' AND name = 'customers'");
+  change.run(customers.sql.replace(STRICT, ''));
   db.pragma('writable_schema = RESET'); // and the schema is read anew, by this connection as well
   db.unsafeMode(false);
 }

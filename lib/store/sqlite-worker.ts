@@ -43,8 +43,7 @@ start();
 function start(): void {
   try {
     const { notice, hasCustomers, watched } = openAll(options);
-    const watch = new Set(watched.map(({ table }) => table));
-    const started: Started = { notice, hasCustomers, watch };
+    const started: Started = { notice, hasCustomers, watch: new Set(watched.map(({ table }) => table)) };
     port.postMessage({ started });
   } catch (error) {
     if (!(error instanceof StartError)) throw error;
@@ -103,6 +102,7 @@ function attempt(work: () => void): void {
 
 // --- the files under it
 
+/** What is wrong with the files is told; where nothing is, there is time for what is done now and then. */
 function look(): void {
   if (!open) return tell({ reason: 'The database is away.', reopen: 'soon' });
   const { db, guard } = open;
