@@ -18,8 +18,6 @@ export type FileOptions = {
   watch: ReadonlySet<string>;
   /** False: no table of customers is made, and one that is there is left alone. */
   hasCustomers: boolean;
-  /** The name under which this server watches its tables. */
-  server: string;
   /** A watched table that isn't there is an error at the start; later it is told here, and the others go on. */
   complain?: (error: StartError) => void;
 };
@@ -34,8 +32,6 @@ export type OpenedFile = {
 
 /** The -wal is cut back to this, after whatever made it grow. */
 export const WAL_LIMIT_BYTES = 64 * 1024 * 1024;
-/** For the line about a table of another program: by these a reader tells ours from theirs. */
-const CUSTOMER_COLUMNS = 'id,name,email,created_at,updated_at';
 
 /**
  * A connection with our tables in place: it writes in WAL mode, durably, and waits for nobody. What was opened is
@@ -91,7 +87,7 @@ function checkHeader(path: string): void {
 
 /** In this order: what can refuse the file comes before what changes it. @throws {StartError} */
 function prepare(db: Database.Database, options: FileOptions): OpenedFile {
-  const { path, watch, server, complain } = options;
+  const { path, watch, complain } = options;
   checkVersion(db, path);
   checkCustomers(db, options);
   for (const { table } of WATCHED_RESOURCES) if (!hasTable(db, table)) create(db, table);
@@ -101,7 +97,7 @@ function prepare(db: Database.Database, options: FileOptions): OpenedFile {
   db.pragma(`journal_size_limit = ${WAL_LIMIT_BYTES}`); // what a long reader made it grow to is given back
   const { notice, hasCustomers } = db.transaction(() => bringUpToDate(db, options)).immediate();
   // In a transaction of its own: it is renewed later as well, and each time it is the same.
-  applyWatch(db, watched, server, { hasCustomers, isRenewal: false });
+  applyWatch(db, watched, { hasCustomers, isRenewal: false });
   db.prepare('SELECT count(*) FROM changebell_log').get(); // only now its -wal and -shm are there for sure
   db.pragma('busy_timeout = 0'); // from now on nobody waits inside SQLite: whoever asks may try again
   return { db, hasCustomers, watched, notice };
@@ -182,6 +178,6 @@ function checkCustomers(db: Database.Database, { path, watch, hasCustomers }: Fi
   if ([...watch].some((table) => table.toLowerCase() === 'customers')) return;
   const columns = db.prepare("SELECT group_concat(name) FROM pragma_table_info('customers')").pluck().get();
   throw new StartError(
-    `The database ${path} has a table "customers" (${columns}) that Changebell did not make (${CUSTOMER_COLUMNS}): name it in WATCH to announce its changes, or point DATABASE_URL at another file.`,
+    `The database ${path} has a table "customers" (${columns}) that Changebell did not make (id,name,email,created_at,updated_at): name it in WATCH to announce its changes, or point DATABASE_URL at another file.`,
   );
 }

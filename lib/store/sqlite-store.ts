@@ -1,7 +1,6 @@
 // The store on SQLite. Writes go through a group commit to a thread that owns the connection which writes; reads are
 // made here, on the event loop, by a connection that only reads. So the loop never waits for a disk. Other programs may
 // write to the same file: a look ten times a second finds out, and wakes whoever reads the log.
-import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -34,7 +33,6 @@ export async function openSqliteStore(options: Options): Promise<Store> {
     watch: options.watch,
     retention: options.eventRetention,
     hasCustomers: options.hasCustomers ?? true,
-    server: randomBytes(8).toString('hex'), // a new name each time: after a crash nobody is taken for the one before
   });
   if (started.notice) console.log(started.notice);
   const description = isInMemory ? 'SQLite in memory (gone when the program ends)' : `SQLite file ${path}`;

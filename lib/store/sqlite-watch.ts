@@ -1,12 +1,16 @@
 // WATCH on SQLite: who watches what, and which triggers stand for it. Several servers may watch different tables of one
 // file, so a table `changebell_watching` says who watches what, each for the time of a lease. A server renews its rows;
 // one that was killed can't take its own away, so a table's triggers go when the last lease on it has run out.
+import { randomBytes } from 'node:crypto';
 import type Database from 'better-sqlite3';
 import { quote } from './sqlite-json.ts';
 import { PREFIX, planCustomers, type Trigger, type WatchedTable } from './sqlite-watch-plan.ts';
 
 /** How long a server counts as watching, unless it says so again: it does every 20 s, so two renewals may fail. */
 const LEASE_SECONDS = 60;
+
+/** The name of this server's lease: a new one each time, so that after a crash nobody is taken for the one before. */
+const SERVER = randomBytes(8).toString('hex');
 
 /**
  * Puts up the triggers that this server wants, takes down what nobody watches, and renews the server's lease: one
@@ -16,18 +20,17 @@ const LEASE_SECONDS = 60;
  * At the start, what no lease covers is taken down at once: this may be the server that left it, with another WATCH.
  * With `isRenewal`, only where a lease has just run out: what a server left that stopped in good order stays, so that
  * nothing is missed until it is started again.
- * @param server the name of this server's lease; @param hasCustomers are the customers ours? They may need some as well
+ * @param hasCustomers are the customers ours? They may need some triggers as well
  * @throws {SqliteError} `SQLITE_BUSY` while another program writes: then nothing was changed
  */
 export function applyWatch(
   db: Database.Database,
   watched: WatchedTable[],
-  server: string,
   { hasCustomers, isRenewal }: { hasCustomers: boolean; isRenewal: boolean },
 ): void {
   const wanted = hasCustomers ? [...watched, ...planCustomers(db)] : watched;
   const renew = db.transaction(() => {
-    const { live, dead } = renewLease(db, wanted, server);
+    const { live, dead } = renewLease(db, wanted);
     const isOver = (table: string) => !live.has(table) && (!isRenewal || dead.has(table));
     changeTriggers(db, wanted, isOver);
   });
@@ -64,9 +67,9 @@ function isAside({ name, table }: Trigger): boolean {
  * This server watches no longer. Its triggers stay, so that nothing is missed until it is started again. Who
  * watches nothing only reads: a DELETE needs the lock even where it finds nothing, and would fail for another's sake.
  */
-export function endWatch(db: Database.Database, server: string): void {
-  const hasRows = db.prepare('SELECT 1 FROM changebell_watching WHERE server = ?').get(server);
-  if (hasRows) db.prepare('DELETE FROM changebell_watching WHERE server = ?').run(server);
+export function endWatch(db: Database.Database): void {
+  const hasRows = db.prepare('SELECT 1 FROM changebell_watching WHERE server = ?').get(SERVER);
+  if (hasRows) db.prepare('DELETE FROM changebell_watching WHERE server = ?').run(SERVER);
 }
 
 // --- who watches what
@@ -75,13 +78,13 @@ export function endWatch(db: Database.Database, server: string): void {
  * Renews the lease of this server, with what it watches now, and forgets those that ran out.
  * @returns the tables that anybody watches, this server included; and those of servers that ended without a word
  */
-function renewLease(db: Database.Database, wanted: WatchedTable[], server: string) {
+function renewLease(db: Database.Database, wanted: WatchedTable[]) {
   const now = "CAST(strftime('%s', 'now') AS INTEGER)";
   const forget = `DELETE FROM changebell_watching WHERE until < ${now} RETURNING watched`;
   const dead = new Set(db.prepare<[], string>(forget).pluck().all());
-  db.prepare('DELETE FROM changebell_watching WHERE server = ?').run(server);
+  db.prepare('DELETE FROM changebell_watching WHERE server = ?').run(SERVER);
   const say = db.prepare(`INSERT INTO changebell_watching VALUES (?, ?, ${now} + ${LEASE_SECONDS})`);
-  for (const { table } of wanted) say.run(server, table);
+  for (const { table } of wanted) say.run(SERVER, table);
   const live = db.prepare<[], string>('SELECT watched FROM changebell_watching').pluck().all();
   return { live: new Set(live), dead };
 }

@@ -168,7 +168,7 @@ function renewIfDue({ db, hasCustomers }: Open): void {
   try {
     if (waited < RENEW_MS && schemaOf(db) === seenSchema) return;
     const watched = planWatch(db, options.watch, complain);
-    applyWatch(db, watched, options.server, { hasCustomers, isRenewal: true });
+    applyWatch(db, watched, { hasCustomers, isRenewal: true });
     seenSchema = schemaOf(db); // our own triggers change it too
   } catch (error) {
     if (isBusy(error)) return; // the next look tries again
@@ -194,7 +194,7 @@ function close(): undefined {
   const { db, guard } = open;
   // So that another server may take the triggers down at its start, and need not wait for the lease to run out.
   attempt(() => {
-    if (!guard.trouble()) endWatch(db, options.server);
+    if (!guard.trouble()) endWatch(db);
   });
   db.close();
 }
