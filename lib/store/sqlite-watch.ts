@@ -35,7 +35,8 @@ export function applyWatch(
     changeTriggers(db, wanted, isOver);
   });
   // Who watches nothing, and finds nothing to take down, needs no lock: it must not fail for another's transaction.
-  if (wanted.length > 0 || readTriggers(db).length > 0) renew.immediate(); // the lock before it reads
+  if (wanted.length === 0 && readTriggers(db).length === 0) return;
+  renew.immediate(); // takes the lock before it reads, so what it has read stays true
 }
 
 /** @param isOver does nobody watch this table any more? */
