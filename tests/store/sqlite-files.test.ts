@@ -25,7 +25,7 @@ import {
   startServer,
   temporaryFolder,
 } from '../support/helpers.ts';
-import { openStore } from '../support/open-store.ts';
+import { openStore, refusalToStart } from '../support/open-store.ts';
 
 const folder = temporaryFolder();
 const fileOf = (name: string) => join(folder, `${name}.db`);
@@ -127,6 +127,17 @@ test('where another file took the place of the database and is gone again, no em
   await eventually(again, ({ status }) => status === 201, 'a write is taken again', 3000);
   assert.equal((await get(`${server.url}/api/events`)).body.events.length, 2);
   await server.stop();
+});
+
+test('a view that has the name of one of our tables is refused, and stays', async () => {
+  const DATABASE_URL = fileOf('view');
+  await (await openStore({ DATABASE_URL })).close();
+  const db = openDatabase(DATABASE_URL);
+  db.exec(`DROP TABLE changebell_watching;
+    CREATE VIEW changebell_watching AS SELECT 1 AS server, 2 AS watched, 3 AS until`);
+  assert.match(await refusalToStart({ DATABASE_URL }), /changebell_watching is not as this program made it/);
+  assert.equal(db.prepare('SELECT until FROM changebell_watching').pluck().get(), 3);
+  db.close();
 });
 
 test('a backup that is restored in place resets who is ahead of it, and nobody else', async () => {
