@@ -3,101 +3,85 @@
 // then it must have given way. A row of the same key isn't put aside, since the new one is announced at its place.
 // The triggers stand only on tables that have such an index beside their key.
 import type Database from 'better-sqlite3';
-import {
-  type Column,
-  isOther,
-  keyOf,
-  keySql,
-  MAX_ROW_BYTES,
-  quote,
-  roughSizeSql,
-  rowSql,
-  sourceSql,
-  text,
-} from './sqlite-json.ts';
+import { type Column, fittedSql, isOther, keySql, quote, sourceSql, text, wholeSql } from './sqlite-json.ts';
 import type { Watched } from './watch.ts';
 
 /** The end of a trigger's name, when it fires, and its body. */
-export type Part = { ending: string; on: string; body: string };
+export type Part = { ending: string; on: string; when?: string; body: string };
 
-/** What announces the evictions of a table. @param data what is told of a row `t` of it */
+/** What announces the evictions of a table. @param json what is told of a row `t` of it; undefined: all of it */
 export function evictionParts(
   db: Database.Database,
   { table, type, source }: Watched,
   columns: Column[],
-  data = rowSql(columns, 't'),
+  json?: string,
 ): Part[] {
   const indexes = readIndexes(db, table);
   if (indexes.length === 0) return [];
-  const key = keyOf(columns);
   const name = text(table);
+  const sourceOf = (row: string) => sourceSql(source, columns, row);
   // A value of NULL equals nothing, as the index has it: there it never makes a row give way.
   const isHit = indexes.map((index) => `(${index.map(isEqual).join(' AND ')})`).join(' OR ');
   // The index itself answers this, so it costs a search and no scan.
-  const hits = (other: string) =>
-    `FROM ${quote(table)} AS t WHERE (${isHit}) AND ${isOther(key, 't', 'NEW')}${other}`;
-  const before = (on: string, writer: string, other: string) => ({
-    // A trigger isn't told of OR REPLACE: so rows are put aside for every statement that would break the rule.
-    on: `BEFORE ${on} ON ${quote(table)} WHEN ${IS_ANY(name)} OR EXISTS (SELECT 1 ${hits(other)})`,
+  const hits = `FROM ${quote(table)} AS t WHERE (${isHit}) AND ${isOther(columns, 't', 'NEW')}`;
+  // False for nearly every row that is ever written, and then the rest costs nothing.
+  const isAny = `EXISTS (SELECT 1 FROM changebell_evicted WHERE watched = ${name})`;
+  const row = `${sourceOf('t')} AS source, ${keySql(columns, 't')} AS key, ${wholeSql(columns, 't', json)} AS json`;
+  /** Before a row is written. A trigger isn't told of OR REPLACE: so this is for all that would break the rule. */
+  const before = (writer: string, others: string) => ({
+    when: `${isAny} OR EXISTS (SELECT 1 ${others})`,
     // Whatever OR IGNORE or OR FAIL left from a row that was not written goes first.
     body: `DELETE FROM changebell_evicted WHERE watched = ${name};
   INSERT INTO changebell_evicted (watched, writer, source, data, extensions)
-  SELECT ${name}, ${writer}, source, CASE WHEN fits THEN json ELSE key END,
-    CASE WHEN fits THEN NULL ELSE '{"truncated":true}' END
-  FROM (SELECT source, key, json, coalesce(length(CAST(json AS BLOB)) <= ${MAX_ROW_BYTES}, 0) AS fits FROM (
-    SELECT ${sourceSql(source, key, 't')} AS source, ${keySql(key, 't')} AS key,
-      CASE WHEN ${roughSizeSql(columns, 't')} <= 1048576 THEN ${data} END AS json ${hits(other)}));`,
+  SELECT ${name}, ${writer}, source, ${fittedSql(`SELECT ${row} ${others}`, 'key')};`,
   });
-  const after = (on: string, writer: string) => ({
-    // It fires only if the row was written, which a statement without OR REPLACE would have failed at.
-    on: `AFTER ${on} ON ${quote(table)} WHEN ${IS_ANY(name)}`,
-    // Where one of them is still there, its index is gone, and nothing had to give way.
-    body: `INSERT INTO changebell_events (type, source, data, extensions)
+  /**
+   * After it was written, which a statement without OR REPLACE would have failed at. Where one of them is still there,
+   * its index is gone, and nothing had to give way.
+   */
+  const after = (writer: string) => `INSERT INTO changebell_events (type, source, data, extensions)
   SELECT ${text(`${type}.deleted`)}, source, data, extensions FROM changebell_evicted
-  WHERE watched = ${name} AND writer = ${writer} AND NOT EXISTS (SELECT 1 ${hits('')});
-  DELETE FROM changebell_evicted WHERE watched = ${name} AND writer = ${writer};`,
-  });
+  WHERE watched = ${name} AND writer = ${writer} AND NOT EXISTS (SELECT 1 ${hits});
+  DELETE FROM changebell_evicted WHERE watched = ${name} AND writer = ${writer};`;
   // Another trigger of the application may change or delete such a row in between: that is announced by itself.
-  const forget = `DELETE FROM changebell_evicted WHERE watched = ${name} AND source = ${sourceSql(source, key, 'OLD')};`;
-  // `writer` keeps apart what an application's own triggers update while a row is being written.
-  const [ofNew, update] = [sourceSql(source, key, 'NEW'), `UPDATE${ofColumns(indexes, columns)}`];
-  const replaced = after(update, ofNew);
+  const forget = `DELETE FROM changebell_evicted WHERE watched = ${name} AND source = ${sourceOf('OLD')};`;
+  // `writer` keeps apart what an application's own triggers update while a row is being written. What is inserted may
+  // have no key yet.
+  const [ofNew, update] = [sourceOf('NEW'), `UPDATE${ofColumns(indexes, columns)}`];
   return [
-    { ending: 'inserting', ...before('INSERT', "''", '') }, // it may have no key yet
-    { ending: 'inserted', ...after('INSERT', "''") },
-    { ending: 'updating', ...before(update, ofNew, ` AND ${isOther(key, 't', 'OLD')}`) },
-    { ending: 'replaced', ...replaced, body: `${forget}\n  ${replaced.body}` },
+    { ending: 'inserting', on: 'BEFORE INSERT', ...before("''", hits) },
+    { ending: 'inserted', on: 'AFTER INSERT', when: isAny, body: after("''") },
+    {
+      ending: 'updating',
+      on: `BEFORE ${update}`,
+      ...before(ofNew, `${hits} AND ${isOther(columns, 't', 'OLD')}`),
+    },
+    { ending: 'replaced', on: `AFTER ${update}`, when: isAny, body: `${forget}\n  ${after(ofNew)}` },
     // With `recursive_triggers` the eviction fires this, and the trigger of every DELETE has announced it.
-    { ending: 'left', on: `AFTER DELETE ON ${quote(table)} WHEN ${IS_ANY(name)}`, body: forget },
+    { ending: 'left', on: 'AFTER DELETE', when: isAny, body: forget },
   ];
 }
-
-/** False for nearly every row that is ever written, and then the rest costs nothing. */
-const IS_ANY = (name: string) => `EXISTS (SELECT 1 FROM changebell_evicted WHERE watched = ${name})`;
 
 /** A column of an index, and the collation by which it is unique. */
 type Indexed = { name: string; coll: string };
 
 /**
- * Its UNIQUE indexes but the one that only says which bytes its key has. Not those of part of a table, or of an
- * expression: SQLite tells neither's text in parts.
+ * Its UNIQUE indexes. Not those of part of a table, or of an expression: SQLite tells neither's text in parts. And not
+ * the one that only says which bytes its key has; but where a collation calls two keys equal they are two sources, and
+ * the new row is not announced at the old one's place.
  */
 function readIndexes(db: Database.Database, table: string): Indexed[][] {
-  const list = db.prepare<[string], { name: string; origin: string }>(
-    'SELECT name, origin FROM pragma_index_list(?) WHERE "unique" = 1 AND partial = 0 ORDER BY name',
+  const list = db.prepare<[string], string>(
+    `SELECT name FROM pragma_index_list(?) AS list WHERE "unique" = 1 AND partial = 0
+       AND NOT EXISTS (SELECT 1 FROM pragma_index_xinfo(list.name) WHERE key = 1 AND name IS NULL)
+       AND (origin <> 'pk' OR EXISTS (SELECT 1 FROM pragma_index_xinfo(list.name) WHERE key = 1 AND coll <> 'BINARY'))
+     ORDER BY name`,
   );
-  const parts = db.prepare<[string], { name: string | null; coll: string }>(
-    'SELECT name, coll FROM pragma_index_xinfo(?) WHERE key = 1',
-  );
-  return (
-    list
-      .all(table)
-      .map(({ name, origin }) => ({ origin, index: parts.all(name) }))
-      // Two keys that a collation calls equal are two sources: the new row is then not announced at the old one's place.
-      .filter(({ origin, index }) => origin !== 'pk' || index.some(({ coll }) => coll !== 'BINARY'))
-      .map(({ index }) => index)
-      .filter((index): index is Indexed[] => index.every(({ name }) => name !== null))
-  );
+  const parts = db.prepare<[string], Indexed>('SELECT name, coll FROM pragma_index_xinfo(?) WHERE key = 1');
+  return list
+    .pluck()
+    .all(table)
+    .map((name) => parts.all(name));
 }
 
 /** By the collation of the index, which may be another than that of its column. */

@@ -6,17 +6,10 @@ import type Database from 'better-sqlite3';
 import { StartError } from '../config.ts';
 import { WATCHED_RESOURCES } from '../resources.ts';
 import { openDatabase } from './sqlite.ts';
-import {
-  createMissing,
-  createResource,
-  createTables,
-  findStrangeTable,
-  mendSchema,
-  VERSION,
-} from './sqlite-schema.ts';
+import { create, createTables, findStrangeTable, mendSchema, VERSION } from './sqlite-schema.ts';
 import { needsUpgrade, upgrade } from './sqlite-upgrade.ts';
 import { applyWatch } from './sqlite-watch.ts';
-import { planCustomers, planWatch, type WatchedTable } from './sqlite-watch-plan.ts';
+import { planWatch, type WatchedTable } from './sqlite-watch-plan.ts';
 
 /** What of the settings the file must fit. */
 export type FileOptions = {
@@ -25,8 +18,6 @@ export type FileOptions = {
   watch: ReadonlySet<string>;
   /** False: no table of customers is made, and one that is there is left alone. */
   hasCustomers: boolean;
-  /** The name under which this server watches its tables. */
-  server: string;
   /** A watched table that isn't there is an error at the start; later it is told here, and the others go on. */
   complain?: (error: StartError) => void;
 };
@@ -41,8 +32,6 @@ export type OpenedFile = {
 
 /** The -wal is cut back to this, after whatever made it grow. */
 export const WAL_LIMIT_BYTES = 64 * 1024 * 1024;
-/** For the line about a table of another program: by these a reader tells ours from theirs. */
-const CUSTOMER_COLUMNS = 'id,name,email,created_at,updated_at';
 
 /**
  * A connection with our tables in place: it writes in WAL mode, durably, and waits for nobody. What was opened is
@@ -63,7 +52,7 @@ export function openSqliteFile(options: FileOptions): OpenedFile {
 }
 
 /** One line about a database that is damaged, out of reach, or has tables that only look like ours. */
-export function cannotBeOpened(path: string, error: unknown): StartError {
+function cannotBeOpened(path: string, error: unknown): StartError {
   // Not the file's fault: the addon is compiled for one version of Node's binary interface.
   if ((error as NodeJS.ErrnoException).code === 'ERR_DLOPEN_FAILED')
     return new StartError(
@@ -98,17 +87,18 @@ function checkHeader(path: string): void {
 
 /** In this order: what can refuse the file comes before what changes it. @throws {StartError} */
 function prepare(db: Database.Database, options: FileOptions): OpenedFile {
-  const { path, watch, server, complain } = options;
+  const { path, watch, complain } = options;
   checkVersion(db, path);
   checkCustomers(db, options);
-  for (const { table } of WATCHED_RESOURCES) if (!hasTable(db, table)) createResource(db, table);
+  for (const { table } of WATCHED_RESOURCES) if (!hasTable(db, table)) create(db, table);
   const watched = planWatch(db, watch, complain); // before WAL mode: a start that is refused leaves the file as it was
   db.pragma('journal_mode = WAL');
   db.pragma('synchronous = FULL'); // an acknowledged write survives a power cut
   db.pragma(`journal_size_limit = ${WAL_LIMIT_BYTES}`); // what a long reader made it grow to is given back
   const { notice, hasCustomers } = db.transaction(() => bringUpToDate(db, options)).immediate();
   // In a transaction of its own: it is renewed later as well, and each time it is the same.
-  applyWatch(db, [...watched, ...(hasCustomers ? planCustomers(db) : [])], server);
+  applyWatch(db, watched, { hasCustomers, isRenewal: false });
+  db.prepare('SELECT count(*) FROM changebell_log').get(); // only now its -wal and -shm are there for sure
   db.pragma('busy_timeout = 0'); // from now on nobody waits inside SQLite: whoever asks may try again
   return { db, hasCustomers, watched, notice };
 }
@@ -127,47 +117,47 @@ function readVersion(db: Database.Database): number {
  */
 function checkVersion(db: Database.Database, path: string): void {
   const version = readVersion(db);
-  if (version > VERSION) {
+  if (version === 0) return;
+  if (version > VERSION)
     throw new StartError(
       `The database ${path} was written by a newer version of Changebell (its format is ${version}, this program knows ${VERSION}): start that version instead.`,
     );
-  }
-  const isKnown = version === 0 || version === 1 || version === 2;
-  const strange = isKnown ? undefined : 'changebell_log';
-  const isCurrent = version === VERSION && !needsUpgrade(db); // the first of version 2 had fewer tables
-  const table = strange ?? (isCurrent ? findStrangeTable(db) : undefined);
-  if (table === undefined && (version === 0 || isCurrent || hasTable(db, 'changebell_events'))) return;
+  const strange = findStrange(db, version);
+  if (strange === undefined) return;
   throw new StartError(
-    `The database ${path} has tables of Changebell, but ${table ?? 'changebell_events'} is not as this program made it: restore a backup, or point DATABASE_URL at another file.`,
+    `The database ${path} has tables of Changebell, but ${strange} is not as this program made it: restore a backup, or point DATABASE_URL at another file.`,
   );
+}
+
+/** A table that isn't what it would be in a database of this version; undefined if all are. */
+function findStrange(db: Database.Database, version: number): string | undefined {
+  if (version !== 1 && version !== VERSION) return 'changebell_log';
+  if (version === VERSION && !needsUpgrade(db)) return findStrangeTable(db);
+  return hasTable(db, 'changebell_events') ? undefined : 'changebell_events'; // older ones had other tables beside
 }
 
 /**
  * Another server may have been faster: so all of it is looked at again in one transaction. What it changes is told to
  * people, but for what a new file gets.
  */
-function bringUpToDate(
-  db: Database.Database,
-  options: FileOptions,
-): Pick<OpenedFile, 'notice' | 'hasCustomers'> {
+function bringUpToDate(db: Database.Database, { path, hasCustomers }: FileOptions) {
   const version = readVersion(db);
-  const hadOurs = hasOurCustomers(db); // an upgrade takes down what they are known by
-  let notice: string | undefined;
+  const isOld = version > 0 && needsUpgrade(db);
+  const isMissing = hasCustomers && !hasTable(db, 'customers');
+  const isOurs = isMissing || hasOurCustomers(db); // asked first: an upgrade takes down what they are known by
   if (version === 0) createTables(db);
-  else if (needsUpgrade(db)) {
-    upgrade(db);
-    notice = `The database ${options.path} was brought up to date: its format was ${version}, and is ${VERSION} now.`;
-  }
-  createMissing(db);
-  if (options.hasCustomers && !hasTable(db, 'customers')) {
+  if (isOld) upgrade(db);
+  create(db, 'evictions'); // it came later, without a version of its own, since it holds nothing for long
+  if (isMissing) {
     db.exec('DROP VIEW IF EXISTS changebell_customers'); // it may have outlived its table
-    createResource(db, 'customers');
+    create(db, 'customers');
   }
-  const hasOurs = hadOurs || hasOurCustomers(db);
-  const mended = mendSchema(db, hasOurs);
-  if (notice === undefined && version > 0 && mended.length > 0)
-    notice = `The database ${options.path} was brought up to date: ${mended.join(', ')} made anew.`;
-  return { notice, hasCustomers: hasOurs && options.hasCustomers };
+  const mended = mendSchema(db, isOurs);
+  const what = isOld
+    ? `its format was ${version}, and is ${VERSION} now`
+    : mended.length > 0 && `${mended.join(', ')} made anew`;
+  const notice = version > 0 && what ? `The database ${path} was brought up to date: ${what}.` : undefined;
+  return { notice, hasCustomers: isOurs && hasCustomers };
 }
 
 /** Are the customers ours? Then it is our triggers that announce them. */
@@ -188,6 +178,6 @@ function checkCustomers(db: Database.Database, { path, watch, hasCustomers }: Fi
   if ([...watch].some((table) => table.toLowerCase() === 'customers')) return;
   const columns = db.prepare("SELECT group_concat(name) FROM pragma_table_info('customers')").pluck().get();
   throw new StartError(
-    `The database ${path} has a table "customers" (${columns}) that Changebell did not make (${CUSTOMER_COLUMNS}): name it in WATCH to announce its changes, or point DATABASE_URL at another file.`,
+    `The database ${path} has a table "customers" (${columns}) that Changebell did not make (id,name,email,created_at,updated_at): name it in WATCH to announce its changes, or point DATABASE_URL at another file.`,
   );
 }

@@ -1,6 +1,6 @@
 // Are the files still those that were opened? SQLite goes on writing into a file that was removed or replaced: what
 // it then calls committed, nobody will ever find. So the names are compared with what stood behind them at first.
-import { rmSync, statSync } from 'node:fs';
+import { existsSync, rmSync, statSync } from 'node:fs';
 import type Database from 'better-sqlite3';
 import { failureOf } from './sqlite.ts';
 
@@ -14,19 +14,16 @@ type Checkpoint = { busy: number; log: number; checkpointed: number };
 export class FileGuard {
   private readonly path: string;
   private readonly db: Database.Database;
+  /** What stood behind the names at first, by their endings. */
+  private readonly opened: Map<string, string | undefined>;
   /** The pages of the removed -wal are in the database: there is nothing more to save. */
   private isRescued = false;
-  private readonly database: string | undefined;
-  private readonly wal: string | undefined;
-  private readonly shm: string | undefined;
 
   /** Remembers the files of a database that was opened and read just now, by this connection. */
   constructor(path: string, db: Database.Database) {
     this.path = path;
     this.db = db;
-    this.database = identityOf(path);
-    this.wal = identityOf(`${path}-wal`);
-    this.shm = identityOf(`${path}-shm`);
+    this.opened = new Map(['', '-wal', '-shm'].map((ending) => [ending, identityOf(path + ending)]));
   }
 
   /**
@@ -36,15 +33,17 @@ export class FileGuard {
   trouble(): Trouble | undefined {
     const database = identityOf(this.path);
     if (database === undefined) return { reason: 'The database file is gone.', reopen: 'never' };
-    if (database !== this.database)
+    if (database !== this.opened.get(''))
       return { reason: 'The database file was replaced by another.', reopen: 'now' };
-    const wal = identityOf(`${this.path}-wal`);
-    if (wal === undefined) this.rescue();
-    if (wal !== this.wal)
-      return { reason: 'The -wal file of the database was removed or replaced.', reopen: 'soon' };
-    if (identityOf(`${this.path}-shm`) !== this.shm)
-      return { reason: 'The -shm file of the database was removed or replaced.', reopen: 'soon' };
-    return undefined;
+    const lost = ['-wal', '-shm'].find((ending) => !this.isThere(ending));
+    if (lost === undefined) return undefined;
+    if (lost === '-wal') this.rescue();
+    return { reason: `The ${lost} file of the database was removed or replaced.`, reopen: 'soon' };
+  }
+
+  /** Is it the file that was opened? */
+  private isThere(ending: string): boolean {
+    return identityOf(this.path + ending) === this.opened.get(ending);
   }
 
   /**
@@ -52,7 +51,7 @@ export class FileGuard {
    * database at once. Not where another -wal lies there: its owner shares the index of its pages with us.
    */
   private rescue(): void {
-    if (this.isRescued) return;
+    if (this.isRescued || existsSync(`${this.path}-wal`)) return;
     try {
       const [{ busy, log, checkpointed }] = this.db.pragma('wal_checkpoint') as [Checkpoint];
       this.isRescued = busy === 0 && log === checkpointed;
@@ -63,9 +62,9 @@ export class FileGuard {
 
   /** Takes away a -wal, and its -shm, that still has the pages of this database; not that of another. */
   removeWal(): void {
-    if (identityOf(`${this.path}-wal`) !== this.wal || this.walBytes() === 0) return;
+    if (!this.isThere('-wal') || this.walBytes() === 0) return;
     rmSync(`${this.path}-wal`);
-    if (identityOf(`${this.path}-shm`) === this.shm) rmSync(`${this.path}-shm`, { force: true });
+    if (this.isThere('-shm')) rmSync(`${this.path}-shm`, { force: true });
   }
 
   /** How large the -wal is. */

@@ -1,4 +1,4 @@
-// SQL for a row as JSON, and for its key as the end of a URI. Whatever program writes, its own SQLite runs this in a
+// SQL for a row as an event: its JSON, and its key as the end of a URI. Whatever program writes, its own SQLite runs this in a
 // trigger, perhaps one of 2019, so it uses nothing but plain SQL: the JSON is put together as text.
 
 const SAFE = '9007199254740991'; // the largest integer that JavaScript has whole
@@ -8,40 +8,61 @@ const MAX_KEY_IN_JSON = 10_000; // of each column: the key of a row that is too 
 /** A column, and its place in the primary key, 0 if it isn't part of it; `hidden` is 0 unless it is generated. */
 export type Column = { name: string; pk: number; hidden: number };
 
-/** The most bytes that a row may have as JSON. A character takes one byte at least in UTF-8, two in UTF-16. */
-export const MAX_ROW_BYTES = "1048576 * length(CAST('a' AS BLOB))";
-
 /** The columns of the primary key, in its order. */
 export function keyOf(columns: Column[]): Column[] {
   return columns.filter((column) => column.pk > 0).sort((a, b) => a.pk - b.pk);
 }
 
+/** Tells of a row: NEW or OLD in a trigger. */
+export function eventSql(type: string, source: string, columns: Column[], row: 'NEW' | 'OLD'): string {
+  return `INSERT INTO changebell_events (type, source, data, extensions)
+  SELECT ${text(type)}, ${sourceSql(source, columns, row)},
+    ${fittedSql(`SELECT ${wholeSql(columns, row)} AS json`, keySql(columns, row))};`;
+}
+
 /** The whole row as a JSON object; `row` is NEW, OLD or the name of a table. */
 export function rowSql(columns: Column[], row: string): string {
-  const members = columns.map(({ name }) => `(${member(name)}, ${row}.${quote(name)})`);
-  return objectSql(members);
+  return objectSql(columns.map(({ name }) => `(${member(name)}, ${row}.${quote(name)})`));
+}
+
+/** The same where it can have at most 1 MiB, else NULL: so the work that a row costs its writer is bounded. */
+export function wholeSql(columns: Column[], row: string, json = rowSql(columns, row)): string {
+  return `CASE WHEN ${roughSizeSql(columns, row)} <= 1048576 THEN ${json} END`;
+}
+
+/**
+ * The data and the extensions of the events of some rows: of one that has more than 1 MiB only its key, and that this is
+ * so. A character takes one byte at least in UTF-8, two in UTF-16.
+ * @param rows a SELECT, with the whole row as `json`; @param key what stands for a row that is too long
+ */
+export function fittedSql(rows: string, key: string): string {
+  return `CASE WHEN fits THEN json ELSE ${key} END AS data,
+    CASE WHEN fits THEN NULL ELSE '{"truncated":true}' END AS extensions
+  FROM (SELECT *, coalesce(length(CAST(json AS BLOB)) <= 1048576 * length(CAST('a' AS BLOB)), 0) AS fits
+    FROM (${rows}))`;
 }
 
 /** The key alone as a JSON object, cut where it is very long. */
-export function keySql(key: Column[], row: string): string {
+export function keySql(columns: Column[], row: string): string {
+  const key = keyOf(columns);
   const cut = (value: string) =>
     `CASE WHEN typeof(${value}) IN ('text', 'blob') THEN substr(${value}, 1, ${Math.floor(MAX_KEY_IN_JSON / key.length)}) ELSE ${value} END`;
-  const members = key.map(({ name }) => `(${member(name)}, ${cut(`${row}.${quote(name)}`)})`);
-  return objectSql(members);
+  return objectSql(key.map(({ name }) => `(${member(name)}, ${cut(`${row}.${quote(name)}`)})`));
 }
 
 /**
  * Is the key of the one row another than that of the other? Byte by byte, and the kind of a value counts too: 1 and
  * 1.0 are equal, but are written differently at the end of a source.
  */
-export function isOther(key: Column[], one: string, other: string): string {
+export function isOther(columns: Column[], one: string, other: string): string {
+  const key = keyOf(columns).map(({ name }) => quote(name));
   const parts = (row: string) =>
-    key.map(({ name }) => `${row}.${quote(name)} COLLATE BINARY, typeof(${row}.${quote(name)})`).join();
+    key.map((name) => `${row}.${name} COLLATE BINARY, typeof(${row}.${name})`).join();
   return `((${parts(one)}) IS NOT (${parts(other)}))`;
 }
 
 /** How many characters the values of a row have at least as JSON: it costs next to nothing to know. */
-export function roughSizeSql(columns: Column[], row: string): string {
+function roughSizeSql(columns: Column[], row: string): string {
   const values = columns.map(({ name }) => `(${row}.${quote(name)})`);
   return `(SELECT sum(CASE typeof(v) WHEN 'text' THEN length(v) WHEN 'blob' THEN length(v) * 4 / 3 ELSE 0 END)
     FROM (SELECT NULL AS v WHERE 0 UNION ALL VALUES ${values.join()}))`;
@@ -84,7 +105,8 @@ function base64Sql(blob: string): string {
 }
 
 /** The source of a row's events: that of its table, and the parts of its key, with commas between. */
-export function sourceSql(source: string, key: Column[], row: string): string {
+export function sourceSql(source: string, columns: Column[], row: string): string {
+  const key = keyOf(columns);
   const room = Math.floor((MAX_SOURCE - source.length) / key.length) - 1;
   const parts = key.map(({ name }) => escapedSql(`${row}.${quote(name)}`, room));
   return `${text(`${source}/`)} || ${parts.join(" || ',' || ")}`;

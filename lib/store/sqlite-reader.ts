@@ -1,6 +1,6 @@
 // Reads of SQLite, on the event loop, over a connection that only reads. In WAL mode it waits for nobody, and what it
-// sees is on the disk: a commit becomes visible after its sync. What is read together is read
-// within `snapshot`: all of it is true at one moment.
+// sees is on the disk: a commit becomes visible after its sync. What is read together is read within `snapshot`: all of
+// it is true at one moment.
 import type Database from 'better-sqlite3';
 import {
   type Cursor,
@@ -71,13 +71,13 @@ export class SqliteReader {
     const page = rows.slice(0, limit);
     const customers = page.map((row) => row.json);
     const lastId = page.at(-1)?.id ?? after;
-    return { customers, hasMore: rows.length > limit, lastId, head: this.position().head };
+    return { customers, hasMore: rows.length > limit, lastId, head: this.sql.position().head };
   }
 
   /** The head is read in the transaction of the rows: a stream resumed from it continues this very page. */
   page(table: string, after: string | undefined, limit: number): RowPage | undefined {
     const page = this.rows.page(table, after, limit);
-    return page && { ...page, head: this.position().head };
+    return page && { ...page, head: this.sql.position().head };
   }
 
   /** The JSON of one row; undefined if it isn't there, or its table isn't watched. */
@@ -85,14 +85,15 @@ export class SqliteReader {
     return this.rows.row(table, key);
   }
 
-  /** Where the log stands: the newest event, and the newest that is no longer kept. */
-  position(): Position {
-    return this.sql.position();
+  /** Where the log stands, and why it can't be read on from each of these cursors. */
+  position(cursors: readonly Cursor[] = []): Position & { resets: (ResetReason | undefined)[] } {
+    const position = this.sql.position();
+    return { ...position, resets: cursors.map((cursor) => this.judge(cursor, position)) };
   }
 
   /** The log is in order of time, but where a clock was set back: halving it finds the place near enough. */
   findTime(time: string): Cursor {
-    const { head, pruned } = this.position();
+    const { head, pruned } = this.sql.position();
     let before = pruned; // what stands here is from before the time, or no longer kept
     for (let after = head.seq + 1; after - before.seq > 1; ) {
       const middle = Math.floor((before.seq + after) / 2);
@@ -104,7 +105,7 @@ export class SqliteReader {
   }
 
   /** Why a stream can't go on from this cursor; undefined if it can. The newest pruned event's stamp is kept too. */
-  judge(cursor: Cursor, position: Position): ResetReason | undefined {
+  private judge(cursor: Cursor, position: Position): ResetReason | undefined {
     const known = [position.head, position.pruned].find(({ seq }) => seq === cursor.seq);
     return judgeCursor(cursor, position, known ? known.stamp : this.sql.stamp.get(cursor.seq));
   }
@@ -114,7 +115,7 @@ export class SqliteReader {
    * between the two. Without events the cursor itself is the end.
    */
   stretch(after: Cursor, upTo: number, limit: number, maxBytes: number): Stretch {
-    const position = this.position();
+    const position = this.sql.position();
     const reset = this.judge(after, position);
     if (reset) return { ...position, events: [], end: after, reset };
     const events = this.events(after.seq, upTo, limit, maxBytes);

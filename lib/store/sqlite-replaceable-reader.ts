@@ -34,7 +34,7 @@ export class ReplaceableReader {
   }
 
   /** At one moment of the database. @throws {Problem} 503 while it is away or can't be read */
-  read<T>(read: (reader: SqliteReader) => T): T {
+  async read<T>(read: (reader: SqliteReader) => T): Promise<T> {
     const { reader } = this;
     if (!reader) throw unavailable(this.away);
     try {

@@ -2,51 +2,47 @@
 // the byte. A page begins at a place in the primary key, so that a page of a large table costs what a page costs.
 import type Database from 'better-sqlite3';
 import { Problem } from '../problem.ts';
-import { keyOf, keySql, MAX_ROW_BYTES, quote, roughSizeSql, rowSql, sourceSql } from './sqlite-json.ts';
+import { fittedSql, keyOf, keySql, quote, sourceSql, wholeSql } from './sqlite-json.ts';
 import { planWatch, type WatchedTable } from './sqlite-watch-plan.ts';
 
 /** A value of a key as SQLite gives and takes it: integers are whole, however large. */
 type Value = bigint | number | string | Buffer | null;
 
-/** What is prepared for one table; each statement gives the row as JSON, its source, and the values of its key. */
-type Statements = {
-  /** From the beginning. */
-  first: Database.Statement;
-  /** After a key. */
-  next: Database.Statement;
-  /** After a key with NULL in it, which a PRIMARY KEY of SQLite may have: slower, since no index serves it. */
-  nextToNull: Database.Statement;
-  one: Database.Statement;
-  /** How many columns the primary key has. */
-  keys: number;
+/** A table as it is now. */
+type Table = {
+  /** With it the source of each row begins. */
+  source: string;
+  /** The source of a row `t`, in SQL; and the columns of its primary key. */
+  itsSource: string;
+  key: string[];
+  /** Reads rows `t`: of each its JSON, its source, and the values of its key. */
+  select: (where: string) => Database.Statement<unknown[], Value[]>;
 };
 
 export class SqliteRows {
   private readonly db: Database.Database;
   private readonly watch: ReadonlySet<string>;
   /** By the names that they were created with, as they were at `seenSchema`. */
-  private readonly tables = new Map<string, Statements & { source: string }>();
-  private readonly schema: Database.Statement;
+  private readonly tables = new Map<string, Table>();
   private seenSchema: unknown;
 
   /** @param watch the tables, by the names that they were created with */
   constructor(db: Database.Database, watch: ReadonlySet<string>) {
     this.db = db;
     this.watch = watch;
-    this.schema = db.prepare('PRAGMA schema_version').pluck();
   }
 
   /**
    * The table as it is at this moment: an application may have altered it, or made it anew. SQLite counts the changes
    * of a schema, and we are in a transaction: so what is prepared fits the rows that are read next.
    */
-  private find(name: string): (Statements & { source: string }) | undefined {
-    const schema = this.schema.get();
+  private find(name: string): Table | undefined {
+    const schema = this.db.pragma('schema_version', { simple: true });
     if (schema !== this.seenSchema) {
       this.tables.clear();
       // The writing thread complains of what isn't there; here it is a 404.
-      for (const table of planWatch(this.db, this.watch, () => {}))
-        this.tables.set(table.table, { ...prepare(this.db, table), source: table.source });
+      for (const watched of planWatch(this.db, this.watch, () => {}))
+        this.tables.set(watched.table, describe(this.db, watched));
       this.seenSchema = schema;
     }
     return this.tables.get(name);
@@ -60,7 +56,7 @@ export class SqliteRows {
   page(name: string, after: string | undefined, limit: number) {
     const table = this.find(name);
     if (!table) return undefined;
-    const key = after === undefined ? [] : parsePlace(after, table.keys);
+    const key = after === undefined ? [] : parsePlace(after, table.key.length);
     const found = readAfter(table, key, limit + 1);
     const page = found.slice(0, limit);
     const last = page.at(-1);
@@ -76,76 +72,59 @@ export class SqliteRows {
   row(name: string, key: string): string | undefined {
     const table = this.find(name);
     if (!table) return undefined;
-    const parts = key.split(',').map(meaningsOf); // a comma inside of a part is percent-encoded
-    if (parts.length !== table.keys) return undefined;
-    const [row] = table.one.all(...parts.flat(), `${table.source}/${key}`) as [string][];
-    return row?.[0];
+    const parts = key.split(',').map(decode); // a comma inside of a part is percent-encoded
+    if (parts.length !== table.key.length) return undefined;
+    // A URI doesn't say whether a part of the key is a text, a number, or bytes in hexadecimal digits. By these the
+    // index finds the row; its source then says whether it is the one meant.
+    const isHit = table.key.map((name, i) => `${name} IN (@${i}, CAST(@${i} AS NUMERIC), unhex(@${i}))`);
+    const one = table.select(`WHERE ${[...isHit, `${table.itsSource} = @source`].join(' AND ')}`);
+    return one.get({ ...parts, source: `${table.source}/${key}` })?.[0] as string | undefined;
   }
-}
-
-/** NULL is below every value, and equal to none: rows that share such a key can't be told apart by a place. */
-function readAfter({ first, next, nextToNull }: Statements, key: Value[], limit: number): Value[][] {
-  if (key.length === 0) return first.all(limit) as Value[][];
-  if (!key.includes(null)) return next.all(...key, limit) as Value[][];
-  return nextToNull.all(...key.flatMap((value) => [value === null ? 0 : 1, value ?? 0]), limit) as Value[][];
 }
 
 /** Integers come as bigint: a key above 2^53 must lead back to its row. Raw rows: a key's columns may have any name. */
-function prepare(db: Database.Database, { table, source, columns }: WatchedTable): Statements {
-  const key = keyOf(columns);
-  const names = key.map(({ name }) => `t.${quote(name)}`);
+function describe(db: Database.Database, { table, source, columns }: WatchedTable): Table {
+  const key = keyOf(columns).map(({ name }) => `t.${quote(name)}`);
   // As in the events: a row of more than 1 MiB is its key alone.
-  const json = `(SELECT CASE WHEN length(CAST(json AS BLOB)) <= ${MAX_ROW_BYTES} THEN json ELSE ${keySql(key, 't')} END
-    FROM (SELECT CASE WHEN ${roughSizeSql(columns, 't')} <= 1048576 THEN ${rowSql(columns, 't')} END AS json))`;
-  const itsSource = sourceSql(source, key, 't');
-  const select = (where: string) =>
-    db
-      .prepare(`SELECT ${[json, itsSource, ...names].join()} FROM ${quote(table)} AS t ${where}`)
-      .raw()
-      .safeIntegers();
-  // Keys are compared column by column, as row values: so SQLite finds the place by the index of the key.
-  const order = `ORDER BY ${names.join()} LIMIT ?`;
-  const place = names.map(() => '?').join();
-  // By the values that the key may mean the index finds the row; its source then says whether it is the one meant.
-  const isOne = names.map((name) => `${name} IN (?, ?, ?)`).join(' AND ');
-  return {
-    first: select(order),
-    next: select(`WHERE (${names.join()}) > (${place}) ${order}`),
-    nextToNull: select(
-      `WHERE (${names.map((name) => `${name} IS NOT NULL, coalesce(${name}, 0)`).join()}) > (${names.map(() => '?, ?').join()}) ${order}`,
-    ),
-    one: select(`WHERE ${isOne} AND ${itsSource} = ?`),
-    keys: key.length,
-  };
+  const json = `(SELECT data FROM (SELECT ${fittedSql(`SELECT ${wholeSql(columns, 't')} AS json`, keySql(columns, 't'))}))`;
+  const itsSource = sourceSql(source, columns, 't');
+  const all = `SELECT ${[json, itsSource, ...key].join()} FROM ${quote(table)} AS t`;
+  const select = (where: string) => db.prepare<unknown[], Value[]>(`${all} ${where}`).raw().safeIntegers();
+  return { source, itsSource, key, select };
 }
 
-/**
- * What a part of a key in a URI may stand for: a text, a number, or bytes in hexadecimal digits. A URI doesn't say
- * which, and a column of SQLite holds any kind.
- */
-function meaningsOf(part: string): [Value, Value, Value] {
-  let plain = part;
+/** Keys are compared column by column, as row values: so SQLite finds the place by the index of the key. */
+function readAfter({ key, select }: Table, place: Value[], limit: number): Value[][] {
+  const order = `ORDER BY ${key.join()} LIMIT ?`;
+  if (place.length === 0) return select(order).all(limit);
+  const marks = place.map(() => '?').join();
+  if (!place.includes(null))
+    return select(`WHERE (${key.join()}) > (${marks}) ${order}`).all(...place, limit);
+  // NULL, which a PRIMARY KEY of SQLite may have, is below every value, and equal to none. No index serves this; and
+  // rows that share such a key can't be told apart by a place.
+  const columns = key.map((name) => `${name} IS NOT NULL, coalesce(${name}, 0)`);
+  const values = place.flatMap((value) => [value === null ? 0 : 1, value ?? 0]);
+  return select(`WHERE (${columns.join()}) > (${marks}, ${marks}) ${order}`).all(...values, limit);
+}
+
+/** A part of a key in a URI, as text; by what is none nothing is found. */
+function decode(part: string): string {
   try {
-    plain = decodeURIComponent(part);
+    return decodeURIComponent(part);
   } catch {
-    // no text, then: nothing will be found by it
+    return part;
   }
-  // SQLite's integers have 64 bits, and those have 19 digits at most: what is longer is a double.
-  const isInteger = /^-?\d{1,19}$/.test(plain);
-  const number = isInteger ? BigInt.asIntN(64, BigInt(plain)) : Number(plain);
-  const bytes = /^([0-9A-F]{2})*$/.test(part) ? Buffer.from(part, 'hex') : null;
-  return [plain, Number.isNaN(number) ? null : number, bytes];
 }
 
 // --- a place in a table, as text
 
 /** What stands in `next` of a page. The values themselves: a row that is deleted meanwhile is no place lost. */
 function placeOf(key: Value[]): string {
-  return JSON.stringify(key.map(encode));
+  return JSON.stringify(key.map(format));
 }
 
 /** A letter says of which kind the value is: SQLite orders numbers, texts and bytes one after the other. */
-function encode(value: Value): string {
+function format(value: Value): string {
   if (typeof value === 'bigint') return `i${value}`;
   if (typeof value === 'number') return `r${value}`;
   if (typeof value === 'string') return `t${value}`;
@@ -156,7 +135,7 @@ function encode(value: Value): string {
 function parsePlace(place: string, keys: number): Value[] {
   try {
     const parts = JSON.parse(place) as unknown;
-    if (Array.isArray(parts) && parts.length === keys) return parts.map(decode);
+    if (Array.isArray(parts) && parts.length === keys) return parts.map(parse);
   } catch {
     // said below
   }
@@ -164,7 +143,7 @@ function parsePlace(place: string, keys: number): Value[] {
 }
 
 /** @throws {SyntaxError} if it is none, also from `BigInt` */
-function decode(part: unknown): Value {
+function parse(part: unknown): Value {
   const [kind, rest] = [String(part).slice(0, 1), String(part).slice(1)];
   if (kind === 'i') return BigInt.asIntN(64, BigInt(rest));
   if (kind === 'r') return Number(rest);

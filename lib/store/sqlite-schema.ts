@@ -14,45 +14,41 @@ export type Thing = {
   name: string;
   table: string;
   sql: string;
+  /** The names of a table's columns; null for all else. */
+  columns: string | null;
 };
-
-/** In this order: what WATCH needs stands beside the log. */
-const LOG_FILES = ['sqlite-log.sql', 'sqlite-watch.sql'];
 
 /** Makes what a new database needs but the resources. The caller has a transaction open, or wants none. */
 export function createTables(db: Database.Database): void {
-  for (const file of LOG_FILES) db.exec(read(file));
+  for (const name of ['log', 'watch']) create(db, name); // in this order: what WATCH needs stands beside the log
 }
 
-/** Makes what databases of this version may lack, since it came later: it holds nothing for long. */
-export function createMissing(db: Database.Database): void {
-  db.exec(read('sqlite-evictions.sql'));
-}
-
-/** Makes the table of a resource; for the customers also what announces them. */
-export function createResource(db: Database.Database, table: string): void {
-  db.exec(read(`sqlite-${table}.sql`));
-}
-
-/** All that must be there: SQLite is asked, in a database in memory, since it alone knows how it stores a text. */
-export function wantedSchema(hasCustomers: boolean): Thing[] {
-  const scratch = openDatabase(':memory:');
-  createTables(scratch);
-  if (hasCustomers) createResource(scratch, 'customers');
-  const things = readSchema(scratch);
-  scratch.close();
-  return things;
+/** Makes what stands in `sqlite-<name>.sql`: for a resource its table, for the customers also what announces them. */
+export function create(db: Database.Database, name: string): void {
+  db.exec(readFileSync(new URL(`sqlite-${name}.sql`, import.meta.url), 'utf8'));
 }
 
 /** What has a name of ours, or stands on a table of ours; without the triggers of WATCH. */
 export function readSchema(db: Database.Database): Thing[] {
   return db
     .prepare<[], Thing>(
-      `SELECT type, name, tbl_name AS "table", sql FROM sqlite_schema
+      `SELECT type, name, tbl_name AS "table", sql, CASE type WHEN 'table' THEN
+         (SELECT group_concat(name) FROM pragma_table_info(one.name)) END AS columns
+       FROM sqlite_schema AS one
        WHERE sql IS NOT NULL AND name NOT GLOB 'changebell_watch_*' AND name NOT GLOB 'sqlite_*'
          AND (name GLOB 'changebell_*' OR name = 'customers')`,
     )
     .all();
+}
+
+/** All that must be there: SQLite is asked, in a database in memory, since it alone knows how it stores a text. */
+function wantedSchema(hasCustomers: boolean): Thing[] {
+  const scratch = openDatabase(':memory:');
+  createTables(scratch);
+  if (hasCustomers) create(scratch, 'customers');
+  const things = readSchema(scratch);
+  scratch.close();
+  return things;
 }
 
 /**
@@ -61,13 +57,12 @@ export function readSchema(db: Database.Database): Thing[] {
  * @returns the names of what changed
  */
 export function mendSchema(db: Database.Database, hasCustomers: boolean): string[] {
-  const isMendable = (thing: Thing) => thing.type !== 'table';
+  const isMendable = ({ type }: Thing) => type !== 'table';
   const wanted = wantedSchema(hasCustomers).filter(isMendable);
   const found = readSchema(db).filter(isMendable);
-  const isIn = (list: Thing[]) => (one: Thing) =>
-    list.some(({ name, sql }) => name === one.name && sql === one.sql);
-  const old = found.filter((thing) => !isIn(wanted)(thing));
-  const fresh = wanted.filter((thing) => !isIn(found)(thing));
+  const missingIn = (there: Thing[]) => (one: Thing) => !there.some(({ sql }) => sql === one.sql); // it has the name too
+  const old = found.filter(missingIn(wanted));
+  const fresh = wanted.filter(missingIn(found));
   // The old ones first: most have the name of the one that takes their place.
   for (const { type, name } of old) db.exec(`DROP ${type} "${name}"`);
   for (const { sql } of fresh) db.exec(sql);
@@ -77,16 +72,7 @@ export function mendSchema(db: Database.Database, hasCustomers: boolean): string
 /** The first of our tables that isn't there, or has other columns; undefined if all are as they should be. */
 export function findStrangeTable(db: Database.Database): string | undefined {
   // By name only: SQLite keeps the text of a table as it was made, and older texts of the same columns are good too.
-  const columns = (of: Database.Database, table: string) =>
-    String(of.prepare('SELECT group_concat(name) FROM pragma_table_info(?)').pluck().get(table));
-  const scratch = openDatabase(':memory:');
-  createTables(scratch);
-  const tables = readSchema(scratch).filter(({ type }) => type === 'table');
-  const strange = tables.find(({ name }) => columns(db, name) !== columns(scratch, name));
-  scratch.close();
-  return strange?.name;
-}
-
-function read(file: string): string {
-  return readFileSync(new URL(file, import.meta.url), 'utf8');
+  const found = new Map(readSchema(db).map(({ name, columns }) => [name, columns]));
+  const isStrange = ({ type, name, columns }: Thing) => type === 'table' && found.get(name) !== columns;
+  return wantedSchema(false).find(isStrange)?.name;
 }

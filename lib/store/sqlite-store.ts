@@ -1,12 +1,11 @@
 // The store on SQLite. Writes go through a group commit to a thread that owns the connection which writes; reads are
 // made here, on the event loop, by a connection that only reads. So the loop never waits for a disk. Other programs may
 // write to the same file: a look ten times a second finds out, and wakes whoever reads the log.
-import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Config } from '../config.ts';
-import type { Cursor, Position, ResetReason } from '../event.ts';
+import type { Cursor } from '../event.ts';
 import { unavailable } from '../problem.ts';
 import { Commits } from './commits.ts';
 import { GroupCommit, MAX_WAITING_BYTES } from './group-commit.ts';
@@ -14,7 +13,7 @@ import { failureOf } from './sqlite.ts';
 import { SqliteReader } from './sqlite-reader.ts';
 import { ReplaceableReader } from './sqlite-replaceable-reader.ts';
 import { SqliteThread, type Started } from './sqlite-thread.ts';
-import type { Answer, CustomerPage, Order, RowPage, Store, Stretch } from './store.ts';
+import type { Answer, Order, Store } from './store.ts';
 
 /** How late another program's commit may be seen: 250 ms are promised, and the way to the client needs some. */
 const POLL_MS = 100;
@@ -28,14 +27,12 @@ type Options = Pick<Config, 'databaseUrl' | 'eventRetention' | 'watch'> & { hasC
  */
 export async function openSqliteStore(options: Options): Promise<Store> {
   const isInMemory = options.databaseUrl === ':memory:';
-  const folder = isInMemory ? temporaryFolder() : undefined;
-  const path = folder === undefined ? options.databaseUrl : join(folder, 'changebell.db');
+  const path = isInMemory ? join(temporaryFolder(), 'changebell.db') : options.databaseUrl;
   const { thread, started } = await SqliteThread.open({
     path,
     watch: options.watch,
     retention: options.eventRetention,
     hasCustomers: options.hasCustomers ?? true,
-    server: randomBytes(8).toString('hex'), // a new name each time: after a crash nobody is taken for the one before
   });
   if (started.notice) console.log(started.notice);
   const description = isInMemory ? 'SQLite in memory (gone when the program ends)' : `SQLite file ${path}`;
@@ -75,10 +72,10 @@ class SqliteStore implements Store {
     this.group = new GroupCommit((orders) => this.commit(orders));
     const openReader = () => new SqliteReader(path, hasCustomers, watch);
     this.reader = new ReplaceableReader(openReader, thread, () => {
-      this.rememberVersion();
+      this.seenVersion = undefined; // a new connection counts from another number
       this.shared.wake(); // the hub sees by the stamp of its head whether this is still its history
     });
-    this.rememberVersion();
+    this.seenVersion = this.reader.dataVersion(); // what is committed from now on wakes the hub
     this.poll = setInterval(() => this.lookForOthers(), POLL_MS);
   }
 
@@ -96,41 +93,18 @@ class SqliteStore implements Store {
     return this.group.write(order);
   }
 
-  // --- reads are made here; async, so that what they throw is a rejection, as on PostgreSQL
+  // --- reads are made here, each at one moment: between two the log could be pruned past a cursor
 
-  async getCustomer(id: number): Promise<string | undefined> {
-    return this.reader.read((reader) => reader.customer(id));
-  }
-
-  async listCustomers(after: number, limit: number): Promise<CustomerPage> {
-    return this.reader.read((reader) => reader.customers(after, limit));
-  }
-
-  async readRows(table: string, after: string | undefined, limit: number): Promise<RowPage | undefined> {
-    return this.reader.read((reader) => reader.page(table, after, limit));
-  }
-
-  async readRow(table: string, key: string): Promise<string | undefined> {
-    return this.reader.read((reader) => reader.row(table, key));
-  }
-
-  async position(
-    cursors: readonly Cursor[] = [],
-  ): Promise<Position & { resets: (ResetReason | undefined)[] }> {
-    // One transaction for all of it: between two looks the log could be pruned past a cursor.
-    return this.reader.read((reader) => {
-      const position = reader.position();
-      return { ...position, resets: cursors.map((cursor) => reader.judge(cursor, position)) };
-    });
-  }
-
-  async findTime(time: string): Promise<Cursor> {
-    return this.reader.read((reader) => reader.findTime(time));
-  }
-
-  async readEvents(after: Cursor, upTo: number, limit: number, maxBytes: number): Promise<Stretch> {
-    return this.reader.read((reader) => reader.stretch(after, upTo, limit, maxBytes));
-  }
+  getCustomer = (id: number) => this.reader.read((reader) => reader.customer(id));
+  listCustomers = (after: number, limit: number) =>
+    this.reader.read((reader) => reader.customers(after, limit));
+  readRows = (table: string, after: string | undefined, limit: number) =>
+    this.reader.read((reader) => reader.page(table, after, limit));
+  readRow = (table: string, key: string) => this.reader.read((reader) => reader.row(table, key));
+  findTime = (time: string) => this.reader.read((reader) => reader.findTime(time));
+  readEvents = (after: Cursor, upTo: number, limit: number, maxBytes: number) =>
+    this.reader.read((reader) => reader.stretch(after, upTo, limit, maxBytes));
+  position = (cursors: readonly Cursor[] = []) => this.reader.read((reader) => reader.position(cursors));
 
   // --- what concerns all of it
 
@@ -170,11 +144,6 @@ class SqliteStore implements Store {
     // Only for something new: a batch of refusals and repeats would send the hub to the log for nothing.
     if (results.some(({ is }) => is === 'done')) this.shared.committed();
     return results;
-  }
-
-  /** What is committed from now on wakes the hub: a new connection counts from another number. */
-  private rememberVersion(): void {
-    this.seenVersion = this.reader.dataVersion();
   }
 
   /**

@@ -4,81 +4,89 @@
 import type Database from 'better-sqlite3';
 import { createTables, readSchema, type Thing } from './sqlite-schema.ts';
 
-/** Tables that are made anew around what they hold. The customers are not: others may have keys to them. */
-const OURS = ['changebell_log', 'changebell_events', 'changebell_idempotency'];
+/**
+ * Tables that are made anew around what they hold, and what of that goes on, in the columns of today. The customers are
+ * not: others may have keys to them.
+ */
+const KEPT = {
+  changebell_log: 'pruned, pruned_stamp',
+  changebell_events: 'seq, stamp, type, source, time, data, extensions',
+  changebell_idempotency: 'key, request, answer, event_id, created_at',
+};
+
+/**
+ * The same of version 1. The name of the log becomes the stamp of every event in it, and of the place before the first
+ * that is kept. Answers under a key had no position: they get the newest one, from which a reader sees what they wrote.
+ */
+const KEPT_OF_1: typeof KEPT = {
+  changebell_log: 'pruned, name AS pruned_stamp',
+  changebell_events: `seq, (SELECT name FROM changebell_log) AS stamp, type, source, time, data, NULL AS extensions`,
+  changebell_idempotency: `key, request, answer, (SELECT name || '-' || max(pruned, (SELECT coalesce(max(seq), 0)
+    FROM changebell_events)) FROM changebell_log) AS event_id, created_at`,
+};
 
 // What the checks of today refuse keeps its place without its data, and says so: a seq that is missing would look like
 // a log that was pruned up to there, and one bad row must not keep the program from starting.
 const IS_GOOD = `typeof(data) = 'text' AND json_valid(data) AND instr(data, char(0)) = 0
   AND length(CAST(data AS BLOB)) <= 1048576 * length(CAST('a' AS BLOB))`;
 
-// AUTOINCREMENT counts from what it finds here. No seq is given twice, also where the newest events are gone.
-const KEEP_SEQUENCE = `
+const PUT_BACK = `
+  UPDATE changebell_log SET (pruned, pruned_stamp) = (SELECT pruned, pruned_stamp FROM changebell_log_old);
+  INSERT INTO changebell_events (${KEPT.changebell_events})
+    SELECT seq, stamp, type, source, time, CASE WHEN ${IS_GOOD} THEN data ELSE 'null' END,
+      CASE WHEN ${IS_GOOD} THEN extensions ELSE '{"truncated":true}' END
+    FROM changebell_events_old ORDER BY seq;
+  INSERT INTO changebell_idempotency (${KEPT.changebell_idempotency}) SELECT * FROM changebell_idempotency_old;
+
+  -- AUTOINCREMENT counts from what it finds here. No seq is given twice, also where the newest events are gone.
   DELETE FROM sqlite_sequence WHERE name = 'changebell_events';
   INSERT INTO sqlite_sequence (name, seq) SELECT 'changebell_events',
     max(pruned, (SELECT coalesce(max(seq), 0) FROM changebell_events)) FROM changebell_log`;
 
 /** Was it made before the tables had the form that they have now? Version 2 had STRICT tables at first. */
 export function needsUpgrade(db: Database.Database): boolean {
-  return hasColumn(db, 'changebell_log', 'name') || readSchema(db).some(isStrict);
-}
-
-/** Steps from any version that ever was to the newest; the caller has a transaction open. */
-export function upgrade(db: Database.Database): void {
-  const others = thingsOfOthers(db);
-  // The start makes them anew by today's texts (`mendSchema`), when the tables are there that they name.
-  for (const { type, name } of readSchema(db))
-    if (type === 'trigger' || type === 'view') db.exec(`DROP ${type} "${name}"`);
-  // Copied and made anew, since columns, checks and options may all be others. An index goes with its table.
-  for (const table of OURS) {
-    db.exec(`CREATE TABLE ${table}_old AS SELECT * FROM ${table}; DROP TABLE ${table}`);
-  }
-  createTables(db);
-  const triggers = readSchema(db).filter(({ type, table }) => type === 'trigger' && OURS.includes(table));
-  for (const { name } of triggers) db.exec(`DROP TRIGGER ${name}`); // they would judge old events as new ones
-  if (hasColumn(db, 'changebell_log_old', 'name')) moveFromVersion1(db);
-  else moveFromVersion2(db);
-  for (const table of OURS) db.exec(`DROP TABLE ${table}_old`);
-  db.exec(KEEP_SEQUENCE);
-  for (const { sql } of [...triggers, ...others]) db.exec(sql);
-  loosenCustomers(db);
+  return isVersion1(db) || readSchema(db).some(isStrict);
 }
 
 /**
- * The name of the log becomes the stamp of every event in it, and of the place before the first that is kept. Answers
- * under a key had no position: they get the newest one, from which a reader sees what they wrote.
+ * Steps from any version that ever was to the newest; the caller has a transaction open. The views and triggers of ours
+ * are missing then: the start makes them by today's texts (`mendSchema`).
  */
-function moveFromVersion1(db: Database.Database): void {
-  db.exec(`
-    UPDATE changebell_log SET (pruned, pruned_stamp) = (SELECT pruned, name FROM changebell_log_old);
-    INSERT INTO changebell_events (seq, stamp, type, source, time, data, extensions)
-      SELECT seq, name, type, source, time, CASE WHEN ${IS_GOOD} THEN data ELSE 'null' END,
-        CASE WHEN ${IS_GOOD} THEN NULL ELSE '{"truncated":true}' END
-      FROM changebell_events_old, changebell_log_old ORDER BY seq;
-    INSERT INTO changebell_idempotency (key, request, answer, event_id, created_at)
-      SELECT key, request, answer, (SELECT name || '-' || max(pruned, (SELECT coalesce(max(seq), 0)
-        FROM changebell_events_old)) FROM changebell_log_old), created_at FROM changebell_idempotency_old`);
+export function upgrade(db: Database.Database): void {
+  const kept = Object.entries(isVersion1(db) ? KEPT_OF_1 : KEPT);
+  const others = thingsOfOthers(db);
+  dropViewsAndTriggers(db); // they name tables that will be gone for a moment
+  // Copied and made anew, since columns, checks and options may all be others. An index goes with its table.
+  for (const [table, columns] of kept)
+    db.exec(`CREATE TABLE ${table}_old AS SELECT ${columns} FROM ${table}`);
+  for (const [table] of kept) db.exec(`DROP TABLE ${table}`);
+  createTables(db);
+  dropViewsAndTriggers(db); // they would judge old events as new ones
+  db.exec(PUT_BACK);
+  for (const [table] of kept) db.exec(`DROP TABLE ${table}_old`);
+  for (const sql of others) db.exec(sql);
+  loosenCustomers(db);
 }
 
-/** A version 2 whose tables were STRICT, which older SQLite can't read. */
-function moveFromVersion2(db: Database.Database): void {
-  db.exec(`
-    UPDATE changebell_log SET (pruned, pruned_stamp) = (SELECT pruned, pruned_stamp FROM changebell_log_old);
-    INSERT INTO changebell_events (seq, stamp, type, source, time, data, extensions)
-      SELECT seq, stamp, type, source, time, CASE WHEN ${IS_GOOD} THEN data ELSE 'null' END,
-        CASE WHEN ${IS_GOOD} THEN extensions ELSE '{"truncated":true}' END
-      FROM changebell_events_old ORDER BY seq;
-    INSERT INTO changebell_idempotency SELECT * FROM changebell_idempotency_old`);
+function isVersion1(db: Database.Database): boolean {
+  const find = db.prepare("SELECT 1 FROM pragma_table_info('changebell_log') WHERE name = 'name'");
+  return find.get() !== undefined;
 }
 
-/** Indexes and triggers that another program put on our tables go with them, and come back. */
-function thingsOfOthers(db: Database.Database): Thing[] {
+function dropViewsAndTriggers(db: Database.Database): void {
+  for (const { type, name } of readSchema(db))
+    if (type === 'trigger' || type === 'view') db.exec(`DROP ${type} "${name}"`);
+}
+
+/** Indexes and triggers that another program put on our tables go with them, and come back: their texts. */
+function thingsOfOthers(db: Database.Database): string[] {
+  const tables = Object.keys(KEPT).map((table) => `'${table}'`);
   return db
-    .prepare<[], Thing>(
-      `SELECT type, name, tbl_name AS "table", sql FROM sqlite_schema
-       WHERE type IN ('index', 'trigger') AND sql IS NOT NULL AND name NOT GLOB 'changebell_*'
-         AND tbl_name IN (${OURS.map((table) => `'${table}'`).join()})`,
+    .prepare<[], string>(
+      `SELECT sql FROM sqlite_schema WHERE type IN ('index', 'trigger') AND sql IS NOT NULL
+         AND name NOT GLOB 'changebell_*' AND tbl_name IN (${tables.join()})`,
     )
+    .pluck()
     .all();
 }
 
@@ -92,9 +100,8 @@ function loosenCustomers(db: Database.Database): void {
   // SQLite is in defensive mode here, and writes to its schema only outside of it.
   db.unsafeMode(true);
   db.pragma('writable_schema = ON');
-  db.prepare("UPDATE sqlite_schema SET sql = ? WHERE type = 'table' AND name = 'customers'").run(
-    customers.sql.replace(STRICT, ''),
-  );
+  const change = db.prepare("UPDATE sqlite_schema SET sql = ? WHERE type = 'table' AND name = 'customers'");
+  change.run(customers.sql.replace(STRICT, ''));
   db.pragma('writable_schema = RESET'); // and the schema is read anew, by this connection as well
   db.unsafeMode(false);
 }
@@ -104,9 +111,4 @@ const STRICT = /\s+STRICT\b(?=[\s,A-Z]*$)/i;
 
 function isStrict({ type, sql }: Thing): boolean {
   return type === 'table' && STRICT.test(sql);
-}
-
-function hasColumn(db: Database.Database, table: string, column: string): boolean {
-  const find = db.prepare('SELECT 1 FROM pragma_table_info(?) WHERE name = ?');
-  return find.get(table, column) !== undefined;
 }

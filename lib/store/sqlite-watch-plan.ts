@@ -3,18 +3,7 @@
 import type Database from 'better-sqlite3';
 import { StartError } from '../config.ts';
 import { evictionParts, type Part } from './sqlite-evictions.ts';
-import {
-  type Column,
-  isOther,
-  keyOf,
-  keySql,
-  MAX_ROW_BYTES,
-  quote,
-  roughSizeSql,
-  rowSql,
-  sourceSql,
-  text,
-} from './sqlite-json.ts';
+import { type Column, eventSql, isOther, keyOf, quote } from './sqlite-json.ts';
 import { cannotWatch, describeWatched, isOwnTable, type Watched } from './watch.ts';
 
 /** The names of our triggers begin with it, and go on with the table's. */
@@ -37,23 +26,20 @@ export function planWatch(
   watch: ReadonlySet<string>,
   complain?: (error: StartError) => void,
 ): WatchedTable[] {
-  /** Leaves out, and tells, what can't be planned; or ends at the first of those. */
-  const each = <From, To>(all: Iterable<From>, plan: (one: From) => To): To[] => {
-    const planned: To[] = [];
-    for (const one of all) {
-      try {
-        planned.push(plan(one));
-      } catch (error) {
-        // Anything else is a failure of the database or a bug of ours, and hides behind no complaint.
-        if (!(error instanceof StartError) || !complain) throw error;
-        complain(error);
-      }
+  /** Nothing, and a complaint, for what can't be planned. */
+  const attempt = <T>(plan: () => T): T[] => {
+    try {
+      return [plan()];
+    } catch (error) {
+      // Anything else is a failure of the database or a bug of ours, and hides behind no complaint.
+      if (!(error instanceof StartError) || !complain) throw error;
+      complain(error);
+      return [];
     }
-    return planned;
   };
   // A set: SQLite takes a name in upper and lower case, so WATCH may name one table twice.
-  const names = new Set(each(watch, (table) => findTable(db, table)));
-  return each(describeWatched(names), (watched) => describeTable(db, watched));
+  const names = new Set([...watch].flatMap((table) => attempt(() => findTable(db, table))));
+  return describeWatched(names).flatMap((watched) => attempt(() => describeTable(db, watched)));
 }
 
 /**
@@ -64,13 +50,8 @@ export function planWatch(
 export function planCustomers(db: Database.Database): WatchedTable[] {
   const customers = { table: 'customers', type: 'customer', source: '/api/customers' };
   const columns = readColumns(db, 'customers');
-  const parts = evictionParts(
-    db,
-    customers,
-    columns,
-    '(SELECT json FROM changebell_customers WHERE id = t.id)',
-  );
-  const triggers = parts.map((part) => triggerOf('customers', part));
+  const json = '(SELECT json FROM changebell_customers WHERE id = t.id)';
+  const triggers = evictionParts(db, customers, columns, json).map((part) => triggerOf('customers', part));
   return triggers.length === 0 ? [] : [{ ...customers, columns, triggers }];
 }
 
@@ -83,18 +64,17 @@ export function planCustomers(db: Database.Database): WatchedTable[] {
  */
 function findTable(db: Database.Database, table: string): string {
   if (isOwnTable(table)) throw cannotWatch(table, 'that is no table of an application');
-  const find = db.prepare(
-    "SELECT name, type FROM pragma_table_list WHERE schema = 'main' AND name = ? COLLATE NOCASE",
+  const find = db.prepare<[string], { name: string; type: string; isOurs: 0 | 1 }>(
+    `SELECT name, type, EXISTS (SELECT 1 FROM sqlite_schema
+       WHERE name = 'changebell_customer_created' AND tbl_name = list.name) AS isOurs
+     FROM pragma_table_list AS list WHERE schema = 'main' AND name = ? COLLATE NOCASE`,
   );
-  const found = find.get(table) as { name: string; type: string } | undefined;
+  const found = find.get(table);
   if (!found) throw cannotWatch(table, 'there is no such table');
   if (found.type !== 'table')
     throw cannotWatch(table, `that is a ${found.type}, and only tables have triggers for every change`);
   // With both kinds of triggers each change of a customer would be two events.
-  const isOurs = db.prepare(
-    "SELECT 1 FROM sqlite_schema WHERE name = 'changebell_customer_created' AND tbl_name = ?",
-  );
-  if (isOurs.get(found.name)) throw cannotWatch(table, 'its changes are announced anyway: leave it out');
+  if (found.isOurs) throw cannotWatch(table, 'its changes are announced anyway: leave it out');
   return found.name;
 }
 
@@ -105,22 +85,15 @@ function describeTable(db: Database.Database, watched: Watched): WatchedTable {
   const key = keyOf(columns);
   if (key.length === 0) throw cannotWatch(table, 'that table has no primary key');
   const tell = (change: string, row: 'NEW' | 'OLD') => eventSql(`${type}.${change}`, source, columns, row);
-  const isMoved = isOther(key, 'NEW', 'OLD');
-  const after = (on: string, when = '') => `AFTER ${on} ON ${quote(table)} ${when}`;
+  const isMoved = isOther(columns, 'NEW', 'OLD');
+  const isUpdated = `${isChanged(columns)} AND NOT ${isMoved}`;
+  // Copies are kept by key, so a row whose key changes is gone from one place and there at another.
+  const move = `${tell('deleted', 'OLD')}\n  ${tell('created', 'NEW')}`;
   const parts: Part[] = [
-    { ending: 'created', on: after('INSERT'), body: tell('created', 'NEW') },
-    {
-      ending: 'updated',
-      on: after('UPDATE', `WHEN ${isChanged(columns)} AND NOT ${isMoved}`),
-      body: tell('updated', 'NEW'),
-    },
-    // Copies are kept by key, so a row whose key changes is gone from one place and there at another.
-    {
-      ending: 'moved',
-      on: after(`UPDATE OF ${keyNames(key)}`, `WHEN ${isMoved}`),
-      body: `${tell('deleted', 'OLD')}\n  ${tell('created', 'NEW')}`,
-    },
-    { ending: 'deleted', on: after('DELETE'), body: tell('deleted', 'OLD') },
+    { ending: 'created', on: 'AFTER INSERT', body: tell('created', 'NEW') },
+    { ending: 'updated', on: 'AFTER UPDATE', when: isUpdated, body: tell('updated', 'NEW') },
+    { ending: 'moved', on: `AFTER UPDATE OF ${keyNames(key)}`, when: isMoved, body: move },
+    { ending: 'deleted', on: 'AFTER DELETE', body: tell('deleted', 'OLD') },
     ...evictionParts(db, watched, columns),
   ];
   return { ...watched, columns, triggers: parts.map((part) => triggerOf(table, part)) };
@@ -133,9 +106,10 @@ function readColumns(db: Database.Database, table: string): Column[] {
 }
 
 /** Its name has the table's, so that a trigger whose table was renamed is known by it (`isAside`). */
-function triggerOf(table: string, { ending, on, body }: Part): Trigger {
+function triggerOf(table: string, { ending, on, when = '1', body }: Part): Trigger {
   const name = `${PREFIX}${table}_${ending}`;
-  return { name, table, sql: `CREATE TRIGGER ${quote(name)} ${on}\nBEGIN\n  ${body}\nEND` };
+  const head = `CREATE TRIGGER ${quote(name)} ${on} ON ${quote(table)} WHEN ${when}`;
+  return { name, table, sql: `${head}\nBEGIN\n  ${body}\nEND` };
 }
 
 /**
@@ -153,14 +127,4 @@ function isChanged(columns: Column[]): string {
  */
 function keyNames(key: Column[]): string {
   return [...key.map(({ name }) => quote(name)), 'rowid', 'oid', '_rowid_'].join();
-}
-
-/** A row of more than 1 MiB is announced by its key alone: the work that it costs its writer is bounded too. */
-function eventSql(type: string, source: string, columns: Column[], row: 'NEW' | 'OLD'): string {
-  const key = keyOf(columns);
-  return `INSERT INTO changebell_events (type, source, data, extensions)
-  SELECT ${text(type)}, ${sourceSql(source, key, row)},
-    CASE WHEN fits THEN json ELSE ${keySql(key, row)} END, CASE WHEN fits THEN NULL ELSE '{"truncated":true}' END
-  FROM (SELECT json, coalesce(length(CAST(json AS BLOB)) <= ${MAX_ROW_BYTES}, 0) AS fits FROM (
-    SELECT CASE WHEN ${roughSizeSql(columns, row)} <= 1048576 THEN ${rowSql(columns, row)} END AS json));`;
 }

@@ -1,12 +1,16 @@
 // WATCH on SQLite: who watches what, and which triggers stand for it. Several servers may watch different tables of one
 // file, so a table `changebell_watching` says who watches what, each for the time of a lease. A server renews its rows;
 // one that was killed can't take its own away, so a table's triggers go when the last lease on it has run out.
+import { randomBytes } from 'node:crypto';
 import type Database from 'better-sqlite3';
 import { quote } from './sqlite-json.ts';
-import { PREFIX, type Trigger, type WatchedTable } from './sqlite-watch-plan.ts';
+import { PREFIX, planCustomers, type Trigger, type WatchedTable } from './sqlite-watch-plan.ts';
 
 /** How long a server counts as watching, unless it says so again: it does every 20 s, so two renewals may fail. */
 const LEASE_SECONDS = 60;
+
+/** The name of this server's lease: a new one each time, so that after a crash nobody is taken for the one before. */
+const SERVER = randomBytes(8).toString('hex');
 
 /**
  * Puts up the triggers that this server wants, takes down what nobody watches, and renews the server's lease: one
@@ -16,39 +20,40 @@ const LEASE_SECONDS = 60;
  * At the start, what no lease covers is taken down at once: this may be the server that left it, with another WATCH.
  * With `isRenewal`, only where a lease has just run out: what a server left that stopped in good order stays, so that
  * nothing is missed until it is started again.
- * @param server the name of this server's lease
+ * @param hasCustomers are the customers ours? They may need some triggers as well
  * @throws {SqliteError} `SQLITE_BUSY` while another program writes: then nothing was changed
  */
 export function applyWatch(
   db: Database.Database,
-  wanted: WatchedTable[],
-  server: string,
-  { isRenewal = false } = {},
+  watched: WatchedTable[],
+  { hasCustomers, isRenewal }: { hasCustomers: boolean; isRenewal: boolean },
 ): void {
-  const mine = wanted.flatMap(({ triggers }) => triggers);
+  const wanted = hasCustomers ? [...watched, ...planCustomers(db)] : watched;
   const renew = db.transaction(() => {
-    const dead = new Set(deadTables(db)); // before they are forgotten
-    sayWhatIsWatched(db, wanted, server);
-    const live = new Set(watchedTables(db));
-    changeTriggers(db, mine, ({ table }) => !live.has(table) && (!isRenewal || dead.has(table)));
+    const { live, dead } = renewLease(db, wanted);
+    const isOver = (table: string) => !live.has(table) && (!isRenewal || dead.has(table));
+    changeTriggers(db, wanted, isOver);
   });
-  const found = readTriggers(db);
-  const isDue = isRenewal ? deadTables(db).length > 0 || found.some(isAside) : found.length > 0;
   // Who watches nothing, and finds nothing to take down, needs no lock: it must not fail for another's transaction.
-  if (mine.length > 0 || isDue) renew.immediate(); // takes the lock before it reads, so what it has read stays true
+  if (wanted.length === 0 && readTriggers(db).length === 0) return;
+  renew.immediate(); // takes the lock before it reads, so what it has read stays true
 }
 
-/** @param isOver does nobody watch the table of this trigger any more? */
-function changeTriggers(db: Database.Database, mine: Trigger[], isOver: (trigger: Trigger) => boolean): void {
+/** @param isOver does nobody watch this table any more? */
+function changeTriggers(
+  db: Database.Database,
+  wanted: WatchedTable[],
+  isOver: (table: string) => boolean,
+): void {
+  const tables = new Set(wanted.map(({ table }) => table));
+  const texts = new Set(wanted.flatMap(({ triggers }) => triggers).map(({ sql }) => sql));
   // The text counts: a column may have come, or this may be another version of the program.
-  const isWanted = (one: Trigger) => mine.some(({ name, sql }) => name === one.name && sql === one.sql);
-  const isMine = (one: Trigger) => mine.some(({ table }) => table === one.table);
-  for (const one of readTriggers(db))
-    if (isAside(one) || (isMine(one) ? !isWanted(one) : isOver(one)))
-      db.exec(`DROP TRIGGER ${quote(one.name)}`);
-  // Asked again: what was taken down a moment ago, since its text is an old one, is among what is missing now.
-  const left = new Set(readTriggers(db).map(({ name }) => name));
-  for (const { name, sql } of mine) if (!left.has(name)) db.exec(sql);
+  const isOutdated = ({ table, sql }: Trigger) => tables.has(table) && !texts.has(sql);
+  for (const one of readTriggers(db)) {
+    if (isAside(one) || isOutdated(one) || isOver(one.table)) db.exec(`DROP TRIGGER ${quote(one.name)}`);
+    else texts.delete(one.sql); // it is there
+  }
+  for (const sql of texts) db.exec(sql);
 }
 
 /**
@@ -63,44 +68,31 @@ function isAside({ name, table }: Trigger): boolean {
  * This server watches no longer. Its triggers stay, so that nothing is missed until it is started again. Who
  * watches nothing only reads: a DELETE needs the lock even where it finds nothing, and would fail for another's sake.
  */
-export function endWatch(db: Database.Database, server: string): void {
-  const hasRows = db.prepare('SELECT 1 FROM changebell_watching WHERE server = ?').get(server);
-  if (hasRows) db.prepare('DELETE FROM changebell_watching WHERE server = ?').run(server);
+export function endWatch(db: Database.Database): void {
+  const hasRows = db.prepare('SELECT 1 FROM changebell_watching WHERE server = ?').get(SERVER);
+  if (hasRows) db.prepare('DELETE FROM changebell_watching WHERE server = ?').run(SERVER);
 }
 
 // --- who watches what
 
-/** Renews the lease of this server, with what it watches now, and forgets those that ran out. */
-function sayWhatIsWatched(db: Database.Database, wanted: WatchedTable[], server: string): void {
-  db.exec("DELETE FROM changebell_watching WHERE until < CAST(strftime('%s', 'now') AS INTEGER)");
-  db.prepare('DELETE FROM changebell_watching WHERE server = ?').run(server);
-  const say = db.prepare(
-    `INSERT INTO changebell_watching VALUES (?, ?, CAST(strftime('%s', 'now') AS INTEGER) + ${LEASE_SECONDS})`,
-  );
-  for (const { table } of wanted) say.run(server, table);
-}
-
-/** By anybody, this server included: asked after its rows were renewed, and those of the dead are gone. */
-function watchedTables(db: Database.Database): string[] {
-  return db.prepare<[], string>('SELECT DISTINCT watched FROM changebell_watching').pluck().all();
-}
-
-/** Of servers that ended without a word, so that nobody renews their lease. */
-function deadTables(db: Database.Database): string[] {
-  return db
-    .prepare<[], string>(
-      "SELECT watched FROM changebell_watching WHERE until < CAST(strftime('%s', 'now') AS INTEGER)",
-    )
-    .pluck()
-    .all();
+/**
+ * Renews the lease of this server, with what it watches now, and forgets those that ran out.
+ * @returns the tables that anybody watches, this server included; and those of servers that ended without a word
+ */
+function renewLease(db: Database.Database, wanted: WatchedTable[]) {
+  const now = "CAST(strftime('%s', 'now') AS INTEGER)";
+  const forget = `DELETE FROM changebell_watching WHERE until < ${now} RETURNING watched`;
+  const dead = new Set(db.prepare<[], string>(forget).pluck().all());
+  db.prepare('DELETE FROM changebell_watching WHERE server = ?').run(SERVER);
+  const say = db.prepare(`INSERT INTO changebell_watching VALUES (?, ?, ${now} + ${LEASE_SECONDS})`);
+  for (const { table } of wanted) say.run(SERVER, table);
+  const live = db.prepare<[], string>('SELECT watched FROM changebell_watching').pluck().all();
+  return { live: new Set(live), dead };
 }
 
 /** As SQLite has them now: after a rename with the new name of their table. */
 function readTriggers(db: Database.Database): Trigger[] {
-  return db
-    .prepare<[], Trigger>(
-      `SELECT name, tbl_name AS "table", sql FROM sqlite_schema
-       WHERE type = 'trigger' AND name GLOB '${PREFIX}*'`,
-    )
-    .all();
+  const find = `SELECT name, tbl_name AS "table", sql FROM sqlite_schema
+    WHERE type = 'trigger' AND name GLOB '${PREFIX}*'`;
+  return db.prepare<[], Trigger>(find).all();
 }

@@ -1,6 +1,7 @@
 // What runs in the writing thread: the connection that writes, and everything that may wait for a disk, which is
 // commits, checkpoints, pruning, other programs' triggers, and closing. It answers one question after another. Between
 // them it looks whether the files are still those that it opened, and whether the watched tables are as they were.
+import { existsSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import { StartError } from '../config.ts';
 import { failureOf, isBusy } from './sqlite.ts';
@@ -8,7 +9,7 @@ import { type FileOptions, type OpenedFile, openSqliteFile, WAL_LIMIT_BYTES } fr
 import { FileGuard, type Trouble } from './sqlite-guard.ts';
 import type { Answers, Question, Started } from './sqlite-thread.ts';
 import { applyWatch, endWatch } from './sqlite-watch.ts';
-import { planCustomers, planWatch } from './sqlite-watch-plan.ts';
+import { planWatch } from './sqlite-watch-plan.ts';
 import { SqliteWriter } from './sqlite-writer.ts';
 
 const LOOK_MS = 100; // how often the files are looked at: for so long a removed -wal may hold what is nowhere else
@@ -20,8 +21,10 @@ const SCHEMA_PAUSE_MS = 1000; // two versions of this program on one file would 
 const { retention, ...options } = workerData as FileOptions & { retention: number };
 const port = parentPort!; // this file is run by a thread alone
 
+type Open = OpenedFile & { guard: FileGuard; writer: SqliteWriter };
+
 /** What is open; undefined after a failure to open it again. */
-let open: { file: OpenedFile; guard: FileGuard; writer: SqliteWriter } | undefined;
+let open: Open | undefined;
 /** Since when something has been wrong with the files, by `performance.now()`. */
 let troubledSince: number | undefined;
 /** What `PRAGMA schema_version` said when the watched tables were looked at last. */
@@ -40,8 +43,7 @@ start();
 function start(): void {
   try {
     const { notice, hasCustomers, watched } = openAll(options);
-    const watch = new Set(watched.map(({ table }) => table));
-    const started: Started = { notice, hasCustomers, watch };
+    const started: Started = { notice, hasCustomers, watch: new Set(watched.map(({ table }) => table)) };
     port.postMessage({ started });
   } catch (error) {
     if (!(error instanceof StartError)) throw error;
@@ -49,12 +51,12 @@ function start(): void {
     port.close(); // with nothing left to wait for, the thread ends
     return;
   }
-  const timers = [setInterval(look, LOOK_MS), setInterval(renew, RENEW_MS)];
+  const timer = setInterval(look, LOOK_MS);
   port.on('message', (question: Question) => {
-    // Before the database is closed, so that no look comes after it.
-    if (question.ask === 'close') for (const timer of timers) clearInterval(timer);
+    const isLast = question.ask === 'close';
+    if (isLast) clearInterval(timer); // before the database is closed, so that no look comes after it
     port.postMessage({ answer: answer(question) });
-    if (question.ask === 'close') port.close();
+    if (isLast) port.close();
   });
 }
 
@@ -65,10 +67,8 @@ function start(): void {
  */
 function openAll(how: FileOptions): OpenedFile {
   const file = openSqliteFile(how);
-  file.db.prepare('SELECT count(*) FROM changebell_log').get(); // only now its -wal and -shm are there for sure
   const guard = new FileGuard(options.path, file.db);
-  const writer = new SqliteWriter(file.db, guard, { ...file, retention });
-  open = { file, guard, writer };
+  open = { ...file, guard, writer: new SqliteWriter(file.db, guard, { ...file, retention }) };
   seenSchema = schemaOf(file.db);
   troubledSince = undefined;
   return file;
@@ -91,24 +91,39 @@ function answer(question: Question): Answers[Question['ask']] {
   }
 }
 
+/** Does what another program's lock, or the machine, may prevent: that is no loss, or there is a next time. */
+function attempt(work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    if (!isBusy(error)) failureOf(error);
+  }
+}
+
 // --- the files under it
 
-/** The loop is told when it should let go of the file, so that it can be opened anew. */
+/** What is wrong with the files is told; where nothing is, there is time for what is done now and then. */
 function look(): void {
-  const trouble: Trouble | undefined = open
-    ? open.guard.trouble()
-    : { reason: 'The database is away.', reopen: 'soon' };
-  if (!trouble) {
-    troubledSince = undefined;
-    lookAtSchema();
-    return shrinkWal();
-  }
+  if (!open) return tell({ reason: 'The database is away.', reopen: 'soon' });
+  const { db, guard } = open;
+  const trouble = guard.trouble();
+  if (trouble) return tell(trouble);
+  troubledSince = undefined;
+  renewIfDue(open);
+  // Readers that stayed long have let it grow; without this it would stay as large until the next write.
+  attempt(() => guard.walBytes() > WAL_LIMIT_BYTES && db.pragma('wal_checkpoint(TRUNCATE)'));
+}
+
+/**
+ * The loop is told when it should let go of the file, so that it can be opened anew. Again and again, as long as it
+ * lasts: the new file may not be there yet, or not whole.
+ */
+function tell({ reason, reopen }: Trouble): void {
   troubledSince ??= performance.now();
-  // Again and again, as long as it lasts: the new file may not be there yet, or not whole.
-  const isDue = trouble.reopen === 'now' || performance.now() - troubledSince > SOON_MS;
-  if (trouble.reopen === 'never' || !isDue) return;
+  const isDue = reopen === 'now' || (reopen === 'soon' && performance.now() - troubledSince > SOON_MS);
+  if (!isDue) return;
   troubledSince = performance.now();
-  port.postMessage({ reopen: trouble.reason });
+  port.postMessage({ reopen: reason });
 }
 
 /**
@@ -118,14 +133,14 @@ function look(): void {
  */
 function reopen(): string | undefined {
   try {
-    if (open) letGo(open.file.db, open.guard);
+    if (open) letGo(open);
     open = undefined; // first, since opening may fail
+    if (!existsSync(options.path)) return 'The database file is gone.'; // SQLite would make an empty one
     const { notice } = openAll({ ...options, complain });
     if (notice) console.error(notice);
     return undefined;
   } catch (error) {
-    if (error instanceof StartError) return error.message;
-    return failureOf(error).message;
+    return error instanceof StartError ? error.message : failureOf(error).message;
   }
 }
 
@@ -133,58 +148,38 @@ function reopen(): string | undefined {
  * Beside a database that was replaced lies the -wal of the one before: SQLite would write its pages into the successor,
  * and spoil it. So what is in it goes where it belongs, and what can't is taken away.
  */
-function letGo(db: OpenedFile['db'], guard: FileGuard): void {
+function letGo({ db, guard }: Open): void {
   const isReplaced = guard.trouble()?.reopen === 'now';
-  try {
-    // By its open handles SQLite still writes to the old files, also where their names are gone.
-    if (isReplaced) db.pragma('wal_checkpoint(TRUNCATE)');
-  } catch (error) {
-    failureOf(error);
-  }
+  // By its open handles SQLite still writes to the old files, also where their names are gone.
+  if (isReplaced) attempt(() => db.pragma('wal_checkpoint(TRUNCATE)'));
   db.close();
   if (isReplaced) guard.removeWal();
 }
 
-/** Readers that stayed long have let it grow; without this it would stay as large until the next write. */
-function shrinkWal(): void {
-  try {
-    if (open && open.guard.walBytes() > WAL_LIMIT_BYTES) open.file.db.pragma('wal_checkpoint(TRUNCATE)');
-  } catch (error) {
-    if (!isBusy(error)) failureOf(error);
-  }
-}
-
 // --- watching
 
-/** A table that was made anew, or has another column or UNIQUE index, is watched as it is now. */
-function lookAtSchema(): void {
-  if (!open || performance.now() - renewedAt < SCHEMA_PAUSE_MS) return;
+/**
+ * Says again what this server watches: before its lease runs out, and where a table was made anew, or has another
+ * column or UNIQUE index.
+ */
+function renewIfDue({ db, hasCustomers }: Open): void {
+  const waited = performance.now() - renewedAt;
+  if (waited < SCHEMA_PAUSE_MS) return;
   try {
-    if (schemaOf(open.file.db) !== seenSchema) renew();
+    if (waited < RENEW_MS && schemaOf(db) === seenSchema) return;
+    const watched = planWatch(db, options.watch, complain);
+    applyWatch(db, watched, { hasCustomers, isRenewal: true });
+    seenSchema = schemaOf(db); // our own triggers change it too
   } catch (error) {
-    if (!isBusy(error)) failureOf(error);
+    if (isBusy(error)) return; // the next look tries again
+    failureOf(error);
   }
+  renewedAt = performance.now(); // also where it failed, which would else be told ten times a second
 }
 
 /** SQLite raises it with each change of a schema, whoever makes it; reading it takes some microseconds. */
 function schemaOf(db: OpenedFile['db']): unknown {
   return db.pragma('schema_version', { simple: true });
-}
-
-/** Says again what this server watches, also after the tables were changed or made anew. */
-function renew(): void {
-  // In a file that was removed a lease would say nothing to anybody.
-  if (!open || open.guard.trouble()) return;
-  const { db, hasCustomers } = open.file;
-  try {
-    const wanted = planWatch(db, options.watch, complain);
-    if (hasCustomers) wanted.push(...planCustomers(db));
-    applyWatch(db, wanted, options.server, { isRenewal: true });
-    seenSchema = schemaOf(db); // our own triggers change it too
-    renewedAt = performance.now();
-  } catch (error) {
-    if (!isBusy(error)) failureOf(error);
-  }
 }
 
 /** One line for each table that is away, once: at every renewal again it would fill the log. */
@@ -196,12 +191,10 @@ function complain({ message }: StartError): void {
 /** Whoever closes last writes the -wal into the database, which may take long: so it is done in this thread. */
 function close(): undefined {
   if (!open) return;
-  const { db } = open.file;
-  try {
-    // So that another server may take the triggers down at its start, and need not wait for the lease to run out.
-    if (!open.guard.trouble()) endWatch(db, options.server);
-  } catch (error) {
-    failureOf(error); // what it watches is forgotten by itself in a minute
-  }
+  const { db, guard } = open;
+  // So that another server may take the triggers down at its start, and need not wait for the lease to run out.
+  attempt(() => {
+    if (!guard.trouble()) endWatch(db);
+  });
   db.close();
 }

@@ -1,7 +1,17 @@
 // The files of a SQLite database, and what others do to them while the server runs: nothing is written into a file that
 // nobody will find again, and what takes its place is found.
 import assert from 'node:assert/strict';
-import { closeSync, copyFileSync, openSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  copyFileSync,
+  existsSync,
+  openSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { openDatabase } from '../../lib/store/sqlite.ts';
@@ -15,7 +25,7 @@ import {
   startServer,
   temporaryFolder,
 } from '../support/helpers.ts';
-import { openStore } from '../support/open-store.ts';
+import { openStore, refusalToStart } from '../support/open-store.ts';
 
 const folder = temporaryFolder();
 const fileOf = (name: string) => join(folder, `${name}.db`);
@@ -97,6 +107,37 @@ test('a database file that is gone makes writes 503; reads go on, and when it is
   renameSync(`${DATABASE_URL}.away`, DATABASE_URL);
   assert.equal((await post(`${server.url}/api/events`, { message: 'back' })).status, 201);
   await server.stop();
+});
+
+test('where another file took the place of the database and is gone again, no empty database is made', async () => {
+  const DATABASE_URL = fileOf('garbage');
+  const server = await startServer({ DATABASE_URL });
+  await post(`${server.url}/api/events`, { message: 'before' });
+  writeFileSync(fileOf('text'), 'this is a text');
+  renameSync(DATABASE_URL, fileOf('kept'));
+  renameSync(fileOf('text'), DATABASE_URL);
+  const reason = async () => (await get(`${server.url}/readyz`)).body.detail;
+  await eventually(reason, (detail) => /not a SQLite database/.test(detail), 'the reason is told', 3000);
+  rmSync(DATABASE_URL);
+  await eventually(reason, (detail) => /file is gone/.test(detail), 'it is not there, and not made', 3000);
+  assert.equal((await post(`${server.url}/api/events`, { message: 'gone' })).status, 503);
+  assert.equal(existsSync(DATABASE_URL), false);
+  renameSync(fileOf('kept'), DATABASE_URL);
+  const again = () => post(`${server.url}/api/events`, { message: 'back' });
+  await eventually(again, ({ status }) => status === 201, 'a write is taken again', 3000);
+  assert.equal((await get(`${server.url}/api/events`)).body.events.length, 2);
+  await server.stop();
+});
+
+test('a view that has the name of one of our tables is refused, and stays', async () => {
+  const DATABASE_URL = fileOf('view');
+  await (await openStore({ DATABASE_URL })).close();
+  const db = openDatabase(DATABASE_URL);
+  db.exec(`DROP TABLE changebell_watching;
+    CREATE VIEW changebell_watching AS SELECT 1 AS server, 2 AS watched, 3 AS until`);
+  assert.match(await refusalToStart({ DATABASE_URL }), /changebell_watching is not as this program made it/);
+  assert.equal(db.prepare('SELECT until FROM changebell_watching').pluck().get(), 3);
+  db.close();
 });
 
 test('a backup that is restored in place resets who is ahead of it, and nobody else', async () => {

@@ -24,18 +24,12 @@ test('a file that goes away once more while it is opened anew is a 503, and is r
   const open = () => new SqliteReader(path, true, new Set());
   const reader = new ReplaceableReader(open, thread, reopened);
   const read = () => reader.read((at) => at.position().head.seq);
-  assert.equal(read(), 0);
+  assert.equal(await read(), 0);
   replaced('The database file was replaced by another.');
-  const status = () => {
-    try {
-      return read();
-    } catch (error) {
-      return error instanceof Problem && error.message;
-    }
-  };
+  const status = () => read().catch((error) => error instanceof Problem && error.message);
   await eventually(status, (said) => /cannot be/.test(`${said}`), 'the reason is that it cannot be opened');
   thread.ask = (async () => renameSync(`${path}.away`, path)) as SqliteThread['ask'];
   await isReopened;
-  assert.equal(read(), 0);
+  assert.equal(await read(), 0);
   reader.close();
 });
