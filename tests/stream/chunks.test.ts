@@ -6,7 +6,7 @@ import type { Cursor } from '../../lib/event.ts';
 import { parseFilter } from '../../lib/filter.ts';
 import { openSqliteStore } from '../../lib/store/sqlite-store.ts';
 import type { Store } from '../../lib/store/store.ts';
-import { type Chunk, Chunks, kindOf } from '../../lib/stream/chunks.ts';
+import { type Chunk, Chunks, type Kind, kindOf } from '../../lib/stream/chunks.ts';
 import { EVENT_STREAM, type Transport, WEBSOCKET } from '../../lib/stream/frames.ts';
 import { range } from '../support/helpers.ts';
 
@@ -190,12 +190,12 @@ test('of an event, a filter is asked once, however many clients have it; and it 
     },
   };
   const counting = (types: string): Kind => {
-    const kind = kindOf(transport, types);
+    const plain = kind(transport, types);
     const matches: Kind['filter']['matches'] = (event) => {
       work.asked += 1;
-      return kind.filter.matches(event);
+      return plain.filter.matches(event);
     };
-    return { ...kind, filter: { ...kind.filter, matches } };
+    return { ...plain, filter: { ...plain.filter, matches } };
   };
   chunks.encode(chunk, counting('type-1'));
   const quiet = { ...work };
