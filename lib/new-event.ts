@@ -1,6 +1,7 @@
 // What a caller publishes with `POST /api/events`, and how input becomes events. Parse, don't check: a parser returns
 // typed values, or throws a Problem that lists every bad field with its place. Nothing is mended on the way: a field
 // that isn't right is refused, so that nobody learns from the log that something else was stored.
+import { isIPv6 } from 'node:net';
 import type { Idempotency } from './idempotency.ts';
 import { type FieldError, invalidFields, pointerTo, textProblem } from './problem.ts';
 
@@ -102,20 +103,21 @@ export function typeProblem(value: unknown, isReserved: IsReserved): string | un
   return isReserved(value) ? 'is written by a trigger when a row changes, and by nobody else' : undefined;
 }
 
-// A URI reference (RFC 3986 §4.1): these characters alone, and no colon before the first slash but a scheme's.
-const URI_CHARACTERS =
-  /^(?:[A-Za-z0-9\-._~:/?@!$&'()*+,;=[\]]|%[0-9A-Fa-f]{2})*(?:#(?:[A-Za-z0-9\-._~:/?@!$&'()*+,;=]|%[0-9A-Fa-f]{2})*)?$/;
-// `a:b` at the beginning is a scheme or nothing: a path that begins so is no reference (RFC 3986 §4.2).
-const URI_START = /^(?:[A-Za-z][A-Za-z0-9+.-]*:|[^:/?#]*(?:[/?#]|$))/;
+// A URI reference, put together as RFC 3986 has it in its appendix A. Brackets stand around an address of IPv6 (or of a
+// later version, which is yet to come) and nowhere else; a colon in the first part of a path would end a scheme.
+const NAME = String.raw`[\w.~!$&'()*+,;=-]|%[\dA-Fa-f]{2}`;
+const IP = String.raw`\[(?:(?<ip6>[\dA-Fa-f:.]+)|v[\dA-Fa-f]+\.[\w.~!$&'()*+,;=:-]+)\]`;
+const AUTHORITY = String.raw`//(?:(?:${NAME}|:)*@)?(?:${IP}|(?:${NAME})*)(?::\d*)?(?=[/?#]|$)`;
+const REFERENCE = new RegExp(
+  String.raw`^(?:[A-Za-z][A-Za-z\d+.-]*:|(?![^/?#:]*:))(?:${AUTHORITY}|(?!//))` +
+    String.raw`(?:${NAME}|[:@/])*(?:\?(?:${NAME}|[:@/?])*)?(?:#(?:${NAME}|[:@/?])*)?$`,
+);
 
 /** What is wrong with the source of an event; undefined if nothing is. */
 export function sourceProblem(value: unknown): string | undefined {
-  const isReference =
-    typeof value === 'string' &&
-    value.length >= 1 &&
-    value.length <= 200 &&
-    URI_CHARACTERS.test(value) &&
-    URI_START.test(value);
+  const isShort = typeof value === 'string' && value.length >= 1 && value.length <= 200;
+  const { groups } = (isShort && REFERENCE.exec(value)) || {};
+  const isReference = groups !== undefined && (groups.ip6 === undefined || isIPv6(groups.ip6));
   return isReference ? undefined : 'must be a URI reference of 1 to 200 characters';
 }
 

@@ -73,6 +73,73 @@ test('every bad field of an event is named', async () => {
   assert.equal((await post(events, { message: '🔔'.repeat(1000) })).status, 201);
 });
 
+test('a source is a URI reference by the letter of RFC 3986, or a 422', async () => {
+  const good = [
+    ...[
+      '/',
+      '/a//b',
+      'a/b:c',
+      '?a=/?',
+      '#/x?y',
+      '//',
+      '///x',
+      '//host',
+      '//u:p@h.example:80/x',
+      'http://[::1]:5000/x',
+    ],
+    ...[
+      'https://[v7.a:b]/',
+      'urn:uuid:6e8bc430',
+      'mailto:a@b.example',
+      'a:',
+      'http://h:/',
+      '/%C3%A4',
+      "/(a)!$&'*+,;=~",
+    ],
+  ];
+  const stored = await publish(good.map((source) => ({ source })));
+  assert.deepEqual(
+    stored.map(({ source }: { source: string }) => source),
+    good,
+  );
+  const bad = [
+    ...[
+      'http://[',
+      'http://]',
+      '/[1]',
+      'a?[',
+      '#[]',
+      'http://[::1',
+      'http://[1::2::3]/',
+      'http://[127.0.0.1]/',
+      'x[]:',
+    ],
+    ...[
+      '1:b',
+      ':',
+      'a b',
+      'ä',
+      '/%4',
+      '/%zz',
+      '#a#b',
+      '//h:a/',
+      '//a@b@c/',
+      'http://h:80:80/',
+      '//[::1]x/',
+      '/a\\b',
+    ],
+  ];
+  const answer = await post(
+    events,
+    bad.map((source) => ({ source })),
+  );
+  assert.equal(answer.status, 422);
+  assert.deepEqual(
+    answer.body.errors.map(({ pointer }: { pointer: string }) => bad[Number(pointer.split('/')[1])]),
+    bad,
+  );
+});
+
 test('data nested 64 deep is stored, and 65 deep is refused', async () => {
   const nested = (depth: number) => `{"data":${'['.repeat(depth)}${']'.repeat(depth)}}`;
   assert.equal((await post(events, nested(64))).status, 201);
