@@ -52,7 +52,8 @@ export function createEventsApi(store: Store) {
     let page = await readPage(store, start, { limit, filter }, isGone);
     // Goes on while there is nothing to tell: through what the filter hides, and then, if asked, until a commit.
     while (page.events.length === 0 && (page.more || (await waiting.next(res, mark, until)))) {
-      if (page.more && performance.now() >= until) break;
+      // Whoever has left reads nothing: without this the loop would turn and turn until their time is up.
+    if (isGone() || (page.more && performance.now() >= until)) break;
       mark = waiting.mark;
       page = await readPage(store, page.end, { limit, filter }, isGone);
     }

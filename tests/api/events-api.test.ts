@@ -1,8 +1,20 @@
 // Plain HTTP on the event log: any program publishes with a POST, and reads what it missed with a GET
 // and a cursor. The same ids as on the streams, and the same answers to a cursor that is no good.
 import assert from 'node:assert/strict';
+import { connect as connectSocket } from 'node:net';
 import { test } from 'node:test';
-import { connect, get, post, range, seqOf, seqsOf, shareServer, startServer } from '../support/helpers.ts';
+import {
+  connect,
+  get,
+  post,
+  range,
+  seqOf,
+  seqsOf,
+  shareServer,
+  startServer,
+  within,
+} from '../support/helpers.ts';
+import { head } from '../support/raw-http.ts';
 
 const server = await shareServer();
 const events = `${server.url}/api/events`;
@@ -231,6 +243,24 @@ test('a filter may hide thousands of events: one request looks past them for wha
   const rare = await publish({ type: 'rare' });
   const page = (await get(`${events}?lastEventId=${start.id}&types=rare`)).body;
   assert.deepEqual(page, { events: [rare], lastEventId: rare.id, more: false });
+});
+
+test('who breaks off while the log is searched for them is forgotten, and holds nobody up', async () => {
+  const busy = await startServer();
+  const common = range(1, 1000).map(() => ({ type: 'common' }));
+  for (const _ of range(1, 12)) await post(`${busy.url}/api/events`, common);
+  for (const count of range(1, 6)) {
+    const callers = range(1, 12).map(() => connectSocket(Number(new URL(busy.url).port), '127.0.0.1'));
+    for (const caller of callers) {
+      caller.on('error', () => {});
+      caller.write(head('GET /api/events?types=rare', 'Prefer: wait=60\r\n'));
+    }
+    // So long each time that some are in the middle of their search, and no two times alike.
+    for (const _ of range(1, count)) await get(`${busy.url}/healthz`);
+    for (const caller of callers) caller.resetAndDestroy();
+    await within(get(`${busy.url}/healthz`), 'an answer after they have broken off');
+  }
+  await busy.stop();
 });
 
 test('a malformed cursor, limit or type filter is a 400 with a problem', async () => {
