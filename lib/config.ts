@@ -54,11 +54,11 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     port: readInteger(env, 'PORT', 5000, 0, 65_535),
     databaseUrl,
     replicaUrl: readReplicaUrl(env.READ_DATABASE_URL?.trim(), databaseUrl),
-    watch: new Set([...WATCHED_RESOURCES.map(({ table }) => table), ...readList(env.WATCH)]),
+    watch: new Set([...WATCHED_RESOURCES.map(({ table }) => table), ...readList(env, 'WATCH')]),
     apiToken: readToken(env.API_TOKEN),
     jwt: readJwt(env),
-    allowedOrigins: new Set(readList(env.ALLOWED_ORIGINS).map(readOrigin)),
-    allowedHosts: new Set(readList(env.ALLOWED_HOSTS).map(readHostName)),
+    allowedOrigins: new Set(readList(env, 'ALLOWED_ORIGINS').map(readOrigin)),
+    allowedHosts: new Set(readList(env, 'ALLOWED_HOSTS').map(readHostName)),
     maxClients,
     maxConnections: readInteger(env, 'MAX_CONNECTIONS', maxClients + SPARE_CONNECTIONS, 1, 2_000_000),
     eventRetention: readInteger(env, 'EVENT_RETENTION', 100_000, 1, 1_000_000_000),
@@ -157,10 +157,13 @@ function readJwt(env: Env): JwtConfig | undefined {
   };
 }
 
-/** An item of blanks alone is none: a comma at the end is no mistake. */
-function readList(text: string | undefined): string[] {
-  const items = (text ?? '').split(',').map((item) => item.trim());
-  return items.filter((item) => item !== '');
+/** A comma at the end is no mistake. Commas alone are one: whoever wrote them believes that something is named. */
+function readList(env: Env, variable: string): string[] {
+  const text = env[variable]?.trim() ?? '';
+  const items = text.split(',').map((item) => item.trim());
+  const named = items.filter((item) => item !== '');
+  if (text !== '' && named.length === 0) refuse(variable, text, 'names with commas between, or left out');
+  return named;
 }
 
 /** An origin is any scheme with a host (RFC 6454 §4): apps and extensions have schemes of their own. */
