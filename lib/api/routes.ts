@@ -90,7 +90,9 @@ export class Routes {
     // Off by a setting, or because another program's table has that name.
     const hasCustomers = config.hasCustomers && store.hasCustomers;
     const { watch } = store;
-    const { openapi, asyncapi } = createDescriptionsApi({ ...config, watch, hasCustomers, isLabOn });
+    // What is switched off isn't there: its paths answer 404, as if the program never had them.
+    const resources = RESOURCES.filter((resource) => hasCustomers || resource !== CUSTOMERS);
+    const { openapi, asyncapi } = createDescriptionsApi({ ...config, watch, resources, isLabOn });
     const { publish } = createPublishApi(store, watch);
     // Also where nothing is watched: the path is there, and says that WATCH names what is.
     const watched = createWatchApi(store, watch);
@@ -100,8 +102,6 @@ export class Routes {
       parseConflation(call.query);
       return wantsEventStream(call.req) ? openEventStream(call, hub) : events.catchUp(call, limit);
     };
-    // What is switched off isn't there: its paths answer 404, as if the program never had them.
-    const resources = RESOURCES.filter((resource) => hasCustomers || resource !== CUSTOMERS);
     const all: (Route | false)[] = [
       { path: /^\/api\/events$/, methods: { GET: readEvents, POST: publish } },
       ...resources.flatMap((resource) => routesOf(store, resource)),

@@ -9,6 +9,7 @@ import { createConfig, lintFromString } from '@redocly/openapi-core';
 import { createDescriptionsApi, describe } from '../../lib/api/descriptions-api.ts';
 import { readConfig } from '../../lib/config.ts';
 import type { Call } from '../../lib/http/request.ts';
+import { RESOURCES } from '../../lib/resources.ts';
 import { answerFault, frameFault } from '../support/described.ts';
 import {
   get,
@@ -133,7 +134,7 @@ test('both are open like the page, answer HEAD, and 304 to whoever has them', as
 });
 
 test('they are made once for each name of the server, not for each request', async () => {
-  const described = { ...readConfig({}), hasCustomers: true, isLabOn: true };
+  const described = { ...readConfig({}), resources: RESOURCES, isLabOn: true };
   const api = createDescriptionsApi(described);
   const bodies = new Set<string>();
   const res = { reserve() {}, begin() {}, end: (body: string | Buffer) => bodies.add(String(body)) };
