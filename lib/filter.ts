@@ -41,7 +41,6 @@ const SOURCES: Form = {
 
 type Match = { key: string; matches: (text: string) => boolean };
 
-const EVERYTHING: Match = { key: '', matches: () => true };
 /** Of all who name nothing: ten thousand idle streams hold one filter. */
 const NO_FILTER: Filter = { key: ' ', matches: () => true };
 
@@ -56,7 +55,7 @@ export function parseFilter(types: string | null, sources: string | null = null)
 
 /** One list: sorted and without repeats, so that its key says only what it lets through. */
 function parseList(text: string | null, { name, separator, pattern, meaning }: Form): Match {
-  if (text === null) return EVERYTHING;
+  if (text === null) return { key: '', matches: () => true };
   const items = [...new Set(text.split(',').map((item) => item.trim()))].sort();
   if (items.length > MAX_ITEMS || text.length > MAX_LIST_LENGTH) {
     const bound = `at most ${MAX_ITEMS} items and ${MAX_LIST_LENGTH} characters`;

@@ -3,7 +3,7 @@
 // that isn't right is refused, so that nobody learns from the log that something else was stored.
 import { isIPv6 } from 'node:net';
 import type { Idempotency } from './idempotency.ts';
-import { type FieldError, invalidFields, pointerTo, textProblem } from './problem.ts';
+import { addFault, type FieldError, invalidFields, textProblem } from './problem.ts';
 
 /** An event before it is stored: the log gives it its id and its time. `data` and `extensions` are JSON text. */
 export type NewEvent = {
@@ -15,11 +15,16 @@ export type NewEvent = {
   idempotency?: Idempotency | undefined;
 };
 
-/** Turns one item into an event, or adds to the errors what is wrong with it; `at` is its JSON Pointer. */
-export type ParseOne = (item: object, at: string, errors: FieldError[]) => NewEvent | undefined;
-
 /** Types that triggers write, and nobody else. */
 export type IsReserved = (type: string) => boolean;
+
+/** Turns one item into an event, or adds to the errors what is wrong with it; `at` is its JSON Pointer. */
+export type ParseOne = (
+  item: object,
+  at: string,
+  errors: FieldError[],
+  isReserved: IsReserved,
+) => NewEvent | undefined;
 
 // Bounds of the API's own: a list is one transaction, and everybody else's writes wait for it.
 const MAX_LIST = 1000;
@@ -33,7 +38,7 @@ const TYPE = /^(?!stream\.)[a-z][a-z0-9._-]{0,99}$/;
  * One event, or a list of 1 to 1,000. One that is bad refuses the whole list: it is one transaction.
  * @throws {Problem} 422 with every bad field of every event
  */
-export function parseEvents(body: unknown, parseOne: ParseOne): NewEvent[] {
+export function parseEvents(body: unknown, parseOne: ParseOne, isReserved: IsReserved): NewEvent[] {
   const items: unknown[] = Array.isArray(body) ? body : [body];
   if (items.length < 1 || items.length > MAX_LIST) {
     throw invalidFields([{ pointer: '#', detail: `must have 1 to ${MAX_LIST} events` }]);
@@ -46,7 +51,7 @@ export function parseEvents(body: unknown, parseOne: ParseOne): NewEvent[] {
     if (typeof item !== 'object' || item === null || Array.isArray(item)) {
       errors.push({ pointer: at, detail: 'must be a JSON object' });
     } else {
-      const event = parseOne(item, at, errors);
+      const event = parseOne(item, at, errors, isReserved);
       if (event) events.push(event);
     }
   }
@@ -58,38 +63,30 @@ export function parseEvents(body: unknown, parseOne: ParseOne): NewEvent[] {
  * Our own short form: `{type?, source?, data?}`, or `{message}`, which is short for type `notification` and data
  * `{message}`.
  */
-export function newEventParser(isReserved: IsReserved): ParseOne {
-  const checks = {
-    type: (value: unknown) => typeProblem(value, isReserved),
-    source: sourceProblem,
-    data: dataProblem,
-  };
-  return (item, at, errors) => {
-    // Not both: of a message beside data nobody could say which of the two goes out.
-    const isMessage = Object.hasOwn(item, 'message');
-    const known: Record<string, (value: unknown) => string | undefined> = isMessage
-      ? { message: messageProblem }
-      : checks;
-    const before = errors.length;
-    const unknownField = isMessage ? 'must not stand beside message' : 'is not a field of an event';
-    for (const [field, value] of Object.entries(item)) {
-      // An unknown field is most often a known one that was misspelled: to ignore it would lose what it says.
-      const detail = Object.hasOwn(known, field) ? known[field]!(value) : unknownField;
-      if (detail) errors.push({ pointer: pointerTo(field, at), detail });
-    }
-    // The caller throws once it has seen the whole list.
-    if (errors.length > before) return undefined;
-    const {
-      type = 'notification',
-      source = '/api/events',
-      data = null,
-      message,
-    } = item as Record<string, string>;
-    return { type, source, data: JSON.stringify(isMessage ? { message } : data), extensions: null };
-  };
+export const parseNewEvent: ParseOne = (item, at, errors, isReserved) => {
+  const before = errors.length;
+  const isMessage = Object.hasOwn(item, 'message');
+  for (const [name, value] of Object.entries(item)) {
+    const detail = isMessage ? messageProblem(name, value) : fieldProblem(name, value, isReserved);
+    addFault(errors, at, name, detail);
+  }
+  // The caller throws once it has seen the whole list.
+  if (errors.length > before) return undefined;
+  const { type = 'notification', source = '/api/events', data = null } = item as Record<string, string>;
+  return { type, source, data: JSON.stringify(isMessage ? item : data), extensions: null };
+};
+
+function fieldProblem(name: string, value: unknown, isReserved: IsReserved): string | undefined {
+  if (name === 'type') return typeProblem(value, isReserved);
+  if (name === 'source') return sourceProblem(value);
+  if (name === 'data') return dataProblem(value);
+  // An unknown field is most often a known one that was misspelled: to ignore it would lose what it says.
+  return 'is not a field of an event';
 }
 
-function messageProblem(value: unknown): string | undefined {
+function messageProblem(name: string, value: unknown): string | undefined {
+  // Not both: of a message beside data nobody could say which of the two goes out.
+  if (name !== 'message') return 'must not stand beside message';
   if (typeof value !== 'string') return 'must be a string';
   if (value === '') return 'must not be empty';
   // A message may have lines and tabs: it is for people.

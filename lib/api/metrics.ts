@@ -10,6 +10,9 @@ import { MAX_CACHE_BYTES } from '../stream/chunks.ts';
 import type { Hub } from '../stream/hub.ts';
 import { LoopDelay } from './loop-delay.ts';
 
+/** Before every name, so that a search in Prometheus finds all of them. */
+const PREFIX = 'changebell_';
+
 /** Who is asked for figures. */
 export type Measured = {
   /** The database is not asked: this page must answer while it is away. */
@@ -19,18 +22,6 @@ export type Measured = {
   refusals: Refusals;
   /** The bound beside which the number of streams is shown. */
   maxClients: number;
-};
-
-/** One line for each value; labels stand in braces behind the name. */
-type Metric = {
-  /** Without `changebell_`, which is put before every name. */
-  name: string;
-  /** A counter only grows until the program restarts; a gauge goes up and down. Prometheus reads them differently. */
-  type: 'gauge' | 'counter';
-  /** One sentence for the person who finds the name in a chart. */
-  help: string;
-  /** Labels as they are written, `''` where there are none; one name may have several values, one for each reason. */
-  values: [labels: string, value: number][];
 };
 
 /** The handler of `/metrics`, and the one clock that it keeps running. */
@@ -46,17 +37,11 @@ export class Metrics {
   /** All figures as text. It waits for nobody, so that a server that is busy is not taken for a dead one. */
   readonly answer = ({ res }: Call): void => {
     const all = [...this.ofClients(), ...this.ofWork(), ...this.ofTheDoor(), ...this.ofTheProcess()];
-    const headers = { 'Content-Type': 'text/plain; version=0.0.4; charset=utf-8' };
-    sendBody(res, 200, all.map(toText).join(''), headers);
+    sendBody(res, 200, all.join(''), { 'Content-Type': 'text/plain; version=0.0.4; charset=utf-8' });
   };
 
-  /** Ends the measuring of the loop, with the server. */
-  stop(): void {
-    this.loopDelay.stop();
-  }
-
   /** One walk over all clients, however many figures come of it: there may be ten thousand of them. */
-  private ofClients(): Metric[] {
+  private ofClients(): string[] {
     const { hub, maxClients } = this.measured;
     let lagging = 0;
     let unsent = 0;
@@ -79,7 +64,7 @@ export class Metrics {
   }
 
   /** What the server has done since it started, and what it keeps in memory for it. */
-  private ofWork(): Metric[] {
+  private ofWork(): string[] {
     const { hub, store } = this.measured;
     const { events, deliveries, cachedBytes } = hub.counters;
     const waiting = store.waiting();
@@ -92,42 +77,31 @@ export class Metrics {
       gauge('waiting_write_bytes', 'Bytes of writes that wait for their commit.', waiting.bytes),
       gauge('waiting_write_limit_bytes', 'How many there may be: then writes are refused.', waiting.limit),
       gauge('log_cache_bytes', 'Bytes of the log that are kept, as texts and as frames.', cachedBytes),
-      gauge(
-        'log_cache_limit_bytes',
-        'How many there may be, beside the stretch that is in work.',
-        MAX_CACHE_BYTES,
-      ),
+      gauge('log_cache_limit_bytes', 'How many there may be, beside what is in work.', MAX_CACHE_BYTES),
     ];
   }
 
   /** Who comes, who is turned away, and the bytes that requests and answers hold. */
-  private ofTheDoor(): Metric[] {
+  private ofTheDoor(): string[] {
     const { connections, refusals } = this.measured;
     // Bytes of requests that are being read count too: both wait in our memory for somebody else's line.
     const { unsent } = connections;
     // One metric with a label, not one for each reason: a chart can then show all of them, also one that is new.
     const byReason = [...refusals.counts].map(
-      ([reason, count]) => [`{reason="${reason}"}`, count] as [string, number],
+      ([reason, count]) => `${PREFIX}refusals_total{reason="${reason}"} ${count}\n`,
     );
     return [
       gauge('connections', 'Open connections of any kind.', connections.count),
-      gauge(
-        'connections_limit',
-        'How many there may be: MAX_CONNECTIONS, or what the system allows.',
-        connections.limit,
-      ),
-      gauge(
-        'unsent_bytes',
-        'Bytes of requests and answers that wait in memory, over all connections.',
-        unsent.total,
-      ),
+      gauge('connections_limit', 'MAX_CONNECTIONS, or what the system allows.', connections.limit),
+      gauge('unsent_bytes', 'Bytes of requests and answers that wait in memory.', unsent.total),
       gauge('unsent_limit_bytes', 'How many there may be before reads are refused.', unsent.limit),
-      { name: 'refusals_total', type: 'counter', help: 'Who was turned away, by reason.', values: byReason },
+      headOf('refusals_total', 'counter', 'Who was turned away, by reason.'),
+      ...byReason,
     ];
   }
 
   /** What the machine sees of it. */
-  private ofTheProcess(): Metric[] {
+  private ofTheProcess(): string[] {
     const { rss, heapUsed } = process.memoryUsage();
     // Reading begins a new time: with two scrapers each of them sees only what came after the other.
     const { p99, max } = this.loopDelay.read();
@@ -142,19 +116,16 @@ export class Metrics {
   }
 }
 
-/** A value of now, without labels. */
-function gauge(name: string, help: string, value: number): Metric {
-  return { name, type: 'gauge', help, values: [['', value]] };
+/** A value that goes up and down, as the format wants it. `help` is for the person who finds the name in a chart. */
+function gauge(name: string, help: string, value: number): string {
+  return `${headOf(name, 'gauge', help)}${PREFIX}${name} ${value}\n`;
 }
 
-/** A count since the start, without labels. */
-function counter(name: string, help: string, value: number): Metric {
-  return { name, type: 'counter', help, values: [['', value]] };
+/** A count, which only grows until the program restarts: Prometheus reads the two differently. */
+function counter(name: string, help: string, value: number): string {
+  return `${headOf(name, 'counter', help)}${PREFIX}${name} ${value}\n`;
 }
 
-/** One metric as the format wants it: what it means, what kind it is, and a line for each value. */
-function toText({ name, type, help, values }: Metric): string {
-  // `changebell_` before every name, so that a search in Prometheus finds all of them.
-  const lines = values.map(([labels, value]) => `changebell_${name}${labels} ${value}\n`);
-  return `# HELP changebell_${name} ${help}\n# TYPE changebell_${name} ${type}\n${lines.join('')}`;
+function headOf(name: string, type: 'gauge' | 'counter', help: string): string {
+  return `# HELP ${PREFIX}${name} ${help}\n# TYPE ${PREFIX}${name} ${type}\n`;
 }

@@ -39,14 +39,14 @@ export const DOOR: Mutation[] = [
   ),
   resource(
     'what is unknown is let through',
-    "if ('value' in parsed) values",
-    "if (!field || 'value' in parsed) values",
+    'const problem = field ?',
+    'const problem = !field ? undefined : field ?',
     'every bad field is named, unknown ones too',
   ),
   rows(
     'a page of customers forgets what follows',
-    'page.hasMore ?',
-    '!page.hasMore ?',
+    'const next = hasMore ?',
+    'const next = !hasMore ?',
     'pages follow each other by next',
   ),
   events(
