@@ -5,7 +5,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { Health } from './api/health.ts';
-import { Metrics } from './api/metrics.ts';
+import { createMetrics } from './api/metrics.ts';
 import { MERGE_PATCH } from './api/resource-api.ts';
 import { createRoutes, findMethods, type Methods, type Route } from './api/routes.ts';
 import { Waiting } from './api/waiting.ts';
@@ -54,10 +54,9 @@ export class App {
   }
 
   private constructor(door: Door, store: Store, hub: Hub, tokens: Tokens, config: Config) {
-    const { refusals } = this;
     const { maxClients, heartbeatMs } = config;
     const isLabOn = config.isLabOn ?? (door.isLoopback && config.allowedHosts.size === 0);
-    const connections = new Connections(door.server, connectionLimit(config.maxConnections), refusals);
+    const connections = new Connections(door.server, connectionLimit(config.maxConnections), this.refusals);
     this.door = door;
     this.store = store;
     this.hub = hub;
@@ -66,8 +65,8 @@ export class App {
     this.webSockets = createWebSockets(hub, { isLabOn });
     this.health = new Health({ hub, database: store, isLabOn, heartbeatMs });
     this.waiting = new Waiting(store);
-    const metrics = new Metrics({ store, hub, connections, refusals, maxClients });
-    const { health, waiting } = this;
+    const { health, waiting, refusals } = this;
+    const metrics = createMetrics({ store, hub, connections, refusals, maxClients });
     this.routes = createRoutes({ store, hub, health, metrics, waiting, isLabOn, config });
     this.takeOver();
   }

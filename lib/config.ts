@@ -38,6 +38,10 @@ export type Config = {
 /** One of `secret` and `jwksUrl` is there. */
 export type JwtConfig = { secret: string | undefined; jwksUrl: URL | undefined; audience: string };
 
+const POSTGRES_FORM =
+  'postgres://user:password@host:5432/database, with %23, %2F and so on for # / ? @ in a password';
+const WHOLE_ORIGINS =
+  'whole origins: * stands for nothing here, so name each one, such as https://app.example.com';
 const SPARE_CONNECTIONS = 2000; // beside the streams: requests, and browsers that keep connections for later
 
 /** A user's mistake at the start: its message is the one line that goes to standard error. */
@@ -115,11 +119,7 @@ function readPostgresUrl(variable: string, url: string, allowed: string): string
   const first = url.replace(/^(\w+:\/\/(?:[^@/?#]*@)?[^,/?#]*),[^/?#]*/, '$1'); // there may be several hosts
   const { pathname = '', search = '', hash = '' } = URL.canParse(first) ? new URL(first) : { hash: '#' };
   const isCutShort = hash !== '' || /[/@]/.test(pathname.slice(1)) || search.includes('@');
-  if (isCutShort) {
-    const form =
-      'postgres://user:password@host:5432/database, with %23, %2F and so on for # / ? @ in a password';
-    refuse(variable, `${given}…`, form);
-  }
+  if (isCutShort) refuse(variable, `${given}…`, POSTGRES_FORM);
   return url;
 }
 
@@ -168,11 +168,7 @@ function readList(env: Env, variable: string): string[] {
 
 /** An origin is any scheme with a host (RFC 6454 §4): apps and extensions have schemes of their own. */
 function readOrigin(text: string): string {
-  if (text.includes('*')) {
-    const allowed =
-      'whole origins: * stands for nothing here, so name each one, such as https://app.example.com';
-    refuse('ALLOWED_ORIGINS', text, allowed);
-  }
+  if (text.includes('*')) refuse('ALLOWED_ORIGINS', text, WHOLE_ORIGINS);
   const origin = text.replace(/\/$/, '').toLowerCase();
   const isWeb = /^https?:/.test(origin);
   const isWebOrigin = isWeb && URL.canParse(origin) && new URL(origin).origin === origin;

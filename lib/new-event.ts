@@ -121,21 +121,22 @@ export function sourceProblem(value: unknown): string | undefined {
 /** What is wrong with the data of an event; undefined if nothing is. */
 export function dataProblem(value: unknown): string | undefined {
   // First: what is nested too deep could not be written as JSON below without overflowing the stack.
-  if (isNestedDeeper(value, MAX_NESTING)) return `must be nested at most ${MAX_NESTING} deep`;
-  if (hasInfinity(value)) return 'has a number that is too large: send it as a string';
+  const inside = problemInside(value, MAX_NESTING);
+  if (inside) return inside;
   // A body may become longer when it is written anew: 1e20 has five characters, its number twenty-one.
   const isTooLong = Buffer.byteLength(JSON.stringify(value)) > MAX_DATA_BYTES;
   return isTooLong ? `must be at most ${MAX_DATA_BYTES} bytes as JSON` : undefined;
 }
 
-/** `1e999` is JSON, but to JavaScript it is Infinity, which would be written as null: the number would be lost unseen. */
-function hasInfinity(value: unknown): boolean {
-  if (typeof value === 'number') return !Number.isFinite(value);
-  return typeof value === 'object' && value !== null && Object.values(value).some(hasInfinity);
-}
-
 /** Goes down no further than it has to: what `JSON.parse` takes may be nested deeper than the stack is. */
-function isNestedDeeper(value: unknown, levels: number): boolean {
-  if (typeof value !== 'object' || value === null) return false;
-  return levels === 0 || Object.values(value).some((item) => isNestedDeeper(item, levels - 1));
+function problemInside(value: unknown, levels: number): string | undefined {
+  // `1e999` is JSON, but to JavaScript it is Infinity, which would be written as null: the number would be lost unseen.
+  if (value === Infinity || value === -Infinity) return 'has a number that is too large: send it as a string';
+  if (typeof value !== 'object' || value === null) return undefined;
+  if (levels === 0) return `must be nested at most ${MAX_NESTING} deep`;
+  for (const item of Object.values(value)) {
+    const problem = problemInside(item, levels - 1);
+    if (problem) return problem;
+  }
+  return undefined;
 }

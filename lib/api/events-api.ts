@@ -4,6 +4,7 @@ import { setImmediate as roundOfTheLoop } from 'node:timers/promises';
 import { etagOf, matchesWeakly, parseEtagList } from '../etag.ts';
 import { type Cursor, eventId, type ResetReason, type StoredEvent, toCloudEvent } from '../event.ts';
 import { type Filter, parseFilter } from '../filter.ts';
+import type { Answer } from '../http/answer.ts';
 import { type Call, queryInteger, queryValue, wantsEventStream } from '../http/request.ts';
 import { sendEmpty, sendJson } from '../http/response.ts';
 import { Problem } from '../problem.ts';
@@ -46,21 +47,19 @@ async function catchUp(call: Call, limit: number, store: Store, waiting: Waiting
   const wish = parseWish(query);
   const filter = scope.narrow(parseFilter(queryValue(query, 'types'), queryValue(query, 'sources')));
   const seconds = preferredWait(req.headers.prefer);
-  // Nobody reads the log, nor waits, for a caller that has left.
-  const isGone = () => res.destroyed;
-  let page: Page = { events: [], end: await beginning(store, wish), more: true };
+  const page: Page = { events: [], end: await beginning(store, wish), more: true };
   const until = performance.now() + (seconds ?? 0) * 1000;
   let heard: number;
   // Goes on while there is nothing to tell: through what the filter hides, and then, if asked, until a commit.
   do {
     heard = waiting.heard; // taken before the look: a commit between the look and the wait would wake nobody
-    page = await readPage(readOn(store, page.end, isGone), page.end, limit, filter);
+    await fill(page, readOn(store, page.end, res), limit, filter);
   } while (
     page.events.length === 0 &&
-    waiting.mayWait(res, until) && // asked here too: a search for somebody who has left would hold up all others
+    waiting.mayWait(res, until) && // also while it searches: for somebody who has left the loop would turn and turn
     (page.more || (await waiting.next(res, heard, until)))
   );
-  if (isGone()) return;
+  if (res.destroyed) return;
   // RFC 7240 §3: says that the wish was heard, also where the wait was cut to the longest that there is.
   if (seconds !== undefined) res.common['Preference-Applied'] = `wait=${seconds}`;
   sendPage(call, page, wish.cursor !== undefined);
@@ -78,40 +77,36 @@ async function beginning(store: Store, wish: Wish): Promise<Cursor> {
 }
 
 /** Takes what the filter lets through, up to the limit or to the bound of one answer: then with `more`. */
-async function readPage(
-  stretches: AsyncIterable<Stretch>,
-  start: Cursor,
-  limit: number,
-  filter: Filter,
-): Promise<Page> {
-  const page: Page = { events: [], end: start, more: true };
+async function fill(page: Page, log: AsyncIterable<Stretch>, limit: number, filter: Filter): Promise<void> {
   let room = MAX_ANSWER_BYTES; // counted in UTF-16 units, which is near enough for a bound
-  for await (const { events, end, head } of stretches) {
+  for await (const { events, end, head } of log) {
     for (const event of events) {
       if (!filter.matches(event)) continue;
       room -= event.data.length + (event.extensions?.length ?? 0);
       // The first one always: an event that is larger than an answer may be would never be told.
-      if (page.events.length > 0 && room < 0) return page;
+      if (page.events.length > 0 && room < 0) return;
       page.events.push(event);
       // The end moves with each event that is taken, since the page may be full with the next.
       page.end = { seq: event.seq, stamp: event.stamp };
       page.more = event.seq < head.seq;
-      if (page.events.length === limit) return page;
+      if (page.events.length === limit) return;
     }
     // Beyond the last event that was taken: what follows up to here was hidden by the filter.
     page.end = end;
     page.more = end.seq < head.seq;
   }
-  return page;
 }
 
-/** The log after a place, in steps, up to the head or to what one request may read. @throws {Problem} 410 */
-async function* readOn(store: Store, start: Cursor, isGone: () => boolean): AsyncGenerator<Stretch> {
+/**
+ * The log after a place, in steps, up to the head or to what one request may read. Nobody reads for who has left.
+ * @throws {Problem} 410 the place is gone
+ */
+async function* readOn(store: Store, start: Cursor, res: Answer): AsyncGenerator<Stretch> {
   let step = FIRST_STEP;
   let count = 0;
   let bytes = 0;
   let sliceEnd = performance.now() + SLICE_MS;
-  for (let at = start; count < MAX_READ_EVENTS && bytes < MAX_READ_BYTES && !isGone(); ) {
+  for (let at = start; count < MAX_READ_EVENTS && bytes < MAX_READ_BYTES && !res.destroyed; ) {
     if (performance.now() > sliceEnd) {
       await nextTurn();
       sliceEnd = performance.now() + SLICE_MS;

@@ -11,7 +11,6 @@ import type { Hub } from '../stream/hub.ts';
 import { createDescriptionsApi } from './descriptions-api.ts';
 import { readEvents } from './events-api.ts';
 import type { Health } from './health.ts';
-import type { Metrics } from './metrics.ts';
 import { publish, reservedTypes } from './publish-api.ts';
 import { createResourceApi } from './resource-api.ts';
 import type { Waiting } from './waiting.ts';
@@ -32,7 +31,7 @@ export type RouteParts = {
   hub: Hub;
   waiting: Waiting;
   health: Health;
-  metrics: Metrics;
+  metrics: Handler;
   /** Known only once the server listens: by default it hangs on who can reach it. */
   isLabOn: boolean;
   /** Settings of which the descriptions tell. */
@@ -60,7 +59,7 @@ export function createRoutes({ store, hub, waiting, health, metrics, isLabOn, co
     { path: /^\/ws$/, methods: { GET: explainWebSocket } },
     { path: /^\/healthz$/, methods: { GET: health.healthz } },
     { path: /^\/readyz$/, methods: { GET: health.readyz } },
-    { path: /^\/metrics$/, methods: { GET: metrics.answer } },
+    { path: /^\/metrics$/, methods: { GET: metrics } },
     { path: /^\/openapi\.json$/, methods: { GET: openapi } },
     { path: /^\/asyncapi\.json$/, methods: { GET: asyncapi } },
     // It tells of other clients, so it is there for the lab alone.
