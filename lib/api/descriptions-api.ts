@@ -89,7 +89,7 @@ function schemesOf(security: string[]): Json {
  */
 function urlOf({ req: { headers, socket } }: Call): string {
   const scheme = headers['x-forwarded-proto'] === 'https' ? 'https' : 'http';
-  const url = `${scheme}://${headers.host}`;
+  const url = `${scheme}://${headers.host ?? ''}`; // HTTP/1.0 needs no Host
   return URL.canParse(url) ? new URL(url).origin : `http://localhost:${socket.localPort}`;
 }
 
