@@ -2,12 +2,13 @@
 // and a cursor. The same ids as on the streams, and the same answers to a cursor that is no good.
 import assert from 'node:assert/strict';
 import { connect as connectSocket } from 'node:net';
-import { test } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 import {
   connect,
   get,
   post,
   range,
+  type Server,
   seqOf,
   seqsOf,
   shareServer,
@@ -245,22 +246,37 @@ test('a filter may hide thousands of events: one request looks past them for wha
   assert.deepEqual(page, { events: [rare], lastEventId: rare.id, more: false });
 });
 
-test('who breaks off while the log is searched for them is forgotten, and holds nobody up', async () => {
-  const busy = await startServer();
-  const common = range(1, 1000).map(() => ({ type: 'common' }));
-  for (const _ of range(1, 12)) await post(`${busy.url}/api/events`, common);
-  for (const count of range(1, 6)) {
-    const callers = range(1, 12).map(() => connectSocket(Number(new URL(busy.url).port), '127.0.0.1'));
-    for (const caller of callers) {
-      caller.on('error', () => {});
-      caller.write(head('GET /api/events?types=rare', 'Prefer: wait=60\r\n'));
+describe('in a log of 11,000 events that a filter hides', () => {
+  let busy: Server;
+  before(async () => {
+    busy = await startServer();
+    const common = range(1, 1000).map(() => ({ type: 'common' }));
+    for (const _ of range(1, 11)) await post(`${busy.url}/api/events`, common);
+  });
+  after(() => busy.stop());
+
+  test('a search in vain ends at a bound and says that there is more, and goes on from there to the end', async () => {
+    const url = `${busy.url}/api/events?types=rare`;
+    const first = (await get(url)).body;
+    assert.deepEqual([first.events, first.more], [[], true]);
+    assert.ok(seqOf(first.lastEventId) >= 10_000 && seqOf(first.lastEventId) < 11_000, first.lastEventId);
+    const second = (await get(`${url}&lastEventId=${first.lastEventId}`)).body;
+    assert.deepEqual([second.events, second.more, seqOf(second.lastEventId)], [[], false, 11_000]);
+  });
+
+  test('who breaks off while it is searched for them is forgotten, and holds nobody up', async () => {
+    for (const count of range(1, 6)) {
+      const callers = range(1, 12).map(() => connectSocket(Number(new URL(busy.url).port), '127.0.0.1'));
+      for (const caller of callers) {
+        caller.on('error', () => {});
+        caller.write(head('GET /api/events?types=rare', 'Prefer: wait=60\r\n'));
+      }
+      // So long each time that some are in the middle of their search, and no two times alike.
+      for (const _ of range(1, count)) await get(`${busy.url}/healthz`);
+      for (const caller of callers) caller.resetAndDestroy();
+      await within(get(`${busy.url}/healthz`), 'an answer after they have broken off');
     }
-    // So long each time that some are in the middle of their search, and no two times alike.
-    for (const _ of range(1, count)) await get(`${busy.url}/healthz`);
-    for (const caller of callers) caller.resetAndDestroy();
-    await within(get(`${busy.url}/healthz`), 'an answer after they have broken off');
-  }
-  await busy.stop();
+  });
 });
 
 test('a malformed cursor, limit or type filter is a 400 with a problem', async () => {

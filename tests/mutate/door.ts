@@ -51,9 +51,15 @@ export const DOOR: Mutation[] = [
   ),
   events(
     'a catch-up gives up after a thousand events that its filter hides',
+    'if (at.seq >= stretch.head.seq) return;',
+    'if (at.seq >= start.seq) return;',
+    'a filter may hide thousands of events',
+  ),
+  events(
+    'a page whose end a filter hides says that nothing follows',
     'page.more = end.seq < head.seq;',
     'page.more = false;',
-    'a filter may hide thousands of events',
+    'a search in vain ends at a bound',
   ),
   http('lib/http/static-files.ts')(
     'a page is sent again although the browser has it',
