@@ -1,5 +1,5 @@
 // The route table: which path takes which methods, and who answers. On one screen, so that a reader finds from here
-// where any request goes. Whoever adds a resource adds its lines here.
+// where any request goes. The routes of a resource come by themselves once `resources.ts` names it.
 import type { Config } from '../config.ts';
 import { CUSTOMERS } from '../customer.ts';
 import type { Call } from '../http/request.ts';
