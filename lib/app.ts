@@ -167,7 +167,7 @@ export class App {
   /** Who is turned away at the door, or from a stream, is counted and logged. */
   private note(req: IncomingMessage, error: unknown, isStream: boolean): void {
     const reason = reasonOf(error, isStream, this.hub.isFull);
-    if (reason) this.refusals.add(reason, req);
+    if (reason) this.refusals.add(reason, req, (error as Error).cause);
   }
 
   // --- closing

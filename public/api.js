@@ -1,6 +1,6 @@
 // Requests over HTTP, and the `curl` line that does the same. Where the server wants a token the page asks
 // for it.
-import { lazily } from './dom.js';
+import { withModule } from './dom.js';
 import { recall, remember } from './memory.js';
 
 const PATIENCE_MS = 8000; // a browser whose connections to this host are all taken would wait for ever
@@ -24,7 +24,10 @@ function tokenOfLink() {
 export async function api(path, method = 'GET', body = /** @type {unknown} */ (undefined)) {
   const response = await fetch(path, {
     method,
-    headers: { ...(body ? { 'Content-Type': 'application/json' } : {}), ...authorization() },
+    headers: {
+      ...(body ? { 'Content-Type': 'application/json' } : {}),
+      ...(auth.token && { Authorization: `Bearer ${auth.token}` }),
+    },
     body: body ? JSON.stringify(body) : null,
     signal: AbortSignal.timeout(PATIENCE_MS),
   });
@@ -32,15 +35,12 @@ export async function api(path, method = 'GET', body = /** @type {unknown} */ (u
   return response;
 }
 
-/** The header that carries the token, if there is one. @returns {Record<string, string>} */
-const authorization = () => (auth.token ? { Authorization: `Bearer ${auth.token}` } : {});
+/** Only what we have thrown ourselves has words for people. @param {any} error */
+export const reasonOf = (error) =>
+  error.constructor === Error ? error.message : 'No answer came from the server.';
 
 /** Whoever was refused for the want of it may ask. Few servers want one: the form is fetched then. */
-export const askForToken = () =>
-  lazily('token').then(
-    ({ ask }) => ask(),
-    () => {}, // at the next refusal
-  );
+export const askForToken = () => withModule('token', ({ ask }) => ask());
 
 /** The same from a shell, without the token. @param {string} path @param {string} method @param {unknown} body */
 export function curlLine(path, method, body) {

@@ -4,7 +4,7 @@ import { auth } from './api.js';
 import './bar.js';
 import { connection } from './connection.js';
 import { customers } from './customers.js';
-import { paintSoon } from './dom.js';
+import { paintSoon, withModule } from './dom.js';
 import * as figures from './figures.js';
 import './lab.js';
 import * as log from './log.js';
@@ -20,7 +20,8 @@ document.documentElement.classList.toggle('present', new URLSearchParams(locatio
 
 /** @type {{ cursor?: string, entries?: Entry[] }} */
 const before = recall('log') ?? {};
-log.restore(before.entries ?? []);
+let isNew = !before.cursor; // to this tab
+log.addEarlier(before.entries ?? [], 'The page was loaded anew here.');
 addEventListener('pagehide', () => {
   remember('log', { cursor: connection.lastEventId, entries: log.lastEntries() });
 });
@@ -39,7 +40,11 @@ connection.start(
       for (const { noteEntry } of [log, figures, summary]) noteEntry(entry);
     },
     onBar: log.addBar,
-    onSnapshotNeeded: () => customers.load(),
+    onSnapshotNeeded() {
+      void customers.load();
+      if (isNew) withModule('earlier', ({ show }) => show(connection.ledger.start));
+      isNew = false;
+    },
   },
   before.cursor,
 );

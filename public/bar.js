@@ -15,10 +15,12 @@ element('add-someone').onclick = () => story.act('addSomeone');
 element('back').onclick = bringBack;
 element('tidy').onclick = () => story.act('tidyUp');
 
-/** By the place of the key: with Alt some keyboards write another letter. */
+/** By the place of the key: with Alt a Mac writes another letter. */
 addEventListener('keydown', (event) => {
   const action = { KeyC: cut, KeyB: bringBack }[event.code];
   if (!action || !event.altKey || event.ctrlKey || event.metaKey || event.repeat) return;
+  // There Alt C is how one writes the ç of a name: in a field it belongs to the name.
+  if (/** @type {Element} */ (event.target).matches('input') && !/^[bc]$/i.test(event.key)) return;
   event.preventDefault();
   action();
 });

@@ -16,17 +16,17 @@ export const cable = {
   cut() {
     connection.cut();
     loop.cut();
-    this.stayOut(element('automatic').checked);
+    this.stayOut();
   },
 
   /** The page alone leaves, and with a word. */
   goodbye() {
     connection.goodbye();
-    this.stayOut(element('automatic').checked);
+    this.stayOut();
   },
 
-  /** @param {boolean} isAutomatic */
-  stayOut(isAutomatic) {
+  /** Until someone brings it back, or for eight seconds. */
+  stayOut(isAutomatic = element('automatic').checked) {
     this.isOut = true;
     this.backAt = isAutomatic ? Date.now() + AUTOMATIC_MS : 0;
     paintSoon();
@@ -47,4 +47,4 @@ setInterval(() => {
   if (cable.isOut || connection.mutedUntil > Date.now()) void learn();
 }, ASK_MS);
 
-element('automatic').onchange = () => cable.isOut && cable.stayOut(element('automatic').checked);
+element('automatic').onchange = () => cable.isOut && cable.stayOut();

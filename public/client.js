@@ -10,6 +10,7 @@ let stream = /** @type {ChangeStream | undefined} */ (undefined);
 let client = '';
 let isSlow = false;
 let reportedAt = 0;
+let timer = /** @type {Timer} */ (undefined);
 
 // Orders of the page: an address to begin with, then what to be from now on.
 addEventListener('message', ({ data: order }) => {
@@ -34,11 +35,15 @@ function open(lastEventId) {
 function work() {
   const busyUntil = performance.now() + (isSlow ? BUSY_MS : 0);
   while (performance.now() < busyUntil);
+  // The last message of a burst is told too: else the lane would seem to be behind until the next heartbeat.
   if (performance.now() - reportedAt > REPORT_MS) report();
+  else timer ??= setTimeout(report, REPORT_MS);
 }
 
 /** The page paints no more than this: messages stay in the Worker. */
 function report() {
+  clearTimeout(timer);
+  timer = undefined;
   reportedAt = performance.now();
   postMessage({ state: stream?.state, lastEventId: stream?.lastEventId ?? '', client });
 }

@@ -25,7 +25,6 @@ class Connection {
   #stream = /** @type {ChangeStream | undefined} */ (undefined);
   #page = /** @type {Listeners | undefined} */ (undefined);
   #outage = /** @type {Outage | undefined} */ (undefined);
-  #wantsAway = false;
   #previousAt = 0;
 
   /** @param {Listeners} page @param {string | undefined} cursor from before a reload */
@@ -40,7 +39,7 @@ class Connection {
   }
 
   get nextTryAt() {
-    return this.isHeld ? null : (this.#stream?.nextTryAt ?? null);
+    return this.#stream?.nextTryAt ?? null;
   }
 
   isOpen() {
@@ -85,26 +84,20 @@ class Connection {
 
   /** Anew, with whatever token there is now. */
   reopen() {
-    this.#stream?.close();
     this.#open(this.lastEventId || undefined);
   }
 
-  /** @param {() => void} end */
+  /** @param {() => void} end of a connection: how it went is told when it has */
   #goAway(end) {
-    if (!this.isOpen()) return this.#hold();
-    this.#wantsAway = true;
-    end();
-  }
-
-  #hold() {
-    [this.#wantsAway, this.isHeld, this.mutedUntil] = [false, true, 0];
-    this.#stream?.close();
+    [this.isHeld, this.mutedUntil] = [true, 0];
+    if (this.isOpen()) end();
+    else this.#stream?.close();
   }
 
   /** @param {string | undefined} cursor without one it goes on at the newest: what was missed stays missing */
   #open(cursor) {
-    const options = { heartbeatSeconds: server.heartbeatSeconds, token: auth.token, lastEventId: cursor };
-    const stream = new ChangeStream(new URL('/ws', location.href).href, options);
+    this.#stream?.close(); // one that was told to go, and is brought back before it has gone
+    const stream = new ChangeStream('/ws', { token: auth.token, lastEventId: cursor });
     this.#stream = stream;
     [this.isHeld, this.mutedUntil, this.heardAt] = [false, 0, Date.now()];
     const handlers = /** @type {Handlers} */ ({
@@ -145,13 +138,13 @@ class Connection {
 
   /** @param {{ lastEventId: string, reason: string }} detail */
   #reset({ lastEventId, reason }) {
-    const why = `The log moved on without us (${reason}): customers were loaded afresh`;
-    this.reset = { why, until: Date.now() + RESET_SHOWN_MS };
+    const moved = `The log moved on without us (${reason})`;
+    this.reset = { why: `${moved}: customers were loaded afresh.`, until: Date.now() + RESET_SHOWN_MS };
     this.replay = { from: seqOf(lastEventId), behind: 0 };
     [this.#outage, server.head] = [undefined, this.replay.from]; // of another history, perhaps
     this.#heard(lastEventId);
     this.ledger.restart(this.replay.from);
-    this.#page?.onBar(`The log moved on without us (${reason}).`, true);
+    this.#page?.onBar(`${moved}.`, true);
     this.#page?.onSnapshotNeeded();
   }
 
@@ -159,6 +152,7 @@ class Connection {
   #message({ data, text, lastEventId }) {
     const at = performance.now();
     const seq = seqOf(lastEventId);
+    // What was saved before we came; the server said how much of it there is.
     const fate = seq <= this.replay.from + this.replay.behind ? 'replayed' : 'live';
     this.#heard(lastEventId);
     this.ledger.record(seq, fate);
@@ -185,9 +179,10 @@ class Connection {
     this.closeReason = this.#stream?.closeReason ?? '';
     const since = this.wasSilent() ? this.heardAt : Date.now();
     if (this.ledger.isStarted) this.#outage ??= { since, told: this.ledger.note() };
-    if (this.#wantsAway) return this.#hold();
+    if (this.isHeld) return this.#stream?.close();
     if (!this.isResuming) {
-      this.#hold();
+      this.isHeld = true;
+      this.#stream?.close();
       setTimeout(() => this.bringBack(), AGAIN_MS);
     }
     this.refusal = this.#stream?.isRefused ? this.#whyRefused(this.#stream) : undefined;
@@ -196,7 +191,7 @@ class Connection {
   /** It was not even let in. The library asked over HTTP for the reason. @param {ChangeStream} stream */
   #whyRefused({ status, detail, closeReason }) {
     if (closeReason.includes('did not answer'))
-      return { word: 'Nobody answers', why: `Nothing runs at ${location.host}.` };
+      return { word: 'Nobody answers', why: `No answer comes from ${location.host}.` };
     if (status === 401) void askForToken();
     const why = detail ?? `It seems that ${closeReason}.`; // a proxy, perhaps, that passes no WebSockets
     return { word: 'Refused', why: status === 401 ? 'The server wants its token.' : why };

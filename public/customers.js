@@ -1,6 +1,6 @@
 // The customers of the page, kept current by the stream alone: a snapshot once, then every event after it.
 // What the form gets back is not shown here; while the stream is cut, this table stands still.
-import { api } from './api.js';
+import { api, reasonOf } from './api.js';
 import { connection } from './connection.js';
 import { count, element, onPaint, paintSoon, seqOf, show } from './dom.js';
 import { Roster } from './roster.js';
@@ -9,6 +9,7 @@ import { paintRows } from './table.js';
 const MAX_ROWS = 100; // the newest, and they come first: one sees what was just added
 const MAX_PAGES = 100;
 const RETRY_MS = 2000;
+const NO_CUSTOMERS = new Error('This server keeps no customers.');
 
 class Customers {
   roster = new Roster();
@@ -40,8 +41,8 @@ class Customers {
       [this.#meanwhile, this.isLoaded, this.#lostBefore] = [undefined, true, connection.ledger.missing()];
       for (const event of changes) this.apply(event);
     } catch (error) {
-      this.isOff = /** @type {Error} */ (error).name === 'NoCustomers';
-      this.#problem = `The customers could not be loaded: ${/** @type {Error} */ (error).message}`;
+      this.isOff = error === NO_CUSTOMERS;
+      this.#problem = `The customers could not be loaded. ${reasonOf(error)}`;
       if (!this.isOff) setTimeout(() => this.#meanwhile === changes && this.load(), RETRY_MS);
     }
     repaint();
@@ -80,11 +81,8 @@ async function readPages() {
   for (let page = 0; next && page < MAX_PAGES; page += 1) {
     const response = await api(next);
     const answer = await response.json();
-    if (!response.ok) {
-      throw Object.assign(new Error(answer.detail), {
-        name: response.status === 404 ? 'NoCustomers' : 'Error',
-      });
-    }
+    if (response.status === 404) throw NO_CUSTOMERS;
+    if (!response.ok) throw new Error(answer.detail);
     for (const customer of answer.customers) rows.set(customer.id, customer);
     first ||= answer.lastEventId;
     next = answer.next;

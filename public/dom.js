@@ -44,8 +44,10 @@ export function setText(node, text) {
 /** @param {string} id @param {string} text */
 export const show = (id, text) => setText(element(id), text);
 
-/** A state as a shape. @param {Element} svg @param {string} state */
-export const setMark = (svg, state) => svg.firstElementChild?.setAttribute('href', `#mark-${state}`);
+/** A state as a shape. @param {any} svg @param {string} state */
+export function setMark({ firstElementChild: use }, state) {
+  if (use.getAttribute('href') !== `#mark-${state}`) use.setAttribute('href', `#mark-${state}`);
+}
 
 const retries = /** @type {Map<string, string>} */ (new Map());
 
@@ -62,6 +64,9 @@ export async function lazily(name) {
     throw error;
   }
 }
+
+/** Where it can't be fetched nothing is done: the stage tells why. @param {string} name @param {(module: any) => unknown} use */
+export const withModule = (name, use) => lazily(name).then(use, () => {});
 
 const integer = new Intl.NumberFormat('en');
 

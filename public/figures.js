@@ -10,23 +10,22 @@ const isSameClock = /^(localhost|127\.|\[::1\])/.test(location.hostname);
 
 let unpainted = /** @type {number[]} */ ([]); // when they were saved
 let delays = /** @type {number[]} */ ([]);
-const perSecond = /** @type {Map<number, number>} */ (new Map());
+const perSecond = Array(SECONDS).fill(0);
+let soFar = 0; // in this second, which is not over yet
 
 /** @param {Entry} entry */
 export function noteEntry({ event, fate }) {
-  const second = Math.floor(Date.now() / 1000);
-  perSecond.set(second, (perSecond.get(second) ?? 0) + 1);
+  soFar += 1;
   if (fate !== 'live' || !isSameClock) return; // of what was replayed the absence would be measured
   unpainted.push(Date.parse(event.time));
   if (unpainted.length > LAST) unpainted = unpainted.slice(-LAST);
 }
 
-function rate() {
-  const now = Math.floor(Date.now() / 1000);
-  for (const second of perSecond.keys()) if (second < now - SECONDS) perSecond.delete(second);
-  const full = [...perSecond].filter(([second]) => second < now); // the present one is not over yet
-  return full.reduce((sum, [, number]) => sum + number, 0) / SECONDS;
-}
+setInterval(() => {
+  perSecond.push(soFar);
+  perSecond.shift();
+  soFar = 0;
+}, 1000);
 
 onPaint(() => {
   const now = Date.now();
@@ -35,7 +34,7 @@ onPaint(() => {
   const median = delays.toSorted((a, b) => a - b)[Math.floor(delays.length / 2)];
   element('delay').hidden = !isSameClock;
   show('save-to-screen', median === undefined ? '–' : `${count(median)} ms`);
-  const changes = rate();
+  const changes = perSecond.reduce((sum, number) => sum + number) / SECONDS;
   show('rate', changes > 0 && changes < 10 ? changes.toFixed(1) : count(Math.round(changes)));
   show('clients', server.clients < 0 ? '–' : count(server.clients));
 });

@@ -7,15 +7,15 @@ const FATES = {
   live: 'came live',
   replayed: 'replayed after an absence',
   missing: '',
-  before: '',
+  before: 'came before this page was opened',
   pending: '',
 };
 
 /** Bytes as they came over the wire, in UTF-8, and not the characters. @param {Entry} entry */
 export function inspect({ event, text, fate, gapMs }) {
   const bytes = count(new TextEncoder().encode(text).length, 'byte');
-  const gap = gapMs ? `${gapMs.toFixed(gapMs < 10 ? 1 : 0)} ms after the one before` : 'the first';
-  show('message-facts', `${event.id}, ${timeOf(event.time)}: ${FATES[fate]}, ${bytes}, ${gap}`);
+  const gap = gapMs ? `, ${gapMs.toFixed(gapMs < 10 ? 1 : 0)} ms after the one before` : '';
+  show('message-facts', `${event.id}, ${timeOf(event.time)}: ${FATES[fate]}, ${bytes}${gap}`);
   // Both forms: the one to read, and the one that says what was really sent.
   show('message-json', JSON.stringify(event, null, 2));
   show('message-text', text);

@@ -1,7 +1,7 @@
 // The failure lab: more ways to lose this page's connection, and loads to see what happens then.
 import { cable } from './cable.js';
 import { connection } from './connection.js';
-import { element, lazily, onPaint } from './dom.js';
+import { element, onPaint, withModule } from './dom.js';
 import { server } from './server.js';
 
 let isSending = false;
@@ -10,15 +10,13 @@ let isSending = false;
 async function load(name) {
   if (isSending) return;
   isSending = true;
-  await lazily('loads')
-    .then((loads) => loads[name]())
-    .catch(() => {}); // the stage tells why
+  await withModule('loads', (loads) => loads[name]());
   isSending = false;
 }
 
 // What is below the fold is fetched when someone looks: until then nobody needs to ask the server every second.
 new IntersectionObserver(([seen]) => {
-  if (seen?.isIntersecting) lazily('server-view').catch(() => {}); // at the next look, perhaps
+  if (seen?.isIntersecting) withModule('server-view', () => {});
 }).observe(element('lab'));
 
 onPaint(() => {
@@ -27,18 +25,15 @@ onPaint(() => {
   for (const id of ['burst', 'flood']) element(id).ariaDisabled = String(isSending);
   element('slow').ariaDisabled = String(element('add-client').disabled);
 });
+
 /** @param {string} transport */
-const addClient = (transport, isSlow = false) =>
-  lazily('fan-out').then(
-    ({ add }) => add(transport, isSlow),
-    () => {}, // the stage tells why
-  );
-const slow = () => addClient('WebSocket', true);
+const addClient = (transport, isSlow = false) => withModule('fan-out', ({ add }) => add(transport, isSlow));
 element('add-client').onclick = () => addClient(element('transport').value);
-const goodbye = () => connection.isOpen() && cable.goodbye();
-const mute = () => connection.isOpen() && connection.mute();
-const actions = { goodbye, mute, slow, burst: () => load('burst'), flood: () => load('flood') };
-for (const [id, onclick] of Object.entries(actions)) element(id).onclick = onclick;
+element('slow').onclick = () => addClient('WebSocket', true);
+element('goodbye').onclick = () => connection.isOpen() && cable.goodbye();
+element('mute').onclick = () => connection.isOpen() && connection.mute();
+element('burst').onclick = () => load('burst');
+element('flood').onclick = () => load('flood');
 element('resume').onchange = () => {
   connection.isResuming = element('resume').checked;
 };

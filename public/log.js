@@ -1,19 +1,18 @@
 // The notifications, newest last. Counted on receipt, painted a handful per frame; at most 500 rows stand
 // in the document, one line each. Follows the end until the reader scrolls up.
-import { button, count, element, lazily, make, onPaint, paintSoon, seqOf, show } from './dom.js';
+import { button, count, element, make, onPaint, paintSoon, seqOf, show, withModule } from './dom.js';
 import { sentence, timeOf } from './sentences.js';
 
 const MAX_ROWS = 500;
 const ROWS_A_FRAME = 40;
 const MAX_TYPES = 50; // in the filter: anyone may publish a thousand
-const KEPT = 50; // over a reload
+const KEPT = 50; // over a reload, and of what was before the page was opened
 const MAX_KEPT_LENGTH = 8192; // of one message: what a tab may store is bounded
 
 const region = element('notifications');
 const list = element('log');
 const filter = element('filter');
 const types = new Set();
-let hasMoreTypes = false;
 let items = /** @type {LogItem[]} */ ([]); // the newest 500; the painted ones come first
 let evicted = /** @type {HTMLElement[]} */ ([]);
 let total = 0;
@@ -24,17 +23,23 @@ let isPaused = false;
 
 /** @param {Entry} entry */
 export function noteEntry(entry) {
-  const { type } = entry.event;
-  total += 1;
-  if (types.size < MAX_TYPES) types.add(type);
-  else hasMoreTypes ||= !types.has(type);
+  countEntry(entry);
   add({ entry });
 }
 
-/** What stood here before the page was reloaded. @param {Entry[]} entries */
-export function restore(entries) {
-  for (const entry of entries) noteEntry(entry);
-  if (entries.length > 0) addBar('The page was loaded anew here.', false);
+/** @param {Entry} entry */
+function countEntry({ event: { type } }) {
+  total += 1;
+  if (types.size <= MAX_TYPES) types.add(type); // one more than are shown tells that there are more
+}
+
+/** What happened before goes above all that has come since, with a line between. @param {Entry[]} entries @param {string} bar */
+export function addEarlier(entries, bar) {
+  if (entries.length === 0) return;
+  const newest = entries.slice(-KEPT);
+  newest.forEach(countEntry);
+  items = [...newest.map((entry) => ({ entry })), { bar }, ...items].slice(-MAX_ROWS);
+  paintAnew();
 }
 
 /** The newest, for the next time. @returns {Entry[]} */
@@ -64,10 +69,19 @@ function paint() {
   paintTypes();
 }
 
+/** From the first row on. That ends a pause: rows that are gone can't stand still. */
+function paintAnew() {
+  remove([...list.children]);
+  items = items.map(({ row, isPainted, ...item }) => item);
+  pause(false);
+  follow(true);
+}
+
 function paintTypes() {
-  for (const type of [...types].slice(filter.length - 1)) filter.add(new Option(type, type));
-  if (hasMoreTypes && filter.length <= MAX_TYPES + 1)
-    filter.add(Object.assign(new Option('and more types', ''), { disabled: true }));
+  for (const type of [...types].slice(filter.length - 1)) {
+    const disabled = filter.length > MAX_TYPES;
+    filter.add(Object.assign(new Option(disabled ? 'and more types' : type, type), { disabled }));
+  }
 }
 
 function paintRows() {
@@ -93,8 +107,7 @@ function paintItem(item) {
 /** @param {Entry} entry */
 function entryRow(entry) {
   const { event, fate } = entry;
-  const open = () => lazily('inspector').then(({ inspect }) => inspect(entry));
-  const row = button('', () => open().catch(() => {})); // the stage tells that nobody answers
+  const row = button('', () => withModule('inspector', ({ inspect }) => inspect(entry)));
   row.tabIndex = -1;
   row.append(
     make('i', { className: `cell ${fate}` }),
@@ -164,9 +177,5 @@ element('clear').onclick = () => {
   [items, evicted, total, fresh] = [[], [], 0, 0];
   paintSoon();
 };
-filter.onchange = () => {
-  remove([...list.children]);
-  items = items.map(({ row, isPainted, ...item }) => item);
-  follow(true);
-};
+filter.onchange = paintAnew;
 onPaint(paint);

@@ -31,7 +31,7 @@ class Loop {
     if (auth.token) url.searchParams.set('access_token', auth.token);
     const socket = new WebSocket(url, 'cloudevents.json');
     socket.onmessage = ({ data }) => this.#hear(JSON.parse(data));
-    socket.onclose = () => this.#closed();
+    socket.onclose = () => socket === this.#socket && this.#closed(); // else it was brought back before it had gone
     this.#socket = socket;
     this.#become('connecting');
   }
@@ -73,15 +73,9 @@ class Loop {
     paintSoon();
   }
 
-  /** As a person does who presses reload: a fresh list, and nothing is held against it. */
-  startAfresh() {
-    this.ledger.restart(this.ledger.head);
-    this.isFilled = false;
-    paintSoon();
-  }
-
   /** Takes over the page's list, once the page has heard of all that the loop has. @param {Roster} roster */
   fill(roster) {
+    // A later list would mend what it has lost: it gets one, as a page does that is opened once.
     if (this.isFilled || this.state !== 'live' || connection.ledger.head < this.ledger.head) return;
     this.roster.rows = new Map(roster.rows);
     this.isFilled = true;

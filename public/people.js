@@ -4,6 +4,7 @@ import { api } from './api.js';
 import { cable } from './cable.js';
 import { connection } from './connection.js';
 import { customers } from './customers.js';
+import { paintSoon } from './dom.js';
 import { loop } from './loop.js';
 import { remember } from './memory.js';
 import { added, areEven, greet, pause, tell } from './story.js';
@@ -18,6 +19,8 @@ const PEOPLE = [
   'Joan Clarke',
 ];
 
+const given = new Set(); // names: a page that is cut off does not hear of those that it added itself
+
 /**
  * Saves a customer as anyone would, by a request: it comes back only over the stream, like everyone's.
  * @param {string} name @returns {Promise<number>} its id
@@ -26,6 +29,7 @@ export async function addPerson(name) {
   const response = await api('/api/customers', 'POST', { name });
   const answer = await response.json();
   if (!response.ok) throw new Error(answer.detail);
+  given.add(name);
   added.ids.push(answer.id); // at once: a page that is closed in the middle of the story can still tidy up
   remember('added', added.ids);
   return answer.id;
@@ -34,13 +38,21 @@ export async function addPerson(name) {
 /** The next one, by a single press. Of those who are not there yet, so that names don't repeat until all are. */
 export async function addSomeone() {
   const names = new Set([...customers.roster.rows.values()].map(({ name }) => name));
-  const name = PEOPLE.find((person) => !names.has(person)) ?? `Customer ${added.ids.length + 1}`;
+  const name =
+    PEOPLE.find((person) => !names.has(person) && !given.has(person)) ?? `Customer ${added.ids.length + 1}`;
   const where =
     connection.state === 'live'
       ? 'Who is connected hears of it.'
       : 'It is saved; who is cut off does not know.';
   await addPerson(name);
   tell(`${name} is added. ${where}`);
+}
+
+/** As a person does who presses reload: a fresh list, and nothing is held against the loop. */
+export function startLoopAfresh() {
+  loop.ledger.restart(loop.ledger.head);
+  loop.isFilled = false;
+  paintSoon();
 }
 
 /** What the stage added goes; the loop begins anew, since it can't know that its list was wrong. */
@@ -51,7 +63,8 @@ export async function tidyUp() {
   }
   if (cable.isOut) cable.bringBack();
   await pause(0, areEven); // until both have heard of the deletions
-  loop.startAfresh();
+  startLoopAfresh();
+  given.clear();
   greet();
 }
 

@@ -27,6 +27,7 @@ function makeRow(prefix) {
 }
 
 onPaint(() => {
+  // A young log fills the row from the left; later the newest position stands at its end.
   const last = Math.max(server.head, WINDOW);
   for (const { prefix, ledger, cells, missingLegend } of clients) {
     for (const [index, cell] of cells.entries()) {

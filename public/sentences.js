@@ -20,9 +20,9 @@ export function sentence(event) {
  * One line, without the characters that turn the direction of all that follows: a name that ends in one
  * would turn our words around. @param {string} text
  */
-function shortened(text) {
+export function shortened(text, length = MAX_LENGTH) {
   const plain = text.replace(/[\u202a-\u202e\u2066-\u2069]/g, '');
-  return plain.length > MAX_LENGTH ? `${plain.slice(0, MAX_LENGTH)}…` : plain;
+  return plain.length > length ? `${plain.slice(0, length)}…` : plain;
 }
 
 const clock = new Intl.DateTimeFormat('en-GB', { timeStyle: 'medium' });

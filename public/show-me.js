@@ -4,13 +4,13 @@ import { api } from './api.js';
 import { cable } from './cable.js';
 import { connection } from './connection.js';
 import { loop } from './loop.js';
-import { addPerson } from './people.js';
+import { addPerson, startLoopAfresh } from './people.js';
 import { areEven, areLive, pause, tell, verdict } from './story.js';
 
 /** Resolves once the verdict is told. Rejects with an AbortError when it is stopped. */
 export async function play() {
   if (cable.isOut) cable.bringBack();
-  loop.startAfresh();
+  startLoopAfresh();
   await pause(0, areLive); // else the first sentence would be a lie
   tell('Both are connected.', 1);
   await pause(800);
@@ -37,7 +37,7 @@ export async function play() {
   await addPerson('Edsger Dijkstra');
   await pause(2000);
 
-  tell('Both come back. The left one tells the last event that it saw; the right one only listens.', 4);
+  tell('Both come back. Left tells which event it saw last; right only listens.', 4);
   cable.bringBack();
   // Until both have reached the same position: what has not come by then never will.
   await pause(3400, areEven);

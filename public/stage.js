@@ -6,6 +6,7 @@ import { loop } from './loop.js';
 import { loopView, pageView } from './view.js';
 
 const SHOWN = 3; // customers of each client; the lists are level with each other
+const LONG = 26; // characters of a headline: one with thousands in it is set smaller, and stays one line
 
 const pageList = element('page-roster');
 const loopList = element('loop-roster');
@@ -16,9 +17,8 @@ for (const list of [pageList, loopList]) {
 /** @param {string} id @param {View} view @param {string} lastEventId */
 function paintState(id, { state, word, isLossy }, lastEventId) {
   const node = element(id);
-  if (node.dataset.state !== state || node.dataset.lossy !== String(isLossy))
-    setMark(node.firstElementChild, isLossy ? 'lossy' : state === 'muted' ? 'silent' : state);
-  Object.assign(node.dataset, { state, lastEventId, lossy: isLossy });
+  setMark(node.firstElementChild, isLossy ? 'lossy' : state === 'muted' ? 'silent' : state);
+  Object.assign(node.dataset, { state, lastEventId, lossy: isLossy, long: word.length > LONG });
   setText(node.lastElementChild, word);
 }
 
@@ -28,6 +28,7 @@ function paintPage() {
   show('why', view.why);
   show('lab-state', view.word); // the stage may be out of sight there
   show('last-event-id', connection.lastEventId || '–');
+  // A button that is hidden while it has the focus would lose it to the top of the page.
   const retry = element('retry');
   const isUseless = connection.state !== 'waiting' && connection.state !== 'refused';
   if (isUseless && document.activeElement === retry) element('connection').focus();

@@ -1,4 +1,5 @@
 // What is told above the two clients while one tries things out: by hand, or by *Show me*.
+import { reasonOf } from './api.js';
 import { cable } from './cable.js';
 import { connection } from './connection.js';
 import { customers } from './customers.js';
@@ -8,8 +9,8 @@ import { recall } from './memory.js';
 
 const BEAT_MS = 200;
 const PATIENCE_MS = 15_000;
-const HELLO = 'Two clients of one server. Which of them may lose its cable? Press “Show\u00a0me”.';
-const NOT_YET = 'Two clients of one server. They are not both connected yet: below it says why.';
+const HELLO = 'Two clients of one server. What does a cut cable do to each? Press “Show\u00a0me”.';
+const NOT_YET = 'Two clients of one server. They are not both live yet: below it says why.';
 const HELLO_BY_HAND = 'Two clients of one server. Cut the cable, publish a message, and bring it back.';
 
 export const added = { ids: /** @type {number[]} */ (recall('added') ?? []) }; // *Tidy up* takes them away again
@@ -76,9 +77,11 @@ export function verdict(left, right) {
   if (left.replayed === 0 && left.lost === 0 && right.lost === 0 && !left.isReset)
     return 'Nothing was saved meanwhile, so there was nothing to miss.';
   const page = left.isReset
-    ? 'was told that it was away for too long, and loaded everything afresh'
+    ? 'told of the gap, it loaded everything afresh'
     : `${count(left.replayed, 'change')} replayed, ${count(left.lost)} lost`;
-  return `Left: ${page}. Right: ${count(right.lost, 'change')} lost${right.lost > 0 ? ', and nobody told it' : ''}.`;
+  // Where the log itself is another one, what the loop has missed can't be counted.
+  const other = right.isReset ? 'goes on with what it had' : `${count(right.lost, 'change')} lost`;
+  return `Left: ${page}. Right: ${other}${right.lost > 0 || right.isReset ? ', and nobody told it' : ''}.`;
 }
 
 /** Plays it, or stops it: then both clients come back. */
@@ -104,6 +107,3 @@ export async function act(name) {
   isBusy = false;
   paintSoon();
 }
-
-/** Only what we have thrown ourselves has words for people. @param {Error} error */
-const reasonOf = (error) => (error.constructor === Error ? error.message : 'No answer came from the server.');

@@ -31,6 +31,7 @@ onPaint(() => {
   if (performance.now() < summedUpAt + SUMMARY_MS) return;
   const news = last ? `${count(fresh, 'notification')}, the last: ${sentence(last.event)}` : '';
   document.title = `${word} · Changebell`;
+  // Of the reason the first sentence only: the second counts down, and would be read out every second.
   show('summary', `${word}. ${why.split('. ')[0]} ${news} ${summedUp === topic ? '' : captionText()}`);
   [fresh, last, summedUp, summedUpAt] = [0, undefined, topic, performance.now()];
 });

@@ -9,35 +9,35 @@ import { server } from './server.js';
 
 const seconds = (/** @type {number} */ ms) => Math.ceil(Math.max(0, ms) / 1000);
 
-/** @param {{ head: number }} ledger @param {number} lost @returns {View} */
+/** @param {string} state @param {string} word @returns {View} */
+const say = (state, word, why = '', isLossy = false) => ({ state, word, why, isLossy });
+
+/** @param {{ head: number }} ledger @param {number} lost */
 function live({ head }, lost, why = '') {
   const loss = lost > 0 ? `, ${count(lost, 'change')} lost` : '';
-  return { state: 'live', word: `Live at ${count(head)}${loss}`, why, isLossy: lost > 0 };
+  return say('live', `Live at ${count(head)}${loss}`, why, lost > 0);
 }
 
-/** @param {import('./ledger.js').Ledger} ledger @param {string} why @returns {View} */
+/** @param {import('./ledger.js').Ledger} ledger @param {string} why */
 function away(ledger, why) {
   const missed = ledger.behind(server.head);
   const soFar = missed > 0 ? `, ${count(missed, 'change')} missed` : '';
   const back = cable.backAt > 0 ? ` Back in ${seconds(cable.backAt - Date.now())} s.` : '';
-  return { state: 'waiting', word: `Cut off${soFar}`, why: why + back, isLossy: false };
+  return say('waiting', `Cut off${soFar}`, why + back);
 }
 
-/** What is worst comes first: an open socket is no proof of anything. @returns {View} */
+/** What is worst comes first: an open socket is no proof of anything. */
 export function pageView() {
   const { ledger, state, reset, refusal, replay, isResuming } = connection;
   const now = Date.now();
-  /** @param {string} name @param {string} word */
-  const say = (name, word, why = '') => ({ state: name, word, why, isLossy: false });
   const quiet = now - connection.heardAt;
   const silence = `No heartbeat for ${Math.floor(quiet / 1000)} s, though the socket says open.`;
   if (connection.isSilent()) return say('silent', 'Silent', silence);
   if (connection.isOpen() && now < connection.mutedUntil) {
     const left = `Muted, ${seconds(connection.mutedUntil - now)} s left`;
-    return say('muted', left, 'The server sends nothing, and the socket still says open.');
+    return say('muted', left, 'Nothing comes, though the socket says open.');
   }
-  if (state === 'live' && now < reset.until)
-    return say('reset', `Reset at ${count(ledger.head)}`, `${reset.why}.`);
+  if (state === 'live' && now < reset.until) return say('reset', `Reset at ${count(ledger.head)}`, reset.why);
   if (state === 'live') return live(ledger, customers.lost(), isResuming ? RESUMES : RESUMES_NOT);
   if (state === 'catching-up') {
     const done = `${count(ledger.head - replay.from)} of ${count(replay.behind)}`;
@@ -60,10 +60,9 @@ const RESUMES = 'After a break it asks for all that it missed.';
 const RESUMES_NOT = 'Resuming is off: after a break it just listens again.';
 const LISTENS = 'After a break it never asks what it missed.';
 
-/** @returns {View} */
 export function loopView() {
   const { ledger, state, isHeld } = loop;
   if (isHeld) return away(ledger, LISTENS);
   if (state === 'live') return live(ledger, ledger.missing(), LISTENS);
-  return { state, word: state === 'waiting' ? 'Waiting' : 'Connecting…', why: LISTENS, isLossy: false };
+  return say(state, state === 'waiting' ? 'Waiting' : 'Connecting…', LISTENS);
 }

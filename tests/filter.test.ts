@@ -61,3 +61,30 @@ test('what is neither a value nor a prefix is a 400 that names it', () => {
   for (const bad of ['', '*', '/a*', '/a/*/b', '/a b'])
     assert.throws(() => parseFilter(null, bad), /sources/, JSON.stringify(bad));
 });
+
+test('a hundred items are a filter, and one more is a 400, as are more than 4,000 characters', () => {
+  const items = (count: number, length: number) =>
+    Array.from({ length: count }, (_, i) => `t${i}`.padEnd(length, 'x')).join();
+  assert.ok(lets(items(100, 10), items(100, 10), 't7xxxxxxxx', 't7xxxxxxxx'));
+  for (const long of [items(101, 4), items(30, 150)]) {
+    assert.throws(() => parseFilter(long), /types may have at most 100 items and 4000 characters/);
+    assert.throws(() => parseFilter(null, long), /sources may have/);
+  }
+});
+
+test('a list of a hundred items costs an event what a list of one costs', () => {
+  const types = (count: number) => Array.from({ length: count }, (_, i) => `shop.order-${i}.*`).join();
+  const values = Array.from({ length: 1000 }, (_, i) => ({ type: `shop.order-${i}.paid`, source: '/x' }));
+  const cost = (count: number) => {
+    const { matches } = parseFilter(types(count));
+    const before = process.cpuUsage();
+    let passed = 0;
+    for (let round = 0; round < 20; round += 1) for (const value of values) if (matches(value)) passed += 1;
+    const { user, system } = process.cpuUsage(before);
+    assert.equal(passed, 20 * count);
+    return user + system;
+  };
+  const least = (count: number) => Math.min(...[1, 2, 3, 4, 5].map(() => cost(count)));
+  const [one, hundred] = [least(1), least(100)];
+  assert.ok(hundred < 8 * one + 5000, `${hundred} µs of processor time, and ${one} for one item`);
+});

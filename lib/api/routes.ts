@@ -54,7 +54,8 @@ export function createRoutes({ store, hub, waiting, health, metrics, isLabOn, co
     { path: /^\/api\/events$/, methods: { GET: read, POST: (call) => publish(call, store, isReserved) } },
     ...resources.flatMap((resource) => routesOf(store, resource)),
     { path: /^\/api\/watch\/([^/]+)$/, methods: { GET: watched.list } },
-    { path: /^\/api\/watch\/([^/]+)\/([^/]+)$/, methods: { GET: watched.read } },
+    // A key may be an empty text: then the row's source ends with a slash, and so does its path.
+    { path: /^\/api\/watch\/([^/]+)\/([^/]*)$/, methods: { GET: watched.read } },
     // Only those come here who did not ask for a WebSocket: an upgrade never passes the routes.
     { path: /^\/ws$/, methods: { GET: explainWebSocket } },
     { path: /^\/healthz$/, methods: { GET: health.healthz } },

@@ -2,6 +2,7 @@
 // (at most ten lines a minute for each reason). Never with a token: those stand in queries, which are left out.
 import type { IncomingMessage } from 'node:http';
 import { Problem } from '../problem.ts';
+import { KeysAway } from './tokens.ts';
 
 const MAX_LINES = 10;
 const WINDOW_MS = 60_000;
@@ -11,6 +12,7 @@ const MAX_TEXT = 200;
 export const REASONS = {
   token: 'no valid token',
   scope: 'a token that may not do this',
+  keys: 'the key set of JWT_JWKS_URL cannot be read',
   origin: 'a foreign page',
   host: 'a foreign Host',
   handshake: 'a bad handshake or cursor',
@@ -32,6 +34,7 @@ const OF_STREAMS: Partial<Record<number, Reason>> = { 400: 'handshake', 426: 'ha
 export function reasonOf(error: unknown, isStream: boolean, isFull: boolean): Reason | undefined {
   if (!(error instanceof Problem)) return undefined;
   const { status, headers } = error;
+  if (error instanceof KeysAway) return 'keys';
   if (status === 403 && 'WWW-Authenticate' in headers) return 'scope'; // only tokens are told how to do better
   if (isStream && isFull && status === 503) return 'clients';
   return OF_ALL[status] ?? (isStream ? OF_STREAMS[status] : undefined);
@@ -48,14 +51,15 @@ export class Refusals {
     for (const reason of Object.keys(REASONS)) this.counts.set(reason as Reason, 0);
   }
 
-  /** Counts one, and logs it if the minute has room. */
-  add(reason: Reason, req?: IncomingMessage): void {
+  /** Counts one, and logs it if the minute has room. @param cause what went wrong, where that is for the log alone */
+  add(reason: Reason, req?: IncomingMessage, cause?: unknown): void {
     this.counts.set(reason, (this.counts.get(reason) ?? 0) + 1);
     const number = this.countLine(reason);
     if (number > MAX_LINES) return;
     const rest =
       number === MAX_LINES ? ' More of these in the next minute are only counted in /metrics.' : '';
-    console.error(`Refused: ${REASONS[reason]} (${reason})${req ? describe(req) : ''}.${rest}`);
+    const why = cause instanceof Error ? `: ${cause.message.replace(/\s+/g, ' ')}` : '';
+    console.error(`Refused: ${REASONS[reason]} (${reason})${req ? describe(req) : ''}${why}.${rest}`);
   }
 
   private countLine(reason: Reason): number {

@@ -3,10 +3,20 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { JWTPayload } from 'jose';
 import { type Config, type JwtConfig, StartError } from '../config.ts';
-import { Problem, unavailable } from '../problem.ts';
+import { Problem } from '../problem.ts';
 import { EVERYTHING, Scope } from '../scope.ts';
 
 const SKEW_SECONDS = 30; // clocks differ
+
+/** The keys can't be had: no fault of the caller's. `cause` is for the log alone. */
+export class KeysAway extends Problem {
+  constructor(cause: unknown) {
+    super(503, 'The keys that tokens are checked with cannot be had at the moment.', {
+      headers: { 'Retry-After': '1' },
+    });
+    this.cause = cause;
+  }
+}
 
 /** Resolves to what a JWT says. @throws what `jose` throws */
 type Verify = (jwt: string) => Promise<JWTPayload>;
@@ -74,7 +84,7 @@ function scopeIn(payload: JWTPayload): Scope {
   return new Scope(isObject ? (claim as Record<string, unknown>) : {}, payload.exp! * 1000);
 }
 
-/** Only what is wrong with the token is the caller's (401); a key set that is away is not (503), and is logged. */
+/** Only what is wrong with the token is the caller's (401); a key set that is away is not (503). */
 function refusalOf(error: unknown): Problem {
   const { code = '', claim = '' } = error as { code?: string; claim?: string };
   if (/^ERR_JW[ST]_|^ERR_JOSE_(ALG|NOT)|^ERR_JWKS_(NO|MULTIPLE)/.test(code)) {
@@ -82,8 +92,7 @@ function refusalOf(error: unknown): Problem {
       code === 'ERR_JWT_EXPIRED' ? 'it has expired' : claim ? `its ${claim} does not fit` : 'it is not valid';
     return unauthorized(`${why}.`, 'invalid_token');
   }
-  console.error(`The key set of JWT_JWKS_URL cannot be read: ${(error as Error).message}`);
-  return unavailable('The keys that tokens are checked with cannot be had at the moment.');
+  return new KeysAway(error);
 }
 
 /** RFC 6750 §3: without a token no error is named. */

@@ -2,8 +2,9 @@
 // read ahead, answers that nobody takes. Each connection holds little; all of them together would end the process.
 import { Problem } from '../problem.ts';
 
-// Of the process, whatever MAX_CLIENTS is; frames of streams are not in it, since each stream is bounded by itself.
-const MAX_BYTES = 32 * 1024 * 1024;
+// Of the process, whatever MAX_CLIENTS is; frames of streams are not in it, since each stream is bounded by itself. So
+// many slow readers of pages of a megabyte have room before others are refused, and a machine of 512 MB bears them.
+const MAX_BYTES = 128 * 1024 * 1024;
 const SMALL_BYTES = 8 * 1024; // such an answer is given in any case: `/healthz` must speak when nothing else does
 
 /** Where the bytes of one answer, and of the body before it, are counted. */

@@ -70,7 +70,12 @@ function asNoRows(error: unknown): never[] {
 function isKey({ keyTypes }: WatchedTable, i: number, column: string): string {
   const { name, isPlain } = keyTypes[i]!;
   const part = `($1::text[])[${i + 1}]`;
-  if (isPlain) return `${column} OPERATOR(pg_catalog.=) ${part}::${name}`;
+  // An array stands in a source as in the row's JSON: `[1,2]`, and not as PostgreSQL writes it.
+  const isArray = isPlain && name.endsWith('[]');
+  const value = isArray
+    ? `ARRAY(SELECT pg_catalog.json_array_elements_text(${part}::pg_catalog.json))`
+    : part;
+  if (isPlain) return `${column} OPERATOR(pg_catalog.=) ${value}::${name}`;
   return `pg_catalog.format('%s', ${column}) OPERATOR(pg_catalog.=) ${part}`;
 }
 

@@ -35,6 +35,8 @@ function testWatchApi(open: () => Promise<Engine>): void {
     CREATE TABLE lines ("order" integer, name text, picture ${bytes('').startsWith('x') ? 'blob' : 'bytea'}, PRIMARY KEY ("order", name));
     CREATE TABLE "odd name" (code text PRIMARY KEY, big bigint);
     CREATE TABLE odd_keys (no integer, name text, code ${bytes('').startsWith('x') ? 'blob' : 'bytea'}, more text, PRIMARY KEY (no, name, code));
+    CREATE TABLE tags (name text PRIMARY KEY, many integer);
+    INSERT INTO tags VALUES ('', 1), ('a', 2);
     CREATE TABLE many (id integer PRIMARY KEY, item text);
     INSERT INTO orders VALUES (1, 'Engine', 0.1), (2, NULL, 1e300), (30, '"\\', NULL);
     INSERT INTO lines VALUES (1, 'a,b/ü', ${bytes('00ff')}), (1, 'b', NULL), (2, 'a', ${bytes('')});
@@ -43,7 +45,7 @@ function testWatchApi(open: () => Promise<Engine>): void {
     INSERT INTO many SELECT n, 'Engine' FROM numbers;`);
     server = await startServer({
       DATABASE_URL: engine.url,
-      WATCH: 'orders,lines,odd name,many,odd_keys',
+      WATCH: 'orders,lines,odd name,many,odd_keys,tags',
       CUSTOMERS: '0',
     });
   });
@@ -111,6 +113,18 @@ function testWatchApi(open: () => Promise<Engine>): void {
     assert.deepEqual([...table.keys()], keys);
     assert.deepEqual(keys, [...before.keys()].slice(0, 3), 'the keys of the events are those of the page');
     table.close();
+  });
+
+  test('a row whose key is an empty text is read at a path that ends with a slash, as its source does', async () => {
+    const { rows, keys, lastEventId } = (await get(at('tags'))).body;
+    assert.deepEqual(keys, ['', 'a']);
+    assert.deepEqual((await get(at('tags/'))).body, rows[0]);
+    const client = await connect(server.wsUrl, { query: { lastEventId } });
+    await program.run("UPDATE tags SET many = 3 WHERE name = ''");
+    const { source, data } = await client.nextEvent();
+    assert.equal(source, '/watch/tags/');
+    assert.deepEqual((await get(`${server.url}/api${source}`)).body, data);
+    await client.close();
   });
 
   test('what is not there, or not watched, is a 404; a page that nobody gave is a 400', async () => {
@@ -196,5 +210,23 @@ describe('PostgreSQL', { skip: skipWithout(INITDB, 'postgresql') }, () => {
     const client = await cluster.connect('shop');
     const program = { run: (sql: string) => client.query(sql), close: () => client.end() };
     return { url, program, bytes: (hex) => `'\\x${hex}'::bytea` };
+  });
+
+  test('a row whose key is an array is read by it, as its event has it', async () => {
+    const DATABASE_URL = await cluster.createDatabase('arrays');
+    const client = await cluster.connect('arrays');
+    await client.query(`CREATE TABLE cells (place integer[], names text[], PRIMARY KEY (place, names));
+      INSERT INTO cells VALUES ('{1,2}', '{a}'), ('{}', '{"b,c","\\"",NULL,""}')`);
+    const server = await startServer({ DATABASE_URL, WATCH: 'cells' });
+    const { rows, keys } = (await get(`${server.url}/api/watch/cells`)).body;
+    assert.equal(rows.length, 2);
+    for (const [i, key] of keys.entries()) {
+      const one = await get(`${server.url}/api/watch/cells/${key}`);
+      assert.deepEqual([one.status, one.body], [200, rows[i]], key);
+    }
+    for (const key of ['x,y', '%7B1%2C2%7D,%7Ba%7D', '%5B1%5D,%5B%5D', '%5B1%2C2%5D,%7B%7D'])
+      assert.equal((await get(`${server.url}/api/watch/cells/${key}`)).status, 404, key);
+    await client.end();
+    await server.stop();
   });
 });

@@ -6,6 +6,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, test } from 'node:test';
 import { exportJWK, exportSPKI, generateKeyPair, type JWTPayload, SignJWT, UnsecuredJWT } from 'jose';
+import { Tokens } from '../../lib/http/tokens.ts';
 import {
   connect,
   eventually,
@@ -15,7 +16,6 @@ import {
   openEventStream,
   post,
   refusedHandshake,
-  request,
   type Server,
   startServer,
 } from '../support/helpers.ts';
@@ -193,40 +193,91 @@ test('at its end a stream says so, is closed, and goes on with a fresh token whe
   await again.close();
 });
 
-test('a key set: keys pin their algorithm, rotate, and where they are away it is a 503', async () => {
-  const [old, fresh] = await Promise.all([
-    generateKeyPair('ES256', { extractable: true }),
-    generateKeyPair('EdDSA', { extractable: true }),
-  ]);
-  let keys = [{ ...(await exportJWK(old.publicKey)), kid: 'old', alg: 'ES256' }];
-  const keyServer = createServer((_, res) => res.end(JSON.stringify({ keys }))).listen(0, '127.0.0.1');
+/** A key set that is served at `url`; what is in `keys` counts. */
+async function serveKeys() {
+  const set = { keys: [] as object[], url: '', asked: 0, close: () => {} };
+  const keyServer = createServer((_, res) => {
+    set.asked += 1;
+    res.end(JSON.stringify({ keys: set.keys }));
+  }).listen(0, '127.0.0.1');
   await once(keyServer, 'listening');
-  const { port } = keyServer.address() as AddressInfo;
-  const signed = (key: CryptoKey, alg: string, kid: string) => sign(ALL, {}, key, { alg, kid });
-  const other = await startServer({ JWT_JWKS_URL: `http://127.0.0.1:${port}/keys` });
+  set.url = `http://127.0.0.1:${(keyServer.address() as AddressInfo).port}/keys`;
+  set.close = () => {
+    keyServer.close();
+    keyServer.closeAllConnections();
+  };
+  return set;
+}
+
+/** A pair, and its public half as it stands in a key set. */
+async function makeKey(alg: string, kid: string) {
+  const { publicKey, privateKey } = await generateKeyPair(alg, { extractable: true });
+  const token = () => sign(ALL, {}, privateKey, { alg, kid });
+  return { jwk: { ...(await exportJWK(publicKey)), kid, alg }, publicKey, privateKey, token };
+}
+
+test('a key set: each key pins its algorithm, and what no key of it has signed is a 401', async () => {
+  const set = await serveKeys();
+  const [ours, fresh] = [await makeKey('ES256', 'ours'), await makeKey('EdDSA', 'fresh')];
+  const rsa = await makeKey('RS256', 'rsa');
+  set.keys = [ours.jwk, rsa.jwk];
+  const other = await startServer({ JWT_JWKS_URL: set.url });
   const ask = async (token: string) => (await get(`${other.url}/api/customers`, bearer(token))).status;
-  assert.equal(await ask(await signed(old.privateKey, 'ES256', 'old')), 200);
-  assert.equal(await ask(await sign(ALL, {}, KEY, { kid: 'old' })), 401, 'HS256 is not taken from a key set');
-  assert.equal(
-    await ask(await signed(fresh.privateKey, 'EdDSA', 'fresh')),
-    401,
-    'a key that is not in the set',
-  );
+  assert.equal(await ask(await ours.token()), 200);
+  assert.equal(await ask(await rsa.token()), 200);
+  const pem = new TextEncoder().encode(await exportSPKI(rsa.publicKey));
+  const bad: Record<string, string> = {
+    'HS256 is not taken from a key set': await sign(ALL, {}, KEY, { kid: 'ours' }),
+    'the public key as a secret': await sign(ALL, {}, pem, { kid: 'rsa' }),
+    'a key that is not in the set': await fresh.token(),
+    "another one's kid": await sign(ALL, {}, fresh.privateKey, { alg: 'EdDSA', kid: 'ours' }),
+    'a kid that is a path': await sign(ALL, {}, fresh.privateKey, { alg: 'EdDSA', kid: '../../dev/null' }),
+    'a kid of another algorithm': await sign(ALL, {}, ours.privateKey, { alg: 'ES256', kid: 'rsa' }),
+    'a key of its own in its head': await sign(ALL, {}, fresh.privateKey, { alg: 'EdDSA', jwk: fresh.jwk }),
+    'a key set of its own': await sign(ALL, {}, fresh.privateKey, { alg: 'EdDSA', kid: 'x', jku: set.url }),
+  };
+  for (const [what, token] of Object.entries(bad)) assert.equal(await ask(token), 401, what);
   await other.stop();
-  keys = [{ ...(await exportJWK(fresh.publicKey)), kid: 'fresh', alg: 'EdDSA' }];
-  const rotated = await startServer({ JWT_JWKS_URL: `http://127.0.0.1:${port}/keys` });
-  const status = async (token: string) =>
-    (await request('GET', `${rotated.url}/api/customers`, { headers: bearer(token) })).status;
-  assert.equal(await status(await signed(fresh.privateKey, 'EdDSA', 'fresh')), 200);
-  await rotated.stop();
-  keyServer.close();
-  keyServer.closeAllConnections();
-  const alone = await startServer({ JWT_JWKS_URL: `http://127.0.0.1:${port}/keys` });
-  const away = await get(
-    `${alone.url}/api/customers`,
-    bearer(await signed(fresh.privateKey, 'EdDSA', 'fresh')),
-  );
-  assert.deepEqual([away.status, away.headers.has('retry-after')], [503, true]);
+  set.close();
+});
+
+test('a key set that rotates is asked again for a key that it did not have, at most every 30 s', async (t) => {
+  const set = await serveKeys();
+  const [old, fresh] = [await makeKey('ES256', 'old'), await makeKey('EdDSA', 'fresh')];
+  set.keys = [old.jwk];
+  const jwt = { secret: undefined, jwksUrl: new URL(set.url), audience: 'changebell' };
+  t.mock.timers.enable({ apis: ['Date'], now: Date.now() });
+  const tokens = await Tokens.open({ apiToken: undefined, jwt });
+  const isTaken = async (token: string) =>
+    tokens.scopeOf(token).then(
+      () => true,
+      ({ status }) => status !== 401,
+    );
+  assert.equal(await isTaken(await old.token()), true);
+  set.keys = [fresh.jwk];
+  for (const _ of [1, 2, 3]) assert.equal(await isTaken(await fresh.token()), false, 'not yet');
+  assert.equal(set.asked, 1, 'a flood of unknown keys asks nobody');
+  t.mock.timers.tick(31_000);
+  assert.equal(await isTaken(await fresh.token()), true);
+  assert.equal(await isTaken(await old.token()), false, 'it was taken out of the set');
+  assert.equal(set.asked, 2);
+  set.close();
+});
+
+test('a key set that is away is a 503, and ten lines in the log, however many ask', async () => {
+  const set = await serveKeys();
+  set.close();
+  const key = await makeKey('ES256', 'key');
+  const alone = await startServer({ JWT_JWKS_URL: set.url, API_TOKEN: 'the-token' });
+  for (const _ of Array(25)) {
+    const away = await get(`${alone.url}/api/customers`, bearer(await key.token()));
+    assert.deepEqual([away.status, away.headers.has('retry-after')], [503, true]);
+  }
+  const lines = alone.output.stderr.split('\n').filter((line) => line !== '');
+  assert.equal(lines.length, 10, lines.join('\n'));
+  assert.match(lines[0]!, /^Refused: the key set .* \(keys\): GET "\/api\/customers": \w+/);
+  const { text } = await get(`${alone.url}/metrics`, bearer('the-token'));
+  assert.match(text, /^changebell_refusals_total\{reason="keys"\} 25$/m);
   await alone.stop();
 });
 

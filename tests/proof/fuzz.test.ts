@@ -2,9 +2,11 @@
 // Inputs are made up from what is nearly right, and from right ones that a few bytes were changed in. Nothing
 // may appear on standard error either, where the program would log a bug of its own.
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import fc from 'fast-check';
-import { connect, get, post, range, type Server, startServer } from '../support/helpers.ts';
+import { openDatabase } from '../../lib/store/sqlite.ts';
+import { connect, get, post, range, type Server, startServer, temporaryFolder } from '../support/helpers.ts';
 import { exchange, statusesOf } from '../support/raw-http.ts';
 import { clientFrame, handshake } from '../support/raw-websocket.ts';
 
@@ -17,7 +19,16 @@ let server: Server;
 let ids: string[];
 let stamp: string;
 before(async () => {
-  server = await startServer({ HEARTBEAT_SECONDS: '1', ALLOWED_ORIGINS: 'https://shop.example' });
+  const DATABASE_URL = join(temporaryFolder(), 'fuzz.db');
+  const db = openDatabase(DATABASE_URL);
+  db.exec("CREATE TABLE orders (id INTEGER PRIMARY KEY, item TEXT); INSERT INTO orders VALUES (1, 'Loom')");
+  db.close();
+  server = await startServer({
+    DATABASE_URL,
+    WATCH: 'orders',
+    HEARTBEAT_SECONDS: '1',
+    ALLOWED_ORIGINS: 'https://shop.example',
+  });
   const { body: stored } = await post(
     `${server.url}/api/events`,
     range(1, 30).map((data) => ({ data })),
@@ -41,6 +52,8 @@ function checkAnswers(text: string): void {
   const bugs = server.output.stderr.replace(/^Refused: .*\n/gm, '');
   assert.equal(bugs, '', text);
 }
+
+const CLOUD_EVENTS = ['application/cloudevents+json', 'application/cloudevents-batch+json'];
 
 const oneOf = (...values: string[]) => fc.constantFrom(...values);
 const often = <T>(right: fc.Arbitrary<T>, wrong: fc.Arbitrary<T>) =>
@@ -80,6 +93,12 @@ const paths = often(
   oneOf(
     '/metrics',
     '/app.js',
+    '/openapi.json',
+    '/api/clients',
+    '/api/watch/orders',
+    '/api/watch/orders/1',
+    '/api/watch/orders/',
+    '/api/watch/none',
     '/api/customers/',
     '/api/customers/01',
     '/%2e%2e/x',
@@ -92,8 +111,12 @@ const paths = often(
   ),
 );
 const parameters = fc.tuple(
-  oneOf('limit', 'after', 'lastEventId', 'types', 'access_token', '%', ''),
-  fc.oneof(cursors, nearly('0', '1', '500', '1001', '-1', '1e2', 'customer.*', '*', 'a,,b', '%zz', '%00')),
+  oneOf('limit', 'after', 'lastEventId', 'types', 'sources', 'from', 'conflate', 'access_token', '%', ''),
+  fc.oneof(
+    cursors,
+    nearly('0', '1', '500', '1001', '-1', '1e2', 'customer.*', '*', 'a,,b', '%zz', '%00'),
+    nearly('earliest', 'latest', '2026-11-23T09:30:00Z', '/rooms/42/*', 'source', '["i1"]'),
+  ),
 );
 const targets = fc
   .tuple(paths, often(fc.constant<[string, string][]>([]), fc.array(parameters, { maxLength: 3 })))
@@ -110,12 +133,16 @@ const harmless = fc.oneof(
   fc.tuple(oneOf('Authorization'), nearly('Bearer x', 'Basic eA==')),
   fc.tuple(oneOf('Sec-Fetch-Site', 'Sec-Fetch-Mode'), nearly('cross-site', 'no-cors', 'navigate')),
   fc.tuple(oneOf('Access-Control-Request-Headers'), nearly('ce-id', 'x,y', ',')),
+  fc.tuple(
+    oneOf('ce-specversion', 'ce-id', 'ce-type', 'ce-source', 'ce-time', 'ce-x'),
+    nearly('1.0', 'order.paid', '/x', '2026-11-23T09:30:00Z', '%'),
+  ),
   fc.tuple(oneOf('Prefer'), nearly('wait=0', 'wait=-1', 'wait=x', 'respond-async')),
 );
 const harmful = fc.oneof(
   fc.tuple(oneOf('Expect', 'Upgrade', 'Connection'), nearly('100-continue', 'websocket', 'upgrade', 'h2c')),
   fc.tuple(oneOf('Content-Encoding'), nearly('gzip', 'identity', ',')),
-  fc.tuple(oneOf('Content-Type'), nearly('text/plain', 'application/json;charset=utf-16')),
+  fc.tuple(oneOf('Content-Type'), nearly('text/plain', 'application/json;charset=utf-16', ...CLOUD_EVENTS)),
   fc.tuple(oneOf('Transfer-Encoding', 'Content-Length', 'Host'), nearly('chunked', '0', '7', '-1', 'evil')),
 );
 const headers = often(
@@ -138,6 +165,14 @@ const fields = fc.record(
 const right = fc.oneof(
   fc.record({ name: fc.string({ minLength: 1 }) }),
   fc.record({ type: oneOf('order.paid'), data: fc.jsonValue() }),
+  fc.array(fc.record({ type: oneOf('order.paid'), data: fc.jsonValue() }), { maxLength: 3 }),
+  fc.record({
+    specversion: oneOf('1.0'),
+    id: oneOf('1', '2'),
+    source: oneOf('/x'),
+    type: oneOf('a'),
+    data: fc.jsonValue(),
+  }),
 );
 const bodies = often(
   right.map((value) => Buffer.from(toJson(value))),

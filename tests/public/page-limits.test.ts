@@ -173,6 +173,13 @@ test('names and addresses of any length and direction stay in their own lines', 
     assert.ok(seen.tooWide <= 0, `${seen.tooWide} px too wide at ${width}`);
     assert.equal(new Set(seen.heights).size, 1, `rows of one height at ${width}: ${seen.heights}`);
   }
+  await page.getByRole('button', { name: `Delete ${names[0]}` }).click();
+  await button(page, 'Undo').waitFor();
+  for (const width of [320, 700, 1280]) {
+    await page.setViewportSize({ width, height: 640 });
+    const { x = Number.NaN, width: length = 0 } = (await button(page, 'Undo').boundingBox()) ?? {};
+    assert.ok(x >= 0 && x + length <= width, `Undo is in reach at ${width}: ${x}`);
+  }
   await page.locator('#log').getByText('ecalevoL adA was added', { exact: true }).waitFor();
   assert.deepEqual(faults, []);
   await own.stop();
@@ -238,6 +245,25 @@ test(
     );
   },
 );
+
+test('who asks for more contrast gets no pale words and no pale lines', needsChromium, async () => {
+  const { page } = await openPage(server.url, { contrast: 'more' });
+  const [ink, ...others] = await page.evaluate(() => {
+    const { color } = getComputedStyle(document.body);
+    const { color: hint } = getComputedStyle(document.querySelector('.hint')!);
+    const { borderTopColor: line } = getComputedStyle(document.querySelector('.client')!);
+    return [color, hint, line];
+  });
+  assert.deepEqual(others, [ink, ink]);
+});
+
+test('a server whose /healthz hangs holds the page back no longer than 2 s', needsChromium, async () => {
+  const { page } = await openPage(server.url, {
+    state: '',
+    prepare: (fresh) => fresh.route('**/healthz', () => {}), // is never answered
+  });
+  await page.waitForSelector('#state[data-state="live"]', { timeout: 10_000 });
+});
 
 test('a write that nobody answers says that it cannot be known', needsChromium, async () => {
   const { page } = await openPage(server.url);

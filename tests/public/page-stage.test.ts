@@ -143,12 +143,18 @@ test('an outage lasts until Bring back, or eight seconds where that is ticked', 
   await page.clock.fastForward(600_000);
   await button(page, 'Add a customer').click();
   await page.getByText('Cut off, 1 change missed').first().waitFor();
-  assert.equal((await customersOf()).length, 1, 'it is saved');
-  assert.equal((await namesInTable(page)).length, 0, 'the page has not heard of it');
+  await button(page, 'Add a customer').click();
+  await page.getByText('Cut off, 2 changes missed').first().waitFor();
+  assert.deepEqual(
+    (await customersOf()).map(({ name }) => name),
+    ['Ada Lovelace', 'Grace Hopper'],
+    'both are saved, under names of their own',
+  );
+  assert.equal((await namesInTable(page)).length, 0, 'the page has not heard of them');
   assert.equal(await button(page, 'Retry now').isVisible(), false, 'nothing counts down');
   await button(page, 'Bring back').click();
-  await verdict(page, '1 change replayed, 0 lost').waitFor();
-  await playUntil(page, /^Left: 1 change replayed, 0 lost\. Right: 1 change lost, and nobody told it\.$/);
+  await verdict(page, '2 changes replayed, 0 lost').waitFor();
+  await playUntil(page, /^Left: 2 changes replayed, 0 lost\. Right: 2 changes lost, and nobody told it\.$/);
 
   await field(page, 'automatically, after 8 s').check();
   await button(page, 'Cut the cable').click();
@@ -196,7 +202,17 @@ test(
               const { left, right } = node.getBoundingClientRect();
               return [Math.round(left), Math.round(right)];
             });
+          // The longest of its reasons, in the place of the one that stands there.
+          const why = document.getElementById('why')!;
+          const said = why.textContent;
+          why.textContent =
+            'No answer comes from a.very.long.name.of.a.host.example.com:5000. Next try in 10 s.';
+          const [left, right] = ['#connection', '#loop'].map((client) =>
+            [...document.querySelectorAll(`${client} > *`)].map((line) => line.getBoundingClientRect().top),
+          );
+          why.textContent = said;
           return {
+            isLevel: String(left) === String(right),
             grid: [edges('.client'), edges('main > .pane')],
             lines: Math.max(...[...document.querySelectorAll('.state')].map(linesOf)),
             newest: document.getElementById('notifications')!.getBoundingClientRect().top,
@@ -207,6 +223,7 @@ test(
         });
         const where = `${width} by ${height}${query}, ${font}: ${JSON.stringify(seen)}`;
         assert.ok(seen.bottom <= height && seen.right <= width && seen.sideways <= 0, where);
+        assert.ok(seen.isLevel, `the lines of the two stand side by side: ${where}`);
         assert.ok(seen.lines < 2, `each headline is one line: ${where}`);
         assert.ok(seen.newest + ROW_PX < height, `the newest notification is on the first screen: ${where}`);
         assert.deepEqual(
@@ -260,6 +277,45 @@ test(
   },
 );
 
+test(
+  'a key that writes a letter of a name is no shortcut: Alt C is the ç of a Mac',
+  needsChromium,
+  async () => {
+    const { page } = await openPage(server.url);
+    const press = (key: string, code: string) =>
+      field(page, 'Name').evaluate(
+        (node, init) => node.dispatchEvent(new KeyboardEvent('keydown', init)), // false: it writes nothing
+        { key, code, altKey: true, bubbles: true, cancelable: true },
+      );
+    assert.deepEqual([await press('ç', 'KeyC'), await press('∫', 'KeyB')], [true, true]);
+    assert.equal(await page.locator('#state').getAttribute('data-state'), 'live');
+    assert.equal(await press('c', 'KeyC'), false, 'where Alt writes nothing it cuts, also from a field');
+    await inState(page, 'waiting');
+  },
+);
+
+test(
+  'a cable that is brought back before it has gone is one connection, not two, and not none',
+  needsChromium,
+  async () => {
+    const { page } = await openPage(server.url);
+    await bothLive(page);
+    for (let number = 0; number < 5; number += 1)
+      await page.evaluate(() => {
+        for (const id of ['cut', 'back']) document.getElementById(id)!.click();
+      });
+    await post(at('/api/events'), { message: 'after the haste' });
+    await page.locator('#log').getByText('after the haste').waitFor();
+    await bothLive(page);
+    await eventually(
+      async () => (await get(at('/healthz'))).body.clients,
+      (clients) => clients === 2,
+      'two streams, the page and the loop',
+    );
+    assert.equal(await page.locator('#missing-count').textContent(), '0');
+  },
+);
+
 test('on a phone the bar is on the first screen, below whatever one looks at', needsChromium, async () => {
   const { page } = await openPage(server.url, { viewport: { width: 390, height: 844 } });
   await bothLive(page);
@@ -306,6 +362,33 @@ test(
       [shown.length, shown[0], ...shown.slice(-2)],
       [51, 'number 7', 'Lunch is ready', 'while nobody looked'],
     );
+  },
+);
+
+test(
+  'who opens the page for the first time sees the newest 50 events from before, then what comes, each once',
+  needsChromium,
+  async () => {
+    const own = await startServer();
+    const publish = (message: string) => post(`${own.url}/api/events`, { message });
+    for (let number = 1; number <= 55; number += 1) await publish(`number ${number}`);
+    const { page } = await openPage(own.url, {
+      // What is published while the past is being asked for is in both answers.
+      prepare: (fresh) =>
+        fresh.route('**/api/events?*', async (question) => {
+          await publish('meanwhile');
+          await fresh.locator('#log').getByText('meanwhile').waitFor();
+          await question.continue();
+        }),
+    });
+    await page.locator('#log').getByText('number 55').waitFor();
+    const shown = await page.locator('#log').locator('.bar, span').allTextContents();
+    assert.deepEqual(
+      [shown.length, shown[0], ...shown.slice(-3)],
+      [52, 'number 6', 'number 55', 'The page was opened here.', 'meanwhile'],
+    );
+    assert.equal(await page.locator('#live-count').textContent(), '1', 'what was before is nobody’s merit');
+    await own.stop();
   },
 );
 

@@ -177,7 +177,7 @@ test('refused, though the server answers: it does not say that nothing runs', ne
     prepare: (fresh) => fresh.routeWebSocket(/\/ws/, (socket) => socket.close()), // as a proxy that passes none
   });
   await says(page, /WebSocket could not be opened, though the server answers over HTTP\./);
-  await page.locator('#caption-text').getByText('not both connected yet').waitFor();
+  await page.locator('#caption-text').getByText('not both live yet').waitFor();
   assert.equal(await button(page, 'Show me').getAttribute('aria-disabled'), 'true', 'nothing could be shown');
 });
 

@@ -180,6 +180,34 @@ test('ten thousand filters do not stay with a chunk for ever', async () => {
   );
 });
 
+test('of an event, a filter is asked once, however many clients have it; and it is encoded once, however many filters', async () => {
+  const { chunks, load } = await openLog(100, { type: (seq) => `type-${seq % 7}` });
+  const chunk = await load(0);
+  const work = { asked: 0, encoded: 0 };
+  const transport: Transport = {
+    ...WEBSOCKET,
+    encode: (items) => {
+      work.encoded += items.length;
+      return WEBSOCKET.encode(items);
+    },
+  };
+  const counting = (types: string): Kind => {
+    const kind = kindOf(transport, types);
+    const matches: Kind['filter']['matches'] = (event) => {
+      work.asked += 1;
+      return kind.filter.matches(event);
+    };
+    return { ...kind, filter: { ...kind.filter, matches } };
+  };
+  chunks.encode(chunk, counting('type-1'));
+  const quiet = { ...work };
+  assert.deepEqual(quiet, { asked: 100, encoded: 100 });
+  const filters = range(1, 300).map((number) => `type-${number % 7},other-${number}`);
+  for (const _ of range(1, 20)) for (const types of filters) chunks.encode(chunk, counting(types));
+  assert.equal(work.asked - quiet.asked, 300 * quiet.asked, '300 filters of 6,000 clients');
+  assert.equal(work.encoded, quiet.encoded);
+});
+
 test('of several events of one source a client that conflates gets the newest, in the order of the log', async () => {
   const { chunks, load } = await openLog(9);
   const chunk = await load(0);

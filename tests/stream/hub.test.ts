@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { PassThrough } from 'node:stream';
 import { after, test } from 'node:test';
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
 import { parseCursor } from '../../lib/event.ts';
 import { parseFilter } from '../../lib/filter.ts';
 import { unavailable } from '../../lib/problem.ts';
@@ -339,4 +339,19 @@ test('a round is finished before the head moves: nobody gets the next event whil
   );
   assert.equal(heard.lastIndexOf('first'), 99, `somebody was ahead: ${heard.join()}`);
   await house.close();
+});
+
+test('a client hears where it stands at each heartbeat, while its filter hides all that it passes', async () => {
+  const gate = { pass: (name: string) => (name === 'readEvents' ? delay(10) : Promise.resolve()) };
+  const { hub, store, oldest, close } = await open(gate, { heartbeatMs: 5, eventRetention: 100_000 });
+  const event = { type: 'load', source: '/x', data: '1', extensions: null };
+  await store.write({ op: 'publish', events: Array(3000).fill(event), isList: true });
+  const other = memoryStream({ types: 'other' });
+  hub.add(other.stream, { wish: { cursor: oldest } });
+  const positions = () => other.frames().map(({ id }) => Number(id.split('-')[1]));
+  await eventually(positions, (all) => all.at(-1) === 3000, 'it is at the head', 2000);
+  const onTheWay = new Set(positions().filter((seq) => seq > 0 && seq < 3000));
+  assert.ok(onTheWay.size > 1, `it was told of ${positions().join()} before it was through`);
+  assert.deepEqual(other.events(), []);
+  await close();
 });

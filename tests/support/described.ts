@@ -125,7 +125,16 @@ function load(): Described {
   // A path with its parameters, as an expression.
   const patterns = Object.entries(openapi.paths as Record<string, Json>).map(
     ([path, item]) =>
-      [new RegExp(`^${path.replaceAll('.', '\\.').replace(/\{\w+\}/g, '[^/]+')}$`), item] as [RegExp, Json],
+      // A key may be an empty text.
+      [
+        new RegExp(
+          `^${path
+            .replaceAll('.', '\\.')
+            .replace('{key}', '[^/]*')
+            .replace(/\{\w+\}/g, '[^/]+')}$`,
+        ),
+        item,
+      ] as [RegExp, Json],
   );
   described = { openapi, asyncapi, ajv, paths: patterns };
   return described;

@@ -1,0 +1,52 @@
+// Breaks of what holds the door against those who do their worst.
+import { breaksOf, type Mutation } from './mutation.ts';
+
+const pipelined = breaksOf('lib/http/connection.ts', 'tests/http/bounds.test.ts');
+const unsent = breaksOf('lib/http/unsent-bytes.ts', 'tests/http/unsent-bytes.test.ts');
+const filter = breaksOf('lib/filter.ts', 'tests/filter.test.ts');
+
+export const BOUNDS: Mutation[] = [
+  pipelined(
+    'what is pipelined behind a request is begun at once',
+    'this.answer?.req.complete === true',
+    'false',
+    'a request that is pipelined behind a write begins after its answer',
+  ),
+  unsent(
+    'answers wait in memory without a bound',
+    'this.total + bytes <= this.limit',
+    'this.total >= 0',
+    '128 MiB may wait',
+  ),
+  unsent('a full house answers not even /healthz', 'bytes <= SMALL_BYTES || ', '', '128 MiB may wait'),
+  breaksOf('lib/http/access.ts', 'tests/http/access.test.ts')(
+    'an image of a foreign page makes us work',
+    "mode === 'no-cors' ||",
+    "mode === 'nobody' ||",
+    'what a foreign page embeds is refused before any work',
+  ),
+  filter(
+    'a filter may be as long as its URL',
+    'items.length > MAX_ITEMS',
+    'items.length < 0',
+    'a hundred items are a filter, and one more is a 400',
+  ),
+  filter(
+    'a long filter is gone through from one end to the other',
+    'hasPrefix(value, separator, prefixes);',
+    'items.some((item) => isPrefix(item) && value.startsWith(item.slice(0, -1)));',
+    'a list of a hundred items costs an event',
+  ),
+  breaksOf('lib/http/refusals.ts', 'tests/http/tokens.test.ts')(
+    'a key set that is away is no reason to say anything',
+    "if (error instanceof KeysAway) return 'keys';",
+    '',
+    'a key set that is away is a 503, and ten lines in the log',
+  ),
+  breaksOf('lib/stream/client.ts', 'tests/stream/hub.test.ts')(
+    'who passes hidden events is told of the place where it began',
+    'if (bytes.length > 0) this.send(bytes);\n    this.cursor = cursor;',
+    'if (bytes.length > 0) this.send(bytes);\n    if (bytes.length > 0 || cursor.seq % 256 !== 0) this.cursor = cursor;',
+    'a client hears where it stands at each heartbeat',
+  ),
+];

@@ -1,0 +1,57 @@
+// Breaks of what a reader may see, and of how it may ask for it.
+import { breaksOf, type Mutation } from './mutation.ts';
+
+const scope = breaksOf('lib/scope.ts', 'tests/http/tokens.test.ts');
+const filter = breaksOf('lib/filter.ts', 'tests/filter.test.ts');
+const pages = breaksOf('lib/api/events-api.ts', 'tests/api/events-api.test.ts');
+
+export const WISHES: Mutation[] = [
+  scope(
+    'a text in a claim is taken for a list',
+    'if (!Array.isArray(value)) return [];',
+    'if (!Array.isArray(value)) return typeof value === "string" ? [value] : [];',
+    'what a claim does not name is not allowed',
+  ),
+  scope(
+    'any value that counts as true lets write',
+    'claim.write === true',
+    'Boolean(claim.write)',
+    'what a claim does not name is not allowed',
+  ),
+  scope(
+    'the types of a token say which events, and its sources nothing',
+    'covers(this.types, type) && covers(this.sources, source)',
+    'covers(this.types, type)',
+    'what it may not see never reaches a reader',
+  ),
+  breaksOf('lib/stream/start.ts', 'tests/http/tokens.test.ts')(
+    'what a reader may not see is counted as behind',
+    'if (!scope || scope.seesAll)',
+    'if (scope)',
+    'what it may not see never reaches a reader',
+  ),
+  filter(
+    'the sources are not looked at',
+    'parseList(sources, SOURCES)',
+    'parseList(null, SOURCES)',
+    'a source is the whole of it, and a prefix ends with a slash',
+  ),
+  breaksOf('lib/stream/conflation.ts', 'tests/stream/websocket.test.ts')(
+    'what was kept back keeps the place of what it replaces',
+    'this.newest.delete(event.source);',
+    '',
+    'conflate=source: of what waits for a client',
+  ),
+  breaksOf('lib/stream/conflation.ts', 'tests/stream/websocket.test.ts')(
+    'nothing is replaced, though the client asked for it',
+    'this.newest.set(event.source, event);',
+    'this.newest.set(event.source + event.seq, event);',
+    'conflate=source: of what waits for a client',
+  ),
+  pages(
+    'what was read with a token may be kept for everybody',
+    "req.headers.authorization === undefined ? 'public' : 'private'",
+    "'public'",
+    'a page that ends below the head may be kept by caches',
+  ),
+];
