@@ -3,11 +3,9 @@
 // Customers keep their ids and times. The log does not move: events get seqs and stamps of the new database, so every
 // stream is reset there, as after a restore of another history, and loads a snapshot.
 import type Database from 'better-sqlite3';
-import type { Client } from 'pg';
 import { isPostgresUrl, StartError } from '../config.ts';
-import { loadPostgres } from '../store/postgres-connection.ts';
+import { loadPostgres, type Run } from '../store/postgres-connection.ts';
 import { openDatabase as openPostgres } from '../store/postgres-start.ts';
-import { inSchema } from '../store/postgres-statements.ts';
 import { openDatabase as openSqlite } from '../store/sqlite.ts';
 
 const PAGE = 1000; // customers in one statement: some hundred kilobytes
@@ -43,14 +41,17 @@ async function move(path: string, databaseUrl: string): Promise<void> {
   const source = openSource(path);
   const postgres = await loadPostgres(databaseUrl);
   // Our tables are made by the very code that makes them for a server, which also refuses what is no place for them.
-  const { client, opened } = await openPostgres(postgres, { watch: new Set(), hasCustomers: true });
+  const { client, run, hasCustomers } = await openPostgres(postgres, {
+    watch: new Set(),
+    hasCustomers: true,
+  });
   try {
     // Another program's table of that name stands there: its rows and ours must not mix.
-    if (!opened.hasCustomers)
-      throw new StartError(`The table "customers" of the ${opened.description} is not ours.`);
-    const { count, highest } = await copy(source, client, opened.schema);
+    if (!hasCustomers)
+      throw new StartError(`The table "customers" of the ${postgres.describe()} is not ours.`);
+    const { count, highest } = await copy(source, run);
     console.log(
-      `Moved ${count} customers from ${path} to the ${opened.description}; the next one gets the id ${highest + 1}.`,
+      `Moved ${count} customers from ${path} to the ${postgres.describe()}; the next one gets the id ${highest + 1}.`,
     );
   } finally {
     await client.end();
@@ -72,35 +73,33 @@ function openSource(path: string): Database.Database {
 }
 
 /** One transaction: where anything fails, the new database has what it had. */
-async function copy(source: Database.Database, client: Client, schema: string) {
-  await client.query('BEGIN');
+async function copy(source: Database.Database, run: Run) {
+  await run('BEGIN');
   // Against a server that is up already on the new database: a customer that it takes now could have an id of ours.
-  await client.query(inSchema('LOCK TABLE bell.customers IN SHARE ROW EXCLUSIVE MODE', schema));
-  const { rowCount } = await client.query(inSchema('SELECT FROM bell.customers LIMIT 1', schema));
-  if (rowCount !== 0) throw new StartError('The new database has customers already: name an empty one.');
+  await run('LOCK TABLE bell.customers IN SHARE ROW EXCLUSIVE MODE');
+  if ((await run('SELECT FROM bell.customers LIMIT 1')).length > 0)
+    throw new StartError('The new database has customers already: name an empty one.');
   // By id, not by offset: each page begins where the last one ended, however many there are.
   const read = source.prepare<[number, number], Row>(
     'SELECT * FROM customers WHERE id > ? ORDER BY id LIMIT ?',
   );
-  const insert = inSchema(INSERT, schema);
   let count = 0;
   // One page in memory at a time.
   for (let page = read.all(0, PAGE); page.length > 0; page = read.all(page.at(-1)!.id, PAGE)) {
-    await client.query(insert, [JSON.stringify(page)]);
+    await run(INSERT, [JSON.stringify(page)]);
     count += page.length;
   }
-  const highest = await continueIds(source, client, schema);
-  await client.query('COMMIT');
+  const highest = await continueIds(source, run);
+  await run('COMMIT');
   return { count, highest };
 }
 
 /** An id is never used again, that of a deleted customer neither: SQLite has noted the highest that it ever gave. */
-async function continueIds(source: Database.Database, client: Client, schema: string): Promise<number> {
+async function continueIds(source: Database.Database, run: Run): Promise<number> {
   // Not the highest that there is: that of a deleted customer may be higher.
   const noted = source.prepare("SELECT seq FROM sqlite_sequence WHERE name = 'customers'").pluck().get();
   const highest = Number(noted ?? 0);
   // `false`: the number has not been given yet, so the next customer gets it.
-  const sequence = inSchema("pg_get_serial_sequence('bell.customers', 'id')", schema);
-  await client.query(`SELECT setval(${sequence}, $1, false)`, [highest + 1]);
+  await run("SELECT setval(pg_get_serial_sequence('bell.customers', 'id'), $1, false)", [highest + 1]);
   return highest;
 }

@@ -1,15 +1,28 @@
-// Connections to PostgreSQL. Every one of them is tried before it is used: it must be to the server that takes writes,
-// unless it is for reading alone; and has what we rely on set by itself, since poolers refuse settings at the start of
-// a connection. The package `pg` is only loaded here.
-import type { Client, ClientBase, ClientConfig, DatabaseError, Pool, PoolClient, PoolConfig } from 'pg';
+// The way to PostgreSQL. Every connection is tried before it is used: it must be to the server that takes writes, unless
+// it is for reading alone; and has what we rely on set by itself, since poolers refuse settings at the start of a
+// connection. In statements of ours `bell.` stands for our schema. The package `pg` is only loaded here.
+import type { Client, ClientBase, ClientConfig, Pool, PoolClient, PoolConfig } from 'pg';
 import { StartError } from '../config.ts';
-import { Hosts } from './postgres-hosts.ts';
+import { isReadOnly, isRefusal } from './postgres-errors.ts';
 
 const STATEMENT_MS = 2000; // as long as a write may wait
 const LOCK_MS = 500; // for a lock of our own that another server holds; those of applications get less
 const CONNECT_MS = 2000;
 
 type Package = typeof import('pg').default;
+
+export type Statement = {
+  text: string;
+  /** Under it the statement is prepared once in each session. */
+  name?: string;
+  /** It holds names that others chose, and is sent as it is: no `bell.` in it is ours. */
+  isReady?: boolean;
+  /** Where the milliseconds of the pool are too few. */
+  query_timeout?: number;
+};
+
+/** Runs a statement of ours on one connection. @returns its rows @throws what the database said */
+export type Run = <Row>(statement: string | Statement, values?: unknown[]) => Promise<Row[]>;
 
 /**
  * The way to the database that `url` names. Nothing is connected yet.
@@ -26,8 +39,10 @@ export async function loadPostgres(url: string, takesStandby = false): Promise<P
 }
 
 export class Postgres {
+  /** Our schema's name, as SQL has it. The start finds it out, and puts it here. */
+  schema = '';
   /** Behind a pooler that lends a connection for a transaction: nothing may be left in a session. */
-  isLent = false;
+  private isLent = false;
   private readonly pg: Package;
   private readonly hosts: Hosts;
   private readonly takesStandby: boolean;
@@ -39,21 +54,19 @@ export class Postgres {
   }
 
   /** A connection that lasts, to a server that will do. @throws what the last of the hosts said */
-  async connect(): Promise<Client> {
-    for (let tries = 1; ; tries += 1) {
-      const url = this.hosts.current;
-      const client = new this.pg.Client({ ...this.settings(url), connectionTimeoutMillis: CONNECT_MS });
+  connect(): Promise<Client> {
+    return this.hosts.attempt(async (url) => {
+      const client = new this.pg.Client(this.settings(url));
       client.on('error', () => {}); // comes as a rejected query as well
       try {
         await client.connect();
         await this.prepare(client);
         return client;
       } catch (error) {
-        this.hosts.turnFrom(url);
         await client.end().catch(() => {});
-        if (tries >= this.hosts.count) throw error;
+        throw error;
       }
-    }
+    });
   }
 
   /** Up to `max` connections that are opened when they are needed, and again after they were lost. */
@@ -61,7 +74,6 @@ export class Postgres {
     const pool = new this.pg.Pool({
       ...this.settings(this.hosts.current),
       max,
-      connectionTimeoutMillis: CONNECT_MS,
       query_timeout: STATEMENT_MS + LOCK_MS, // where the database answers nothing at all
       onConnect: (client: ClientBase) => this.prepare(client),
     } as PoolConfig);
@@ -70,43 +82,61 @@ export class Postgres {
     return pool;
   }
 
-  /** One of the pool's connections, to a server that will do. @throws what the last of the hosts said */
-  async take(pool: Pool): Promise<PoolClient> {
-    for (let tries = 1; ; tries += 1) {
-      const url = this.hosts.current;
-      (pool as unknown as { options: ClientConfig }).options.connectionString = url;
-      try {
-        return await pool.connect();
-      } catch (error) {
-        this.hosts.turnFrom(url);
-        if (tries >= this.hosts.count) throw error;
-      }
-    }
-  }
-
-  /** Work on one of the pool's connections, which is given up if it fails. @throws what the database said */
-  async use<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<T> {
+  /** Work on one of the pool's connections. @throws what the last of the hosts said, or the database */
+  async use<T>(pool: Pool, work: (run: Run) => Promise<T>): Promise<T> {
     const client = await this.take(pool);
     try {
-      const result = await work(client);
+      const result = await work(this.runOn(client));
       client.release();
       return result;
     } catch (error) {
-      client.release(true);
+      // After anything but a refusal, and on a server that takes no writes any more, the next is to find another one.
+      client.release(!isRefusal(error) || isReadOnly(error));
       throw error;
     }
   }
 
-  /** For people: the database that the URL names first. */
-  describe(): string {
-    return describeDatabase(
-      new this.pg.Client(this.settings(this.hosts.current)) as Client & { database: string },
-    );
+  /** One statement on one of the pool's connections. @throws as `use` does */
+  query<Row>(pool: Pool, statement: string | Statement, values?: unknown[]): Promise<Row[]> {
+    return this.use(pool, (run) => run<Row>(statement, values));
   }
 
-  /** The database told of it; anything else is of the connection, and says nothing of what was done. */
-  isDatabaseError(error: unknown): error is DatabaseError {
-    return error instanceof this.pg.DatabaseError;
+  /** How statements of ours run on this connection. */
+  runOn(client: ClientBase): Run {
+    return async (statement, values = []) => {
+      const { text, name, isReady, ...more }: Statement =
+        typeof statement === 'string' ? { text: statement } : statement;
+      const { rows } = await client.query({
+        ...more,
+        text: isReady ? text : inSchema(text, this.schema),
+        // Where sessions are lent, the next call may be in one that knows no name.
+        ...(name !== undefined && !this.isLent && { name }),
+        values,
+      });
+      return rows;
+    };
+  }
+
+  /** Does a pooler give this connection's place to another one while it is idle (transaction pooling)? Notes it. */
+  async findPooler(client: Client): Promise<void> {
+    const { processID } = client as unknown as { processID: number };
+    if (processID === processOf(client)) return; // a pooler says a number of its own
+    const other = await this.connect();
+    this.isLent = processOf(other) === processOf(client);
+    await other.end();
+  }
+
+  /** For people: the database that the URL leads to, without user and password. */
+  describe(): string {
+    const { database, host, port } = new this.pg.Client(this.settings(this.hosts.current));
+    return `PostgreSQL database ${database} at ${host.startsWith('/') ? host : `${host}:${port}`}`;
+  }
+
+  private take(pool: Pool): Promise<PoolClient> {
+    return this.hosts.attempt((url) => {
+      (pool as unknown as { options: ClientConfig }).options.connectionString = url;
+      return pool.connect();
+    });
   }
 
   private settings(url: string): ClientConfig {
@@ -114,6 +144,7 @@ export class Postgres {
     const getTypeParser = (oid: number) => (oid === BIGINT ? Number : this.pg.types.getTypeParser(oid));
     return {
       connectionString: url,
+      connectionTimeoutMillis: CONNECT_MS,
       application_name: 'changebell',
       types: { getTypeParser } as NonNullable<ClientConfig['types']>, // our numbers fit: they stay below 2^53
       keepAlive: true,
@@ -128,7 +159,7 @@ export class Postgres {
     const { rows } = await client.query('SELECT pg_is_in_recovery() AS "isStandby", pg_backend_pid() AS pid');
     if (rows[0].isStandby && !this.takesStandby)
       throw new Error('the server is a standby, which takes no writes');
-    realProcess.set(client, rows[0].pid);
+    processes.set(client, rows[0].pid);
     if (this.isLent) return;
     await client.query(`SET default_transaction_isolation = 'read committed'; SET default_transaction_deferrable = off;
       SET enable_seqscan = off; SET enable_bitmapscan = off; SET jit = off;
@@ -139,23 +170,48 @@ export class Postgres {
   }
 }
 
-const realProcess = new WeakMap<ClientBase, number>();
+const processes = new WeakMap<ClientBase, number>();
 
 /** The database's process at the other end, also behind a pooler. */
 export function processOf(client: ClientBase): number {
-  return realProcess.get(client) ?? 0;
+  return processes.get(client) ?? 0;
 }
 
-/** Is there a pooler between, which says a number of its own? */
-export function isPooled(client: ClientBase): boolean {
-  return (client as unknown as { processID: number }).processID !== processOf(client);
+/** A statement of ours as the database has it. */
+export function inSchema(sql: string, schema: string): string {
+  return sql.replace(/\bbell\./g, () => `${schema}.`);
 }
 
-/** For people: which database this is, without user and password. */
-export function describeDatabase({
-  database,
-  host,
-  port,
-}: Pick<Client, 'database' | 'host' | 'port'>): string {
-  return `PostgreSQL database ${database} at ${host.startsWith('/') ? host : `${host}:${port}`}`;
+/**
+ * The hosts of a URL, of which one takes writes; which one, can change at any time. `pg` knows one host alone: so of
+ * `postgres://u@a,b:5433/db` come `…@a/db` and `…@b:5433/db`.
+ */
+export class Hosts {
+  private readonly urls: string[];
+  /** Index of the one that is tried first, for all connections together. */
+  private at = 0;
+
+  constructor(url: string) {
+    const [, before, hosts = '', after] = /^(\w+:\/\/(?:[^@/?#]*@)?)([^/?#]*)(.*)$/.exec(url) ?? [];
+    this.urls = hosts.split(',').map((host) => `${before}${host}${after}`);
+  }
+
+  /** A URL that names one host. */
+  get current(): string {
+    return this.urls[this.at]!;
+  }
+
+  /** Tries the hosts, each once, until one will do. @throws what the last of them said */
+  async attempt<T>(work: (url: string) => Promise<T>): Promise<T> {
+    for (let tries = 1; ; tries += 1) {
+      const url = this.current;
+      try {
+        return await work(url);
+      } catch (error) {
+        // If somebody else turned away from it meanwhile, that is enough.
+        if (url === this.current) this.at = (this.at + 1) % this.urls.length;
+        if (tries >= this.urls.length) throw error;
+      }
+    }
+  }
 }

@@ -1,20 +1,28 @@
 // What goes wrong with PostgreSQL, and what the caller may know of it. SQLSTATEs: Appendix A of its documentation.
-import { Problem, unavailable } from '../problem.ts';
+import type { DatabaseError } from 'pg';
+import { type Problem, unavailable } from '../problem.ts';
 import type { Result } from './group-commit.ts';
 
+/**
+ * The database itself says that it didn't do it, and the connection lives on as it was. Anything else is of the
+ * connection, and says nothing of what was done.
+ */
+export function isRefusal(error: unknown): error is DatabaseError {
+  const { severity, code = '' } = error as Partial<DatabaseError>;
+  // The word for it is in the language of the server. In any other than English, the classes that may end a connection,
+  // or all of them, are taken for such an end.
+  const isEnd = severity === 'FATAL' || severity === 'PANIC' || /^(08|25P|53|57|58|F0|XX)/.test(code);
+  return severity === 'ERROR' || (severity !== undefined && !isEnd);
+}
+
 /** Locked, or in conflict with another transaction: nothing was written, and it may work in a moment. */
-export function isTransient(code: string | undefined): boolean {
+export function isTransient({ code }: { code?: string | undefined }): boolean {
   return code === '55P03' || code === '40P01' || code === '40001';
 }
 
 /** The server takes no writes (any more): another connection may lead to the one that does. */
-export function isReadOnly(code: string | undefined): boolean {
+export function isReadOnly({ code }: { code?: string | undefined }): boolean {
   return code === '25006';
-}
-
-/** Text that a caller gave is no value of the type that it is read as. */
-export function isNoValue(code: string | undefined): boolean {
-  return code?.startsWith('22') === true;
 }
 
 /** What came of an order that the database refused: a rule forbids it, or another program's trigger is broken. */
@@ -32,11 +40,10 @@ export function toRefusal(code: string, message: string): Result {
 }
 
 /**
- * What the caller may know of a failure: of one that is no Problem only that it was the database's (503). The words of
- * the database may name tables and values, so they go to the log alone.
+ * What the caller may know of a failure: only that it was the database's (503). The words of the database may name
+ * tables and values, so they go to the log alone.
  */
-export function toProblem(error: unknown): unknown {
-  if (error instanceof Problem) return error;
+export function toProblem(error: unknown): Problem {
   const { code = '', message } = error as { code?: string; message: string };
   tell(`The database failed${code && ` (${code})`}: ${message}`);
   return unavailable('The database cannot be used at the moment.');

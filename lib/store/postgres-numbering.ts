@@ -2,8 +2,8 @@
 // lock at the commit that all who notify share, and would forbid PREPARE TRANSACTION. So each server looks ten times a
 // second whether there are drafts, which costs next to nothing, and one of them numbers what it sees, in steps.
 import type { Pool } from 'pg';
+import type { Commits } from './commits.ts';
 import type { Postgres } from './postgres-connection.ts';
-import { inSchema } from './postgres-statements.ts';
 
 const LOOK_MS = 100; // what others commit is promised to be told within 250 ms
 const LOOK_SHARE = 3; // a look that takes long, since much is in flight, rests three times as long before the next one
@@ -13,11 +13,8 @@ const MOST_STEP = 8000; // more would be a burst that the hub and its clients ca
 const LEAST = -9007199254740991; // the first draft's number: above it they count up to -1
 
 /** What is there to be numbered: the first draft that can be seen, the newest number given out, who is at work. */
-type Look = { first: number | null; newest: number; oldest_xid: string };
-/** What a step did: how many, and the last of them. */
-type Step = { many: number; last: number | null };
-/** `announced`: how far the hub has come, since nothing above it may be pruned. */
-type Options = { retention: number; announced: () => number; hasCustomers: boolean; onNumbered: () => void };
+type Look = { first: number | null; newest: number; oldest_xid: number };
+type Options = { retention: number; hasCustomers: boolean; commits: Commits };
 
 /** Works from when it is made until `stop`. What it has numbered is durable, and wakes the hubs of all servers. */
 export class Numbering {
@@ -28,12 +25,11 @@ export class Numbering {
   low = LEAST;
   private readonly postgres: Postgres;
   private readonly pool: Pool;
-  private readonly sql: Record<'look' | 'number' | 'prune' | 'ids', string>;
   private readonly options: Options;
   /** The newest draft number at the last look. */
   private newest = LEAST - 1;
   /** Drafts up to `draft` are all of transactions before `xid`. */
-  private settling: { draft: number; xid: bigint } | undefined;
+  private settling: { draft: number; xid: number } | undefined;
   /** How many drafts the next step takes. */
   private step = LEAST_STEP;
   /** The numbering under way. There is one at a time: a second one would only wait for the lock of the first. */
@@ -41,21 +37,12 @@ export class Numbering {
   private timer: NodeJS.Timeout | undefined;
   private isStopped = false;
 
-  constructor(postgres: Postgres, pool: Pool, schema: string, options: Options) {
+  constructor(postgres: Postgres, pool: Pool, options: Options) {
     this.postgres = postgres;
     this.pool = pool;
     this.options = options;
-    this.sql = {
-      look: inSchema(LOOK, schema),
-      number: inSchema(
-        // Without a mark, and following nothing: these drafts are all of others, and come in their own order.
-        'SELECT count(*) AS many, max(draft) AS last FROM bell.changebell_number($1, $2, 0, false)',
-        schema,
-      ),
-      // What comes in fast must go as fast: a backlog of others is pruned by who numbers it.
-      prune: inSchema('SELECT bell.changebell_prune($1, $2, $3)', schema),
-      ids: inSchema('SELECT bell.changebell_keep_ids()', schema),
-    };
+    // Behind a new connection may be another server, or the same one with another history.
+    pool.on('connect', () => this.reset());
     this.lookLater();
   }
 
@@ -72,16 +59,14 @@ export class Numbering {
    */
   async run(): Promise<void> {
     while (this.running) await this.running.catch(() => {});
-    this.running = this.numberAll();
-    try {
-      await this.running;
-    } finally {
+    this.running = this.numberAll().finally(() => {
       this.running = undefined;
-    }
+    });
+    await this.running;
   }
 
-  /** What is known of drafts is of one database: behind a new connection there may be another, or an older one. */
-  reset(): void {
+  /** What is known of drafts is of one database. */
+  private reset(): void {
     this.low = LEAST;
     this.newest = LEAST - 1;
     this.settling = undefined;
@@ -100,7 +85,7 @@ export class Numbering {
   /** @returns how many milliseconds the look took, without what was to be done then */
   private async lookOnce(): Promise<number> {
     const since = performance.now();
-    const [look] = await this.query<Look>(this.sql.look, [this.low]);
+    const [look] = await this.query<Look>(LOOK, [this.low]);
     const took = performance.now() - since;
     if (look!.newest < this.newest)
       this.reset(); // restored under us
@@ -111,17 +96,18 @@ export class Numbering {
 
   /** Step after step while there is a backlog. Each goes on behind the last, so none passes over its dead rows. */
   private async numberAll(): Promise<void> {
-    const { retention, announced, hasCustomers, onNumbered } = this.options;
+    const { retention, hasCustomers, commits } = this.options;
     for (let from = this.low; !this.isStopped; ) {
       const { step } = this;
       const since = performance.now();
-      const [row] = await this.query<Step>(this.sql.number, [from, step]);
+      const [row] = await this.query<{ many: number; last: number | null }>(NUMBER, [from, step]);
       if (row!.last === null) return;
       this.adapt(performance.now() - since);
-      onNumbered(); // clients hear of this step while the next one runs
+      commits.committed(); // clients hear of this step while the next one runs
       // The step may tell of customers whose ids were given by hand: no new one may get the same.
-      if (hasCustomers) await this.query(this.sql.ids, []);
-      await this.query(this.sql.prune, [retention, announced(), 2 * step]); // faster than the log grows
+      if (hasCustomers) await this.query('SELECT bell.changebell_keep_ids()');
+      // What comes in fast must go as fast: a backlog of others is pruned by who numbers it, faster than the log grows.
+      await this.query('SELECT bell.changebell_prune($1, $2, $3)', [retention, commits.announced, 2 * step]);
       // Fewer than it could take: the backlog is done, and what comes later is for the next look.
       if (row!.many < step) return;
       from = row!.last + 1;
@@ -140,26 +126,28 @@ export class Numbering {
    * left behind so: for as long as somebody elsewhere reads in one transaction, their dead rows stay.
    */
   private async settle({ first, newest, oldest_xid }: Look): Promise<void> {
-    if (this.settling && BigInt(oldest_xid) > this.settling.xid) {
+    if (this.settling && oldest_xid > this.settling.xid) {
       this.low = Math.max(this.low, Math.min(first ?? 0, this.settling.draft + 1));
       this.settling = undefined;
     }
     this.newest = newest;
     if (this.settling || newest < this.low) return; // on a quiet database no transaction is numbered for this
-    const [row] = await this.query<{ xid: string }>(NEXT_XID, []);
-    this.settling = { draft: newest, xid: BigInt(row!.xid) };
+    const [row] = await this.query<{ xid: number }>(NEXT_XID);
+    this.settling = { draft: newest, xid: row!.xid };
   }
 
-  private async query<Row>(text: string, values: unknown[]): Promise<Row[]> {
-    const { rows } = await this.postgres.use(this.pool, (client) => client.query(text, values));
-    return rows as Row[];
+  private query<Row>(sql: string, values?: unknown[]): Promise<Row[]> {
+    return this.postgres.query<Row>(this.pool, sql, values);
   }
 }
 
 const LOOK = `
   SELECT (SELECT seq FROM bell.changebell_events WHERE seq >= $1 AND seq < 0 ORDER BY seq LIMIT 1) AS first,
     (SELECT CASE WHEN is_called THEN last_value ELSE last_value - 1 END FROM bell.changebell_drafts) AS newest,
-    pg_snapshot_xmin(pg_current_snapshot())::text AS oldest_xid`;
+    pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS oldest_xid`;
+
+// Without a mark, and following nothing: these drafts are all of others, and come in their own order.
+const NUMBER = 'SELECT count(*) AS many, max(draft) AS last FROM bell.changebell_number($1, $2, 0, false)';
 
 // Not the end of a snapshot: transactions that run may have numbers above that.
-const NEXT_XID = 'SELECT pg_current_xact_id()::text AS xid';
+const NEXT_XID = 'SELECT pg_current_xact_id()::text::bigint AS xid';

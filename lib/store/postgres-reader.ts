@@ -1,80 +1,68 @@
 // Reads from PostgreSQL: the log, rows, and pages of rows with the place in the log at which they are true. Each is one
 // statement, so what it finds is of one moment. Losing a connection loses nothing: a caller is told so, and streams
 // read on from the log.
-import type { Pool, PoolClient } from 'pg';
-import {
-  type Cursor,
-  judgeCursor,
-  onOneLine,
-  type Position,
-  type ResetReason,
-  type StoredEvent,
-} from '../event.ts';
+import type { Pool } from 'pg';
+import { type Cursor, judgeCursor, onOneLine, type Position, type StoredEvent } from '../event.ts';
 import { Problem } from '../problem.ts';
-import type { Postgres } from './postgres-connection.ts';
-import { isNoValue, isReadOnly, toProblem } from './postgres-errors.ts';
+import { inSchema, type Postgres, type Statement } from './postgres-connection.ts';
+import { isRefusal, toProblem } from './postgres-errors.ts';
 import type { Numbering } from './postgres-numbering.ts';
-import { inSchema, pageStatement, type Statement, type StatementName } from './postgres-statements.ts';
-import type { Stretch } from './store.ts';
+import type { CustomerPage, Stretch, Verdicts } from './store.ts';
 
-/** Connections of one reader's pool: a herd shares its chunks, so more would only wait for the database. */
-export const MAX_READERS = 4;
-
+const MAX_READERS = 4; // a herd shares its chunks, so more would only wait for the database
 const TRIES = 3; // to read a page between two commits of others, before a statement that locks does it
 const NO_VALUE =
   'after must be the value that the answer before gave in next: a part of it is no value of its column.';
 
-/** Rows of a page with their keys, and the place at which they are true. */
-export type Page = { rows: { key: string; json: string }[]; head: Cursor };
+/** Rows with their keys, whether there are more of them, and the place at which they are true. */
+type Page = { rows: { key: string; json: string }[]; hasMore: boolean; head: Cursor };
 
 type PositionRow = { head: number; head_stamp: string; pruned: number; pruned_stamp: string };
 type PageRow = PositionRow & { hasDrafts: boolean; n: unknown; key: string; json: string };
 
-/** Reads over one pool. All that it throws is a `Problem`: 503 while the database can't be used. */
+/** Reads over a pool of its own. All that it throws is a `Problem`: 503 while the database can't be used. */
 export class Reader {
   private readonly postgres: Postgres;
   private readonly pool: Pool;
-  private readonly schema: string;
-  private readonly statements: Record<StatementName, Statement>;
   private readonly numbering: Numbering;
 
-  constructor(
-    postgres: Postgres,
-    pool: Pool,
-    schema: string,
-    statements: Record<StatementName, Statement>,
-    numbering: Numbering,
-  ) {
+  constructor(postgres: Postgres, numbering: Numbering) {
     this.postgres = postgres;
-    this.pool = pool;
-    this.schema = schema;
-    this.statements = statements;
+    this.pool = postgres.newPool(MAX_READERS);
     this.numbering = numbering;
+  }
+
+  close(): Promise<void> {
+    return this.pool.end();
   }
 
   /** Its JSON, as in its events. */
   async customer(id: number): Promise<string | undefined> {
-    return (await this.read<{ json: string }>(this.statements.customer, [id]))[0]?.json;
+    return (await this.read<{ json: string }>(CUSTOMER, [id]))[0]?.json;
   }
 
-  /** Where the log stands, and of each cursor why it can't be continued: undefined where it can. */
-  async position(cursors: readonly Cursor[]): Promise<Position & { resets: (ResetReason | undefined)[] }> {
+  async customers(after: number, limit: number): Promise<CustomerPage> {
+    const select = inSchema(CUSTOMER_PAGE, this.postgres.schema);
+    const { rows, ...more } = await this.page(select, [String(after)], limit);
+    return { customers: rows.map(({ json }) => json), lastId: Number(rows.at(-1)?.key ?? after), ...more };
+  }
+
+  async position(cursors: readonly Cursor[]): Promise<Verdicts> {
     type Row = PositionRow & { stamps: (string | null)[] };
-    const [row] = await this.read<Row>(this.statements.position, [cursors.map((cursor) => cursor.seq)]);
+    const [row] = await this.read<Row>(POSITION, [cursors.map((cursor) => cursor.seq)]);
     const position = toPosition(row!);
-    const resets = cursors.map((cursor, i) => judge(cursor, position, row!.stamps[i]));
-    return { ...position, resets };
+    return { ...position, resets: cursors.map((cursor, i) => judge(cursor, position, row!.stamps[i])) };
   }
 
   /** The newest place before this time. */
   async time(time: string): Promise<Cursor> {
-    return (await this.read<Cursor>(this.statements.time, [time]))[0]!;
+    return (await this.read<Cursor>('SELECT seq, stamp FROM bell.changebell_place_of($1)', [time]))[0]!;
   }
 
   /** At most `limit`, up to `upTo`; fewer where they exceed `maxBytes`, but always the first. */
   async events(after: Cursor, upTo: number, limit: number, maxBytes: number): Promise<Stretch> {
     type Row = PositionRow & { stamp_there: string | null; found: number | null } & StoredEvent;
-    const rows = await this.read<Row>(this.statements.events, [after.seq, upTo, limit, maxBytes]);
+    const rows = await this.read<Row>(EVENTS, [after.seq, upTo, limit, maxBytes]);
     const first = rows[0]!;
     const position = toPosition(first);
     const reset = judge(after, position, first.stamp_there);
@@ -84,43 +72,46 @@ export class Reader {
     return { ...position, events, end: last ? { seq: last.seq, stamp: last.stamp } : after };
   }
 
+  async isReadOnly(): Promise<boolean> {
+    const sql = "SELECT current_setting('transaction_read_only') = 'on' AS it";
+    return (await this.read<{ it: boolean }>(sql))[0]!.it;
+  }
+
   /**
    * Rows and head of one moment: where a row's change is still a draft, that is numbered first. Where others commit
    * all the time, one statement does both.
+   * @param select the rows' sequence, key, and JSON; `$1` is the key before the page, `$2` how many. Nothing in it stands
+   *   for our schema, since it may hold names that others chose
    */
-  async page(page: string, after: string[], limit: number): Promise<Page> {
-    const statement = { text: pageStatement(page, this.schema) };
+  async page(select: string, after: string[], limit: number): Promise<Page> {
+    const text = `${inSchema(BESIDE_HEAD, this.postgres.schema)} LEFT JOIN (${select}) AS page (n, key, json) ON true ORDER BY n`;
+    // One row more than is wanted tells whether there is another page, and costs less than to count.
+    const many = limit + 1;
     for (let tries = 1; tries <= TRIES; tries += 1) {
-      const rows = await this.read<PageRow>(statement, [after, limit, this.numbering.low]);
-      if (!rows[0]!.hasDrafts) return toPage(rows);
+      const rows = await this.read<PageRow>({ text, isReady: true }, [after, many, this.numbering.low]);
+      if (!rows[0]!.hasDrafts) return toPage(rows, limit);
       await this.numbering.run().catch((error) => Promise.reject(toProblem(error)));
     }
-    const values = [inSchema(page, this.schema), after, limit, this.numbering.low];
-    return toPage(await this.read<PageRow>(this.statements.snapshot, values));
+    const snapshot = 'SELECT * FROM bell.changebell_snapshot($1, $2, $3, $4)';
+    return toPage(await this.read<PageRow>(snapshot, [select, after, many, this.numbering.low]), limit);
   }
 
   /** @throws {Problem} 400 if a value of the caller's is none of its type, 503 */
-  async read<Row>(statement: Statement, values: unknown[] = []): Promise<Row[]> {
-    let client: PoolClient | undefined;
+  async read<Row>(statement: string | Statement, values: unknown[] = []): Promise<Row[]> {
     try {
-      client = await this.postgres.take(this.pool);
-      const { rows } = await client.query({ ...statement, values });
-      client.release();
-      return rows;
+      return await this.postgres.query<Row>(this.pool, statement, values);
     } catch (error) {
-      // A statement that failed leaves its connection as it was. After anything else, and on a server that takes no
-      // writes any more, the next read is to find another one.
-      const isAlive =
-        this.postgres.isDatabaseError(error) && error.severity === 'ERROR' && !isReadOnly(error.code);
-      client?.release(!isAlive);
-      throw isAlive && isNoValue(error.code) ? new Problem(400, NO_VALUE) : toProblem(error);
+      const isNoValue = isRefusal(error) && error.code?.startsWith('22');
+      throw isNoValue ? new Problem(400, NO_VALUE) : toProblem(error);
     }
   }
 }
 
-function toPage(rows: PageRow[]): Page {
-  const { head, head_stamp } = rows[0]!;
-  return { rows: rows.filter((row) => row.n !== null), head: { seq: head, stamp: head_stamp } };
+/** Where there is no row, one comes without any, for the place alone. */
+function toPage(found: PageRow[], limit: number): Page {
+  const { n, head, head_stamp } = found[0]!;
+  const rows = n === null ? [] : found.slice(0, limit);
+  return { rows, hasMore: found.length > limit, head: { seq: head, stamp: head_stamp } };
 }
 
 function toPosition(row: PositionRow): Position {
@@ -131,11 +122,44 @@ function toPosition(row: PositionRow): Position {
 }
 
 /** The place of the newest event that isn't kept has its stamp in the log's own row. */
-function judge(
-  cursor: Cursor,
-  position: Position,
-  stamp: string | null | undefined,
-): ResetReason | undefined {
+function judge(cursor: Cursor, position: Position, stamp: string | null | undefined) {
   const isPruned = cursor.seq === position.pruned.seq;
   return judgeCursor(cursor, position, isPruned ? position.pruned.stamp : (stamp ?? undefined));
 }
+
+const PLACE = 'head, head_stamp, pruned, pruned_stamp';
+
+const POSITION = {
+  name: 'position',
+  // The stamps are in the sequence of the seqs that are asked for; null where the log holds no event of that seq.
+  text: `SELECT ${PLACE}, ARRAY(SELECT (SELECT stamp FROM bell.changebell_events AS event WHERE event.seq = asked.seq)
+      FROM unnest($1::bigint[]) WITH ORDINALITY AS asked(seq, place) ORDER BY place) AS stamps
+    FROM bell.changebell_position`,
+};
+
+const EVENTS = {
+  name: 'events',
+  // The place comes with them, also where there are none: a cursor is judged by what the same moment shows.
+  // `bytes` runs up over the events: those that fit, and the first in any case.
+  text: `SELECT ${PLACE}, (SELECT stamp FROM bell.changebell_events WHERE seq = $1) AS stamp_there,
+      found, seq, stamp, type, source, time, data, extensions
+    FROM bell.changebell_position LEFT JOIN (
+      SELECT *, sum(octet_length(data)) OVER (ORDER BY seq) AS bytes, count(*) OVER () AS found
+      FROM (SELECT * FROM bell.changebell_events WHERE seq > $1 AND seq > 0 AND seq <= $2 ORDER BY seq LIMIT $3) AS stretch
+    ) AS event ON bytes <= $4 OR bytes = octet_length(data) ORDER BY seq`,
+};
+
+const CUSTOMER = {
+  name: 'customer',
+  text: 'SELECT bell.changebell_json(customer) AS json FROM bell.customers AS customer WHERE id = $1',
+};
+
+const CUSTOMER_PAGE = `
+  SELECT customer.id AS n, customer.id::text, bell.changebell_json(customer) FROM bell.customers AS customer
+  WHERE customer.id > coalesce(($1::text[])[1]::bigint, 0) ORDER BY customer.id LIMIT $2`;
+
+// A page is read beside the place in the log; and whether there were drafts, of which the page knows and the log doesn't.
+const BESIDE_HEAD = `
+  SELECT head, head_stamp, EXISTS (
+    SELECT FROM bell.changebell_events WHERE seq >= $3 AND seq < 0) AS "hasDrafts", page.*
+  FROM bell.changebell_position`;

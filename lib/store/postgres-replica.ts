@@ -2,36 +2,33 @@
 // behind. What is announced is what was read there, so all rules of the log hold as they are. One thing differs: somebody
 // may bring the id of an event that the replica has yet to get. Whether that is one of this history, the primary knows.
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Client, Pool } from 'pg';
+import type { Client } from 'pg';
 import { StartError } from '../config.ts';
-import type { Cursor, Position, ResetReason } from '../event.ts';
+import type { Cursor, ResetReason } from '../event.ts';
 import { Problem, unavailable } from '../problem.ts';
-import { loadPostgres, type Postgres } from './postgres-connection.ts';
+import { loadPostgres, type Postgres, type Run } from './postgres-connection.ts';
 import type { Numbering } from './postgres-numbering.ts';
-import { MAX_READERS, Reader } from './postgres-reader.ts';
-import { findPooler } from './postgres-start.ts';
-import { inSchema, statementsFor } from './postgres-statements.ts';
-import type { Stretch } from './store.ts';
+import { Reader } from './postgres-reader.ts';
+import type { Stretch, Verdicts } from './store.ts';
 
 const START_MS = 10_000; // tables that were made or changed at this start have yet to reach the replica
 const TRY_MS = 50;
 
-/** What the log is read by: a reader of the database itself, or of its replica. */
-export type LogReader = Pick<Reader, 'position' | 'time' | 'events'>;
-
 /**
  * The way to the replica, once it has our tables.
- * @param primary a connection to the database that takes writes
+ * @param primary runs statements on the database that takes writes
  * @throws {StartError} if it can't be read, or is no copy of that database
  */
-export async function openReplica(url: string, schema: string, primary: Client): Promise<Postgres> {
+export async function openReplica(url: string, schema: string, primary: Run): Promise<Postgres> {
   const replica = await loadPostgres(url, true);
+  replica.schema = schema;
   const what = `${replica.describe()}, which READ_DATABASE_URL names,`;
   let client: Client | undefined;
   try {
     client = await replica.connect();
-    await findPooler(replica, client);
-    if ((await hasLog(client, schema)) && (await isCopy(client, schema, primary))) return replica;
+    await replica.findPooler(client);
+    const run = replica.runOn(client);
+    if ((await hasLog(run)) && (await isCopy(run, primary))) return replica;
     throw new StartError(`The ${what} is no replica of that of DATABASE_URL.`);
   } catch (error) {
     if (error instanceof StartError) throw error;
@@ -43,43 +40,39 @@ export async function openReplica(url: string, schema: string, primary: Client):
 }
 
 /** They may be on their way. */
-async function hasLog(client: Client, schema: string): Promise<boolean> {
-  const sql = inSchema("SELECT to_regclass('bell.changebell_position') IS NOT NULL AS has", schema);
+async function hasLog(replica: Run): Promise<boolean> {
   for (const until = performance.now() + START_MS; performance.now() < until; await delay(TRY_MS)) {
-    const { rows } = await client.query<{ has: boolean }>(sql);
-    if (rows[0]!.has) return true;
+    const [row] = await replica<{ has: boolean }>(
+      "SELECT to_regclass('bell.changebell_position') IS NOT NULL AS has",
+    );
+    if (row!.has) return true;
   }
   return false;
 }
 
 /** Its newest event proves it: the primary holds that very one. Also the place before the first event has a stamp. */
-async function isCopy(client: Client, schema: string, primary: Client): Promise<boolean> {
-  const { rows: here } = await client.query(
-    inSchema('SELECT head, head_stamp FROM bell.changebell_position', schema),
+async function isCopy(replica: Run, primary: Run): Promise<boolean> {
+  const [here] = await replica<{ head: number; head_stamp: string }>(
+    'SELECT head, head_stamp FROM bell.changebell_position',
   );
   // One that is behind the oldest event that is kept can't be judged, and finds out by itself when it reads on.
-  const sql = `SELECT EXISTS (SELECT FROM bell.changebell_position LEFT JOIN bell.changebell_events ON seq = $1
-    WHERE pruned > $1 OR (pruned = $1 AND pruned_stamp = $2) OR stamp = $2) AS "isCopy"`;
-  const { rows } = await primary.query(inSchema(sql, schema), [here[0].head, here[0].head_stamp]);
-  return rows[0].isCopy;
+  const sql = `SELECT FROM bell.changebell_position LEFT JOIN bell.changebell_events ON seq = $1
+    WHERE pruned > $1 OR (pruned = $1 AND pruned_stamp = $2) OR stamp = $2`;
+  return (await primary(sql, [here!.head, here!.head_stamp])).length > 0;
 }
 
 /** Reads the log at the replica, and asks the primary for nothing but cursors that are ahead of it. */
-export class Replica implements LogReader {
-  private readonly here: Reader;
-  private readonly pool: Pool;
+export class Replica extends Reader {
   private readonly primary: Reader;
 
-  constructor(replica: Postgres, schema: string, numbering: Numbering, primary: Reader) {
-    const statements = statementsFor(schema, replica.isLent);
-    this.pool = replica.newPool(MAX_READERS);
-    this.here = new Reader(replica, this.pool, schema, statements, numbering);
+  constructor(replica: Postgres, numbering: Numbering, primary: Reader) {
+    super(replica, numbering);
     this.primary = primary;
   }
 
   /** Where the replica's log stands. A cursor ahead of that is good where the primary holds its event: it waits. */
-  async position(cursors: readonly Cursor[]): Promise<Position & { resets: (ResetReason | undefined)[] }> {
-    const position = await this.here.position(cursors);
+  override async position(cursors: readonly Cursor[]): Promise<Verdicts> {
+    const position = await super.position(cursors);
     const ahead = cursors.filter((_, i) => position.resets[i] === 'ahead');
     if (ahead.length === 0) return position; // nearly always: the primary isn't asked
     const verdicts = await this.askPrimary(ahead);
@@ -87,23 +80,15 @@ export class Replica implements LogReader {
     return { ...position, resets };
   }
 
-  time(time: string): Promise<Cursor> {
-    return this.here.time(time);
-  }
-
   /** @throws {Problem} 503 also where this replica hasn't got what another connection has read: several share a name */
-  async events(after: Cursor, upTo: number, limit: number, maxBytes: number): Promise<Stretch> {
-    const stretch = await this.here.events(after, upTo, limit, maxBytes);
+  override async events(after: Cursor, upTo: number, limit: number, maxBytes: number): Promise<Stretch> {
+    const stretch = await super.events(after, upTo, limit, maxBytes);
     const reset = stretch.reset === 'ahead' ? (await this.askPrimary([after]))[0] : stretch.reset;
     const isKnownToGoOn = after.seq < upTo && upTo < Number.MAX_SAFE_INTEGER;
     // An empty stretch below the head would be kept as what follows there, and its readers would go deaf.
     if (!reset && stretch.events.length === 0 && isKnownToGoOn)
       throw unavailable('The replica has not got that event yet.');
     return { ...stretch, reset };
-  }
-
-  close(): Promise<void> {
-    return this.pool.end();
   }
 
   /**

@@ -33,7 +33,7 @@ BEGIN
     INTO old USING which;
     IF old IS NULL THEN
       EXECUTE query INTO answer USING which;
-      outcome := CASE WHEN answer IS NOT NULL THEN 'locked' WHEN item ? 'ifMatch' THEN 'precondition failed' ELSE 'missing' END;
+      outcome := CASE WHEN answer IS NOT NULL THEN 'locked' WHEN item->'preconditions' ? 'ifMatch' THEN 'precondition failed' ELSE 'missing' END;
       answer := NULL;
       RETURN;
     END IF;
@@ -59,16 +59,5 @@ BEGIN
   SET CONSTRAINTS ALL DEFERRED; -- the next write may need it
   PERFORM FROM bell.changebell_number(low, 500, mark, true);
   EXECUTE query INTO answer USING which;
-  event_id := bell.changebell_newest(CASE WHEN answer IS DISTINCT FROM old THEN source || '/' || which END);
+  event_id := bell.changebell_newest(CASE WHEN answer IS DISTINCT FROM old THEN pg_catalog.concat(source, '/', which) END);
 END $$;
-
--- The newest event of this source, which was just written; where nothing changed, the newest of all.
--- It stands near the end of the log. So the source has no index, which every event would pay for, and a search in vain
--- ends soon.
--- What triggers of the table have written besides has other sources, and is passed over.
-CREATE FUNCTION bell.changebell_newest(of text) RETURNS text LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
-  SELECT coalesce((SELECT stamp || '-' || seq FROM (
-      SELECT * FROM bell.changebell_events WHERE seq > 0 ORDER BY seq DESC LIMIT 10000) AS newest
-    WHERE source = of ORDER BY seq DESC LIMIT 1), head_stamp || '-' || head)
-  FROM bell.changebell_position
-$$;

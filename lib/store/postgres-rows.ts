@@ -2,7 +2,6 @@
 // same to the byte. A page begins at a place in the primary key, so that a page of a large table costs what a page costs.
 import { Problem } from '../problem.ts';
 import type { Reader } from './postgres-reader.ts';
-import { inSchema } from './postgres-statements.ts';
 import type { WatchedTable } from './postgres-watch.ts';
 import type { RowPage } from './store.ts';
 
@@ -26,16 +25,13 @@ export class Rows {
     const table = this.tables.get(name);
     if (!table) return undefined;
     const key = after === undefined ? [] : parsePlace(after, table.key.length);
-    // One row more than is wanted tells whether there is another page, and costs less than to count.
-    const { rows, head } = await this.reader.page(pageOf(table, key.length > 0), key, limit + 1);
-    const page = rows.slice(0, limit);
-    const told = page.map(({ json }) => parseTold(table, json));
+    const { rows, ...more } = await this.reader.page(this.select(table, key.length > 0), key, limit);
+    const told = rows.map(({ json }) => parseTold(table, json));
     return {
       rows: told.map((row) => row.json),
       keys: told.map((row) => row.key),
-      hasMore: rows.length > limit,
-      last: page.at(-1)?.key,
-      head,
+      last: rows.at(-1)?.key,
+      ...more,
     };
   }
 
@@ -43,17 +39,31 @@ export class Rows {
   async row(name: string, key: string): Promise<string | undefined> {
     const table = this.tables.get(name);
     if (!table) return undefined;
-    // A comma inside a part was percent-encoded: the commas that are left stand between parts.
-    const parts = key.split(',').map(decode);
-    if (parts.length !== table.key.length || parts.includes(undefined)) return undefined;
     const isFound = table.key.map((name, i) => isKey(table, i, `t.${quote(name)}`)).join(' AND ');
-    const sql = `SELECT ${toldOf(table)} AS told FROM ${table.relation} AS t WHERE ${isFound}`;
+    const text = `SELECT ${this.told(table)} AS told FROM ${table.relation} AS t WHERE ${isFound}`;
     // Without a name: under one, each session would keep a plan for each table that was ever asked for.
-    const reading = this.reader.read<{ told: string }>({ text: inSchema(sql, this.schema) }, [parts]);
+    const reading = this.reader.read<{ told: string }>({ text, isReady: true }, [parseKey(key)]);
     const [found] = await reading.catch(asNoRows);
     const row = found && parseTold(table, found.told);
     // `7`, and not `+7` or `7.0`: a token's sources are texts, and would not know the row by another name.
     return row?.key === key ? row.json : undefined;
+  }
+
+  /** A page of a table by its key: its place, where to go on after it, and what is told of it. */
+  private select(table: WatchedTable, hasStart: boolean): string {
+    const columns = table.key.map((column) => `t.${quote(column)}`);
+    // A parameter that stands nowhere has no type, and the statement would fail: so `$1` is named also without a start.
+    const where = hasStart ? isAfter(table, columns) : '$1::text[] IS NOT NULL';
+    // `format` writes a value as its type says. A cast to text could be a function that another role has made.
+    const key = `pg_catalog.json_build_array(${columns.map((column) => `pg_catalog.format('%s', ${column})`).join()})::text`;
+    return `SELECT pg_catalog.row_number() OVER (ORDER BY ${columns.join()}), ${key}, ${this.told(table)}
+      FROM ${table.relation} AS t WHERE ${where} ORDER BY ${columns.join()} LIMIT $2`;
+  }
+
+  /** What SQL says of the row `t`: see `changebell_row_json`. */
+  private told({ source, relation }: WatchedTable): string {
+    // With the star it is the row, also where the table has a column "t" (PostgreSQL, "Using Composite Types in Queries").
+    return `${this.schema}.changebell_row_json(t.*, ${literal(relation)}::regclass::oid, ${literal(source)})`;
   }
 }
 
@@ -79,17 +89,6 @@ function isKey({ keyTypes }: WatchedTable, i: number, column: string): string {
   return `pg_catalog.format('%s', ${column}) OPERATOR(pg_catalog.=) ${part}`;
 }
 
-/** A page of a table by its key: its place, where to go on after it, and what is told of it. */
-function pageOf(table: WatchedTable, hasStart: boolean): string {
-  const columns = table.key.map((column) => `t.${quote(column)}`);
-  // A parameter that stands nowhere has no type, and the statement would fail: so `$1` is named also without a start.
-  const where = hasStart ? isAfter(table, columns) : '$1::text[] IS NOT NULL';
-  // `format` writes a value as its type says. A cast to text could be a function that another role has made.
-  const key = `pg_catalog.json_build_array(${columns.map((column) => `pg_catalog.format('%s', ${column})`).join()})::text`;
-  return `SELECT pg_catalog.row_number() OVER (ORDER BY ${columns.join()}), ${key}, ${toldOf(table)}
-    FROM ${table.relation} AS t WHERE ${where} ORDER BY ${columns.join()} LIMIT $2`;
-}
-
 /** Behind a place in the key's index, as the index orders. One comparison of rows can have but one operator. */
 function isAfter({ keyTypes }: WatchedTable, columns: string[]): string {
   const start = keyTypes.map(({ name }, i) => `($1::text[])[${i + 1}]::${name}`);
@@ -108,11 +107,9 @@ function parseTold({ source }: WatchedTable, told: string): { key: string; json:
   return { key: told.slice(source.length + 1, end), json: told.slice(end + 1) };
 }
 
-/** What SQL says of the row `t`: see `changebell_row_json`. Both names may hold quotes, which SQL wants doubled. */
-function toldOf({ source, relation }: WatchedTable): string {
-  const literal = (value: string) => `'${value.replaceAll("'", "''")}'`;
-  // With the star it is the row, also where the table has a column "t" (PostgreSQL, "Using Composite Types in Queries").
-  return `bell.changebell_row_json(t.*, ${literal(relation)}::regclass::oid, ${literal(source)})`;
+/** A text as SQL wants it: a quote inside is doubled. */
+function literal(text: string): string {
+  return `'${text.replaceAll("'", "''")}'`;
 }
 
 /** A column's name as SQL wants it: any character may stand in one, and case counts. */
@@ -131,11 +128,11 @@ function parsePlace(place: string, keys: number): string[] {
   throw new Problem(400, 'after must be the value that the answer before gave in next.');
 }
 
-/** Undefined for bad escapes: no source has them, so no row has that key. */
-function decode(part: string): string | undefined {
+/** The values of a key as a source has them. A comma inside one was percent-encoded. */
+function parseKey(key: string): string[] {
   try {
-    return decodeURIComponent(part);
+    return key.split(',').map(decodeURIComponent);
   } catch {
-    return undefined;
+    return []; // bad escapes: no source has them, so no row has that key
   }
 }

@@ -3,9 +3,7 @@
 // was made from and what came out, so that an older one, and one that was altered by hand, is made anew.
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import type { Client } from 'pg';
-import { inSchema } from './postgres-statements.ts';
-import { upgrade } from './postgres-upgrade.ts';
+import { inSchema, type Run } from './postgres-connection.ts';
 
 /** The version of the tables; functions, views and triggers have none, since they are compared. */
 export const VERSION = 2;
@@ -13,97 +11,115 @@ export const VERSION = 2;
 // The log comes first, since triggers of the others call its functions.
 const FILES = ['log', 'write', 'write-one', 'watch', 'row-json', 'partitions', 'resource'];
 
-/** A paragraph of a `.sql` file: what it makes, and the statements that make it. */
-type Piece = { kind: string; name: string; sql: string };
+/** A paragraph of a `.sql` file: what it makes, and the statements that make it. `table` is that of a trigger. */
+type Piece = { kind: string; name: string; table: string | undefined; sql: string };
 
-/** Without the comments, which are no part of what is compared: a better word changes nothing in anybody's database. */
-function readPieces(file: string, schema: string): Piece[] {
-  const text = readFileSync(new URL(`postgres-${file}.sql`, import.meta.url), 'utf8');
-  const pieces: Piece[] = [];
-  // An empty line inside a function ends no piece: one begins only with a comment or with CREATE.
-  for (const paragraph of inSchema(text, schema).split(/\n\n(?=--|CREATE)/)) {
-    const sql = paragraph.replace(/^--.*\n/gm, '').trim();
-    const [, kind = '', name = ''] = /^CREATE (\w+) (\S+?)[\s(]/.exec(sql) ?? [];
-    if (kind !== '') pieces.push({ kind, name, sql });
-  }
-  return pieces;
-}
+/** How the database has it. `identity` as SQL names it, `definition` is a hash. */
+type Seen = { identity: string; definition: string; comment: string | null };
 
 /**
  * Makes all that is ours, in the transaction that is open: a start that fails leaves the database as it was.
  * @returns whether older tables were brought up to date
  */
 export async function install(
-  client: Client,
+  run: Run,
   schema: string,
   { isNew, hasCustomers }: { isNew: boolean; hasCustomers: boolean },
 ): Promise<boolean> {
-  await client.query('SET LOCAL check_function_bodies = off'); // one may stand before what it uses
-  const isUpgraded = !isNew && (await upgrade(client, schema));
-  for (const file of hasCustomers ? [...FILES, 'customers'] : FILES) await installFile(client, schema, file);
+  await run('SET LOCAL check_function_bodies = off'); // one may stand before what it uses
+  const isUpgraded = !isNew && (await upgrade(run, schema));
+  for (const file of hasCustomers ? [...FILES, 'customers'] : FILES) await installFile(run, schema, file);
   return isUpgraded;
 }
 
+/**
+ * Brings older tables up to date. Each step looks at what is there: so a database of any age comes through here, and one
+ * that is right costs one look. @returns whether anything had to be done
+ */
+async function upgrade(run: Run, schema: string): Promise<boolean> {
+  const [shape] = await run<{ hasOneName: boolean; numbersAtCommit: boolean; code: string[] }>(SHAPE);
+  const { hasOneName, numbersAtCommit, code } = shape!;
+  if (!hasOneName && !numbersAtCommit) return false;
+  // It reads columns that are about to go, and PostgreSQL would not let them.
+  await run('DROP VIEW IF EXISTS bell.changebell_position');
+  // Functions go with the triggers that call them, which would fire while rows are changed here. All are made anew.
+  for (const identity of code) await run(`DROP FUNCTION IF EXISTS ${identity} CASCADE`);
+  if (hasOneName) await run(readText('upgrade-1', schema));
+  await run(readText('upgrade-2', schema));
+  return true;
+}
+
 /** Makes what stands in one of the `.sql` files: a part of ours, or the table of a resource. */
-export async function installFile(client: Client, schema: string, file: string): Promise<void> {
+export async function installFile(run: Run, schema: string, file: string): Promise<void> {
   for (const piece of readPieces(file, schema)) {
-    if (piece.kind === 'TABLE' || piece.kind === 'TYPE') await makeOnce(client, piece);
-    else await makeRight(client, piece);
+    if (piece.kind === 'TABLE' || piece.kind === 'TYPE') await makeOnce(run, piece);
+    else await makeRight(run, piece);
   }
 }
 
+function readText(file: string, schema: string): string {
+  return inSchema(readFileSync(new URL(`postgres-${file}.sql`, import.meta.url), 'utf8'), schema);
+}
+
+/** Without the comments, which are no part of what is compared: a better word changes nothing in anybody's database. */
+function readPieces(file: string, schema: string): Piece[] {
+  const pieces: Piece[] = [];
+  // An empty line inside a function ends no piece: one begins only with a comment or with CREATE.
+  for (const paragraph of readText(file, schema).split(/\n\n(?=--|CREATE)/)) {
+    const sql = paragraph.replace(/^--.*\n/gm, '').trim();
+    const [, kind = '', name = ''] = /^CREATE (\w+) (\S+?)[\s(]/.exec(sql) ?? [];
+    const table = kind === 'TRIGGER' ? / ON (\S+)/.exec(sql)?.[1] : undefined;
+    if (kind !== '') pieces.push({ kind, name, table, sql });
+  }
+  return pieces;
+}
+
 /** A table holds what people have saved, so it is never made anew: only `upgrade` changes one, in steps. */
-async function makeOnce(client: Client, { name, sql }: Piece): Promise<void> {
-  const { rows } = await client.query('SELECT to_regclass($1) IS NULL AS "isMissing"', [name]);
-  if (rows[0].isMissing) await client.query(sql);
+async function makeOnce(run: Run, { name, sql }: Piece): Promise<void> {
+  const [found] = await run<{ isThere: boolean }>('SELECT to_regclass($1) IS NOT NULL AS "isThere"', [name]);
+  if (!found!.isThere) await run(sql);
 }
 
-/** Our text may be the same and the object another one, altered by hand: so both are compared with what was noted. */
-async function makeRight(client: Client, piece: Piece): Promise<void> {
-  const before = await look(client, piece);
-  const text = createHash('md5').update(piece.sql).digest('hex');
-  if (before && before.comment === mark(text, before.definition)) return;
+/**
+ * Our text may be the same and the object another one, altered by hand: so both are compared with what was noted. A
+ * function that needs other parameters gets another name, since two of one name could not be told apart here.
+ */
+async function makeRight(run: Run, { kind, name, table, sql }: Piece): Promise<void> {
+  const look = async () => (await run<Seen>(LOOK[kind]!, [name, table]))[0];
+  const text = createHash('md5').update(sql).digest('hex');
+  const mark = ({ definition }: Seen) => `Changebell ${text} ${definition}`;
+  const before = await look();
+  if (before && before.comment === mark(before)) return;
   // PostgreSQL 13 has no CREATE OR REPLACE for triggers.
-  if (piece.kind === 'TRIGGER' && before)
-    await client.query(`DROP TRIGGER ${piece.name} ON ${tableOf(piece)}`);
-  await client.query(piece.sql.replace(/^CREATE (FUNCTION|VIEW)/, 'CREATE OR REPLACE $1'));
-  const after = (await look(client, piece))!;
+  if (before && kind === 'TRIGGER') await run(`DROP TRIGGER ${before.identity}`);
+  await run(sql.replace(/^CREATE (FUNCTION|VIEW)/, 'CREATE OR REPLACE $1'));
   // By default everybody may call a function. Ours number events and write into the log: that is for us alone.
-  if (piece.kind === 'FUNCTION') await client.query(`REVOKE ALL ON FUNCTION ${after.identity} FROM PUBLIC`);
-  const place = piece.kind === 'TRIGGER' ? `${piece.name} ON ${tableOf(piece)}` : after.identity;
-  // Seen once more: after the REVOKE its rights are others, and they are part of what is noted.
-  const comment = client.escapeLiteral(mark(text, (await look(client, piece))!.definition));
-  await client.query(`COMMENT ON ${piece.kind} ${place} IS ${comment}`);
+  if (kind === 'FUNCTION') await run(`REVOKE ALL ON FUNCTION ${(await look())!.identity} FROM PUBLIC`);
+  // Only now: its rights are part of what is noted.
+  const after = (await look())!;
+  await run(`COMMENT ON ${kind} ${after.identity} IS '${mark(after)}'`);
 }
 
-/** What the comment in the database says: a hash of our text, and a hash of what the database made of it. */
-function mark(text: string, definition: string): string {
-  return `Changebell ${text} ${definition}`;
-}
-
-type Seen = { identity: string; definition: string; comment: string | null };
-
-/** How the database has it now; undefined if it isn't there. `definition` is a hash. */
-async function look(client: Client, piece: Piece): Promise<Seen | undefined> {
-  const values = piece.kind === 'TRIGGER' ? [tableOf(piece), piece.name] : [piece.name];
-  const { rows } = await client.query<Seen>(LOOK[piece.kind]!, values);
-  return rows[0];
-}
-
-function tableOf({ sql }: Piece): string {
-  return / ON (\S+)/.exec(sql)![1]!;
-}
+// What shape the tables have. The oldest gave the log one name; the next numbered events in the writer's own commit,
+// with a sequence of seqs; the newest has neither.
+const SHAPE = `
+  SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'bell.changebell_log'::regclass AND attname = 'name'
+      AND NOT attisdropped) AS "hasOneName",
+    to_regclass('bell.changebell_seq') IS NOT NULL AS "numbersAtCommit",
+    ARRAY(SELECT pg_proc.oid::regprocedure::text FROM pg_proc JOIN pg_class ON relnamespace = pronamespace
+      WHERE pg_class.oid = 'bell.changebell_log'::regclass AND starts_with(proname::text, 'changebell_')) AS code`;
 
 // Definitions as the database prints them. A new major version may print them in another way: then all are made anew
-// once, and nothing else changes. Who may call a function, and whether a trigger is enabled, are compared too.
+// once, and nothing else changes. Who may call a function, and whether a trigger is enabled, are compared too. $1 is the
+// name; only a trigger has a table, which is $2.
 const LOOK: Record<string, string> = {
   FUNCTION: `SELECT oid::regprocedure::text AS identity, md5(pg_get_functiondef(oid) || coalesce(proacl::text, '')) AS definition,
       obj_description(oid, 'pg_proc') AS comment
-    FROM pg_proc WHERE oid = to_regproc($1)`,
+    FROM pg_proc WHERE oid = to_regproc($1) AND $2::text IS NULL`,
   VIEW: `SELECT oid::regclass::text AS identity, md5(pg_get_viewdef(oid)) AS definition,
       obj_description(oid, 'pg_class') AS comment
-    FROM pg_class WHERE oid = to_regclass($1)`,
-  TRIGGER: `SELECT tgname::text AS identity, md5(pg_get_triggerdef(oid) || tgenabled::text) AS definition,
-      obj_description(oid, 'pg_trigger') AS comment
-    FROM pg_trigger WHERE tgrelid = to_regclass($1) AND tgname = $2`,
+    FROM pg_class WHERE oid = to_regclass($1) AND $2::text IS NULL`,
+  TRIGGER: `SELECT format('%I ON %s', tgname, tgrelid::regclass) AS identity,
+      md5(pg_get_triggerdef(oid) || tgenabled::text) AS definition, obj_description(oid, 'pg_trigger') AS comment
+    FROM pg_trigger WHERE tgname = $1 AND tgrelid = to_regclass($2)`,
 };

@@ -147,3 +147,55 @@ BEGIN
   SELECT * INTO watched FROM bell.changebell_watched WHERE source = of;
   RETURN (SELECT source || ' ' || data FROM bell.changebell_row(watched, this_row, bell.changebell_odd_columns(relation, current_user)));
 END $$;
+
+-- Puts up one trigger, if it isn't there as it should be. One that is right is left alone: to make it anew would lock the
+-- table, and an application would wait for that. It is known by its name and its place, whatever it says: the table may
+-- be watched under another source than before.
+-- ALWAYS: also for rows that come by replication. Only the owner of a table may say that.
+CREATE FUNCTION bell.changebell_bind(relation regclass, trigger_name text, of text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  is_owner boolean := (SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = relation);
+  is_right boolean;
+BEGIN
+  SELECT split_part(encode(tgargs, 'escape'), '\000', 1) = of AND (tgenabled = 'A' OR NOT is_owner) INTO is_right FROM pg_trigger
+  WHERE tgrelid = relation AND tgname = trigger_name AND tgparentid = 0 AND tgfoid = 'bell.changebell_watch'::regproc;
+  IF is_right THEN RETURN; END IF;
+  IF FOUND THEN EXECUTE format('DROP TRIGGER %I ON %s', trigger_name, relation); END IF;
+  EXECUTE format(CASE trigger_name
+    WHEN 'changebell_watch' THEN 'CREATE TRIGGER %I AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW'
+    ELSE 'CREATE TRIGGER %I BEFORE TRUNCATE ON %s FOR EACH STATEMENT' END || ' EXECUTE FUNCTION bell.changebell_watch(%L)',
+    trigger_name, relation, of);
+  IF is_owner THEN EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', relation, trigger_name); END IF;
+EXCEPTION WHEN insufficient_privilege THEN
+  RAISE insufficient_privilege USING MESSAGE =
+    format('%s: its owner must GRANT SELECT, TRIGGER ON %s TO %I', SQLERRM, relation, current_user);
+END $$;
+
+-- Takes down the triggers of all tables but `wanted`. Where another server watches a table, its shared lock is in the way
+-- of ours, and they stay. Ours are those that call our function, so a name that another program uses as well is no
+-- mistake; a partition's copy has a parent, and goes with it.
+-- Only an owner may drop one. The line in `changebell_watched` goes in any case, and without it a trigger is idle.
+-- Returns the tables on which one is left so.
+CREATE FUNCTION bell.changebell_unwatch(wanted text[]) RETURNS SETOF text LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  old record;
+BEGIN
+  FOR old IN
+    SELECT tgname, tgrelid::regclass::text AS relation, split_part(encode(tgargs, 'escape'), '\000', 1) AS of,
+      pg_has_role(relowner, 'USAGE') AS is_owner
+    FROM pg_trigger JOIN pg_class AS class ON class.oid = tgrelid
+    WHERE tgparentid = 0 AND tgfoid = 'bell.changebell_watch'::regproc
+  LOOP
+    CONTINUE WHEN old.of = ANY (wanted);
+    CONTINUE WHEN NOT pg_try_advisory_xact_lock(1130918255, hashtext(old.of));
+    DELETE FROM bell.changebell_watched WHERE source = old.of;
+    DELETE FROM bell.changebell_partitions WHERE source = old.of;
+    IF old.is_owner THEN
+      EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s', old.tgname, old.relation);
+    ELSE
+      RETURN NEXT old.relation;
+    END IF;
+  END LOOP;
+END $$;

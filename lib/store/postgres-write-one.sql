@@ -1,6 +1,6 @@
--- An order that goes alone: it must first look at what is there, at a row or at a key. Changes of customers stand in
--- `postgres-customers.sql`, those of other tables in `postgres-resource.sql`; here are the keys and the publications.
--- `changebell_write_one` keeps the path of the session, for the same reason as those of `postgres-write.sql`.
+-- An order that goes alone: it must first look at what is there, at a row or at a key. Changes of other tables than the
+-- customers stand in `postgres-resource.sql`. `changebell_write_one` and `changebell_change` keep the path of the
+-- session, for the same reason as those of `postgres-write.sql`.
 
 -- An order by itself. A key that was used before is looked for first: the same request gets the first answer once more,
 -- another one is refused.
@@ -12,16 +12,16 @@ DECLARE
   earlier bell.changebell_idempotency;
 BEGIN
   result.place := (item->>'place')::integer;
-  SELECT * INTO earlier FROM bell.changebell_idempotency WHERE key = item->>'key';
+  SELECT * INTO earlier FROM bell.changebell_idempotency WHERE key = item->'idempotency'->>'key';
   IF FOUND THEN
-    result.outcome := CASE WHEN earlier.request = item->>'request' THEN 'replayed' ELSE 'key taken' END;
+    result.outcome := CASE WHEN earlier.request = item->'idempotency'->>'request' THEN 'replayed' ELSE 'key taken' END;
     result.answer := earlier.answer;
     result.event_id := earlier.event_id;
     RETURN result;
   END IF;
   IF item->>'op' = 'publish' THEN
     SELECT * INTO result.outcome, result.answer, result.event_id FROM bell.changebell_publish(item, low);
-  ELSIF item ? 'table' THEN
+  ELSIF item->>'table' <> 'customers' THEN
     SELECT * INTO result.outcome, result.answer, result.event_id FROM bell.changebell_change_row(item, low);
   ELSE
     SELECT * INTO result.outcome, result.answer, result.event_id FROM bell.changebell_change(item, low);
@@ -29,6 +29,82 @@ BEGIN
   IF result.outcome = 'done' THEN PERFORM bell.changebell_keep(item, result.answer, result.event_id); END IF;
   RETURN result;
 END $$;
+
+-- Creates, changes or deletes a customer. The row is locked before what is committed is numbered: so whatever happened
+-- to it before comes before, and nothing between.
+-- `mark` is the number of a draft that is never written: what this order writes comes above it.
+-- Whoever holds the row is not waited for: SKIP LOCKED finds none then, and `changebell_verdict` says why.
+-- A trigger of an application may leave the row out without an error, and that must not be told as done.
+-- Deferred constraints are checked at once: what breaks one at the commit would undo every order.
+-- `concat` and not `||`: that of a text and a number could be an operator that another role has put into our schema.
+CREATE FUNCTION bell.changebell_change(item jsonb, low bigint, OUT outcome text, OUT answer text, OUT event_id text)
+LANGUAGE plpgsql AS $$
+DECLARE
+  mark bigint := pg_catalog.nextval('bell.changebell_drafts');
+  which bigint := item->>'id';
+  op text := item->>'op';
+  fields jsonb := item->'fields';
+  old text;
+BEGIN
+  IF op = 'delete' THEN
+    SELECT bell.changebell_json(customer) INTO old FROM bell.customers AS customer WHERE id = which FOR UPDATE SKIP LOCKED;
+  ELSIF op = 'update' THEN -- rows that refer to this one may be in the making
+    SELECT bell.changebell_json(customer) INTO old FROM bell.customers AS customer WHERE id = which FOR NO KEY UPDATE SKIP LOCKED;
+  END IF;
+  outcome := CASE WHEN op = 'create' THEN 'done' ELSE bell.changebell_verdict(item, old) END;
+  IF outcome <> 'done' THEN
+    answer := old;
+    RETURN;
+  ELSIF op = 'create' THEN
+    PERFORM bell.changebell_keep_ids();
+    INSERT INTO bell.customers AS customer (name, email) VALUES (fields->>'name', fields->>'email')
+    RETURNING id INTO which;
+  ELSIF op = 'delete' THEN
+    DELETE FROM bell.customers WHERE id = which;
+  ELSE
+    UPDATE bell.customers SET name = coalesce(fields->>'name', name),
+      email = CASE WHEN fields ? 'email' THEN fields->>'email' ELSE email END WHERE id = which;
+  END IF;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION USING ERRCODE = 'CB409', MESSAGE = 'A rule of the database ignores this change.';
+  END IF;
+  SET CONSTRAINTS ALL IMMEDIATE;
+  SET CONSTRAINTS ALL DEFERRED; -- the next write may need it
+  PERFORM FROM bell.changebell_number(low, 500, mark, true);
+  SELECT bell.changebell_json(customer) INTO answer FROM bell.customers AS customer WHERE id = which;
+  event_id := bell.changebell_newest(CASE WHEN answer IS DISTINCT FROM old THEN pg_catalog.concat('/api/customers/', which) END);
+END $$;
+
+-- May this row be changed? `old` is what was locked. Where there is none, a look without a lock tells a row that is
+-- held from one that is gone.
+-- A precondition that wasn't given is null, and a comparison with it is not true.
+-- If-None-Match also takes a tag that is marked as weak, and If-Match does not.
+CREATE FUNCTION bell.changebell_verdict(item jsonb, old text) RETURNS text LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  conditions jsonb := item->'preconditions';
+  etag text := concat('"', left(encode(sha256(convert_to(old, 'UTF8')), 'hex'), 32), '"'); -- as the HTTP API has it
+BEGIN
+  IF old IS NULL THEN
+    RETURN CASE WHEN EXISTS (SELECT FROM bell.customers WHERE id = (item->>'id')::bigint) THEN 'locked'
+      WHEN conditions ? 'ifMatch' THEN 'precondition failed' ELSE 'missing' END;
+  ELSIF NOT conditions->'ifMatch' ?| ARRAY['*', etag] OR conditions->'ifNoneMatch' ?| ARRAY['*', etag, 'W/' || etag] THEN
+    RETURN 'precondition failed';
+  END IF;
+  RETURN 'done';
+END $$;
+
+-- The newest event of this source, which was just written; where nothing changed, the newest of all.
+-- It stands near the end of the log. So the source has no index, which every event would pay for, and a search in vain
+-- ends soon.
+-- A trigger of an application may have changed the row again: the last event is where the caller goes on from. What it
+-- has written besides has other sources, and is passed over.
+CREATE FUNCTION bell.changebell_newest(of text) RETURNS text LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+  SELECT coalesce((SELECT stamp || '-' || seq FROM (
+      SELECT * FROM bell.changebell_events WHERE seq > 0 ORDER BY seq DESC LIMIT 10000) AS newest
+    WHERE source = of ORDER BY seq DESC LIMIT 1), head_stamp || '-' || head)
+  FROM bell.changebell_position
+$$;
 
 -- Stores a list of events, of which some may have been stored before under a key of their own. Each is numbered before
 -- the next: one that follows from it, by a trigger, comes right behind it.
@@ -49,8 +125,8 @@ DECLARE
   earlier bell.changebell_idempotency;
 BEGIN
   FOR event, place IN SELECT * FROM jsonb_array_elements(item->'events') WITH ORDINALITY LOOP
-    SELECT * INTO earlier FROM bell.changebell_idempotency WHERE key = event->>'key';
-    IF FOUND AND earlier.request <> event->>'request' THEN
+    SELECT * INTO earlier FROM bell.changebell_idempotency WHERE key = event->'idempotency'->>'key';
+    IF FOUND AND earlier.request <> event->'idempotency'->>'request' THEN
       RAISE EXCEPTION USING ERRCODE = 'CB422', MESSAGE = place - 1; -- of such a list nothing is stored
     ELSIF FOUND THEN
       one := earlier.answer::json->0;
@@ -80,8 +156,9 @@ END $$;
 CREATE FUNCTION bell.changebell_keep(item jsonb, answer text, event_id text) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  IF NOT item ? 'key' THEN RETURN; END IF;
-  INSERT INTO bell.changebell_idempotency VALUES (item->>'key', item->>'request', answer, event_id);
+  IF NOT item ? 'idempotency' THEN RETURN; END IF;
+  INSERT INTO bell.changebell_idempotency
+  VALUES (item->'idempotency'->>'key', item->'idempotency'->>'request', answer, event_id);
   DELETE FROM bell.changebell_idempotency WHERE key IN (
     SELECT key FROM bell.changebell_idempotency WHERE created_at < now() - interval '48 hours'
     ORDER BY created_at LIMIT 2);

@@ -6,7 +6,8 @@
 -- `place` is the order's place in its caller's list: results may come in any sequence.
 CREATE TYPE bell.changebell_outcome AS (place integer, outcome text, answer text, event_id text);
 
--- `together` are creations and publications without a key, `alone` all the others and those under suspicion.
+-- An item is an `Order` of `store.ts` with its place, and whether it is `plain`: a creation or a publication without a
+-- key. `together` are plain ones, `alone` all the others and those under suspicion.
 -- Behind a lock of another program nobody waits: such a write is 'locked', to be tried again by its caller.
 -- The lock on numbering comes first, before any row: who holds a row never waits for it, so two servers can't deadlock.
 -- A lock elsewhere is waited for in milliseconds: many share the first wait, and each of the others adds its own.
@@ -42,7 +43,7 @@ DECLARE
 BEGIN
   IF many = 0 THEN RETURN; END IF;
   BEGIN
-    IF items->0 ? 'plain' THEN results := bell.changebell_write_together(items, low);
+    IF (items->0->>'plain')::boolean THEN results := bell.changebell_write_together(items, low);
     ELSE results := ARRAY[bell.changebell_write_one(items->0, low)]; END IF;
   EXCEPTION WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT;
@@ -85,7 +86,7 @@ BEGIN
     PERFORM bell.changebell_keep_ids();
     WITH made AS (
       INSERT INTO bell.customers AS customer (name, email)
-      SELECT item->>'name', item->>'email' FROM pg_catalog.jsonb_array_elements(items) WITH ORDINALITY AS list (item, n)
+      SELECT item->'fields'->>'name', item->'fields'->>'email' FROM pg_catalog.jsonb_array_elements(items) WITH ORDINALITY AS list (item, n)
       WHERE item->>'op' = 'create' ORDER BY n RETURNING id, bell.changebell_json(customer) AS json)
     SELECT pg_catalog.array_agg(id), pg_catalog.array_agg(json) INTO ids, rows FROM made;
   END IF;

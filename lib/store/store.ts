@@ -45,6 +45,9 @@ export type Stretch = Position & {
   reset?: ResetReason | undefined;
 };
 
+/** Where the log stands, and for each cursor that was asked about why it can't be continued; undefined where it can. */
+export type Verdicts = Position & { resets: (ResetReason | undefined)[] };
+
 /** JSON texts of the customers, and the place in the log at which they are true: a snapshot. */
 export type CustomerPage = { customers: string[]; hasMore: boolean; lastId: number; head: Cursor };
 
@@ -92,8 +95,8 @@ export interface Store {
   /** One of its rows, by its key as in the source of its events. */
   readRow(table: string, key: string): Promise<string | undefined>;
 
-  /** Where the log stands, and whether it can be read on from each of these cursors: one look at one moment. */
-  position(cursors?: readonly Cursor[]): Promise<Position & { resets: (ResetReason | undefined)[] }>;
+  /** One look at one moment: the log can be pruned past a cursor between two. */
+  position(cursors?: readonly Cursor[]): Promise<Verdicts>;
   /** The newest event from before this time (as events have it), or the newest that isn't kept: what follows is later. */
   findTime(time: string): Promise<Cursor>;
   /** Events after `after` up to `upTo`, in order; fewer than `limit` if they exceed `maxBytes`, at least one. */

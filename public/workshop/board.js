@@ -29,6 +29,8 @@ async function catchUp() {
   let query = '';
   for (;;) {
     const response = await fetch(`/api/events?types=${TYPES}&limit=1000${query}`);
+    if (response.status === 401)
+      throw new Error('This server wants a token, and a class is opened without: npm run lesson -- board.');
     if (!response.ok) throw new Error(`The log cannot be read: ${response.status}.`);
     const { events, lastEventId, more } = await response.json();
     for (const event of events) follow(all, event);
@@ -111,9 +113,10 @@ function drawRow({ nick, lesson, done, kept, of, why, hint, isStuck, minutes }) 
 }
 
 element('join').textContent = `npm run lesson -- board ${location.origin} NAME`;
-setInterval(draw, 5000); // time passes, though nothing happens
+const clock = setInterval(draw, 5000); // time passes, though nothing happens
 draw();
 start().catch((error) => {
   showState('waiting');
+  clearInterval(clock); // it would say that nobody is here yet
   element('summary').textContent = `${error.message} Load this page again when the server runs.`;
 });

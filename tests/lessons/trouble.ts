@@ -12,8 +12,10 @@ export function explain(output: string, exitCode: number | null): string | undef
     const place = /((?:lib|public)[/\\][\w./\\-]+\.\w+):(\d+)/.exec(output.slice(error.index));
     return `${place ? `${inProject(place[1]!)}:${place[2]}: ` : ''}${error[1]}`;
   }
+  const code = /\bcode: '(SQLITE_\w+)'/.exec(output)?.[1]; // of the thread that writes only this comes over
+  if (code) return `The database took a statement for wrong (${code}): look at its SQL, name by name.`;
   if (exitCode === null) return undefined;
-  const lines = output.split('\n').filter((line) => line.trim() !== '');
+  const lines = output.split('\n').filter((line) => line.trim() !== '' && !line.startsWith('Node.js v'));
   return lines.at(-1) ?? `The program ended with code ${exitCode}, without a word.`;
 }
 

@@ -392,7 +392,8 @@ describe('PostgreSQL', { skip: skipWithout(INITDB, 'postgresql') }, () => {
       "CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0",
     ])
       await program.query(sql);
-    for (const name of ['newer', 'foreign_']) await cluster.createDatabase(name);
+    for (const name of ['newer', 'foreign_', 'lost']) await cluster.createDatabase(name);
+    await program.query('ALTER DATABASE lost SET search_path = nowhere');
     const foreign = await cluster.connect('foreign_');
     await foreign.query('CREATE TABLE customers (id int PRIMARY KEY, full_name text)');
     const newer = await cluster.connect('newer');
@@ -405,6 +406,7 @@ describe('PostgreSQL', { skip: skipWithout(INITDB, 'postgresql') }, () => {
       [tcp('shop').replace(/:\d+\/shop/, ':1/shop'), /ECONNREFUSED.*database is running/],
       [tcp('foreign_', 'guest').replace('foreign_', 'postgres'), /CREATE ON SCHEMA/],
       [tcp('latin'), /LATIN1.*UTF8/],
+      [tcp('lost'), /no schema.*search_path/],
       [tcp('newer'), /newer version/],
       [tcp('foreign_'), /"customers".*WATCH/],
       ['postgres://u:hunter2#x@127.0.0.1/shop', /DATABASE_URL.*%23/],

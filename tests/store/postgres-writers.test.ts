@@ -1,9 +1,10 @@
 // Programs beside us on one PostgreSQL: nothing of ours makes them wait, fail or obey, and whatever they do is told.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Client } from 'pg';
 import type { StoredEvent } from '../../lib/event.ts';
-import { Hosts, urlsOf } from '../../lib/store/postgres-hosts.ts';
+import { Hosts } from '../../lib/store/postgres-connection.ts';
 import { openPostgresStore } from '../../lib/store/postgres-store.ts';
 import type { Store } from '../../lib/store/store.ts';
 import { eventually, range, skipWithout } from '../support/helpers.ts';
@@ -237,6 +238,37 @@ describe('programs on one PostgreSQL', { skip: skipWithout(INITDB, 'postgresql')
     await close();
   });
 
+  test('a right that is missing to put triggers up is a refusal that names it; to drop them, they are idle, and a line says so', async (t) => {
+    await cluster.createDatabase('clerks');
+    const program = await cluster.connect('clerks');
+    await program.query(
+      `CREATE ROLE clerk LOGIN PASSWORD 'hunter2'; GRANT CREATE ON SCHEMA public TO clerk; ${orders}`,
+    );
+    const databaseUrl = cluster.url('clerks', 'clerk');
+    const start = (...watch: string[]) =>
+      openPostgresStore({ databaseUrl, eventRetention: 1000, watch: new Set(watch) });
+    await assert.rejects(
+      start('orders'),
+      /"orders", but .*GRANT SELECT, TRIGGER ON public\.orders TO clerk\.$/,
+    );
+    await program.query('GRANT SELECT, TRIGGER ON orders TO clerk');
+    const watching = await start('orders');
+    await program.query("INSERT INTO orders VALUES (1, 'a')");
+    assert.deepEqual(types(await events(watching, 1)), ['orders.created']);
+    await watching.close();
+    const { mock } = t.mock.method(console, 'log', () => {});
+    const store = await start();
+    const [line] = mock.calls.map((call) => String(call.arguments[0]));
+    const [, drop] = /^public\.orders is no longer watched.*they are idle\. (.*;) removes them/.exec(line!)!;
+    await program.query("INSERT INTO orders VALUES (2, 'b')");
+    await store.write({ op: 'create', fields: { name: 'after', email: null } });
+    assert.deepEqual(types(await events(store, 2)), ['orders.created', 'customer.created']);
+    await program.query(drop!);
+    const left = "SELECT FROM pg_trigger WHERE tgrelid = 'orders'::regclass AND NOT tgisinternal";
+    assert.equal((await program.query(left)).rowCount, 0);
+    await Promise.all([store.close(), program.end()]);
+  });
+
   test('TRUNCATE of a partition tells its rows as gone, once', async () => {
     const { store, program, close } = await open(
       `CREATE TABLE parts (id int PRIMARY KEY) PARTITION BY RANGE (id);
@@ -260,6 +292,20 @@ describe('programs on one PostgreSQL', { skip: skipWithout(INITDB, 'postgresql')
     await close();
   });
 
+  test('a table of a schema that has the name which ours has in our texts is watched as any other', async () => {
+    const { store, program, close } = await open(
+      'CREATE SCHEMA bell; CREATE TABLE bell.orders (id int PRIMARY KEY, item text)',
+      ['bell.orders'],
+    );
+    await program.query("INSERT INTO bell.orders VALUES (1, 'a')");
+    const [{ type, source } = {}] = await events(store, 1);
+    assert.deepEqual([type, source], ['bell.orders.created', '/watch/bell.orders/1']);
+    const row = '{"id":1,"item":"a"}';
+    assert.equal(await store.readRow('bell.orders', '1'), row);
+    assert.deepEqual((await store.readRows('bell.orders', undefined, 1))!.rows, [row]);
+    await close();
+  });
+
   test('without customers no such table is made', async () => {
     const { store, program, close } = await open(orders, ['orders'], { hasCustomers: false });
     assert.equal(store.hasCustomers, false);
@@ -268,14 +314,21 @@ describe('programs on one PostgreSQL', { skip: skipWithout(INITDB, 'postgresql')
   });
 });
 
-test('a URL with several hosts is one for each, and who turns away from one ends on the next', () => {
-  assert.deepEqual(urlsOf('postgres://u:a@one:1,two/db?target_session_attrs=read-write&x=1'), [
-    'postgres://u:a@one:1/db?x=1',
-    'postgres://u:a@two/db?x=1',
-  ]);
-  assert.deepEqual(urlsOf('postgres://u@/db?host=/tmp'), ['postgres://u@/db?host=/tmp']);
-  const hosts = new Hosts('postgres://one,two/db');
-  hosts.turnFrom('postgres://one/db');
-  hosts.turnFrom('postgres://one/db');
-  assert.equal(hosts.current, 'postgres://two/db');
+test('a URL with several hosts is one for each, and who turns away from one ends on the next', async () => {
+  const hosts = new Hosts('postgres://u:a,b@one:1,two,three/db?x=1,2');
+  const reach = () =>
+    hosts.attempt(async (url) => {
+      await nextTurn(); // both are on their way to the first one
+      assert.doesNotMatch(url, /one/);
+      return url;
+    });
+  const two = 'postgres://u:a,b@two/db?x=1,2';
+  assert.deepEqual(await Promise.all([reach(), reach()]), [two, two]);
+  assert.equal(hosts.current, two);
+  const tried: string[] = [];
+  const never = hosts.attempt(async (url) => assert.fail(`${tried.push(url)}`));
+  await assert.rejects(never, /3/, 'the last of them says it');
+  const [three, one] = ['three', 'one:1'].map((host) => `postgres://u:a,b@${host}/db?x=1,2`);
+  assert.deepEqual(tried, [two, three, one]);
+  assert.equal(new Hosts('postgres://u@/db?host=/tmp').current, 'postgres://u@/db?host=/tmp');
 });

@@ -122,8 +122,14 @@ export async function startCluster(settings: string[] = []) {
     signalAll(signal: NodeJS.Signals): void {
       // Every connection is a process of its own: to stop the first alone would stop none of them.
       const children = execFileSync('pgrep', ['-P', String(server.pid)], { encoding: 'utf8' });
-      for (const pid of [server.pid!, ...children.split('\n').filter(Boolean).map(Number)])
-        process.kill(pid, signal);
+      for (const pid of [server.pid!, ...children.split('\n').filter(Boolean).map(Number)]) {
+        try {
+          process.kill(pid, signal);
+        } catch (error) {
+          // Between the list and the signal a connection may have ended by itself.
+          if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+        }
+      }
     },
     async restart(): Promise<void> {
       server = await startPostgres();

@@ -1,4 +1,5 @@
 // Lesson 4: a change and its event are one transaction, whoever makes it. So there is never one without the other.
+// Another program comes first: our own looks after its changes, and takes one back that has no event.
 import assert from 'node:assert/strict';
 import type { Event, Program } from '../program.ts';
 import type { Checks } from './check.ts';
@@ -16,10 +17,9 @@ export const commit: Checks = {
     {
       promise: 'a customer is saved with its event',
       async run(program) {
-        let json = '';
-        const events = await eventsOf(program, async () => {
-          json = (await program.post('/api/customers', { name: 'Ada' })).text;
-        });
+        const events = await eventsOf(program, () =>
+          program.byHand("INSERT INTO customers (name) VALUES ('Ada')"),
+        );
         assert.equal(events.length, 1, `One customer was saved, and the log holds ${events.length} events.`);
         const { type, source, data } = events[0]!;
         assert.equal(
@@ -32,23 +32,30 @@ export const commit: Checks = {
           /^\/api\/customers\/\d+$/,
           `The event's source is ${source}, and should be the customer's path.`,
         );
+        const customer = await program.get<unknown>(source);
         assert.deepEqual(
           data,
-          JSON.parse(json),
-          `The event's data should be the customer as the API shows it: ${json}`,
+          customer,
+          `The event's data should be the customer as the API shows it: ${JSON.stringify(customer)}`,
         );
       },
     },
     {
       promise: 'whoever saves it',
       async run(program) {
-        const events = await eventsOf(program, () =>
-          program.byHand("INSERT INTO customers (name) VALUES ('Bob')"),
+        let status = 0;
+        const events = await eventsOf(program, async () => {
+          ({ status } = await program.post('/api/customers', { name: 'Bob' }));
+        });
+        assert.equal(
+          status,
+          201,
+          `Bob was added over HTTP, and the answer was ${status || 'nothing'}: without its event a change is taken back.`,
         );
         assert.equal(
           events.length,
           1,
-          `Another program inserted Bob, and the log got ${events.length} events: who writes it when it is not our code?`,
+          `Bob was added over HTTP, and the log got ${events.length} events: the trigger should write one, and nobody else.`,
         );
       },
     },

@@ -8,7 +8,10 @@ const EVENTS = 240;
 const BYTES = 60_000; // 14 MB in all: the kernel takes some 4 MB before we see that nobody reads
 const MAX_WAITING_BYTES = 1024 * 1024;
 
-/** Publishes large events one by one, each told before the next comes. @returns the id of the last one */
+/**
+ * Publishes large events one by one, each told before the next comes: of several at once the hub hands out one chunk and
+ * waits, so that a mark that nobody looks at would not be seen. @returns the id of the last one
+ */
 async function publishMany(program: Program): Promise<string> {
   const event = { type: 'load', data: 'x'.repeat(BYTES) };
   for (let i = 0; i < EVENTS; i += 1) await program.publish(event);

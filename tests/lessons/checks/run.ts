@@ -14,7 +14,10 @@ import type { Check, Checks } from './check.ts';
 
 const CHECKS: Checks[] = [answer, frame, set, commit, cursor, slow, access, programs];
 const LIMIT_MS = 10_000;
-const ROUND = 'It never came to an end (10 s): does something go round and round?';
+const START_LIMIT_MS = 30_000; // no lesson's lines run before it listens: what takes so long is the machine
+const PATIENCE_TIMES = 10; // the program's patience grows with what its start took, and so does the limit
+const round = (limitMs: number) =>
+  `It never came to an end (${Math.round(limitMs / 1000)} s): does something go round and round?`;
 
 /** A promise, and why it is broken; without `why` it is kept. */
 export type Result = { promise: string; why?: string };
@@ -54,7 +57,7 @@ async function runAll(root: string, lessons: Checks[], { patienceMs, limitMs }: 
   const checks = lessons.flatMap((lesson) => lesson.checks);
   let program: Program;
   try {
-    program = await Program.start(root, patienceMs, limitMs, env);
+    program = await Program.start(root, patienceMs, Math.max(limitMs, START_LIMIT_MS), env);
   } catch (error) {
     if (!(error instanceof Trouble)) throw error;
     return {
@@ -63,15 +66,16 @@ async function runAll(root: string, lessons: Checks[], { patienceMs, limitMs }: 
     };
   }
   const results: Result[] = [];
-  const end = performance.now() + limitMs;
+  const allowedMs = Math.max(limitMs, PATIENCE_TIMES * program.patienceMs);
+  const end = performance.now() + allowedMs;
   try {
     for (const lesson of lessons) {
-      for (const check of lesson.checks) results.push(await tryOne(program, check, end));
+      for (const check of lesson.checks) results.push(await tryOne(program, check, end, allowedMs));
       if (lesson !== lessons.at(-1)) await program.closePages();
     }
     const isBroken = results.some(({ why }) => why !== undefined);
     const trouble = isBroken
-      ? (program.trouble() ?? ((await isDeaf(program)) ? ROUND : undefined))
+      ? (program.trouble() ?? ((await isDeaf(program)) ? round(allowedMs) : undefined))
       : undefined;
     return trouble === undefined ? { results } : { results, trouble };
   } finally {
@@ -79,10 +83,15 @@ async function runAll(root: string, lessons: Checks[], { patienceMs, limitMs }: 
   }
 }
 
-async function tryOne(program: Program, { promise, run }: Check, end: number): Promise<Result> {
+async function tryOne(
+  program: Program,
+  { promise, run }: Check,
+  end: number,
+  limitMs: number,
+): Promise<Result> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Trouble(ROUND)), end - performance.now());
+    timer = setTimeout(() => reject(new Trouble(round(limitMs))), end - performance.now());
   });
   try {
     await Promise.race([run(program), late]);

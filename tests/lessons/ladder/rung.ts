@@ -27,6 +27,7 @@ export class Rung {
   readonly patienceMs: number;
   private readonly child: ChildProcess;
   private readonly folder: string;
+  private unsent: Promise<number> | undefined;
 
   constructor(url: string, child: ChildProcess, folder: string, patienceMs: number) {
     this.url = url;
@@ -55,10 +56,16 @@ export class Rung {
     db.close();
   }
 
-  /** How many bytes wait in the rung's memory for the slowest of its readers. */
-  async unsentBytes(): Promise<number> {
+  /** How many bytes wait in the rung's memory for the slowest of its readers. A rung that is busy is asked once. */
+  unsentBytes(): Promise<number> {
+    this.unsent ??= this.askUnsent();
+    return this.unsent;
+  }
+
+  private async askUnsent(): Promise<number> {
     this.child.send('unsent?');
     const [bytes] = await once(this.child, 'message');
+    this.unsent = undefined;
     return bytes;
   }
 

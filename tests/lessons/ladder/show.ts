@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { json } from 'node:stream/consumers';
 import { compare } from '../diff.ts';
 import { fileOf, RUNGS } from './rung.ts';
-import { Stage } from './stage.ts';
+import { type Scene, Stage } from './stage.ts';
 
 const LOOK_MS = 250; // what waits in the rung's memory changes without a word
 const FILES: Record<string, string> = { '/': 'show.html', '/show.css': 'show.css', '/show.js': 'show.js' };
@@ -15,26 +15,38 @@ const TYPES = { html: 'text/html', css: 'text/css', js: 'text/javascript' };
 
 /** Runs until Ctrl+C. */
 export async function showRung(first: number, port: number): Promise<void> {
-  let stage = await Stage.open(first);
+  let stage = Stage.open(first); // a promise: what is pressed while a rung starts waits for it
   const pages = new Set<ServerResponse>();
   let last = '';
-  let isChanging = false;
 
-  async function show(): Promise<void> {
-    if (isChanging) return;
-    const scene = JSON.stringify(await stage.scene());
+  function tell(scene: string): void {
     if (scene !== last) for (const page of pages) page.write(`data: ${scene}\n\n`);
     last = scene;
   }
 
+  async function show(): Promise<void> {
+    const shown = stage;
+    const scene = JSON.stringify(await (await shown).scene());
+    if (shown === stage) tell(scene); // else another rung was chosen meanwhile
+  }
+
+  /** Its source is shown at once, the people when it runs. One that can't start has said why in the terminal. */
   async function change(number: number): Promise<void> {
-    isChanging = true;
-    await stage.close();
-    stage = await Stage.open(number);
-    isChanging = false;
-    stage.onChange = () => void show();
+    const closed = stage.then(
+      (before) => before.close(),
+      () => {},
+    );
+    stage = closed.then(() => Stage.open(number));
+    tell(JSON.stringify({ rung: number, saved: [], waitingBytes: 0, people: [] } satisfies Scene));
+    await begin();
+  }
+
+  async function begin(): Promise<void> {
+    (await stage).onChange = refresh;
     await show();
   }
+
+  const refresh = () => void show().catch(() => {});
 
   async function answer(req: IncomingMessage, res: ServerResponse): Promise<void> {
     const { pathname } = new URL(req.url ?? '/', 'http://ladder');
@@ -44,11 +56,11 @@ export async function showRung(first: number, port: number): Promise<void> {
       pages.add(res);
       res.on('close', () => pages.delete(res));
       last = '';
-      return show();
+      return refresh();
     }
     if (req.method === 'POST') {
       const { order, who, number } = (await json(req)) as { order: string; who?: string; number?: number };
-      await (order === 'rung' ? change(number ?? 1) : stage.obey(order, who));
+      await (order === 'rung' ? change(number ?? 1) : (await stage).obey(order, who));
       return void res.writeHead(204).end();
     }
     if (rung) return sendJson(res, { files: RUNGS, lines: sourceOf(Number(rung)) });
@@ -58,8 +70,8 @@ export async function showRung(first: number, port: number): Promise<void> {
   const server = createServer((req, res) => {
     answer(req, res).catch((error: Error) => res.writeHead(400).end(error.message));
   });
-  stage.onChange = () => void show();
-  setInterval(() => void show(), LOOK_MS);
+  await begin();
+  setInterval(refresh, LOOK_MS);
   server.listen(port, '127.0.0.1');
   await once(server, 'listening');
   console.log(`The ladder: http://localhost:${(server.address() as AddressInfo).port}/ (Ctrl+C ends it)`);

@@ -1,0 +1,146 @@
+// Our own writes. All of a turn go to the database as one call of `changebell_write`: one round trip, one transaction.
+// What is simple goes together; what broke a rule a moment ago goes alone, so that nobody pays for it.
+import type { Pool } from 'pg';
+import { type StoredEvent, toCloudEvent } from '../event.ts';
+import type { Commits } from './commits.ts';
+import { type Result, unclear } from './group-commit.ts';
+import type { Postgres } from './postgres-connection.ts';
+import { isReadOnly, isRefusal, isTransient, toProblem, toRefusal } from './postgres-errors.ts';
+import type { Numbering } from './postgres-numbering.ts';
+import type { Order } from './store.ts';
+
+// So many are remembered, each in at most 1,000 characters: a flood of bad writes takes no more memory than that.
+const MAX_SUSPECTS = 100;
+// So long an order goes alone that is like one that failed: among others it would make its whole part run again.
+const SUSPICION_MS = 10_000;
+
+// The orders; then where the search for drafts begins, how many events are kept, how far the hub has come.
+const WRITE = {
+  name: 'write',
+  text: 'SELECT place, outcome, answer, event_id FROM bell.changebell_write($1, $2, $3, $4, $5)',
+};
+
+/** What came of the order at `place`. If it was refused, `answer` is the database's message and `event_id` its SQLSTATE. */
+type Row = { place: number; outcome: string; answer: string; event_id: string };
+
+type Options = { retention: number; numbering: Numbering; commits: Commits };
+
+export class Writer {
+  private readonly postgres: Postgres;
+  private readonly pool: Pool;
+  private readonly options: Options;
+  /**
+   * Orders like these were refused or locked; until when that is remembered. It saves time, and decides nothing: after
+   * a restart it is found out anew.
+   */
+  private readonly suspects = new Map<string, number>();
+
+  constructor(postgres: Postgres, pool: Pool, options: Options) {
+    this.postgres = postgres;
+    this.pool = pool;
+    this.options = options;
+  }
+
+  /** What came of each order, in their sequence; durable by now, since `synchronous_commit` is on. @throws {Problem} 503 */
+  async commit(orders: Order[]): Promise<Result[]> {
+    const rows = await this.send(orders);
+    if (rows.length > 0) this.options.commits.committed();
+    return this.toResults(rows, orders);
+  }
+
+  /** No rows where nothing could be done for the moment. @throws {Problem} 503 */
+  private async send(orders: Order[]): Promise<Row[]> {
+    const { numbering, retention, commits } = this.options;
+    const { together, alone } = this.sort(orders);
+    let isSent = false;
+    try {
+      return await this.postgres.use(this.pool, (run) => {
+        isSent = true;
+        return run<Row>(WRITE, [together, alone, numbering.low, retention, commits.announced]);
+      });
+    } catch (error) {
+      if (!isSent) return []; // the database is away
+      if (!isRefusal(error)) throw unclear(); // the commit may have been made before the connection was lost
+      if (isTransient(error) || isReadOnly(error)) return [];
+      throw toProblem(error);
+    }
+  }
+
+  /** The parameters `together` and `alone`, as JSON. */
+  private sort(orders: Order[]): { together: string; alone: string } {
+    const together: object[] = [];
+    const alone: object[] = [];
+    const now = performance.now();
+    for (const [key, until] of this.suspects) if (until < now) this.suspects.delete(key);
+    for (const [place, order] of orders.entries()) {
+      const plain = isPlain(order);
+      // To tell what an order is like takes a JSON text of it: only while somebody is suspected.
+      const isSuspect = plain && this.suspects.size > 0 && this.suspects.has(likeness(order));
+      (plain && !isSuspect ? together : alone).push({ place, plain, ...order });
+    }
+    return { together: JSON.stringify(together), alone: JSON.stringify(alone) };
+  }
+
+  private toResults(rows: Row[], orders: Order[]): Result[] {
+    // One that no row speaks of is tried again.
+    const results: Result[] = orders.map(() => ({ is: 'locked' }));
+    for (const row of rows) {
+      const order = orders[row.place]!;
+      results[row.place] = toResult(row, order);
+      if (row.outcome === 'locked' || row.outcome === 'refused') this.suspect(order);
+    }
+    return results;
+  }
+
+  private suspect(order: Order): void {
+    // The others go alone in any case.
+    if (!isPlain(order)) return;
+    this.suspects.set(likeness(order), performance.now() + SUSPICION_MS);
+    // A Map keeps the sequence in which its keys came: the first has been here for longest.
+    if (this.suspects.size > MAX_SUSPECTS) this.suspects.delete(this.suspects.keys().next().value!);
+  }
+}
+
+/**
+ * One that needs no look at what is there, neither at a row nor at a key: one INSERT does it for all of its kind. Of
+ * the tables only the customers have such an INSERT: see `changebell_write_together`.
+ */
+function isPlain(order: Order): boolean {
+  if (order.op !== 'create' && order.op !== 'publish') return false;
+  if (order.idempotency) return false;
+  if (order.op === 'create') return (order.table ?? 'customers') === 'customers';
+  return order.events.every((event) => event.idempotency === undefined);
+}
+
+/** Orders that begin alike are taken for the same. A mistake costs time, and changes nothing that is written. */
+function likeness(order: Order): string {
+  return JSON.stringify(order).slice(0, 1000);
+}
+
+function toResult({ outcome, answer, event_id: lastEventId }: Row, order: Order): Result {
+  switch (outcome) {
+    case 'done':
+    case 'replayed':
+      return { is: outcome, json: toJson(answer, order), lastEventId };
+    case 'precondition failed':
+      // The row as it is now, if there is one: who is told 412 learns whether it has changed or gone.
+      return { is: outcome, exists: answer !== null };
+    case 'locked':
+    case 'missing':
+    case 'key taken':
+      return { is: outcome };
+    case 'refused':
+      return toRefusal(lastEventId, answer);
+    default:
+      // To guess would tell somebody that his change is saved, or that it is not.
+      throw new Error(`changebell_write knows an outcome that this program doesn't: ${outcome}`);
+  }
+}
+
+/** Of a publication the text that streams deliver, as a list only for whoever sent a list; else the row. */
+function toJson(answer: string, order: Order): string {
+  if (order.op === 'delete') return '';
+  if (order.op !== 'publish') return answer;
+  const events = (JSON.parse(answer) as StoredEvent[]).map(toCloudEvent);
+  return order.isList ? `[${events.join()}]` : events[0]!;
+}

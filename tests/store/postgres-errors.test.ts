@@ -1,0 +1,22 @@
+// What an error of PostgreSQL says of what was done.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { isRefusal } from '../../lib/store/postgres-errors.ts';
+
+test('a refusal is told from a lost connection, also where the database speaks another language', () => {
+  for (const [severity, code, expected] of [
+    ['ERROR', '55P03', true],
+    ['ERROR', '57014', true],
+    ['FEHLER', '55P03', true],
+    ['FEHLER', '23505', true],
+    ['FATAL', '57P01', false],
+    ['FATAL', '40001', false],
+    ['PANIK', '53100', false],
+    [undefined, 'ECONNRESET', false],
+  ] as const)
+    assert.equal(
+      isRefusal(Object.assign(new Error('no'), { severity, code })),
+      expected,
+      `${severity} ${code}`,
+    );
+});
