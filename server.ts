@@ -50,11 +50,10 @@ function surviveReader(stream: NodeJS.WriteStream): void {
 /** What was started, with the real port, and no password. */
 function sayHello(door: Door, store: Store, config: Config): void {
   const urls = describeUrls(door);
-  const hasCustomers = config.hasCustomers && store.hasCustomers;
   const watching = config.watch.size > 0 ? `\n  watching   ${[...config.watch].join(', ')}` : '';
   console.log(`Changebell is running.
   page       ${urls.page}
-  API        ${hasCustomers ? urls.customers : urls.events}
+  API        ${store.hasCustomers ? urls.customers : urls.events}
   WebSocket  ${urls.webSocket}
   database   ${store.description}${watching}`);
 }

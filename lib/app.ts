@@ -5,9 +5,10 @@ import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { Health } from './api/health.ts';
-import { Metrics } from './api/metrics.ts';
+import { createMetrics } from './api/metrics.ts';
 import { MERGE_PATCH } from './api/resource-api.ts';
-import { type Methods, Routes } from './api/routes.ts';
+import { createRoutes, findMethods, type Methods, type Route } from './api/routes.ts';
+import { Waiting } from './api/waiting.ts';
 import type { Config } from './config.ts';
 import { Access, type Visit } from './http/access.ts';
 import type { Answer } from './http/answer.ts';
@@ -19,7 +20,7 @@ import { sendEmpty, sendProblem } from './http/response.ts';
 import { StaticFiles } from './http/static-files.ts';
 import { Tokens } from './http/tokens.ts';
 import { Turns } from './http/turns.ts';
-import { Problem } from './problem.ts';
+import { nothingAt, Problem } from './problem.ts';
 import { NOTHING } from './scope.ts';
 import type { Store } from './store/store.ts';
 import { Hub } from './stream/hub.ts';
@@ -43,8 +44,9 @@ export class App {
   private readonly connections: Connections;
   private readonly webSockets: WebSockets;
   private readonly health: Health;
-  private readonly metrics: Metrics;
-  private readonly routes: Routes;
+  /** Requests that wait for an event: they are answered when the server stops. */
+  private readonly waiting: Waiting;
+  private readonly routes: Route[];
 
   /** Reads where the log stands, then answers. @throws {Problem} 503 if it can't be read */
   static async open(door: Door, store: Store, config: Config): Promise<App> {
@@ -52,20 +54,20 @@ export class App {
   }
 
   private constructor(door: Door, store: Store, hub: Hub, tokens: Tokens, config: Config) {
-    const isLabOn = config.isLabOn ?? (door.isLoopback && config.allowedHosts.size === 0);
     const { maxClients, heartbeatMs } = config;
-    const { refusals } = this;
+    const isLabOn = config.isLabOn ?? (door.isLoopback && config.allowedHosts.size === 0);
+    const connections = new Connections(door.server, connectionLimit(config.maxConnections), this.refusals);
     this.door = door;
     this.store = store;
     this.hub = hub;
     this.access = new Access({ ...config, ...door }, tokens);
-    const connections = new Connections(door.server, connectionLimit(config.maxConnections), refusals);
     this.connections = connections;
     this.webSockets = new WebSockets(hub, isLabOn);
     this.health = new Health({ hub, database: store, isLabOn, heartbeatMs });
-    this.metrics = new Metrics({ store, hub, connections, refusals, maxClients });
-    const { health, metrics } = this;
-    this.routes = new Routes({ store, hub, health, metrics, isLabOn, config });
+    this.waiting = new Waiting(store);
+    const { health, waiting, refusals } = this;
+    const metrics = createMetrics({ store, hub, connections, refusals, maxClients });
+    this.routes = createRoutes({ store, hub, health, metrics, waiting, isLabOn, config });
     this.takeOver();
   }
 
@@ -113,7 +115,7 @@ export class App {
     const turn = isCheap(path) ? undefined : this.turns.next();
     if (turn) await turn;
     if (res.destroyed) return; // the client has left meanwhile
-    const methods = this.routes.find(call) ?? (await this.methodsOf(call));
+    const methods = findMethods(this.routes, call) ?? (await this.methodsOf(call));
     const method = req.method ?? '';
     const handler = methods[method === 'HEAD' ? 'GET' : method]; // a HEAD is a GET whose body isn't sent (RFC 9110 §9.3.2)
     if (handler) return handler(call);
@@ -126,9 +128,11 @@ export class App {
 
   /** What a path takes that is no route. @throws {Problem} 404 there is nothing */
   private async methodsOf(call: Call): Promise<Methods> {
-    if (call.path === '*' && call.req.method === 'OPTIONS') return this.routes.all();
+    // `OPTIONS *` asks about the server as a whole (RFC 9110 §9.3.7).
+    if (call.path === '*' && call.req.method === 'OPTIONS')
+      return Object.assign({}, ...this.routes.map(({ methods }) => methods));
     const found = await this.files.find(call.path);
-    if (found === undefined) throw new Problem(404, `There is nothing at ${call.path}.`);
+    if (found === undefined) throw nothingAt(call.path);
     return { GET: (asking) => this.files.send(asking, found) };
   }
 
@@ -155,9 +159,8 @@ export class App {
 
   /** @throws {Problem} 400 where the path exists, else 404: the caller may have only mistyped it */
   private async refuseElsewhere(path: string): Promise<never> {
-    const isRoute = this.routes.has(path);
-    if (!isRoute && (await this.files.find(path)) === undefined)
-      throw new Problem(404, `There is nothing at ${path}.`);
+    const isRoute = this.routes.some((route) => route.path.test(path));
+    if (!isRoute && (await this.files.find(path)) === undefined) throw nothingAt(path);
     throw new Problem(400, `${path} is no WebSocket endpoint: use /ws.`);
   }
 
@@ -176,7 +179,7 @@ export class App {
   async close(): Promise<void> {
     const { health, door, connections, hub } = this;
     health.isDraining = true;
-    this.routes.stopWaiting();
+    this.waiting.stop();
     door.close();
     // Event streams are answers too, but they would never end by themselves.
     const isStream = (answer: Answer) => [...hub.clients].some(({ stream }) => stream.out === answer);
@@ -189,7 +192,6 @@ export class App {
     hub.close();
     await within(CLOSE_MS, Promise.all(streams));
     connections.destroy();
-    this.metrics.stop();
     await this.store.close();
   }
 }

@@ -11,94 +11,74 @@ import {
   sourceProblem,
   typeProblem,
 } from './new-event.ts';
-import { type FieldError, pointerTo, textProblem } from './problem.ts';
+import { addFault, textProblem } from './problem.ts';
 
+// CloudEvents 1.0, "REQUIRED Attributes".
+const REQUIRED = ['specversion', 'id', 'source', 'type'];
 // The specification bounds neither of these two; a log that everyone reads needs bounds.
 const MAX_TEXT = 1024; // code points of one attribute
-const MAX_EXTENSIONS = 32;
+const MAX_OTHERS = 32;
 // CloudEvents 1.0, "Type System": Integer has 32 bits with a sign.
 const MAX_INTEGER = 2 ** 31;
 // "Attribute Naming Convention": lower case and digits; at most 20 of them are recommended.
 const NAME = /^[a-z0-9]{1,40}$/;
 const JSON_TYPE = /^[\w.+-]+\/([\w.+-]+\+)?json\s*(;.*)?$/i;
 
+/** As given, without `data`; an attribute that is null counts as absent (JSON format §2.2). */
+type Attributes = Record<string, unknown>;
+
 /**
  * Parses one CloudEvent as an object, and lists every attribute that is wrong. For structured and batched mode; in binary
  * mode the headers were made such an object before.
- * @param isReserved types that nobody may publish, by whatever form
  */
-export function cloudEventParser(isReserved: IsReserved): ParseOne {
-  return (item, at, errors) => {
-    const { data = null, ...given } = item as Record<string, unknown>;
-    // JSON format §2.2: an attribute that is null counts as absent.
-    const attributes = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== null));
-    const before = errors.length;
-    checkRequired(attributes, isReserved, at, errors);
-    checkOthers(attributes, at, errors);
-    const wrongData = dataProblem(data);
-    if (wrongData) errors.push({ pointer: pointerTo('data', at), detail: wrongData });
-    return errors.length > before ? undefined : toNewEvent(attributes, data);
-  };
-}
-
-/** As given, without `data`: nothing is known of their types yet. */
-type Attributes = Record<string, unknown>;
-/** What is wrong with a value, in words that follow its name; undefined if nothing is. */
-type Check = (value: unknown) => string | undefined;
-
-/** The four that every CloudEvent has (CloudEvents 1.0, "REQUIRED Attributes"). */
-function checkRequired(
-  attributes: Attributes,
-  isReserved: IsReserved,
-  at: string,
-  errors: FieldError[],
-): void {
-  const required: Record<string, Check> = {
-    specversion: (value) => (value === '1.0' ? undefined : 'must be "1.0"'),
-    id: shortText,
-    source: sourceProblem,
-    type: (value) => typeProblem(value, isReserved),
-  };
-  for (const [name, check] of Object.entries(required)) {
-    const detail = Object.hasOwn(attributes, name) ? check(attributes[name]) : 'is required of a CloudEvent';
-    if (detail) errors.push({ pointer: pointerTo(name, at), detail });
-  }
-}
-
-/** Optional attributes by their own rules, and whatever else there is as extensions. */
-function checkOthers(attributes: Attributes, at: string, errors: FieldError[]): void {
-  const { specversion, id, source, type, ...others } = attributes;
-  for (const [name, value] of Object.entries(others)) {
-    // Asked with `hasOwn`, since `constructor` is the name of an extension like any other.
-    const check = Object.hasOwn(OPTIONAL, name) ? OPTIONAL[name]! : extensionProblem;
-    const detail =
-      // `data_base64` is a member of the JSON format and no attribute: it has a rule of its own below.
-      NAME.test(name) || name === 'data_base64' ? check(value) : 'must have a name of a-z and 0-9';
-    if (detail) errors.push({ pointer: pointerTo(name, at), detail });
-  }
+export const parseCloudEvent: ParseOne = (item, at, errors, isReserved) => {
+  const { data = null, ...given } = item as Attributes;
+  const attributes = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== null));
+  const before = errors.length;
+  for (const name of REQUIRED)
+    if (!Object.hasOwn(attributes, name)) addFault(errors, at, name, 'is required of a CloudEvent');
+  for (const [name, value] of Object.entries(attributes))
+    addFault(errors, at, name, attributeProblem(name, value, isReserved));
   // Each of them goes to every client with every delivery.
-  if (Object.keys(others).length > MAX_EXTENSIONS)
+  if (Object.keys(attributes).length > REQUIRED.length + MAX_OTHERS)
     errors.push({
       pointer: at,
-      detail: `must have at most ${MAX_EXTENSIONS} attributes beside the required ones`,
+      detail: `must have at most ${MAX_OTHERS} attributes beside the required ones`,
     });
-}
-
-/** The optional attributes, and what each must be. */
-const OPTIONAL: Record<string, Check> = {
-  time: (value) =>
-    typeof value === 'string' && parseTime(value)
-      ? undefined
-      : 'must be a time as in RFC 3339, such as 2026-11-23T09:30:00Z',
-  subject: shortText,
-  dataschema: (value) => sourceProblem(value),
-  // Frames are JSON, so other data would have to be wrapped, in base64 for example, and no client here expects it.
-  datacontenttype: (value) =>
-    typeof value === 'string' && value.length <= 200 && JSON_TYPE.test(value)
-      ? undefined
-      : 'must be application/json, or another type of JSON: other data is not stored here',
-  data_base64: () => 'is not stored here: send data as JSON',
+  addFault(errors, at, 'data', dataProblem(data));
+  return errors.length > before ? undefined : toNewEvent(attributes, data);
 };
+
+/** What is wrong with an attribute; what has no rule of its own is an extension. */
+function attributeProblem(name: string, value: unknown, isReserved: IsReserved): string | undefined {
+  switch (name) {
+    case 'specversion':
+      return value === '1.0' ? undefined : 'must be "1.0"';
+    case 'id':
+    case 'subject':
+      return shortText(value);
+    case 'source':
+    case 'dataschema':
+      return sourceProblem(value);
+    case 'type':
+      return typeProblem(value, isReserved);
+    case 'time': {
+      const isTime = typeof value === 'string' && parseTime(value);
+      return isTime ? undefined : 'must be a time as in RFC 3339, such as 2026-11-23T09:30:00Z';
+    }
+    case 'datacontenttype': {
+      // Frames are JSON, so other data would have to be wrapped, in base64 for example, and no client here expects it.
+      const isJson = typeof value === 'string' && value.length <= 200 && JSON_TYPE.test(value);
+      return isJson
+        ? undefined
+        : 'must be application/json, or another type of JSON: other data is not stored here';
+    }
+    case 'data_base64':
+      return 'is not stored here: send data as JSON';
+    default:
+      return NAME.test(name) ? extensionProblem(value) : 'must have a name of a-z and 0-9';
+  }
+}
 
 /** For `id` and `subject`, which must not be empty where they are there. */
 function shortText(value: unknown): string | undefined {

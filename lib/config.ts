@@ -38,6 +38,10 @@ export type Config = {
 /** One of `secret` and `jwksUrl` is there. */
 export type JwtConfig = { secret: string | undefined; jwksUrl: URL | undefined; audience: string };
 
+const POSTGRES_FORM =
+  'postgres://user:password@host:5432/database, with %23, %2F and so on for # / ? @ in a password';
+const WHOLE_ORIGINS =
+  'whole origins: * stands for nothing here, so name each one, such as https://app.example.com';
 const SPARE_CONNECTIONS = 2000; // beside the streams: requests, and browsers that keep connections for later
 
 /** A user's mistake at the start: its message is the one line that goes to standard error. */
@@ -54,11 +58,11 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     port: readInteger(env, 'PORT', 5000, 0, 65_535),
     databaseUrl,
     replicaUrl: readReplicaUrl(env.READ_DATABASE_URL?.trim(), databaseUrl),
-    watch: new Set([...WATCHED_RESOURCES.map(({ table }) => table), ...readList(env.WATCH)]),
+    watch: new Set([...WATCHED_RESOURCES.map(({ table }) => table), ...readList(env, 'WATCH')]),
     apiToken: readToken(env.API_TOKEN),
     jwt: readJwt(env),
-    allowedOrigins: new Set(readList(env.ALLOWED_ORIGINS).map(readOrigin)),
-    allowedHosts: new Set(readList(env.ALLOWED_HOSTS).map(readHostName)),
+    allowedOrigins: new Set(readList(env, 'ALLOWED_ORIGINS').map(readOrigin)),
+    allowedHosts: new Set(readList(env, 'ALLOWED_HOSTS').map(readHostName)),
     maxClients,
     maxConnections: readInteger(env, 'MAX_CONNECTIONS', maxClients + SPARE_CONNECTIONS, 1, 2_000_000),
     eventRetention: readInteger(env, 'EVENT_RETENTION', 100_000, 1, 1_000_000_000),
@@ -115,11 +119,7 @@ function readPostgresUrl(variable: string, url: string, allowed: string): string
   const first = url.replace(/^(\w+:\/\/(?:[^@/?#]*@)?[^,/?#]*),[^/?#]*/, '$1'); // there may be several hosts
   const { pathname = '', search = '', hash = '' } = URL.canParse(first) ? new URL(first) : { hash: '#' };
   const isCutShort = hash !== '' || /[/@]/.test(pathname.slice(1)) || search.includes('@');
-  if (isCutShort) {
-    const form =
-      'postgres://user:password@host:5432/database, with %23, %2F and so on for # / ? @ in a password';
-    refuse(variable, `${given}…`, form);
-  }
+  if (isCutShort) refuse(variable, `${given}…`, POSTGRES_FORM);
   return url;
 }
 
@@ -157,19 +157,18 @@ function readJwt(env: Env): JwtConfig | undefined {
   };
 }
 
-/** An item of blanks alone is none: a comma at the end is no mistake. */
-function readList(text: string | undefined): string[] {
-  const items = (text ?? '').split(',').map((item) => item.trim());
-  return items.filter((item) => item !== '');
+/** A comma at the end is no mistake. Commas alone are one: whoever wrote them believes that something is named. */
+function readList(env: Env, variable: string): string[] {
+  const text = env[variable]?.trim() ?? '';
+  const items = text.split(',').map((item) => item.trim());
+  const named = items.filter((item) => item !== '');
+  if (text !== '' && named.length === 0) refuse(variable, text, 'names with commas between, or left out');
+  return named;
 }
 
 /** An origin is any scheme with a host (RFC 6454 §4): apps and extensions have schemes of their own. */
 function readOrigin(text: string): string {
-  if (text.includes('*')) {
-    const allowed =
-      'whole origins: * stands for nothing here, so name each one, such as https://app.example.com';
-    refuse('ALLOWED_ORIGINS', text, allowed);
-  }
+  if (text.includes('*')) refuse('ALLOWED_ORIGINS', text, WHOLE_ORIGINS);
   const origin = text.replace(/\/$/, '').toLowerCase();
   const isWeb = /^https?:/.test(origin);
   const isWebOrigin = isWeb && URL.canParse(origin) && new URL(origin).origin === origin;

@@ -1,7 +1,7 @@
 // What a customer is: the resource that this program comes with. Here stands what its fields may hold, and nothing that
 // others need: how a body is taken apart and a request answered is the same for every resource.
 import { textProblem } from './problem.ts';
-import type { Parsed, Resource } from './resource.ts';
+import type { Resource } from './resource.ts';
 
 // Code points, as `textProblem` counts: an emoji is one character, though JavaScript says two.
 const MAX_NAME = 200;
@@ -14,25 +14,21 @@ export const CUSTOMERS: Resource = {
   one: 'a customer',
   type: 'customer',
   source: '/api/customers',
-  fields: { name: { parse: parseName }, email: { parse: parseEmail, absent: null } },
+  fields: { name: { check: nameProblem }, email: { check: emailProblem, absent: null } },
   readOnly: ['id', 'createdAt', 'updatedAt'],
 };
 
-/** 1 to 200 code points. Trimmed first: blanks around a name come from forms, and mean nothing. */
-function parseName(value: unknown): Parsed {
-  if (typeof value !== 'string') return { problem: 'must be a string' };
-  const name = value.trim();
-  const problem = name === '' ? 'must not be empty' : textProblem(name, MAX_NAME);
-  return problem === undefined ? { value: name } : { problem };
+/** 1 to 200 code points. */
+function nameProblem(value: unknown): string | undefined {
+  if (typeof value !== 'string') return 'must be a string';
+  return value === '' ? 'must not be empty' : textProblem(value, MAX_NAME);
 }
 
 /** Null, or something on both sides of one `@`. Whether it can be reached, only a mail to it could tell. */
-function parseEmail(value: unknown): Parsed {
-  if (value === null) return { value };
-  if (typeof value !== 'string') return { problem: 'must be a string or null' };
-  const email = value.trim();
+function emailProblem(value: unknown): string | undefined {
+  if (value === null) return undefined;
+  if (typeof value !== 'string') return 'must be a string or null';
   // No white space: an address with a line break in it could add headers to a mail.
-  if (!/^[^\s@]+@[^\s@]+$/.test(email)) return { problem: 'must look like name@example.com' };
-  const problem = textProblem(email, MAX_EMAIL);
-  return problem === undefined ? { value: email } : { problem };
+  const isLikely = /^[^\s@]+@[^\s@]+$/.test(value);
+  return isLikely ? textProblem(value, MAX_EMAIL) : 'must look like name@example.com';
 }

@@ -15,33 +15,24 @@ export type Filter = {
   matches(event: Pick<StoredEvent, 'type' | 'source'>): boolean;
 };
 
-/** How the items of one list look. */
-type Form = {
-  name: string;
-  /** What stands between the steps of a value: a prefix ends there, with a `*` behind it. */
-  separator: string;
-  pattern: RegExp;
-  /** For people: what an item must be. */
-  meaning: string;
-};
-
-const TYPES: Form = {
+/** How the items of one list look; `meaning` is for people. */
+const TYPES = {
   name: 'types',
-  separator: '.',
+  separator: '.', // between the steps of a value: a prefix ends there, with a `*` behind it
   // Wider than what may be published: rows that other programs put into the log have types of their own.
   pattern: /^[^\s*,]{1,200}(?<!\.)(\.\*)?$/,
   meaning: 'a type, or a prefix such as customer.*',
 };
-const SOURCES: Form = {
+const SOURCES: typeof TYPES = {
   name: 'sources',
   separator: '/',
   pattern: /^([!-)+\--~]{1,200}|[!-)+\--~]{0,200}\/\*)$/, // visible ASCII, but for the comma and the star
   meaning: 'a source, or a prefix such as /rooms/42/*',
 };
 
+/** One list of a filter. */
 type Match = { key: string; matches: (text: string) => boolean };
 
-const EVERYTHING: Match = { key: '', matches: () => true };
 /** Of all who name nothing: ten thousand idle streams hold one filter. */
 const NO_FILTER: Filter = { key: ' ', matches: () => true };
 
@@ -55,8 +46,8 @@ export function parseFilter(types: string | null, sources: string | null = null)
 }
 
 /** One list: sorted and without repeats, so that its key says only what it lets through. */
-function parseList(text: string | null, { name, separator, pattern, meaning }: Form): Match {
-  if (text === null) return EVERYTHING;
+function parseList(text: string | null, { name, separator, pattern, meaning }: typeof TYPES): Match {
+  if (text === null) return { key: '', matches: () => true };
   const items = [...new Set(text.split(',').map((item) => item.trim()))].sort();
   if (items.length > MAX_ITEMS || text.length > MAX_LIST_LENGTH) {
     const bound = `at most ${MAX_ITEMS} items and ${MAX_LIST_LENGTH} characters`;

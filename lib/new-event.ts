@@ -1,8 +1,9 @@
 // What a caller publishes with `POST /api/events`, and how input becomes events. Parse, don't check: a parser returns
 // typed values, or throws a Problem that lists every bad field with its place. Nothing is mended on the way: a field
 // that isn't right is refused, so that nobody learns from the log that something else was stored.
+import { isIPv6 } from 'node:net';
 import type { Idempotency } from './idempotency.ts';
-import { type FieldError, invalidFields, pointerTo, textProblem } from './problem.ts';
+import { addFault, type FieldError, invalidFields, textProblem } from './problem.ts';
 
 /** An event before it is stored: the log gives it its id and its time. `data` and `extensions` are JSON text. */
 export type NewEvent = {
@@ -14,11 +15,16 @@ export type NewEvent = {
   idempotency?: Idempotency | undefined;
 };
 
-/** Turns one item into an event, or adds to the errors what is wrong with it; `at` is its JSON Pointer. */
-export type ParseOne = (item: object, at: string, errors: FieldError[]) => NewEvent | undefined;
-
 /** Types that triggers write, and nobody else. */
 export type IsReserved = (type: string) => boolean;
+
+/** Turns one item into an event, or adds to the errors what is wrong with it; `at` is its JSON Pointer. */
+export type ParseOne = (
+  item: object,
+  at: string,
+  errors: FieldError[],
+  isReserved: IsReserved,
+) => NewEvent | undefined;
 
 // Bounds of the API's own: a list is one transaction, and everybody else's writes wait for it.
 const MAX_LIST = 1000;
@@ -32,7 +38,7 @@ const TYPE = /^(?!stream\.)[a-z][a-z0-9._-]{0,99}$/;
  * One event, or a list of 1 to 1,000. One that is bad refuses the whole list: it is one transaction.
  * @throws {Problem} 422 with every bad field of every event
  */
-export function parseEvents(body: unknown, parseOne: ParseOne): NewEvent[] {
+export function parseEvents(body: unknown, parseOne: ParseOne, isReserved: IsReserved): NewEvent[] {
   const items: unknown[] = Array.isArray(body) ? body : [body];
   if (items.length < 1 || items.length > MAX_LIST) {
     throw invalidFields([{ pointer: '#', detail: `must have 1 to ${MAX_LIST} events` }]);
@@ -45,7 +51,7 @@ export function parseEvents(body: unknown, parseOne: ParseOne): NewEvent[] {
     if (typeof item !== 'object' || item === null || Array.isArray(item)) {
       errors.push({ pointer: at, detail: 'must be a JSON object' });
     } else {
-      const event = parseOne(item, at, errors);
+      const event = parseOne(item, at, errors, isReserved);
       if (event) events.push(event);
     }
   }
@@ -57,38 +63,30 @@ export function parseEvents(body: unknown, parseOne: ParseOne): NewEvent[] {
  * Our own short form: `{type?, source?, data?}`, or `{message}`, which is short for type `notification` and data
  * `{message}`.
  */
-export function newEventParser(isReserved: IsReserved): ParseOne {
-  const checks = {
-    type: (value: unknown) => typeProblem(value, isReserved),
-    source: sourceProblem,
-    data: dataProblem,
-  };
-  return (item, at, errors) => {
-    // Not both: of a message beside data nobody could say which of the two goes out.
-    const isMessage = Object.hasOwn(item, 'message');
-    const known: Record<string, (value: unknown) => string | undefined> = isMessage
-      ? { message: messageProblem }
-      : checks;
-    const before = errors.length;
-    const unknownField = isMessage ? 'must not stand beside message' : 'is not a field of an event';
-    for (const [field, value] of Object.entries(item)) {
-      // An unknown field is most often a known one that was misspelled: to ignore it would lose what it says.
-      const detail = Object.hasOwn(known, field) ? known[field]!(value) : unknownField;
-      if (detail) errors.push({ pointer: pointerTo(field, at), detail });
-    }
-    // The caller throws once it has seen the whole list.
-    if (errors.length > before) return undefined;
-    const {
-      type = 'notification',
-      source = '/api/events',
-      data = null,
-      message,
-    } = item as Record<string, string>;
-    return { type, source, data: JSON.stringify(isMessage ? { message } : data), extensions: null };
-  };
+export const parseNewEvent: ParseOne = (item, at, errors, isReserved) => {
+  const before = errors.length;
+  const isMessage = Object.hasOwn(item, 'message');
+  for (const [name, value] of Object.entries(item)) {
+    const detail = isMessage ? messageProblem(name, value) : fieldProblem(name, value, isReserved);
+    addFault(errors, at, name, detail);
+  }
+  // The caller throws once it has seen the whole list.
+  if (errors.length > before) return undefined;
+  const { type = 'notification', source = '/api/events', data = null } = item as Record<string, string>;
+  return { type, source, data: JSON.stringify(isMessage ? item : data), extensions: null };
+};
+
+function fieldProblem(name: string, value: unknown, isReserved: IsReserved): string | undefined {
+  if (name === 'type') return typeProblem(value, isReserved);
+  if (name === 'source') return sourceProblem(value);
+  if (name === 'data') return dataProblem(value);
+  // An unknown field is most often a known one that was misspelled: to ignore it would lose what it says.
+  return 'is not a field of an event';
 }
 
-function messageProblem(value: unknown): string | undefined {
+function messageProblem(name: string, value: unknown): string | undefined {
+  // Not both: of a message beside data nobody could say which of the two goes out.
+  if (name !== 'message') return 'must not stand beside message';
   if (typeof value !== 'string') return 'must be a string';
   if (value === '') return 'must not be empty';
   // A message may have lines and tabs: it is for people.
@@ -102,41 +100,43 @@ export function typeProblem(value: unknown, isReserved: IsReserved): string | un
   return isReserved(value) ? 'is written by a trigger when a row changes, and by nobody else' : undefined;
 }
 
-// A URI reference (RFC 3986 §4.1): these characters alone, and no colon before the first slash but a scheme's.
-const URI_CHARACTERS =
-  /^(?:[A-Za-z0-9\-._~:/?@!$&'()*+,;=[\]]|%[0-9A-Fa-f]{2})*(?:#(?:[A-Za-z0-9\-._~:/?@!$&'()*+,;=]|%[0-9A-Fa-f]{2})*)?$/;
-// `a:b` at the beginning is a scheme or nothing: a path that begins so is no reference (RFC 3986 §4.2).
-const URI_START = /^(?:[A-Za-z][A-Za-z0-9+.-]*:|[^:/?#]*(?:[/?#]|$))/;
+// A URI reference, put together as RFC 3986 has it in its appendix A. Brackets stand around an address of IPv6 (or of a
+// later version, which is yet to come) and nowhere else; a colon in the first part of a path would end a scheme.
+const NAME = String.raw`[\w.~!$&'()*+,;=-]|%[\dA-Fa-f]{2}`;
+const IP = String.raw`\[(?:(?<ip6>[\dA-Fa-f:.]+)|v[\dA-Fa-f]+\.[\w.~!$&'()*+,;=:-]+)\]`;
+const AUTHORITY = String.raw`//(?:(?:${NAME}|:)*@)?(?:${IP}|(?:${NAME})*)(?::\d*)?(?=[/?#]|$)`;
+const REFERENCE = new RegExp(
+  String.raw`^(?:[A-Za-z][A-Za-z\d+.-]*:|(?![^/?#:]*:))(?:${AUTHORITY}|(?!//))` +
+    String.raw`(?:${NAME}|[:@/])*(?:\?(?:${NAME}|[:@/?])*)?(?:#(?:${NAME}|[:@/?])*)?$`,
+);
 
 /** What is wrong with the source of an event; undefined if nothing is. */
 export function sourceProblem(value: unknown): string | undefined {
-  const isReference =
-    typeof value === 'string' &&
-    value.length >= 1 &&
-    value.length <= 200 &&
-    URI_CHARACTERS.test(value) &&
-    URI_START.test(value);
+  const isShort = typeof value === 'string' && value.length >= 1 && value.length <= 200;
+  const { groups } = (isShort && REFERENCE.exec(value)) || {};
+  const isReference = groups !== undefined && (groups.ip6 === undefined || isIPv6(groups.ip6));
   return isReference ? undefined : 'must be a URI reference of 1 to 200 characters';
 }
 
 /** What is wrong with the data of an event; undefined if nothing is. */
 export function dataProblem(value: unknown): string | undefined {
   // First: what is nested too deep could not be written as JSON below without overflowing the stack.
-  if (isNestedDeeper(value, MAX_NESTING)) return `must be nested at most ${MAX_NESTING} deep`;
-  if (hasInfinity(value)) return 'has a number that is too large: send it as a string';
+  const inside = problemInside(value, MAX_NESTING);
+  if (inside) return inside;
   // A body may become longer when it is written anew: 1e20 has five characters, its number twenty-one.
   const isTooLong = Buffer.byteLength(JSON.stringify(value)) > MAX_DATA_BYTES;
   return isTooLong ? `must be at most ${MAX_DATA_BYTES} bytes as JSON` : undefined;
 }
 
-/** `1e999` is JSON, but to JavaScript it is Infinity, which would be written as null: the number would be lost unseen. */
-function hasInfinity(value: unknown): boolean {
-  if (typeof value === 'number') return !Number.isFinite(value);
-  return typeof value === 'object' && value !== null && Object.values(value).some(hasInfinity);
-}
-
 /** Goes down no further than it has to: what `JSON.parse` takes may be nested deeper than the stack is. */
-function isNestedDeeper(value: unknown, levels: number): boolean {
-  if (typeof value !== 'object' || value === null) return false;
-  return levels === 0 || Object.values(value).some((item) => isNestedDeeper(item, levels - 1));
+function problemInside(value: unknown, levels: number): string | undefined {
+  // `1e999` is JSON, but to JavaScript it is Infinity, which would be written as null: the number would be lost unseen.
+  if (value === Infinity || value === -Infinity) return 'has a number that is too large: send it as a string';
+  if (typeof value !== 'object' || value === null) return undefined;
+  if (levels === 0) return `must be nested at most ${MAX_NESTING} deep`;
+  for (const item of Object.values(value)) {
+    const problem = problemInside(item, levels - 1);
+    if (problem) return problem;
+  }
+  return undefined;
 }

@@ -43,6 +43,16 @@ export function invalidFields(errors: FieldError[]): Problem {
   return new Problem(422, told.join('; ') + more, { errors: errors.slice(0, MAX_ERRORS) });
 }
 
+/** Notes what is wrong with a field of what stands at `at`, a JSON Pointer; nothing if nothing is. */
+export function addFault(errors: FieldError[], at: string, name: string, detail: string | undefined): void {
+  if (detail !== undefined) errors.push({ pointer: pointerTo(name, at), detail });
+}
+
+/** 404. */
+export function nothingAt(path: string): Problem {
+  return new Problem(404, `There is nothing at ${path}.`);
+}
+
 /** 503: nothing was written, and the same request may succeed in a moment. */
 export function unavailable(detail: string): Problem {
   return new Problem(503, detail, { headers: { 'Retry-After': '1' } });
@@ -62,6 +72,6 @@ export function textProblem(text: string, most: number, forbidden = /\p{Cc}/u): 
 }
 
 /** A field's name as a JSON Pointer in a URI fragment (RFC 6901 §3 and §6); `at` is the pointer of what it is in. */
-export function pointerTo(field: string, at = '#'): string {
+function pointerTo(field: string, at: string): string {
   return `${at}/${encodeURIComponent(field.toWellFormed().replaceAll('~', '~0').replaceAll('/', '~1'))}`;
 }

@@ -1,17 +1,15 @@
 // What a resource is: a table whose rows can be read and written at `/api/<table>`. Here is how a body becomes fields,
 // in one way for all of them. Parse, don't check: a parser returns what is stored, or throws a Problem that lists
 // every bad field.
-import { type FieldError, invalidFields, pointerTo } from './problem.ts';
+import { addFault, type FieldError, invalidFields } from './problem.ts';
 
 /** What a column can hold. */
 export type Value = string | number | null;
 export type Fields = Record<string, Value>;
 
-/** What is stored, or what is wrong with it, in words that follow the field's name. */
-export type Parsed = { value: Value } | { problem: string };
-
 export type Field = {
-  parse: (value: unknown) => Parsed;
+  /** What is wrong with a value, in words that follow the field's name; undefined if it may be stored. Texts are trimmed. */
+  check: (value: unknown) => string | undefined;
   /** What stands for it where a whole row doesn't name it; without this it is required. */
   absent?: Value;
 };
@@ -32,34 +30,33 @@ export type Resource = {
 
 /** A whole row, for POST and PUT. @throws {Problem} 422 with every bad field */
 export function parseWhole(resource: Resource, body: unknown): Fields {
-  const absent: Fields = {};
-  const required: string[] = [];
-  for (const [name, field] of Object.entries(resource.fields)) {
-    if (field.absent === undefined) required.push(name);
-    else absent[name] = field.absent;
-  }
-  return { ...absent, ...parse(resource, body, required) };
+  return parse(resource, body, true);
 }
 
 /** Only the fields that are named, for PATCH (RFC 7396). @throws {Problem} 422 with every bad field */
 export function parsePatch(resource: Resource, body: unknown): Fields {
-  return parse(resource, body, []);
+  return parse(resource, body, false);
 }
 
 /** Goes on after the first bad field, so that a form can show all of them at once. */
-function parse({ one, fields, readOnly }: Resource, body: unknown, required: string[]): Fields {
+function parse({ one, fields, readOnly }: Resource, body: unknown, isWhole: boolean): Fields {
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
     throw invalidFields([{ pointer: '#', detail: 'must be a JSON object' }]);
   }
-  const missing = required.filter((name) => !Object.hasOwn(body, name));
-  const errors: FieldError[] = missing.map((name) => ({ pointer: `#/${name}`, detail: 'is required' }));
+  const errors: FieldError[] = [];
   const values: Fields = {};
-  for (const [name, value] of Object.entries(body)) {
+  for (const [name, { absent }] of isWhole ? Object.entries(fields) : []) {
+    if (absent !== undefined) values[name] = absent;
+    else if (!Object.hasOwn(body, name)) addFault(errors, '#', name, 'is required');
+  }
+  for (const [name, given] of Object.entries(body)) {
     if (readOnly.includes(name)) continue;
+    // Blanks around a text come from forms, and mean nothing.
+    const value = typeof given === 'string' ? given.trim() : given;
     const field = Object.hasOwn(fields, name) ? fields[name] : undefined;
-    const parsed = field?.parse(value) ?? { problem: `is not a field of ${one}` };
-    if ('value' in parsed) values[name] = parsed.value;
-    else errors.push({ pointer: pointerTo(name), detail: parsed.problem });
+    const problem = field ? field.check(value) : `is not a field of ${one}`;
+    if (problem === undefined) values[name] = value;
+    addFault(errors, '#', name, problem);
   }
   if (errors.length > 0) throw invalidFields(errors);
   return values;

@@ -12,7 +12,7 @@ export class Scope {
   /** Equal for equal scopes, so that their clients share frames. */
   readonly key: string;
   /** May it write customers? Only a `true` says so: `"false"` as a text must open nothing. */
-  readonly mayWrite: boolean;
+  private readonly mayWrite: boolean;
   /** When it ends, in milliseconds since 1970; undefined for a token that has no end. */
   readonly expiresAt: number | undefined;
   private readonly types: readonly string[];
@@ -48,12 +48,9 @@ export class Scope {
 
   /** A snapshot tells what the events of its rows tell. @throws {Problem} 403 unless it may see all of them */
   checkRead(type: string, source: string): void {
-    const changes = ['created', 'updated', 'deleted'].map((change) => ({
-      type: `${type}.${change}`,
-      source,
-    }));
-    if (changes.every((event) => this.maySee(event))) return;
-    throw forbidden(`read ${type} at ${source}`);
+    const changes = ['created', 'updated', 'deleted'];
+    const seesAll = changes.every((change) => this.maySee({ type: `${type}.${change}`, source }));
+    if (!seesAll) throw forbidden(`read ${type} at ${source}`);
   }
 
   /** What tells of other clients' positions tells of events that they were sent. @throws {Problem} 403 */

@@ -73,6 +73,13 @@ test('a list is split at commas, without blanks and empty items', () => {
   assert.deepEqual([...readConfig({ WATCH: ' orders ,,odd name,orders' }).watch], ['orders', 'odd name']);
 });
 
+test('a list of commas alone names nothing, and is refused: whoever wrote it believes that something is watched', () => {
+  for (const name of ['WATCH', 'ALLOWED_ORIGINS', 'ALLOWED_HOSTS'])
+    for (const bad of [',', ' , ,'])
+      assert.match(refusal({ [name]: bad }), new RegExp(`^${name} is ".*", but must be names`));
+  assert.equal(readConfig({ WATCH: ' ' }).watch.size, 0, 'blanks alone are as absent');
+});
+
 test('an origin has a scheme and a host, and no more', () => {
   const { allowedOrigins } = readConfig({ ALLOWED_ORIGINS: 'https://Shop.example, http://localhost:3000/' });
   assert.deepEqual([...allowedOrigins], ['https://shop.example', 'http://localhost:3000']);

@@ -1,6 +1,8 @@
 // What the two descriptions share: the data in `described/`, what is true of this very server, and the rule that a
 // text in the place of a schema is the name of one. The data is what people edit: it must be short to be kept right.
 import { readFileSync } from 'node:fs';
+import { CUSTOMERS } from '../customer.ts';
+import type { Resource } from '../resource.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: it is data on its way from a file to a reader; the linters judge it.
 export type Json = Record<string, any>;
@@ -11,59 +13,69 @@ export type Description = {
   info: Json;
   /** Without a slash at the end. */
   url: string;
+  /** Of each resource: with CUSTOMERS=0 the customers are not among them. */
+  resources: DescribedResource[];
   /** Names of tables, as they stand in a path. */
   watched: string[];
-  /** Whether `/api/customers` is there: with CUSTOMERS=0 it is not. */
-  hasCustomers: boolean;
   /** Whether the failure lab is on: only then its orders and `/api/clients` are there. */
   isLabOn: boolean;
   /** Names of schemes: whoever has one of them comes in. Empty: nobody is asked. */
   security: string[];
   /** By their names: how each of them is given. */
-  securitySchemes: Record<string, Json>;
+  securitySchemes: Json;
 };
 
-/** The data of `described/`. */
-export type Parts = {
-  /** By the file that they stand in: a server leaves out what it has not got. */
-  paths: Record<'customers' | 'events' | 'watch' | 'server', Json>;
-  schemas: Record<string, Json>;
-  parameters: Record<string, Json>;
-  headers: Record<string, Json>;
-  /** Answers that refuse, by their status. */
-  problems: Record<string, Json>;
-  /** The server's own frames, by their type. */
-  frames: Record<string, Json>;
-  streams: Record<string, Json>;
-};
+/** `tag` is the heading under which its paths stand. */
+export type DescribedResource = { tag: string; paths: Json; schemas: Json };
 
 /**
- * Reads the data of `described/` anew at each call: whoever gets it may change it.
- * @param watched the tables that may stand in a path; the description lists them, so that a generated client knows them
+ * Data of `described/`, read anew at each call: whoever gets it may change it. Without a check of its form: the linters
+ * of OpenAPI and AsyncAPI judge what is made of it, in the tests.
+ * @param edit what is done to the text before it is parsed
  */
-export function readParts(watched: string[]): Parts {
-  const { headers, parameters } = read('parts');
-  const schemas = mapValues(read('schemas'), schemaOf);
-  if (watched.length > 0) schemas.WatchedTable = { type: 'string', enum: watched };
-  return {
-    paths: {
-      customers: read('customers'),
-      events: read('events'),
-      watch: read('watch'),
-      server: read('server'),
-    },
-    schemas,
-    headers,
-    parameters,
-    problems: read('problems'),
-    frames: read('frames'),
-    streams: read('streams'),
-  };
+export function readData(name: string, edit = (text: string) => text): Json {
+  return JSON.parse(edit(readFileSync(new URL(`./described/${name}.json`, import.meta.url), 'utf8')));
 }
 
-// Without a check of its form: the linters of OpenAPI and AsyncAPI judge what is made of it, in the tests.
-function read(name: string): Json {
-  return JSON.parse(readFileSync(new URL(`./described/${name}.json`, import.meta.url), 'utf8'));
+/**
+ * Every resource is described in the words of the customers, with its own names in them. Of the fields of another one it
+ * is told which there are, and which are required: what each may hold, its check alone knows.
+ */
+export function describeResource(resource: Resource): DescribedResource {
+  const { table, type, one, fields, readOnly } = resource;
+  const noun = one.replace(/^an? /, '');
+  const words: Record<string, string> = {
+    'customer.created': `${type}.created`,
+    'a customer': one,
+    customers: table,
+    Customers: capital(table),
+    customer: noun,
+    Customer: capital(noun),
+  };
+  const inItsWords = (text: string) =>
+    text.replace(/customer\.created|a customer|[Cc]ustomers?/g, (word) => words[word]!);
+  const { paths, schemas } = readData('customers', inItsWords);
+  if (resource !== CUSTOMERS) {
+    paths[`/api/${table}`].get.parameters = ['rowsLimit', 'after']; // its pages begin behind a key, not a number
+    const names = [...readOnly, ...Object.keys(fields)];
+    const row = { type: 'object', properties: Object.fromEntries(names.map((name) => [name, {}])) };
+    const required = Object.keys(fields).filter((name) => fields[name]!.absent === undefined);
+    const name = capital(noun);
+    Object.assign(schemas, { [name]: row, [`New${name}`]: { ...row, required }, [`${name}Patch`]: row });
+  }
+  return { tag: capital(table), paths, schemas };
+}
+
+function capital(word: string): string {
+  return word.charAt(0).toUpperCase() + word.slice(1);
+}
+
+/** The schemas of both documents; those that nothing names are left out by `finish`. */
+export function schemasOf({ resources, watched }: Description): Json {
+  const given = Object.assign({}, ...resources.map(({ schemas }) => schemas), readData('schemas'));
+  // Listed, so that a generated client knows which tables may stand in a path.
+  if (watched.length > 0) given.WatchedTable = { type: 'string', enum: watched };
+  return mapValues(given, schemaOf);
 }
 
 /**
@@ -72,44 +84,39 @@ function read(name: string): Json {
  */
 export function schemaOf(given: unknown): Json {
   if (typeof given === 'string') return { $ref: `#/components/schemas/${given}` };
-  const { properties, items, anyOf, ...rest } = given as Json;
+  const { properties, items, anyOf } = given as Json;
   return {
-    ...rest,
-    ...(properties ? { properties: mapValues(properties, schemaOf) } : {}),
-    ...(items ? { items: schemaOf(items) } : {}),
-    ...(anyOf ? { anyOf: anyOf.map(schemaOf) } : {}),
+    ...(given as Json),
+    ...(properties && { properties: mapValues(properties, schemaOf) }),
+    ...(items && { items: schemaOf(items) }),
+    ...(anyOf && { anyOf: anyOf.map(schemaOf) }),
   };
 }
 
 /** The same keys, each with what `map` makes of its value. */
-export function mapValues<T, U>(
-  object: Record<string, T>,
-  map: (value: T, name: string) => U,
-): Record<string, U> {
+export function mapValues(object: Json, map: (value: Json, name: string) => unknown): Json {
   return Object.fromEntries(Object.entries(object).map(([name, value]) => [name, map(value, name)]));
 }
 
 /**
- * The document without the components that nothing in it names, nor names by way of others. So a server without
- * customers has no schema of one, though nobody has written down which schemas belong to them.
+ * The document without what is undefined, and without the components that nothing in it names, nor names by way of
+ * others. So a server without customers has no schema of one, though nobody has written down which schemas belong to
+ * them.
  */
-export function prune(document: Json): Json {
-  const { components, ...rest } = document;
-  const named = new Set<string>();
+export function finish(document: Json): Json {
+  const { components, ...rest } = JSON.parse(JSON.stringify(document));
+  // Schemes are named by their keys in `security`, never by a reference.
+  const kept: Json = { securitySchemes: components.securitySchemes };
   // References are found in the text: that takes one expression, and a walk over all kinds of parts takes many lines.
-  const visit = (part: unknown): void => {
-    for (const [, ref] of JSON.stringify(part).matchAll(/"\$ref":"#\/components\/([^"]+)"/g)) {
-      if (named.has(ref!)) continue;
-      named.add(ref!);
-      const [kind, name] = ref!.split('/');
-      visit(components[kind!][name!]);
+  const keep = (part: unknown): void => {
+    const refs = JSON.stringify(part).matchAll(/"\$ref":"#\/components\/(\w+)\/([^"]+)"/g);
+    for (const [, kind = '', name = ''] of refs) {
+      kept[kind] ??= {};
+      if (kept[kind][name]) continue;
+      kept[kind][name] = components[kind][name];
+      keep(kept[kind][name]);
     }
   };
-  visit(rest);
-  // Schemes are named by their keys in `security`, never by a reference.
-  const isKept = (kind: string, name: string) => kind === 'securitySchemes' || named.has(`${kind}/${name}`);
-  const kept = mapValues(components as Record<string, Json>, (all, kind) =>
-    Object.fromEntries(Object.entries(all).filter(([name]) => isKept(kind, name))),
-  );
+  keep(rest);
   return { ...rest, components: kept };
 }

@@ -6,9 +6,10 @@ import type { Config } from '../config.ts';
 import { etagOf, matchesWeakly } from '../etag.ts';
 import { type Call, parsePreconditions } from '../http/request.ts';
 import { sendEmpty, sendJson } from '../http/response.ts';
+import type { Resource } from '../resource.ts';
 import { describeWatched } from '../store/watch.ts';
 import { asyncApi } from './asyncapi.ts';
-import { type Description, type Json, readParts } from './description.ts';
+import { type Description, describeResource, type Json, readData } from './description.ts';
 import { openApi } from './openapi.ts';
 
 /** Names under which a server is asked: whoever makes up more of them in `Host` fills no memory. */
@@ -16,7 +17,7 @@ const MAX_URLS = 8;
 
 /** What is described: settings, and what came of them on this server. */
 export type Described = Pick<Config, 'apiToken' | 'jwt' | 'watch'> & {
-  hasCustomers: boolean;
+  resources: readonly Resource[];
   isLabOn: boolean;
 };
 
@@ -53,25 +54,19 @@ export function createDescriptionsApi(described: Described) {
  * @param url where the server is, without a slash at the end
  */
 export function describe(described: Described, url: string): { openapi: Json; asyncapi: Json } {
-  // As the table stands in a path: the source of its events has that name too, cut and escaped.
-  const watched = describeWatched(described.watch).map(({ source }) =>
-    decodeURIComponent(source.slice('/watch/'.length)),
-  );
-  const parts = readParts(watched);
-  const { hasCustomers, isLabOn } = described;
-  const securitySchemes = schemesOf(described);
-  // `accessToken` counts on streams alone: each of these says so for itself.
-  const security = Object.keys(securitySchemes).filter((name) => name !== 'accessToken');
+  const { watch, resources, isLabOn } = described;
+  const security = (['apiToken', 'jwt'] as const).filter((scheme) => described[scheme] !== undefined);
   const server: Description = {
     info: infoOf(),
     url,
-    watched,
-    hasCustomers,
+    resources: resources.map(describeResource),
+    // As the table stands in a path: the source of its events has that name too, cut and escaped.
+    watched: describeWatched(watch).map(({ source }) => decodeURIComponent(source.slice('/watch/'.length))),
     isLabOn,
     security,
-    securitySchemes,
+    securitySchemes: schemesOf(security),
   };
-  return { openapi: openApi(parts, server), asyncapi: asyncApi(parts, server) };
+  return { openapi: openApi(server), asyncapi: asyncApi(server) };
 }
 
 /** From package.json, the one place where the version stands. */
@@ -81,22 +76,11 @@ function infoOf(): Json {
   return { title: 'Changebell', version, description };
 }
 
-/** How a token is given, by the names of the schemes; none where neither API_TOKEN nor JWT is set. */
-function schemesOf({ apiToken, jwt }: Pick<Described, 'apiToken' | 'jwt'>): Record<string, Json> {
-  const bearer = { type: 'http', scheme: 'bearer' };
-  const claim =
-    '{"subscribe": ["orders.*"], "sources": ["/watch/orders/7"], "publish": ["chat.*"], "write": true}';
-  const description = `\`exp\` and \`aud\` are required; the claim \`changebell\` says what it may: \`${claim}\`.`;
-  const all = {
-    ...(apiToken === undefined
-      ? {}
-      : { apiToken: { ...bearer, description: 'API_TOKEN: it may do everything.' } }),
-    ...(jwt === undefined ? {} : { jwt: { ...bearer, bearerFormat: 'JWT', description } }),
-  };
-  if (Object.keys(all).length === 0) return {};
-  const words = 'Streams alone: the same token, since browsers can give a stream no header.';
-  // Whichever of the two is meant: a browser's WebSocket and EventSource can send no Authorization.
-  return { ...all, accessToken: { type: 'apiKey', in: 'query', name: 'access_token', description: words } };
+/** How a token is given. `accessToken` is whichever there is, and counts on streams alone: each of these says so. */
+function schemesOf(security: string[]): Json {
+  const { securitySchemes } = readData('parts');
+  const names = security.length > 0 ? [...security, 'accessToken'] : [];
+  return Object.fromEntries(names.map((name) => [name, securitySchemes[name]]));
 }
 
 /**
@@ -105,7 +89,7 @@ function schemesOf({ apiToken, jwt }: Pick<Described, 'apiToken' | 'jwt'>): Reco
  */
 function urlOf({ req: { headers, socket } }: Call): string {
   const scheme = headers['x-forwarded-proto'] === 'https' ? 'https' : 'http';
-  const url = `${scheme}://${headers.host}`;
+  const url = `${scheme}://${headers.host ?? ''}`; // HTTP/1.0 needs no Host
   return URL.canParse(url) ? new URL(url).origin : `http://localhost:${socket.localPort}`;
 }
 

@@ -1,15 +1,18 @@
 // `GET /api/events`: the log in pages, over plain HTTP, with the same ids and cursors that the streams use. One
 // request reads a bounded stretch of the log, in slices, and says how far it came: `lastEventId`.
+import { setImmediate as roundOfTheLoop } from 'node:timers/promises';
 import { etagOf, matchesWeakly, parseEtagList } from '../etag.ts';
 import { type Cursor, eventId, type ResetReason, type StoredEvent, toCloudEvent } from '../event.ts';
 import type { Filter } from '../filter.ts';
-import type { Call } from '../http/request.ts';
+import type { Answer } from '../http/answer.ts';
+import { type Call, queryInteger, wantsEventStream } from '../http/request.ts';
 import { sendEmpty, sendJson } from '../http/response.ts';
 import { Problem } from '../problem.ts';
-import type { Store } from '../store/store.ts';
-import { locate, parseFilters, parseWish, type Wish } from '../stream/start.ts';
-import { nextTurn } from './slices.ts';
-import { preferredWait, Waiting } from './waiting.ts';
+import type { Store, Stretch } from '../store/store.ts';
+import { openEventStream } from '../stream/event-stream.ts';
+import type { Hub } from '../stream/hub.ts';
+import { locate, parseConflation, parseFilters, parseWish, type Wish } from '../stream/start.ts';
+import { preferredWait, type Waiting } from './waiting.ts';
 
 // How far one request looks for events that its filter lets through: a filter that hides a million of them must not
 // keep the server busy on one question. The answer then says `more`, and its cursor has moved all the same.
@@ -23,46 +26,42 @@ const FIRST_STEP = 16; // events: how large they are is known after the first on
 const MAX_STEP = 512;
 const CACHE_SECONDS = 60;
 
-/** What a caller wants of the log: at most `limit` events, of those that the filter lets through. */
-type Wanted = { limit: number; filter: Filter };
-
 /** What one request read: `end` is how far, also where the filter hid events. */
 type Page = { events: StoredEvent[]; end: Cursor; more: boolean };
 
-/** The handler of a page, and a way to answer those who wait when the server stops. */
-export function createEventsApi(store: Store) {
-  const waiting = new Waiting(store);
+/** The log as a stream, or as a page. @throws {Problem} 400 bad query, 410 the cursor can't be continued, 503 */
+export function readEvents(call: Call, store: Store, hub: Hub, waiting: Waiting): Promise<void> {
+  // One resource has one query: what can never be right in it is refused in whichever form it was asked for.
+  const limit = queryInteger(call.query, 'limit', 100, 1, 1000);
+  parseConflation(call.query);
+  return wantsEventStream(call.req) ? openEventStream(call, hub) : catchUp(call, limit, store, waiting);
+}
 
-  /**
-   * Answers with events strictly after the cursor, oldest first, and with the position up to which was read: a caller
-   * that goes on from there meets every event once, whatever its filter hides.
-   * @throws {Problem} 400 bad query, 410 the cursor can't be continued, 503 the log can't be read
-   */
-  async function catchUp(call: Call, limit: number): Promise<void> {
-    const { req, res, query, scope } = call;
-    const wish = parseWish(query);
-    const filter = parseFilters(query, scope);
-    const seconds = preferredWait(req.headers.prefer);
-    // Nobody reads the log for a caller that has left.
-    const isGone = () => res.destroyed;
-    const start = await beginning(store, wish);
-    const until = performance.now() + (seconds ?? 0) * 1000;
-    // Taken before the look: a commit between the look and the wait would wake nobody.
-    let mark = waiting.mark;
-    let page = await readPage(store, start, { limit, filter }, isGone);
-    // Goes on while there is nothing to tell: through what the filter hides, and then, if asked, until a commit.
-    while (page.events.length === 0 && (page.more || (await waiting.next(res, mark, until)))) {
-      if (page.more && performance.now() >= until) break;
-      mark = waiting.mark;
-      page = await readPage(store, page.end, { limit, filter }, isGone);
-    }
-    if (isGone()) return;
-    // RFC 7240 §3: says that the wish was heard, also where the wait was cut to the longest that there is.
-    if (seconds !== undefined) res.common['Preference-Applied'] = `wait=${seconds}`;
-    sendPage(call, page, wish.cursor !== undefined);
-  }
-
-  return { catchUp, stopWaiting: () => waiting.stop() };
+/**
+ * Answers with events strictly after the cursor, oldest first, and with the position up to which was read: a caller
+ * that goes on from there meets every event once, whatever its filter hides.
+ */
+async function catchUp(call: Call, limit: number, store: Store, waiting: Waiting): Promise<void> {
+  const { req, res, query, scope } = call;
+  const wish = parseWish(query);
+  const filter = parseFilters(query, scope);
+  const seconds = preferredWait(req.headers.prefer);
+  const page: Page = { events: [], end: await beginning(store, wish), more: true };
+  const until = performance.now() + (seconds ?? 0) * 1000;
+  let heard: number;
+  // Goes on while there is nothing to tell: through what the filter hides, and then, if asked, until a commit.
+  do {
+    heard = waiting.heard; // taken before the look: a commit between the look and the wait would wake nobody
+    await fill(page, readOn(store, page.end, res), limit, filter);
+  } while (
+    page.events.length === 0 &&
+    waiting.mayWait(res, until) && // also while it searches: for somebody who has left the loop would turn and turn
+    (page.more || (await waiting.next(res, heard, until)))
+  );
+  if (res.destroyed) return;
+  // RFC 7240 §3: says that the wish was heard, also where the wait was cut to the longest that there is.
+  if (seconds !== undefined) res.common['Preference-Applied'] = `wait=${seconds}`;
+  sendPage(call, page, wish.cursor !== undefined);
 }
 
 /**
@@ -76,59 +75,64 @@ async function beginning(store: Store, wish: Wish): Promise<Cursor> {
   return cursor;
 }
 
-/** Ends at the limit, at the head, or at the bounds of one answer: then with `more`. @throws {Problem} 410 */
-async function readPage(store: Store, start: Cursor, wanted: Wanted, isGone: () => boolean): Promise<Page> {
-  const page: Page = { events: [], end: start, more: true };
-  // What may yet be read, and what may yet be answered.
-  const room = { events: MAX_READ_EVENTS, bytes: MAX_READ_BYTES, answer: MAX_ANSWER_BYTES };
+/** Takes what the filter lets through, up to the limit or to the bound of one answer: then with `more`. */
+async function fill(page: Page, log: AsyncIterable<Stretch>, limit: number, filter: Filter): Promise<void> {
+  let room = MAX_ANSWER_BYTES; // counted in UTF-16 units, which is near enough for a bound
+  for await (const { events, end, head } of log) {
+    for (const event of events) {
+      if (!filter.matches(event)) continue;
+      room -= event.data.length + (event.extensions?.length ?? 0);
+      // The first one always: an event that is larger than an answer may be would never be told.
+      if (page.events.length > 0 && room < 0) return;
+      page.events.push(event);
+      // The end moves with each event that is taken, since the page may be full with the next.
+      page.end = { seq: event.seq, stamp: event.stamp };
+      page.more = event.seq < head.seq;
+      if (page.events.length === limit) return;
+    }
+    // Beyond the last event that was taken: what follows up to here was hidden by the filter.
+    page.end = end;
+    page.more = end.seq < head.seq;
+  }
+}
+
+/**
+ * The log after a place, in steps, up to the head or to what one request may read. Nobody reads for who has left.
+ * @throws {Problem} 410 the place is gone
+ */
+async function* readOn(store: Store, start: Cursor, res: Answer): AsyncGenerator<Stretch> {
   let step = FIRST_STEP;
+  let count = 0;
+  let bytes = 0;
   let sliceEnd = performance.now() + SLICE_MS;
-  while (page.more && room.events > 0 && room.bytes > 0 && !isGone()) {
+  for (let at = start; count < MAX_READ_EVENTS && bytes < MAX_READ_BYTES && !res.destroyed; ) {
     if (performance.now() > sliceEnd) {
       await nextTurn();
       sliceEnd = performance.now() + SLICE_MS;
     }
     // The store stops at the head by itself.
-    const stretch = await store.readEvents(page.end, Number.MAX_SAFE_INTEGER, step, STEP_BYTES);
+    const stretch = await store.readEvents(at, Number.MAX_SAFE_INTEGER, step, STEP_BYTES);
     if (stretch.reset) throw cannotContinue(stretch.reset, stretch.head);
-    // UTF-16 units, which is near enough for a bound.
-    const bytes = stretch.events.reduce((sum, { data }) => sum + data.length, 0);
-    room.events -= stretch.events.length;
-    room.bytes -= bytes;
-    if (!take(page, stretch, wanted, room)) break;
-    step = nextStep(step, bytes);
+    yield stretch;
+    at = stretch.end;
+    if (at.seq >= stretch.head.seq) return;
+    const stepBytes = stretch.events.reduce((sum, { data }) => sum + data.length, 0);
+    count += stretch.events.length;
+    bytes += stepBytes;
+    // So many events that a step stays a few milliseconds, whether they are small or large.
+    step = stepBytes > STEP_BYTES / 2 ? Math.max(1, step >> 1) : Math.min(MAX_STEP, step * 2);
   }
-  return page;
 }
 
-/** Adds what the filter lets through. False if the page is full. */
-function take(
-  page: Page,
-  { events, end, head }: { events: StoredEvent[]; end: Cursor; head: Cursor },
-  { limit, filter }: Wanted,
-  room: { answer: number },
-): boolean {
-  for (const event of events) {
-    if (!filter.matches(event)) continue;
-    room.answer -= event.data.length + (event.extensions?.length ?? 0);
-    // The first one always: an event that is larger than an answer may be would never be told.
-    if (page.events.length > 0 && room.answer < 0) return false;
-    page.events.push(event);
-    // The end moves with each event that is taken, since the page may be full with the next.
-    page.end = { seq: event.seq, stamp: event.stamp };
-    page.more = event.seq < head.seq;
-    if (page.events.length === limit) return false;
-  }
-  // Beyond the last event that was taken: what follows up to here was hidden by the filter.
-  page.end = end;
-  page.more = end.seq < head.seq;
-  return true;
-}
+let turns = Promise.resolve(); // for all requests of the process: two queues would take two slices of each round
 
-/** So many events that a step stays a few milliseconds, whether they are small or large. */
-function nextStep(step: number, bytes: number): number {
-  if (bytes > STEP_BYTES / 2) return Math.max(1, step >> 1);
-  return Math.min(MAX_STEP, step * 2);
+/**
+ * Resolves when it is this caller's turn for some milliseconds of work. One slice at a time over all requests, and one
+ * round of the loop between two of them: so twenty callers who ask for much hold up nobody more than one does.
+ */
+function nextTurn(): Promise<void> {
+  turns = turns.then(() => roundOfTheLoop());
+  return turns;
 }
 
 /**
@@ -137,7 +141,7 @@ function nextStep(step: number, bytes: number): number {
  */
 function sendPage({ req, res }: Call, { events, end, more }: Page, hasCursor: boolean): void {
   const json = `{"events":[${events.map(toCloudEvent).join()}],"lastEventId":"${eventId(end)}","more":${more}}`;
-  if (!more || !hasCursor) return sendJson(res, 200, json, { 'Cache-Control': 'no-store' });
+  if (!more || !hasCursor) return sendJson(res, 200, json);
   const etag = etagOf(json);
   // What was read with a token is for its bearer alone (RFC 9111 §5.2.2.7).
   const whose = req.headers.authorization === undefined ? 'public' : 'private';

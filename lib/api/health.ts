@@ -1,5 +1,6 @@
 // How the server is: `/healthz` for whoever restarts it (it asks nobody, so it answers while the database is away),
 // `/readyz` for whoever sends it work, and the lab's table of the open streams.
+import { setTimeout as sleep } from 'node:timers/promises';
 import { eventId } from '../event.ts';
 import type { Call } from '../http/request.ts';
 import { sendJson } from '../http/response.ts';
@@ -62,29 +63,21 @@ export class Health {
   /** The open streams, for the lab's page. The path is there only where the lab is on. @throws {Problem} 403 */
   readonly clients = ({ res, scope }: Call): void => {
     scope.checkReadAll('the list of clients');
-    sendJson(
-      res,
-      200,
-      JSON.stringify({
-        clients: [...this.parts.hub.clients].map((client) => describe(client, this.parts.hub)),
-      }),
-    );
+    const { hub } = this.parts;
+    const clients = [...hub.clients].map((client) => describe(client, hub));
+    sendJson(res, 200, JSON.stringify({ clients }));
   };
 
   /** One look, with an end to it: a database that is gone without a word would let every balancer wait for ever. */
   private async check(): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_, reject) => {
-      const silent = unavailable(`The database has not answered for ${CHECK_MS / 1000} s.`);
-      timer = setTimeout(() => reject(silent), CHECK_MS);
-    });
     try {
-      await Promise.race([this.parts.database.check(), late]);
+      const asked = this.parts.database.check().then(() => true);
+      const hasAnswered = await Promise.race([asked, sleep(CHECK_MS, false, { ref: false })]);
+      if (!hasAnswered) throw unavailable(`The database has not answered for ${CHECK_MS / 1000} s.`);
     } catch (error) {
       // A store calls trouble by the status that a write would get. To this question the answer is always 503.
       throw error instanceof Problem && error.status !== 503 ? unavailable(error.message) : error;
     } finally {
-      clearTimeout(timer);
       // The next question gets a fresh answer: an old one would keep a server that is well out of work.
       this.checking = undefined;
     }

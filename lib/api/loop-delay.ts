@@ -10,26 +10,20 @@ const INTERVAL_MS = 20;
  */
 export class LoopDelay {
   private readonly delays = createHistogram(); // nanoseconds
-  private readonly timer: NodeJS.Timeout;
   private dueAt = performance.now() + INTERVAL_MS;
 
-  /** Begins to measure. Its timer doesn't keep the process alive. */
+  /** Measures as long as the process lives, and doesn't keep it alive. */
   constructor() {
-    this.timer = setInterval(() => this.measure(), INTERVAL_MS).unref();
+    setInterval(() => this.measure(), INTERVAL_MS).unref();
   }
 
   /** Seconds: what 99 of 100 requests that come at any time wait at most, and the longest wait. */
   read(): { p99: number; max: number } {
     if (performance.now() > this.dueAt) this.measure(); // what is late just now counts too
-    const { max } = this.delays;
-    const seconds = { p99: this.delays.percentile(99) / 1e9, max: this.delays.count === 0 ? 0 : max / 1e9 };
+    const seconds = { p99: this.delays.percentile(99) / 1e9, max: this.delays.max / 1e9 };
     // Each scrape tells of its own time: a freeze of last week must not stand in the figures for ever.
     this.delays.reset();
     return seconds;
-  }
-
-  stop(): void {
-    clearInterval(this.timer);
   }
 
   /** A freeze of 5 s is one late timer, but 250 requests would have met it: it counts for each of them. */

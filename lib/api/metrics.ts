@@ -10,6 +10,9 @@ import { MAX_CACHE_BYTES } from '../stream/chunks.ts';
 import type { Hub } from '../stream/hub.ts';
 import { LoopDelay } from './loop-delay.ts';
 
+/** Before every name, so that a search in Prometheus finds all of them. */
+const PREFIX = 'changebell_';
+
 /** Who is asked for figures. */
 export type Measured = {
   /** The database is not asked: this page must answer while it is away. */
@@ -21,140 +24,99 @@ export type Measured = {
   maxClients: number;
 };
 
-/** One line for each value; labels stand in braces behind the name. */
-type Metric = {
-  /** Without `changebell_`, which is put before every name. */
-  name: string;
-  /** A counter only grows until the program restarts; a gauge goes up and down. Prometheus reads them differently. */
-  type: 'gauge' | 'counter';
-  /** One sentence for the person who finds the name in a chart. */
-  help: string;
-  /** Labels as they are written, `''` where there are none; one name may have several values, one for each reason. */
-  values: [labels: string, value: number][];
-};
-
-/** The handler of `/metrics`, and the one clock that it keeps running. */
-export class Metrics {
-  private readonly measured: Measured;
-  /** The only thing here that runs between two scrapes. */
-  private readonly loopDelay = new LoopDelay();
-
-  constructor(measured: Measured) {
-    this.measured = measured;
-  }
-
-  /** All figures as text. It waits for nobody, so that a server that is busy is not taken for a dead one. */
-  readonly answer = ({ res }: Call): void => {
-    const all = [...this.ofClients(), ...this.ofWork(), ...this.ofTheDoor(), ...this.ofTheProcess()];
-    const headers = { 'Content-Type': 'text/plain; version=0.0.4; charset=utf-8' };
-    sendBody(res, 200, all.map(toText).join(''), headers);
+/** The handler of `/metrics`. What it keeps running between two scrapes is the one clock of the loop's delay. */
+export function createMetrics(measured: Measured): (call: Call) => void {
+  const loopDelay = new LoopDelay();
+  const headers = { 'Content-Type': 'text/plain; version=0.0.4; charset=utf-8' };
+  // All figures as text. It waits for nobody, so that a server that is busy is not taken for a dead one.
+  return ({ res }) => {
+    const all = [ofClients(measured), ofWork(measured), ofTheDoor(measured), ofTheProcess(loopDelay)];
+    sendBody(res, 200, all.flat().join(''), headers);
   };
-
-  /** Ends the measuring of the loop, with the server. */
-  stop(): void {
-    this.loopDelay.stop();
-  }
-
-  /** One walk over all clients, however many figures come of it: there may be ten thousand of them. */
-  private ofClients(): Metric[] {
-    const { hub, maxClients } = this.measured;
-    let lagging = 0;
-    let unsent = 0;
-    let furthest = 0;
-    for (const client of hub.clients) {
-      // Lagging is no fault of the server's: such a client reads the log as fast as its own line lets it.
-      if (client.isLagging) lagging += 1;
-      unsent += client.stream.out.writableLength;
-      // The furthest tells whether EVENT_RETENTION is long enough: who falls behind it is reset.
-      furthest = Math.max(furthest, hub.distance(client));
-    }
-    return [
-      gauge('clients', 'Open streams, WebSocket and server-sent events.', hub.clients.size),
-      // A bound has the name of what it bounds, with `limit` in it: an alert divides the one by the other.
-      gauge('clients_limit', 'MAX_CLIENTS: how many streams there may be.', maxClients),
-      gauge('clients_lagging', 'Streams that are not pushed to until their socket drains.', lagging),
-      gauge('client_lag_events', 'How many events the slowest reader is behind.', furthest),
-      gauge('stream_unsent_bytes', 'Bytes that wait for the sockets of streams.', unsent),
-    ];
-  }
-
-  /** What the server has done since it started, and what it keeps in memory for it. */
-  private ofWork(): Metric[] {
-    const { hub, store } = this.measured;
-    const { events, deliveries, cachedBytes } = hub.counters;
-    const waiting = store.waiting();
-    return [
-      counter('events_total', 'Events announced since the start.', events),
-      // Deliveries over events is the size of the fan-out: what one change costs.
-      counter('deliveries_total', 'Events handed to a client, over all clients.', deliveries),
-      // Far fewer than writes under load: those of a turn share a commit. Other programs' commits are not among them.
-      counter('commits_total', 'Transactions committed by this server.', store.commits()),
-      gauge('waiting_write_bytes', 'Bytes of writes that wait for their commit.', waiting.bytes),
-      gauge('waiting_write_limit_bytes', 'How many there may be: then writes are refused.', waiting.limit),
-      gauge('log_cache_bytes', 'Bytes of the log that are kept, as texts and as frames.', cachedBytes),
-      gauge(
-        'log_cache_limit_bytes',
-        'How many there may be, beside the stretch that is in work.',
-        MAX_CACHE_BYTES,
-      ),
-    ];
-  }
-
-  /** Who comes, who is turned away, and the bytes that requests and answers hold. */
-  private ofTheDoor(): Metric[] {
-    const { connections, refusals } = this.measured;
-    // Bytes of requests that are being read count too: both wait in our memory for somebody else's line.
-    const { unsent } = connections;
-    // One metric with a label, not one for each reason: a chart can then show all of them, also one that is new.
-    const byReason = [...refusals.counts].map(
-      ([reason, count]) => [`{reason="${reason}"}`, count] as [string, number],
-    );
-    return [
-      gauge('connections', 'Open connections of any kind.', connections.count),
-      gauge(
-        'connections_limit',
-        'How many there may be: MAX_CONNECTIONS, or what the system allows.',
-        connections.limit,
-      ),
-      gauge(
-        'unsent_bytes',
-        'Bytes of requests and answers that wait in memory, over all connections.',
-        unsent.total,
-      ),
-      gauge('unsent_limit_bytes', 'How many there may be before reads are refused.', unsent.limit),
-      { name: 'refusals_total', type: 'counter', help: 'Who was turned away, by reason.', values: byReason },
-    ];
-  }
-
-  /** What the machine sees of it. */
-  private ofTheProcess(): Metric[] {
-    const { rss, heapUsed } = process.memoryUsage();
-    // Reading begins a new time: with two scrapers each of them sees only what came after the other.
-    const { p99, max } = this.loopDelay.read();
-    return [
-      // Seconds and bytes, as Prometheus wants all units: no reader of a chart has to guess.
-      gauge('event_loop_delay_seconds', 'What 99 of 100 turns waited at most, since the last scrape.', p99),
-      gauge('event_loop_delay_max_seconds', 'The longest wait since the last scrape.', max),
-      // Beside the heap: buffers of sockets and of SQLite are in the first figure alone.
-      gauge('resident_memory_bytes', 'Memory of the process.', rss),
-      gauge('heap_used_bytes', 'Memory in use by JavaScript.', heapUsed),
-    ];
-  }
 }
 
-/** A value of now, without labels. */
-function gauge(name: string, help: string, value: number): Metric {
-  return { name, type: 'gauge', help, values: [['', value]] };
+/** One walk over all clients, however many figures come of it: there may be ten thousand of them. */
+function ofClients({ hub, maxClients }: Measured): string[] {
+  let lagging = 0;
+  let unsent = 0;
+  let furthest = 0;
+  for (const client of hub.clients) {
+    // Lagging is no fault of the server's: such a client reads the log as fast as its own line lets it.
+    if (client.isLagging) lagging += 1;
+    unsent += client.stream.out.writableLength;
+    // The furthest tells whether EVENT_RETENTION is long enough: who falls behind it is reset.
+    furthest = Math.max(furthest, hub.distance(client));
+  }
+  return [
+    gauge('clients', 'Open streams, WebSocket and server-sent events.', hub.clients.size),
+    // A bound has the name of what it bounds, with `limit` in it: an alert divides the one by the other.
+    gauge('clients_limit', 'MAX_CLIENTS: how many streams there may be.', maxClients),
+    gauge('clients_lagging', 'Streams that are not pushed to until their socket drains.', lagging),
+    gauge('client_lag_events', 'How many events the slowest reader is behind.', furthest),
+    gauge('stream_unsent_bytes', 'Bytes that wait for the sockets of streams.', unsent),
+  ];
 }
 
-/** A count since the start, without labels. */
-function counter(name: string, help: string, value: number): Metric {
-  return { name, type: 'counter', help, values: [['', value]] };
+/** What the server has done since it started, and what it keeps in memory for it. */
+function ofWork({ hub, store }: Measured): string[] {
+  const { events, deliveries, cachedBytes } = hub.counters;
+  const waiting = store.waiting();
+  return [
+    counter('events_total', 'Events announced since the start.', events),
+    // Deliveries over events is the size of the fan-out: what one change costs.
+    counter('deliveries_total', 'Events handed to a client, over all clients.', deliveries),
+    // Far fewer than writes under load: those of a turn share a commit. Other programs' commits are not among them.
+    counter('commits_total', 'Transactions committed by this server.', store.commits()),
+    gauge('waiting_write_bytes', 'Bytes of writes that wait for their commit.', waiting.bytes),
+    gauge('waiting_write_limit_bytes', 'How many there may be: then writes are refused.', waiting.limit),
+    gauge('log_cache_bytes', 'Bytes of the log that are kept, as texts and as frames.', cachedBytes),
+    gauge('log_cache_limit_bytes', 'How many there may be, beside what is in work.', MAX_CACHE_BYTES),
+  ];
 }
 
-/** One metric as the format wants it: what it means, what kind it is, and a line for each value. */
-function toText({ name, type, help, values }: Metric): string {
-  // `changebell_` before every name, so that a search in Prometheus finds all of them.
-  const lines = values.map(([labels, value]) => `changebell_${name}${labels} ${value}\n`);
-  return `# HELP changebell_${name} ${help}\n# TYPE changebell_${name} ${type}\n${lines.join('')}`;
+/** Who comes, who is turned away, and the bytes that requests and answers hold. */
+function ofTheDoor({ connections, refusals }: Measured): string[] {
+  // Bytes of requests that are being read count too: both wait in our memory for somebody else's line.
+  const { unsent } = connections;
+  // One metric with a label, not one for each reason: a chart can then show all of them, also one that is new.
+  const byReason = [...refusals.counts].map(
+    ([reason, count]) => `${PREFIX}refusals_total{reason="${reason}"} ${count}\n`,
+  );
+  return [
+    gauge('connections', 'Open connections of any kind.', connections.count),
+    gauge('connections_limit', 'MAX_CONNECTIONS, or what the system allows.', connections.limit),
+    gauge('unsent_bytes', 'Bytes of requests and answers that wait in memory.', unsent.total),
+    gauge('unsent_limit_bytes', 'How many there may be before reads are refused.', unsent.limit),
+    headOf('refusals_total', 'counter', 'Who was turned away, by reason.'),
+    ...byReason,
+  ];
+}
+
+/** What the machine sees of it. */
+function ofTheProcess(loopDelay: LoopDelay): string[] {
+  const { rss, heapUsed } = process.memoryUsage();
+  // Reading begins a new time: with two scrapers each of them sees only what came after the other.
+  const { p99, max } = loopDelay.read();
+  return [
+    // Seconds and bytes, as Prometheus wants all units: no reader of a chart has to guess.
+    gauge('event_loop_delay_seconds', 'What 99 of 100 turns waited at most, since the last scrape.', p99),
+    gauge('event_loop_delay_max_seconds', 'The longest wait since the last scrape.', max),
+    // Beside the heap: buffers of sockets and of SQLite are in the first figure alone.
+    gauge('resident_memory_bytes', 'Memory of the process.', rss),
+    gauge('heap_used_bytes', 'Memory in use by JavaScript.', heapUsed),
+  ];
+}
+
+/** A value that goes up and down, as the format wants it. `help` is for the person who finds the name in a chart. */
+function gauge(name: string, help: string, value: number): string {
+  return `${headOf(name, 'gauge', help)}${PREFIX}${name} ${value}\n`;
+}
+
+/** A count, which only grows until the program restarts: Prometheus reads the two differently. */
+function counter(name: string, help: string, value: number): string {
+  return `${headOf(name, 'counter', help)}${PREFIX}${name} ${value}\n`;
+}
+
+function headOf(name: string, type: 'gauge' | 'counter', help: string): string {
+  return `# HELP ${PREFIX}${name} ${help}\n# TYPE ${PREFIX}${name} ${type}\n`;
 }

@@ -6,21 +6,13 @@ import { etagOf, matchesWeakly, parseEtagList } from '../etag.ts';
 import { eventId } from '../event.ts';
 import { type Call, parsePreconditions, queryInteger, queryValue, readJson } from '../http/request.ts';
 import { sendEmpty, sendJson } from '../http/response.ts';
-import { Problem } from '../problem.ts';
+import { readIdempotency } from '../idempotency.ts';
+import { nothingAt } from '../problem.ts';
 import { parsePatch, parseWhole, type Resource } from '../resource.ts';
 import type { Answer, RowPage, Store } from '../store/store.ts';
-import { readIdempotency } from './idempotency.ts';
 
 /** What a PATCH may be (RFC 7396). */
 export const MERGE_PATCH = ['application/json', 'application/merge-patch+json'];
-
-/** How its rows are read. */
-type Reading = {
-  /** A row as JSON; undefined if there is none. */
-  one(id: number): Promise<string | undefined>;
-  /** Rows after a place, and where the log stood at that moment; undefined if the table can't be read here. */
-  page(query: URLSearchParams, limit: number): Promise<Omit<RowPage, 'keys'> | undefined>;
-};
 
 /**
  * Six handlers for one resource. Each answers with what is durable, or throws a Problem: beside what stands at each of
@@ -28,7 +20,6 @@ type Reading = {
  */
 export function createResourceApi(store: Store, resource: Resource) {
   const { table, type, source } = resource;
-  const reading = resource === CUSTOMERS ? readingCustomers(store) : readingTable(store, table);
   const path = `/api/${table}`;
 
   return {
@@ -38,13 +29,9 @@ export function createResourceApi(store: Store, resource: Resource) {
       scope.checkRead(type, `${source}/*`);
       // 500 rows are some hundred kilobytes: no page keeps the event loop busy for long.
       const limit = queryInteger(query, 'limit', 100, 1, 500);
-      const page = await reading.page(query, limit);
-      if (!page) throw notThere(path);
-      // Of the last row of this page: the next one begins behind it, whatever was deleted meanwhile.
-      const after = encodeURIComponent(page.last ?? '');
-      const next = page.hasMore ? `"${path}?limit=${limit}&after=${after}"` : 'null';
-      const json = `{"${table}":[${page.rows.join()}],"lastEventId":"${eventId(page.head)}","next":${next}}`;
-      sendJson(res, 200, json, { 'Cache-Control': 'no-store' });
+      const page = await readPage(store, resource, query, limit);
+      if (!page) throw nothingAt(path);
+      sendPage(res, `"${table}":[${page.rows.join()}]`, path, limit, page);
     },
 
     /** 201 with the row, and where to find it. @throws {Problem} 400, 403, 409 a rule of the database, 422 */
@@ -53,7 +40,7 @@ export function createResourceApi(store: Store, resource: Resource) {
       call.scope.checkWrite();
       const body = await readJson(call);
       // The text, not the value: a repeat is known by its bytes.
-      const idempotency = readIdempotency(call, body.text);
+      const idempotency = readIdempotency(call.req, call.path, body.text);
       const fields = parseWhole(resource, body.value);
       const answer = await store.write({ op: 'create', table, fields, idempotency });
       // The first that looks like it is the id: inside of a text its quotes would be escaped.
@@ -69,33 +56,19 @@ export function createResourceApi(store: Store, resource: Resource) {
       // Before the look: who may not read it must not learn whether it is there.
       scope.checkRead(type, `${source}/${id}`);
       const noneMatch = parseEtagList(req.headers['if-none-match'], 'If-None-Match');
-      const json = await reading.one(id);
-      if (json === undefined) throw notThere(`${path}/${id}`);
+      const json = await readOne(store, resource, id);
+      if (json === undefined) throw nothingAt(`${path}/${id}`);
       // May be kept, but is asked about each time: what a browser shows after a change must be what changed.
       const headers = { ETag: etagOf(json), 'Cache-Control': 'private, no-cache' };
       if (noneMatch && matchesWeakly(noneMatch, headers.ETag)) sendEmpty(res, 304, headers);
       else sendJson(res, 200, json, headers);
     },
 
-    /**
-     * PUT: the whole row; what isn't named gets what stands for it.
-     * @throws {Problem} 400 malformed, 403, 404, 409 a rule of the database, 412 a precondition, 422 with every bad field
-     */
-    async replace(call: Call): Promise<void> {
-      call.scope.checkWrite();
-      // Read here, judged in the transaction: a look before the write would leave time for another one in between.
-      const preconditions = parsePreconditions(call.req);
-      const fields = parseWhole(resource, (await readJson(call)).value);
-      sendRow(call, await store.write({ op: 'update', table, id: idIn(call), fields, preconditions }));
-    },
+    /** PUT: the whole row; what isn't named gets what stands for it. @throws {Problem} as `update` */
+    replace: (call: Call) => update(call, parseWhole),
 
-    /** PATCH: only the fields that are named. @throws {Problem} as PUT */
-    async patch(call: Call): Promise<void> {
-      call.scope.checkWrite();
-      const preconditions = parsePreconditions(call.req);
-      const fields = parsePatch(resource, (await readJson(call, { mediaTypes: MERGE_PATCH })).value);
-      sendRow(call, await store.write({ op: 'update', table, id: idIn(call), fields, preconditions }));
-    },
+    /** PATCH: only the fields that are named. @throws {Problem} as `update` */
+    patch: (call: Call) => update(call, parsePatch, MERGE_PATCH),
 
     /** 204; the event still tells the row as it last was. @throws {Problem} 400, 403, 404, 409, 412 */
     async remove(call: Call): Promise<void> {
@@ -105,31 +78,55 @@ export function createResourceApi(store: Store, resource: Resource) {
       sendEmpty(call.res, 204, headersOf(answer));
     },
   };
+
+  /**
+   * 200 with the row after the write, and the tag that the next `If-Match` needs.
+   * @throws {Problem} 400 malformed, 403, 404, 409 a rule of the database, 412 a precondition, 422 with every bad field
+   */
+  async function update(call: Call, parse: typeof parseWhole, mediaTypes?: string[]): Promise<void> {
+    call.scope.checkWrite();
+    // Read here, judged in the transaction: a look before the write would leave time for another one in between.
+    const preconditions = parsePreconditions(call.req);
+    const fields = parse(resource, (await readJson(call, { mediaTypes })).value);
+    const answer = await store.write({ op: 'update', table, id: idIn(call), fields, preconditions });
+    sendJson(call.res, 200, answer.json, { ETag: etagOf(answer.json) }, headersOf(answer));
+  }
 }
 
-/** Their pages begin after an id, as any number: the customer of that id may be gone. */
-function readingCustomers(store: Store): Reading {
-  return {
-    one: (id) => store.getCustomer(id),
-    async page(query, limit) {
-      const after = queryInteger(query, 'after', 0, 0, Number.MAX_SAFE_INTEGER);
-      const { customers: rows, lastId, hasMore, head } = await store.listCustomers(after, limit);
-      return { rows, hasMore, last: String(lastId), head };
-    },
-  };
+/** Every other resource than the customers is read as any table that is watched. */
+function readOne(store: Store, resource: Resource, id: number): Promise<string | undefined> {
+  return resource === CUSTOMERS ? store.getCustomer(id) : store.readRow(resource.table, `${id}`);
 }
 
-/** As of any table that is watched: pages begin after a key that only the store can read. @throws {Problem} 400 */
-function readingTable(store: Store, table: string): Reading {
-  return {
-    one: (id) => store.readRow(table, String(id)),
-    page: (query, limit) => store.readRows(table, queryValue(query, 'after') ?? undefined, limit),
-  };
+/** Undefined if the table can't be read here. @throws {Problem} 400 no place where a page could begin */
+async function readPage(
+  store: Store,
+  resource: Resource,
+  query: URLSearchParams,
+  limit: number,
+): Promise<Omit<RowPage, 'keys'> | undefined> {
+  if (resource !== CUSTOMERS)
+    return store.readRows(resource.table, queryValue(query, 'after') ?? undefined, limit);
+  // After any number: the customer of that id may be gone.
+  const after = queryInteger(query, 'after', 0, 0, Number.MAX_SAFE_INTEGER);
+  const { customers: rows, lastId, hasMore, head } = await store.listCustomers(after, limit);
+  return { rows, hasMore, last: `${lastId}`, head };
 }
 
-/** The row after the write, with the tag that the next `If-Match` needs. */
-function sendRow({ res }: Call, answer: Answer): void {
-  sendJson(res, 200, answer.json, { ETag: etagOf(answer.json) }, headersOf(answer));
+/**
+ * A page of a snapshot: rows, and the place in the log at which they are true.
+ * @param members of the answer, as JSON: its rows stay as the database made them, to the byte
+ */
+export function sendPage(
+  res: Call['res'],
+  members: string,
+  path: string,
+  limit: number,
+  { head, hasMore, last = '' }: Pick<RowPage, 'head' | 'hasMore' | 'last'>,
+): void {
+  // Behind the last row of this page: so the next one begins there, whatever was deleted meanwhile.
+  const next = hasMore ? JSON.stringify(`${path}?limit=${limit}&after=${encodeURIComponent(last)}`) : 'null';
+  sendJson(res, 200, `{${members},"lastEventId":"${eventId(head)}","next":${next}}`);
 }
 
 /** What every answer to a write says: from where a stream sees it, and whether it was made by an earlier request. */
@@ -140,12 +137,8 @@ export function headersOf({ lastEventId, isReplay }: Answer): Record<string, str
 }
 
 /** The id in the path. @throws {Problem} 404 for digits beyond all ids: no row can have such a number */
-function idIn({ path, params: [digits = ''] }: Call): number {
+function idIn({ path, params: [digits] }: Call): number {
   const id = Number(digits);
   if (Number.isSafeInteger(id)) return id;
-  throw notThere(path);
-}
-
-function notThere(path: string): Problem {
-  return new Problem(404, `There is nothing at ${path}.`);
+  throw nothingAt(path);
 }

@@ -1,21 +1,19 @@
 // The route table: which path takes which methods, and who answers. On one screen, so that a reader finds from here
-// where any request goes. Whoever adds a resource adds its lines here.
+// where any request goes. The routes of a resource come by themselves once `resources.ts` names it.
 import type { Config } from '../config.ts';
 import { CUSTOMERS } from '../customer.ts';
-import { type Call, queryInteger, wantsEventStream } from '../http/request.ts';
+import type { Call } from '../http/request.ts';
 import { Problem } from '../problem.ts';
 import type { Resource } from '../resource.ts';
 import { RESOURCES } from '../resources.ts';
 import type { Store } from '../store/store.ts';
-import { openEventStream } from '../stream/event-stream.ts';
 import type { Hub } from '../stream/hub.ts';
-import { parseConflation } from '../stream/start.ts';
 import { createDescriptionsApi } from './descriptions-api.ts';
-import { createEventsApi } from './events-api.ts';
+import { readEvents } from './events-api.ts';
 import type { Health } from './health.ts';
-import type { Metrics } from './metrics.ts';
-import { createPublishApi } from './publish-api.ts';
+import { publish, reservedTypes } from './publish-api.ts';
 import { createResourceApi } from './resource-api.ts';
+import type { Waiting } from './waiting.ts';
 import { createWatchApi } from './watch-api.ts';
 
 /** Answers a request, or throws a Problem that does. */
@@ -23,7 +21,7 @@ export type Handler = (call: Call) => void | Promise<void>;
 /** By the name of the method; HEAD goes to GET. */
 export type Methods = Record<string, Handler>;
 /** What stands in parentheses in the path becomes `call.params`. */
-type Route = { path: RegExp; methods: Methods };
+export type Route = { path: RegExp; methods: Methods };
 
 /** What the handlers need. */
 export type RouteParts = {
@@ -31,95 +29,58 @@ export type RouteParts = {
   store: Store;
   /** Where streams are added. No handler ever tells it of a change: it reads the log. */
   hub: Hub;
+  waiting: Waiting;
   health: Health;
-  metrics: Metrics;
+  metrics: Handler;
   /** Known only once the server listens: by default it hangs on who can reach it. */
   isLabOn: boolean;
-  /** Settings that add or take away routes, or of which the descriptions tell. */
-  config: Pick<Config, 'apiToken' | 'hasCustomers' | 'jwt' | 'watch'>;
+  /** Settings of which the descriptions tell. */
+  config: Pick<Config, 'apiToken' | 'jwt'>;
 };
 
-/** The table, and the questions that are asked of it. */
-export class Routes {
-  private readonly routes: Route[];
-  /** Kept beside the table: who waits there for an event must be answered when the server stops. */
-  private readonly events;
+/**
+ * All handlers are made here, once, with what they need: a request finds them ready. A path ends where its pattern ends:
+ * with a slash behind it, it is another path, and nothing is there.
+ */
+export function createRoutes({ store, hub, waiting, health, metrics, isLabOn, config }: RouteParts): Route[] {
+  // What is switched off isn't there: its paths answer 404, as if the program never had them.
+  const resources = RESOURCES.filter((resource) => store.hasCustomers || resource !== CUSTOMERS);
+  const { openapi, asyncapi } = createDescriptionsApi({ ...config, watch: store.watch, resources, isLabOn });
+  const isReserved = reservedTypes(store.watch);
+  const read = (call: Call) => readEvents(call, store, hub, waiting);
+  // Also where nothing is watched: the path is there, and says that WATCH names what is.
+  const watched = createWatchApi(store);
+  const all: (Route | false)[] = [
+    { path: /^\/api\/events$/, methods: { GET: read, POST: (call) => publish(call, store, isReserved) } },
+    ...resources.flatMap((resource) => routesOf(store, resource)),
+    { path: /^\/api\/watch\/([^/]+)$/, methods: { GET: watched.list } },
+    // A key may be an empty text: then the row's source ends with a slash, and so does its path.
+    { path: /^\/api\/watch\/([^/]+)\/([^/]*)$/, methods: { GET: watched.read } },
+    // Only those come here who did not ask for a WebSocket: an upgrade never passes the routes.
+    { path: /^\/ws$/, methods: { GET: explainWebSocket } },
+    { path: /^\/healthz$/, methods: { GET: health.healthz } },
+    { path: /^\/readyz$/, methods: { GET: health.readyz } },
+    { path: /^\/metrics$/, methods: { GET: metrics } },
+    { path: /^\/openapi\.json$/, methods: { GET: openapi } },
+    { path: /^\/asyncapi\.json$/, methods: { GET: asyncapi } },
+    // It tells of other clients, so it is there for the lab alone.
+    isLabOn && { path: /^\/api\/clients$/, methods: { GET: health.clients } },
+  ];
+  return all.filter((route) => route !== false);
+}
 
-  /** All handlers are made here, once, with what they need: a request finds them ready. */
-  constructor(parts: RouteParts) {
-    this.events = createEventsApi(parts.store);
-    this.routes = this.list(parts);
-  }
-
-  /**
-   * The methods of a path, whose parameters are now in the call; undefined if it is no route. One after another: there
-   * are a dozen, and the two that are busy stand first.
-   */
-  find(call: Call): Methods | undefined {
-    for (const { path, methods } of this.routes) {
-      const match = path.exec(call.path);
-      if (!match) continue;
-      call.params = match.slice(1);
-      return methods;
-    }
-    return undefined;
-  }
-
-  /** `OPTIONS *` asks about the server as a whole (RFC 9110 §9.3.7). */
-  all(): Methods {
-    const { OPTIONS, ...methods } = Object.assign(
-      {},
-      ...this.routes.map(({ methods }) => methods),
-    ) as Methods;
+/**
+ * The methods of a path, whose parameters are now in the call; undefined if it is no route. One after another: there are
+ * a dozen, and the two that are busy stand first.
+ */
+export function findMethods(routes: Route[], call: Call): Methods | undefined {
+  for (const { path, methods } of routes) {
+    const match = path.exec(call.path);
+    if (!match) continue;
+    call.params = match.slice(1);
     return methods;
   }
-
-  /** Is there such a path, whatever methods it takes? An upgrade that went there is told so. */
-  has(path: string): boolean {
-    return this.routes.some((route) => route.path.test(path));
-  }
-
-  /** Answers those who wait for an event, since the server stops. */
-  stopWaiting(): void {
-    this.events.stopWaiting();
-  }
-
-  /** A path ends where its pattern ends: with a slash behind it, it is another path, and nothing is there. */
-  private list({ store, hub, health, metrics, isLabOn, config }: RouteParts): Route[] {
-    const { events } = this;
-    // Off by a setting, or because another program's table has that name.
-    const hasCustomers = config.hasCustomers && store.hasCustomers;
-    const { watch } = store;
-    const { openapi, asyncapi } = createDescriptionsApi({ ...config, watch, hasCustomers, isLabOn });
-    const { publish } = createPublishApi(store, watch);
-    // Also where nothing is watched: the path is there, and says that WATCH names what is.
-    const watched = createWatchApi(store, watch);
-    const readEvents = (call: Call) => {
-      // One resource has one query: what can never be right in it is refused in whichever form it was asked for.
-      const limit = queryInteger(call.query, 'limit', 100, 1, 1000);
-      parseConflation(call.query);
-      return wantsEventStream(call.req) ? openEventStream(call, hub) : events.catchUp(call, limit);
-    };
-    // What is switched off isn't there: its paths answer 404, as if the program never had them.
-    const resources = RESOURCES.filter((resource) => hasCustomers || resource !== CUSTOMERS);
-    const all: (Route | false)[] = [
-      { path: /^\/api\/events$/, methods: { GET: readEvents, POST: publish } },
-      ...resources.flatMap((resource) => routesOf(store, resource)),
-      { path: /^\/api\/watch\/([^/]+)$/, methods: { GET: watched.list } },
-      // A key may be an empty text: then the row's source ends with a slash, and so does its path.
-      { path: /^\/api\/watch\/([^/]+)\/([^/]*)$/, methods: { GET: watched.read } },
-      // Only those come here who did not ask for a WebSocket: an upgrade never passes the routes.
-      { path: /^\/ws$/, methods: { GET: explainWebSocket } },
-      { path: /^\/healthz$/, methods: { GET: health.healthz } },
-      { path: /^\/readyz$/, methods: { GET: health.readyz } },
-      { path: /^\/metrics$/, methods: { GET: metrics.answer } },
-      { path: /^\/openapi\.json$/, methods: { GET: openapi } },
-      { path: /^\/asyncapi\.json$/, methods: { GET: asyncapi } },
-      // It tells of other clients, so it is there for the lab alone.
-      isLabOn && { path: /^\/api\/clients$/, methods: { GET: health.clients } },
-    ];
-    return all.filter((route) => route !== false);
-  }
+  return undefined;
 }
 
 /** Every resource takes the same methods. */

@@ -14,10 +14,10 @@ export function preferredWait(header: string | string[] | undefined): number | u
 
 /** Those who wait. It hears of commits, not of events: whether one is wanted is seen by a look into the log. */
 export class Waiting {
+  /** Commits that this server has heard of: who looked before the last of them has to look again. */
+  heard = 0;
   private readonly waiters = new Set<() => void>();
   private isStopped = false;
-  /** Commits that this server has heard of: who looked before the last of them has to look again. */
-  private heard = 0;
 
   /** @param store wakes after every commit, whoever made it */
   constructor(store: Pick<Store, 'onCommit'>) {
@@ -27,19 +27,21 @@ export class Waiting {
     });
   }
 
-  /** Where the log stands, to be given to `next` after a look. */
-  get mark(): number {
-    return this.heard;
+  /**
+   * Not so if its time is up, it has left, or the server stops: whoever is still empty-handed then gets what there is.
+   * @param until on the clock of `performance.now()`, in milliseconds
+   */
+  mayWait(res: ServerResponse, until: number): boolean {
+    return !this.isStopped && !res.destroyed && performance.now() < until;
   }
 
   /**
-   * Resolves with true at the first commit after `mark`, at once if there was one already; with false if there will be
-   * none for this caller, since its time is up, it has left, or the server stops.
-   * @param until on the clock of `performance.now()`, in milliseconds
+   * Resolves with true at the first commit after those that were heard of before the look, at once if there was one
+   * already; with false if the caller may no longer wait for one.
    */
-  next(res: ServerResponse, mark: number, until: number): Promise<boolean> {
-    const mayWait = () => !this.isStopped && !res.destroyed && performance.now() < until;
-    if (this.heard !== mark || !mayWait()) return Promise.resolve(mayWait());
+  next(res: ServerResponse, heardBefore: number, until: number): Promise<boolean> {
+    const mayWait = () => this.mayWait(res, until);
+    if (this.heard !== heardBefore || !mayWait()) return Promise.resolve(mayWait());
     return new Promise((resolve) => {
       const wake = () => {
         this.waiters.delete(wake);
@@ -61,7 +63,6 @@ export class Waiting {
   }
 
   private wakeAll(): void {
-    // A copy: each takes itself out of the set.
-    for (const wake of [...this.waiters]) wake();
+    for (const wake of this.waiters) wake(); // each takes itself out of the set
   }
 }

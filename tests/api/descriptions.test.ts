@@ -9,6 +9,7 @@ import { createConfig, lintFromString } from '@redocly/openapi-core';
 import { createDescriptionsApi, describe } from '../../lib/api/descriptions-api.ts';
 import { readConfig } from '../../lib/config.ts';
 import type { Call } from '../../lib/http/request.ts';
+import { RESOURCES } from '../../lib/resources.ts';
 import { answerFault, frameFault } from '../support/described.ts';
 import {
   get,
@@ -20,6 +21,7 @@ import {
   startServer,
   temporaryFolder,
 } from '../support/helpers.ts';
+import { raw } from '../support/raw-http.ts';
 
 // One server where all is on that can be, and one where all is off that can be, and a token is wanted.
 const server = await shareServer();
@@ -133,7 +135,7 @@ test('both are open like the page, answer HEAD, and 304 to whoever has them', as
 });
 
 test('they are made once for each name of the server, not for each request', async () => {
-  const described = { ...readConfig({}), hasCustomers: true, isLabOn: true };
+  const described = { ...readConfig({}), resources: RESOURCES, isLabOn: true };
   const api = createDescriptionsApi(described);
   const bodies = new Set<string>();
   const res = { reserve() {}, begin() {}, end: (body: string | Buffer) => bodies.add(String(body)) };
@@ -159,6 +161,11 @@ test('they are made once for each name of the server, not for each request', asy
 test('behind a proxy that ends TLS the URLs are those that the caller used', async () => {
   const { body } = await get(`${server.url}/asyncapi.json`, { 'X-Forwarded-Proto': 'https' });
   assert.equal(body.servers.webSocketServer.protocol, 'wss');
+});
+
+test('who names no host, as HTTP/1.0 allows, is told an address at which the server is', async () => {
+  const text = await raw(Number(new URL(server.url).port), 'GET /openapi.json HTTP/1.0\r\n\r\n');
+  assert.match(text, /"servers":\[\{"url":"http:\/\/localhost:\d+"/);
 });
 
 test('an answer or a frame that is another than described is found', async () => {

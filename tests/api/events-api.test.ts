@@ -1,8 +1,21 @@
 // Plain HTTP on the event log: any program publishes with a POST, and reads what it missed with a GET
 // and a cursor. The same ids as on the streams, and the same answers to a cursor that is no good.
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
-import { connect, get, post, range, seqOf, seqsOf, shareServer, startServer } from '../support/helpers.ts';
+import { connect as connectSocket } from 'node:net';
+import { after, before, describe, test } from 'node:test';
+import {
+  connect,
+  get,
+  post,
+  range,
+  type Server,
+  seqOf,
+  seqsOf,
+  shareServer,
+  startServer,
+  within,
+} from '../support/helpers.ts';
+import { head } from '../support/raw-http.ts';
 
 const server = await shareServer();
 const events = `${server.url}/api/events`;
@@ -71,6 +84,73 @@ test('every bad field of an event is named', async () => {
   }
   assert.equal((await post(events, { type: 'a'.repeat(100), source: `/${'a'.repeat(199)}` })).status, 201);
   assert.equal((await post(events, { message: '🔔'.repeat(1000) })).status, 201);
+});
+
+test('a source is a URI reference by the letter of RFC 3986, or a 422', async () => {
+  const good = [
+    ...[
+      '/',
+      '/a//b',
+      'a/b:c',
+      '?a=/?',
+      '#/x?y',
+      '//',
+      '///x',
+      '//host',
+      '//u:p@h.example:80/x',
+      'http://[::1]:5000/x',
+    ],
+    ...[
+      'https://[v7.a:b]/',
+      'urn:uuid:6e8bc430',
+      'mailto:a@b.example',
+      'a:',
+      'http://h:/',
+      '/%C3%A4',
+      "/(a)!$&'*+,;=~",
+    ],
+  ];
+  const stored = await publish(good.map((source) => ({ source })));
+  assert.deepEqual(
+    stored.map(({ source }: { source: string }) => source),
+    good,
+  );
+  const bad = [
+    ...[
+      'http://[',
+      'http://]',
+      '/[1]',
+      'a?[',
+      '#[]',
+      'http://[::1',
+      'http://[1::2::3]/',
+      'http://[127.0.0.1]/',
+      'x[]:',
+    ],
+    ...[
+      '1:b',
+      ':',
+      'a b',
+      'ä',
+      '/%4',
+      '/%zz',
+      '#a#b',
+      '//h:a/',
+      '//a@b@c/',
+      'http://h:80:80/',
+      '//[::1]x/',
+      '/a\\b',
+    ],
+  ];
+  const answer = await post(
+    events,
+    bad.map((source) => ({ source })),
+  );
+  assert.equal(answer.status, 422);
+  assert.deepEqual(
+    answer.body.errors.map(({ pointer }: { pointer: string }) => bad[Number(pointer.split('/')[1])]),
+    bad,
+  );
 });
 
 test('data nested 64 deep is stored, and 65 deep is refused', async () => {
@@ -164,6 +244,39 @@ test('a filter may hide thousands of events: one request looks past them for wha
   const rare = await publish({ type: 'rare' });
   const page = (await get(`${events}?lastEventId=${start.id}&types=rare`)).body;
   assert.deepEqual(page, { events: [rare], lastEventId: rare.id, more: false });
+});
+
+describe('in a log of 11,000 events that a filter hides', () => {
+  let busy: Server;
+  before(async () => {
+    busy = await startServer();
+    const common = range(1, 1000).map(() => ({ type: 'common' }));
+    for (const _ of range(1, 11)) await post(`${busy.url}/api/events`, common);
+  });
+  after(() => busy.stop());
+
+  test('a search in vain ends at a bound and says that there is more, and goes on from there to the end', async () => {
+    const url = `${busy.url}/api/events?types=rare`;
+    const first = (await get(url)).body;
+    assert.deepEqual([first.events, first.more], [[], true]);
+    assert.ok(seqOf(first.lastEventId) >= 10_000 && seqOf(first.lastEventId) < 11_000, first.lastEventId);
+    const second = (await get(`${url}&lastEventId=${first.lastEventId}`)).body;
+    assert.deepEqual([second.events, second.more, seqOf(second.lastEventId)], [[], false, 11_000]);
+  });
+
+  test('who breaks off while it is searched for them is forgotten, and holds nobody up', async () => {
+    for (const count of range(1, 6)) {
+      const callers = range(1, 12).map(() => connectSocket(Number(new URL(busy.url).port), '127.0.0.1'));
+      for (const caller of callers) {
+        caller.on('error', () => {});
+        caller.write(head('GET /api/events?types=rare', 'Prefer: wait=60\r\n'));
+      }
+      // So long each time that some are in the middle of their search, and no two times alike.
+      for (const _ of range(1, count)) await get(`${busy.url}/healthz`);
+      for (const caller of callers) caller.resetAndDestroy();
+      await within(get(`${busy.url}/healthz`), 'an answer after they have broken off');
+    }
+  });
 });
 
 test('a malformed cursor, limit or type filter is a 400 with a problem', async () => {

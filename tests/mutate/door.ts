@@ -39,21 +39,27 @@ export const DOOR: Mutation[] = [
   ),
   resource(
     'what is unknown is let through',
-    "if ('value' in parsed) values",
-    "if (!field || 'value' in parsed) values",
+    'const problem = field ?',
+    'const problem = !field ? undefined : field ?',
     'every bad field is named, unknown ones too',
   ),
   rows(
     'a page of customers forgets what follows',
-    'page.hasMore ?',
-    '!page.hasMore ?',
+    'const next = hasMore ?',
+    'const next = !hasMore ?',
     'pages follow each other by next',
   ),
   events(
     'a catch-up gives up after a thousand events that its filter hides',
+    'if (at.seq >= stretch.head.seq) return;',
+    'if (at.seq >= start.seq) return;',
+    'a filter may hide thousands of events',
+  ),
+  events(
+    'a page whose end a filter hides says that nothing follows',
     'page.more = end.seq < head.seq;',
     'page.more = false;',
-    'a filter may hide thousands of events',
+    'a search in vain ends at a bound',
   ),
   http('lib/http/static-files.ts')(
     'a page is sent again although the browser has it',

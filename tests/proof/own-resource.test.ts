@@ -106,6 +106,23 @@ for (const { name, skip, url } of engines) {
       );
     });
 
+    test('/openapi.json tells of the orders as of the customers, with the names of their fields', async () => {
+      const { paths, components, tags } = (await send('GET', `${server.url}/openapi.json`)).body;
+      for (const end of ['', '/{id}'])
+        assert.deepEqual(
+          Object.keys(paths[`/api/orders${end}`]),
+          Object.keys(paths[`/api/customers${end}`]),
+          'the same methods',
+        );
+      const ids = Object.values<Record<string, { operationId?: string }>>(paths).flatMap((path) =>
+        Object.values(path).flatMap(({ operationId }) => operationId ?? []),
+      );
+      assert.equal(new Set(ids).size, ids.length, 'each operation has a name of its own');
+      assert.equal(paths['/api/orders'].post.operationId, 'createOrder');
+      assert.deepEqual(components.schemas.NewOrder.required, ['customer', 'item']);
+      assert.ok(tags.some(({ name }: { name: string }) => name === 'Orders'));
+    });
+
     test('what is wrong is named, nothing of it is stored, and a repeat with its key is one order', async () => {
       const before = (await send('GET', path)).body.orders.length;
       const bad = await send('POST', path, { customer: 'Ada', quantity: 0, colour: 'red', id: 7 });

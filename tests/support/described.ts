@@ -4,11 +4,12 @@ import { createRequire } from 'node:module';
 import type { Ajv2020, ValidateFunction } from 'ajv/dist/2020.js';
 import type { Json } from '../../lib/api/description.ts';
 import { describe } from '../../lib/api/descriptions-api.ts';
+import { RESOURCES } from '../../lib/resources.ts';
 import { isTest } from './cleanup.ts';
 import type { Answer } from './requests.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: the widest server there is: whatever may be on is on.
-const EVERYTHING: any = { apiToken: 'a', jwt: {}, hasCustomers: true, isLabOn: true, watch: [] };
+const EVERYTHING: any = { apiToken: 'a', jwt: {}, resources: RESOURCES, isLabOn: true, watch: [] };
 // Of the headers these are checked in both ways: none is missing, and none comes that isn't described.
 const HEADERS =
   /^(etag|location|last-event-id|idempotency-replayed|retry-after|allow|accept-patch|heartbeat-seconds)$/;
