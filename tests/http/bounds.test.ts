@@ -18,6 +18,7 @@ import {
   range,
   refusedHandshake,
   type Server,
+  shareServer,
   skipWithout,
   startServer,
   temporaryFolder,
@@ -66,11 +67,12 @@ async function metric(server: Server, name: string): Promise<number> {
   return Number(line.split(' ')[1]);
 }
 
+const shared = await shareServer(); // by those who take nothing from it
+
 test('a request that is pipelined behind a write begins after its answer, and sees what was written', async () => {
-  const server = await startServer();
   const read = head('GET /api/events?limit=1000');
   const text = await exchange(
-    server.port,
+    shared.port,
     range(1, 20)
       .map((number) => jsonPost('/api/events', { data: `event ${number}.` }) + read)
       .join(''),
@@ -81,11 +83,9 @@ test('a request that is pipelined behind a write begins after its answer, and se
     const seen = /"more":false/.test(page) && page.includes(`"event ${index + 1}."`);
     assert.ok(seen, `the read behind write ${index + 1} doesn't show its event: ${page.slice(0, 400)}`);
   });
-  await server.stop();
 });
 
 test('a body in pieces, with borders anywhere, is one body, and the request behind it another', async () => {
-  const server = await startServer();
   const pieces = ['{"dat', 'a":"a\\r\\n\\r\\nb', ' and"}\r\n\r\n'].map(
     (piece) => `${piece.length.toString(16)};x=y\r\n${piece}\r\n`,
   );
@@ -95,7 +95,7 @@ test('a body in pieces, with borders anywhere, is one body, and the request behi
   const whole =
     chunked + jsonPost('/api/events', { data: '\r\n\r\nGET / HTTP/1.1\r\n\r\n' }) + head('GET /healthz');
   for (const size of [1, 2, 3, 7, 64]) {
-    const socket = connectTcp({ port: server.port, host: '127.0.0.1', noDelay: true });
+    const socket = connectTcp({ port: shared.port, host: '127.0.0.1', noDelay: true });
     let text = '';
     socket.on('data', (part) => {
       text += part;
@@ -112,13 +112,12 @@ test('a body in pieces, with borders anywhere, is one body, and the request behi
     assert.deepEqual(statusesOf(text), [201, 201, 200]);
     socket.destroy();
   }
-  await server.stop();
 });
 
 test('a client that pipelines long reads and never reads costs others neither time nor memory', async () => {
   const server = await startWithLongLog();
   await post(`${server.url}/api/customers`, { name: 'warm' });
-  const pause = () => new Promise((resolve) => setTimeout(resolve, 1500));
+  const pause = () => new Promise((resolve) => setTimeout(resolve, 1000));
   const quiet = await probe(server, pause());
   const before = memoryOf(server);
   const flooders = range(1, 6).map(() => deaf(server.port, LONG_PAGE.repeat(1100)));
@@ -180,19 +179,18 @@ test('answers that nobody takes are bounded over all connections: then long ones
 });
 
 test('bodies that wait for their commit have the room of writes, and take none of that of answers', async () => {
-  const server = await startServer();
-  const db = openDatabase(server.databaseFile);
+  const db = openDatabase(shared.databaseFile);
   db.exec('BEGIN IMMEDIATE');
   const event = { data: 'x'.repeat(60_000) };
-  const answers = Promise.all(range(1, 40).map(() => post(`${server.url}/api/events`, event)));
+  const answers = Promise.all(range(1, 40).map(() => post(`${shared.url}/api/events`, event)));
   const hasAll = (bytes: number) => bytes > 40 * 60_000;
-  await eventually(() => metric(server, 'waiting_write_bytes'), hasAll, 'all of them wait');
-  const unsent = await metric(server, 'unsent_bytes');
+  await eventually(() => metric(shared, 'waiting_write_bytes'), hasAll, 'all of them wait');
+  const unsent = await metric(shared, 'unsent_bytes');
   assert.ok(unsent < 40 * 6000, `${unsent} bytes count as answers that wait to be taken`);
   db.exec('ROLLBACK');
   await answers;
-  assert.equal(await metric(server, 'waiting_write_bytes'), 0);
-  await server.stop();
+  db.close();
+  assert.equal(await metric(shared, 'waiting_write_bytes'), 0);
 });
 
 test('above MAX_CONNECTIONS the longest idle goes first; streams stay, and then new ones are closed with a line', async () => {

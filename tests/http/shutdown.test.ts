@@ -20,11 +20,15 @@ import {
   temporaryFolder,
   within,
 } from '../support/helpers.ts';
+import { refusalToStart } from '../support/open-store.ts';
 
-/** Starts the program where it must refuse; it exits with 1 and one line on standard error, which is returned. */
+/**
+ * Starts the program where it must refuse; it exits with 1 and one line on standard error, which is returned. What it
+ * refuses, and that it leaves all as it was, is asked of the store alone: `refusalToStart`.
+ */
 async function refusal(env: Record<string, string>): Promise<string> {
   const { output, exited } = launch({ PORT: '0', DATABASE_URL: ':memory:', ...env });
-  const { code } = await within(exited, 'exit', 10_000); // four starts at a time
+  const { code } = await within(exited, 'exit', 10_000);
   assert.equal(code, 1, output.stdout + output.stderr);
   assert.match(output.stderr, /^[^\n]+\n$/, 'one line');
   assert.doesNotMatch(output.stderr, /\n\s+at |node:internal/);
@@ -186,7 +190,7 @@ test('a file that is not a database is refused and left as it was', async () => 
   const file = join(folder, 'notes.txt');
   writeFileSync(file, 'My dear diary, this is no database at all.\n'.repeat(100));
   const before = readFileSync(file);
-  assert.match(await refusal({ DATABASE_URL: file }), /notes\.txt/);
+  assert.match(await refusalToStart({ DATABASE_URL: file }), /notes\.txt/);
   assert.deepEqual(readFileSync(file), before);
   assert.deepEqual(readdirSync(folder), ['notes.txt']);
 });
@@ -200,7 +204,7 @@ test('a database of another program keeps its tables, and one with a foreign cus
   );
   db.close();
   const before = readFileSync(file);
-  assert.match(await refusal({ DATABASE_URL: file }), /customers/);
+  assert.match(await refusalToStart({ DATABASE_URL: file }), /customers/);
   assert.deepEqual(readFileSync(file), before);
   assert.deepEqual(readdirSync(folder), ['shop.db']);
 });
@@ -213,7 +217,7 @@ test('a database written by a newer version is refused and left as it was', asyn
   db.pragma('journal_mode = DELETE');
   db.close();
   const before = readFileSync(server.databaseFile);
-  assert.match(await refusal({ DATABASE_URL: server.databaseFile }), /newer/);
+  assert.match(await refusalToStart({ DATABASE_URL: server.databaseFile }), /newer/);
   assert.deepEqual(readFileSync(server.databaseFile), before);
 });
 
@@ -222,10 +226,10 @@ test('a database that cannot be opened is exit code 1 with a line that names it'
   assert.match(await refusal({ DATABASE_URL: join(folder, 'missing', 'x.db') }), /missing/);
   const directory = join(folder, 'directory.db');
   mkdirSync(directory);
-  assert.match(await refusal({ DATABASE_URL: directory }), /directory\.db/);
+  assert.match(await refusalToStart({ DATABASE_URL: directory }), /directory\.db/);
   chmodSync(directory, 0o755);
 });
 
 test('the password of a URL is never shown', async () => {
-  assert.doesNotMatch(await refusal({ DATABASE_URL: 'mysql://root:hunter2@localhost/x' }), /hunter2/);
+  assert.doesNotMatch(await refusalToStart({ DATABASE_URL: 'mysql://root:hunter2@localhost/x' }), /hunter2/);
 });

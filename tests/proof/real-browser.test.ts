@@ -2,35 +2,16 @@
 // cut off, comes back from its last id, and has every event once. And what a browser lets a page of elsewhere do.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { type Browser, chromium, type Page } from 'playwright-core';
-import {
-  eventually,
-  type Frame,
-  isOwn,
-  post,
-  range,
-  type Server,
-  skipWithout,
-  startServer,
-} from '../support/helpers.ts';
+import type { Browser, Page } from 'playwright-core';
+import { needsChromium, openBrowser } from '../support/browser.ts';
+import { eventually, type Frame, isOwn, post, range, type Server, startServer } from '../support/helpers.ts';
 
-const CHROMIUM = '/usr/bin/chromium';
-const skip = skipWithout(CHROMIUM, 'chromium');
-const FLAGS = [
-  '--headless',
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-  '--no-first-run',
-];
-
+const { skip } = needsChromium;
 let server: Server;
 let browser: Browser;
 before(async () => {
   server = await startServer();
-  if (!skip) browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
+  if (!skip) browser = await openBrowser();
 });
 after(async () => {
   await browser?.close();

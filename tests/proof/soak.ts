@@ -48,6 +48,16 @@ function inputs(): string {
   return `${Math.ceil(3.25 * Number(values.inputs))} inputs, 200 lives`; // one of the four tests has a quarter of the runs
 }
 
+/** Copies of tables on both databases, through cuts, crashes and restored backups. */
+function copies(): string {
+  const env = { ...process.env, SEED: String(seed), PROPERTY_RUNS: '10' };
+  execFileSync(process.execPath, [...stripTypes, '--test', 'tests/proof/live-tables.test.ts'], {
+    cwd: ROOT,
+    env,
+  });
+  return '40 stories of copies';
+}
+
 /** What learners write instead of the lessons' lines is met by a sentence of its own. */
 function mistakes(): string {
   execFileSync(process.execPath, [...stripTypes, '--test', 'tests/lessons/mistakes.soak.ts'], { cwd: ROOT });
@@ -93,6 +103,7 @@ const parts: Record<string, () => Promise<string> | string> = {
   },
   herd: async () => `2,000 clients in ${Math.round(await herd(2000))} ms`,
   inputs,
+  copies,
   mistakes,
 };
 

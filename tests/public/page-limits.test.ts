@@ -3,7 +3,16 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { openDatabase } from '../../lib/store/sqlite.ts';
-import { addCustomer, button, field, inState, needsChromium, openPage, region } from '../support/browser.ts';
+import {
+  addCustomer,
+  button,
+  field,
+  inState,
+  needsChromium,
+  openPage,
+  region,
+  samePage,
+} from '../support/browser.ts';
 import { eventually, post, type Server, startServer } from '../support/helpers.ts';
 
 let server: Server;
@@ -29,7 +38,7 @@ const addTo = async ({ url }: Server, name: string, email: string | null = null)
 };
 
 test('an event that only looks like a change of a customer changes no table', needsChromium, async () => {
-  const { page, faults } = await openPage(server.url);
+  const { page, faults } = await samePage(server.url);
   await addCustomer(page, 'Ada Lovelace');
   await page.getByRole('button', { name: 'Edit Ada Lovelace' }).waitFor();
   const markup = '<img src=x onerror=alert(1)>';
@@ -76,7 +85,7 @@ test('an event that only looks like a change of a customer changes no table', ne
 });
 
 test('a thousand types fill no filter', needsChromium, async () => {
-  const { page } = await openPage(server.url);
+  const { page } = await samePage(server.url);
   commit(
     Array.from({ length: 1000 }, (_, number) => ({ type: `t${number}.${'x'.repeat(80)}`, data: number })),
   );
@@ -266,12 +275,13 @@ test('a server whose /healthz hangs holds the page back no longer than 2 s', nee
 });
 
 test('a write that nobody answers says that it cannot be known', needsChromium, async () => {
-  const { page } = await openPage(server.url);
+  const { page } = await samePage(server.url);
   await page.route('**/api/customers', (route) =>
     route.request().method() === 'POST' ? route.abort() : route.continue(),
   );
   await addCustomer(page, 'Perhaps');
   await page.getByText('No answer came: the server may have saved it, or not.').waitFor();
+  await page.unroute('**/api/customers');
 });
 
 test('where places are few the page comes first, and a refusal tells its reason', needsChromium, async () => {

@@ -14,6 +14,7 @@ import {
   needsChromium,
   openPage,
   region,
+  samePage,
   verdict,
 } from '../support/browser.ts';
 import { connect, eventually, get, post, type Server, startServer } from '../support/helpers.ts';
@@ -28,14 +29,14 @@ after(() => server.stop());
 const says = (page: Page, words: RegExp) => region(page, 'Connection').getByText(words).first().waitFor();
 
 test('live and empty: it says what to do first', needsChromium, async () => {
-  const { page } = await openPage(server.url);
+  const { page } = await samePage(server.url);
   await says(page, /Live at 0/);
   await page.getByText('No customers yet. Add one').waitFor();
   await assertGoodToLookAt(page, 'empty');
 });
 
 test('live and full: every region has something to show', needsChromium, async () => {
-  const { page } = await openPage(server.url);
+  const { page } = await samePage(server.url);
   const long = 'Wolfeschlegelsteinhausenbergerdorff'.repeat(5);
   await addCustomer(page, long, `${'a'.repeat(100)}@example.com`);
   await page.getByRole('button', { name: `Edit ${long}` }).click();
@@ -72,7 +73,7 @@ test(
   'silent: the socket says open, but no heartbeat comes; then it reconnects by itself',
   needsChromium,
   async () => {
-    const { page } = await openPage(server.url);
+    const { page } = await samePage(server.url);
     await button(page, 'Silent hole').click();
     await says(page, /^Muted, 1[45] s left$/);
     await inState(page, 'silent');
@@ -124,7 +125,7 @@ test('catching up: how far it has come', needsChromium, async () => {
 });
 
 test('reset: the log moved on without us, and the customers are loaded afresh', needsChromium, async () => {
-  const { page } = await openPage(server.url);
+  const { page } = await samePage(server.url);
   await button(page, 'Cut the cable').click();
   await inState(page, 'waiting');
   const cursor = await lastEventId(page);
@@ -199,7 +200,7 @@ test('refused: the server has no place for one more; then it has', needsChromium
 });
 
 test('connecting: which try this is', needsChromium, async () => {
-  const { page } = await openPage(server.url);
+  const { page } = await samePage(server.url);
   await button(page, 'Cut the cable').click();
   await inState(page, 'waiting');
   server.process.kill('SIGSTOP'); // accepts, and does not answer

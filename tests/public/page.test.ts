@@ -13,6 +13,7 @@ import {
   needsChromium,
   openPage,
   region,
+  samePage,
   sentences,
   verdict,
 } from '../support/browser.ts';
@@ -88,7 +89,7 @@ test(
 );
 
 test('a name that looks like HTML is shown as that text', needsChromium, async () => {
-  const { page, faults } = await openPage(server.url);
+  const { page, faults } = await samePage(server.url);
   const name = '<img src=x onerror=alert(1)>';
   await addCustomer(page, name);
   await page.getByText(`${name} was added`).first().waitFor();
@@ -150,7 +151,7 @@ test(
   'an answer of the server stands at its field, and each write shows its curl line',
   needsChromium,
   async () => {
-    const { page } = await openPage(server.url);
+    const { page } = await samePage(server.url);
     await addCustomer(page, '', 'no address');
     await page.getByText('Name must not be empty.').waitFor();
     await page.getByText('Email must look like name@example.com.').waitFor();
@@ -171,7 +172,7 @@ test(
   'however long a message is, its row in the log is one line, and none is sliced',
   needsChromium,
   async () => {
-    const { page } = await openPage(server.url);
+    const { page } = await samePage(server.url);
     const log = region(page, 'Notifications');
     await page.setViewportSize({ width: 700, height: 900 });
     for (const text of ['short', 'x'.repeat(900), 'many words '.repeat(80)])
@@ -191,7 +192,7 @@ test(
   'the log follows its end until one scrolls up, and can be paused, filtered and cleared',
   needsChromium,
   async () => {
-    const { page } = await openPage(server.url);
+    const { page } = await samePage(server.url);
     const log = region(page, 'Notifications');
     const isAtEnd = () => log.evaluate((node) => node.scrollHeight - node.scrollTop - node.clientHeight < 40);
     for (let number = 1; number <= 30; number += 1) await publish(`number ${number}`);

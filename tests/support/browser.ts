@@ -1,8 +1,9 @@
-// What the tests of the page share: one Chromium for a file, and pages that note whatever a user
+// What the tests of the page share: one Chromium, and pages that note whatever a user
 // should never meet: an error, a violation of the Content-Security-Policy, a request to elsewhere.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { after, afterEach } from 'node:test';
-import { AxeBuilder } from '@axe-core/playwright';
 import {
   type Browser,
   type BrowserContext,
@@ -10,9 +11,10 @@ import {
   chromium,
   type Page,
 } from 'playwright-core';
-import { CHROMIUM, FLAGS } from './chromium.ts';
+import { CHROMIUM, FLAGS, SHARED_BROWSER } from './chromium.ts';
 import { skipWithout, within } from './helpers.ts';
 
+const LAPTOP = { width: 1280, height: 800 }; // so that a test sees what most readers see
 const AXE_MS = 10_000; // it looks at each node by each rule
 
 /** For `test(…, needsChromium, …)`. */
@@ -34,12 +36,11 @@ type PageOptions = BrowserContextOptions & {
 /** A page in a tab of its own profile, live unless `state` says otherwise. */
 export async function openPage(url: string, options: PageOptions = {}) {
   // With the first test that needs it: a file whose tests are all skipped starts none.
-  browser ??= chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
+  browser ??= openBrowser();
   // A tab of its own: what a test left in `sessionStorage` must not meet the next one.
   const { state = 'live', prepare, ...contextOptions } = options;
   const context = await (await browser).newContext({
-    // A laptop's, so that a test sees what most readers see.
-    viewport: { width: 1280, height: 800 },
+    viewport: LAPTOP,
     ...contextOptions,
   });
   open.push(context);
@@ -61,6 +62,32 @@ export async function openPage(url: string, options: PageOptions = {}) {
   await page.goto(url);
   if (state !== '') await inState(page, state);
   return { page, context, faults };
+}
+
+let shared: Awaited<ReturnType<typeof openPage>> | undefined;
+
+/**
+ * The page that the tests of a file share, as the last one left it but for what it noted: to load it takes longer than
+ * most tests. Who left it elsewhere, or not live, leaves the next one a fresh one.
+ */
+export async function samePage(url: string): ReturnType<typeof openPage> {
+  const isFit = async () =>
+    shared?.page.url() === new URL(url).href &&
+    (await shared.page.locator('[data-state="live"]#state').count());
+  if (!(await isFit())) {
+    await shared?.context.close();
+    shared = await openPage(url);
+    open.splice(open.indexOf(shared.context), 1); // it outlives its test
+  }
+  shared!.faults.length = 0;
+  await shared!.page.setViewportSize(LAPTOP);
+  return shared!;
+}
+
+/** That of the whole run, where there is one: a start takes longer than most tests. Else one for this file. */
+export function openBrowser(): Promise<Browser> {
+  const shared = process.env[SHARED_BROWSER];
+  return shared ? chromium.connect(shared) : chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
 }
 
 /** Waits until the page shows this state. */
@@ -119,13 +146,22 @@ async function assertNotTooWide(page: Page, when: string): Promise<void> {
   assert.ok(overflow <= 0, `${when}: ${overflow} px too wide`);
 }
 
+const WCAG = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'];
+
 /** No violation of WCAG 2.2 A and AA that axe-core can see; or none of these rules of its own. */
 export async function assertAccessible(page: Page, when: string, rules: string[] = []): Promise<void> {
-  const axe = new AxeBuilder({ page }).setLegacyMode(); // there are no frames, for which it would open a tab
-  if (rules.length > 0) axe.withRules(rules);
-  else axe.withTags(['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']);
-  const { violations } = await within(axe.analyze(), 'axe-core', { takes: AXE_MS });
-  // With the HTML of each place, so that one can search for it.
-  const found = violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(' ')}`);
+  const runOnly = rules.length > 0 ? { type: 'rule', values: rules } : { type: 'tag', values: WCAG };
+  const found = await within(violationsIn(page, { runOnly }), 'axe-core', { takes: AXE_MS });
   assert.deepEqual(found, [], when);
+}
+
+const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
+
+/** Each with the HTML of its places, so that one can search for it. */
+async function violationsIn(page: Page, options: object): Promise<string[]> {
+  // Once for each page and not for each look: to read it takes the browser as long as to look.
+  if (!(await page.evaluate('"axe" in window'))) await page.evaluate(readFileSync(AXE, 'utf8'));
+  const run = `axe.run(${JSON.stringify({ ...options, resultTypes: ['violations'] })})`;
+  const line = '({ id, nodes }) => id + ": " + nodes.map(({ html }) => html).join(" ")';
+  return page.evaluate<string[]>(`${run}.then(({ violations }) => violations.map(${line}))`);
 }

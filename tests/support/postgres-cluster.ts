@@ -2,12 +2,22 @@
 // The database refuses to run as root, so there it runs as the user `postgres`. A cluster that the machine has would have
 // the settings of whoever owns it, and crashing it would be no test.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { chownSync, readdirSync, writeFileSync } from 'node:fs';
+import {
+  chownSync,
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import pg from 'pg';
-import { temporaryFolder, within } from './helpers.ts';
+import { ROOT, temporaryFolder, within } from './helpers.ts';
 
 // Known to everyone: nobody reaches it but this machine, for as long as the test runs.
 const PASSWORD = 'hunter2';
@@ -30,6 +40,36 @@ function findBin(): string[] {
   }
 }
 
+const INITDB_OPTIONS = [
+  ...['-D', 'data', '-U', 'postgres', '--no-sync'],
+  // UTF-8 without a country: how texts are sorted must not hang on the machine.
+  ...['-E', 'UTF8', '--locale=C.UTF-8'],
+  // By its socket the cluster trusts everyone, over TCP as a server on another machine would. The password is in a file,
+  // since an argument could be read in the list of processes.
+  ...['--auth-local=trust', '--auth-host=scram-sha-256', '--pwfile', 'password'],
+];
+
+/** An empty cluster in `data`. To make one takes a second, and twenty are wanted: so the first is kept, and unpacked. */
+function makeData(folder: string): void {
+  const place = { ...databaseUser(), cwd: folder };
+  const made = createHash('sha1')
+    .update([INITDB, ...INITDB_OPTIONS, PASSWORD].join('\n'))
+    .digest('hex');
+  const kept = join(ROOT, 'node_modules/.cache/postgres', `${made}.tar`);
+  if (!existsSync(kept)) {
+    writeFileSync(join(folder, 'password'), PASSWORD);
+    execFileSync(INITDB!, INITDB_OPTIONS, { ...place, stdio: 'pipe' });
+    mkdirSync(dirname(kept), { recursive: true });
+    execFileSync('tar', ['-cf', `${kept}.${process.pid}`, '-C', folder, 'data']);
+    renameSync(`${kept}.${process.pid}`, kept); // whole, or not at all: others may want it meanwhile
+    return;
+  }
+  // Opened here, since the database's user need not be able to enter the folder in which it is.
+  const archive = openSync(kept, 'r');
+  execFileSync('tar', ['-xpf', '-'], { ...place, stdio: [archive, 'pipe', 'pipe'] });
+  closeSync(archive);
+}
+
 /** Not durable, as a test needs none; passwords are asked for over TCP. */
 export async function startCluster(settings: string[] = []) {
   const folder = temporaryFolder();
@@ -37,18 +77,7 @@ export async function startCluster(settings: string[] = []) {
   const user = databaseUser();
   // The folder is root's, and the database must write into it.
   if (user) chownSync(folder, user.uid, user.gid);
-  // In a file, since an argument could be read in the list of processes.
-  writeFileSync(join(folder, 'password'), PASSWORD, { mode: 0o644 });
-  // UTF-8 without a country: how texts are sorted must not hang on the machine.
-  const options = ['-D', data, '-U', 'postgres', '-E', 'UTF8', '--locale=C.UTF-8', '--no-sync'];
-  // By its socket the cluster trusts everyone, over TCP as a server on another machine would.
-  const authentication = [
-    '--auth-local=trust',
-    '--auth-host=scram-sha-256',
-    '--pwfile',
-    join(folder, 'password'),
-  ];
-  execFileSync(INITDB!, [...options, ...authentication], { ...user, cwd: folder, stdio: 'pipe' });
+  makeData(folder);
   const port = await freePort();
   // Another process after a crash, at the same port: its clients come back to the same address.
   let server = await startPostgres();

@@ -3,13 +3,31 @@
 //   npm test -- tests/http --test-name-pattern=HEAD
 //   npm run test:one -- tests/stream/hub.test.ts    in this process alone: quicker, and a debugger can follow
 //   npm run test:watch -- tests/stream              again at each change
-import { spawn } from 'node:child_process';
-import { existsSync, readdirSync, statSync, watch } from 'node:fs';
+import { type ChildProcess, spawn } from 'node:child_process';
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  watch,
+} from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { BrowserServer } from 'playwright-core';
+import { CHROMIUM, FLAGS, SHARED_BROWSER } from './chromium.ts';
 import { stripTypes } from './typescript.ts';
 
-const CONCURRENCY = 2; // files at once: each has servers of its own beside it
+// Files at once. Most of them wait most of the time, for what the program itself does only after some seconds.
+const CONCURRENCY = 3 * availableParallelism();
+// Of a test that shares the machine with so many; who runs one file alone hears sooner.
+const PATIENCE_SECONDS = '10';
 const SETTLE_MS = 200; // an editor saves in several steps
+
+let running: ChildProcess | undefined;
+let isEnding = false; // somebody has asked for it
 
 const given = process.argv.slice(2);
 // Ours; everything else with two dashes goes to Node as it is.
@@ -25,6 +43,7 @@ for (const path of paths) {
 const files = (paths.length > 0 ? paths : ['tests']).flatMap(testsIn).sort();
 if (files.length === 0) refuse(`There is no *.test.ts in ${paths.join(', ')}.`);
 
+endOnSignals();
 if (given.includes('--watch')) watchAll();
 else process.exitCode = await run();
 
@@ -38,41 +57,87 @@ function refuse(line: string): never {
 function testsIn(path: string): string[] {
   if (!statSync(path).isDirectory()) return [path];
   const found = readdirSync(path, { recursive: true, encoding: 'utf8' });
-  return found.filter((name) => name.endsWith('.test.ts')).map((name) => join(path, name));
+  return found
+    .filter((name) => name.endsWith('.test.ts') && !name.includes('node_modules'))
+    .map((name) => join(path, name));
 }
 
 /** @returns the exit code: 0 where every test passed */
 async function run(): Promise<number> {
-  if (!given.includes('--one'))
-    return node('--test', `--test-concurrency=${CONCURRENCY}`, ...flags, ...files);
-  // In one process each, one after the other: output comes as it is written, and a debugger finds it.
+  // All that tests put aside goes with the run, also what a test that was killed has left.
+  const folder = mkdtempSync(join(tmpdir(), 'changebell-tests-'));
+  chmodSync(folder, 0o755); // some programs of the tests run as somebody else
+  const env = { ...process.env, TMPDIR: folder, TEMP: folder, TMP: folder };
+  const browser = await startBrowser(env);
+  try {
+    return given.includes('--one') ? await runOneByOne(env) : await runTogether(env);
+  } finally {
+    await browser?.close();
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+  }
+}
+
+function runTogether(env: NodeJS.ProcessEnv): Promise<number> {
+  const patience = { PATIENCE_SECONDS, ...env };
+  return node(patience, '--test', `--test-concurrency=${CONCURRENCY}`, ...flags, ...files);
+}
+
+/** In one process each, one after the other: output comes as it is written, and a debugger finds it. */
+async function runOneByOne(env: NodeJS.ProcessEnv): Promise<number> {
   let code = 0;
-  for (const file of files) code ||= await node('--test-reporter=spec', ...flags, file);
+  for (const file of files) code ||= await node(env, '--test-reporter=spec', ...flags, file);
   return code;
 }
 
+/** One browser for all files that want one; each test has a profile of its own in it. */
+async function startBrowser(env: NodeJS.ProcessEnv): Promise<BrowserServer | undefined> {
+  const wanted = files.filter((file) => readFileSync(file, 'utf8').includes('/support/browser.ts'));
+  if (wanted.length < 2 || !existsSync(CHROMIUM)) return undefined;
+  const { chromium } = await import('playwright-core');
+  const browser = await chromium.launchServer({ executablePath: CHROMIUM, args: FLAGS, env });
+  env[SHARED_BROWSER] = browser.wsEndpoint();
+  return browser;
+}
+
 /** As the tests would be started by hand, in the same terminal. */
-function node(...args: string[]): Promise<number> {
-  const child = spawn(process.execPath, [...stripTypes, ...args], { stdio: 'inherit' });
-  return new Promise((resolve) => child.once('close', (code) => resolve(code ?? 1)));
+function node(env: NodeJS.ProcessEnv, ...args: string[]): Promise<number> {
+  const child = spawn(process.execPath, [...stripTypes, ...args], { stdio: 'inherit', env });
+  running = child;
+  return new Promise((resolve) =>
+    child.once('close', (code) => {
+      running = undefined;
+      resolve(code ?? 1);
+    }),
+  );
+}
+
+/** Whoever ends us ends the tests first: so nothing of them is left, neither a server nor a file. */
+function endOnSignals(): void {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.on(signal, () => {
+      isEnding = true;
+      if (running) running.kill(signal);
+      else process.exit(1);
+    });
 }
 
 /** Node's own --watch follows imports; what a test starts as a program is not among them, nor is SQL. */
 function watchAll(): void {
   let timer: NodeJS.Timeout | undefined;
-  let running: Promise<number> | undefined;
+  let isBusy = false;
   // Something was saved while the tests ran: once they are through, they run again.
   let isStale = false;
   // One run at a time: two would share the machine, and be late for their patience.
   const again = async () => {
     // A run is not cut off: its servers would be left behind.
-    if (running) {
+    if (isBusy) {
       isStale = true;
       return;
     }
-    running = run();
-    await running;
-    running = undefined;
+    isBusy = true;
+    await run();
+    isBusy = false;
+    if (isEnding) process.exit(1);
     console.log('Waiting for a change …');
     if (isStale) void again();
     isStale = false;

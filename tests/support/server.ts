@@ -33,6 +33,8 @@ if (isTest) {
     setTimeout(() => process.exit(), FORCE_EXIT_MS).unref(); // should a test have left something open
   });
 }
+// By itself a signal ends a process without the lines below.
+if (isTest) for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
 // Synchronous, since nothing else is done any more at that moment.
 process.once('exit', () => {
   killLeftOvers();
