@@ -137,7 +137,7 @@ export class SqliteOrders {
 
   /** Read back: RETURNING would not show what other programs' triggers made of the row. */
   private create(table: Table, fields: Fields): Outcome {
-    const { changes, lastInsertRowid } = table.insert.run(fields);
+    const { changes, lastInsertRowid } = table.insert().run(fields);
     const json = changes === 1 ? table.row.get(Number(lastInsertRowid)) : undefined;
     return json === undefined ? IGNORED : this.announced(json);
   }
@@ -145,7 +145,7 @@ export class SqliteOrders {
   /** Where each one writes its event, and nothing else is written, what was announced is what there is. */
   private createAll(run: Creation[]): Outcome[] {
     const table = this.tableOf(run[0]!);
-    table.insertAll.run(JSON.stringify(run.map(({ fields }) => fields)));
+    table.insertAll().run(JSON.stringify(run.map(({ fields }) => fields)));
     const events = this.sql.eventsAfter.all(this.head);
     const isAll = events.length === run.length && events.every(({ type }) => type === table.created);
     if (!isAll) return [IGNORED];
@@ -155,7 +155,7 @@ export class SqliteOrders {
 
   /** A patch names some fields; the others are those of the row. What changes nothing is silent, and done. */
   private update(table: Table, id: number, fields: Fields, current: string): Outcome {
-    const { changes } = table.update.run({ ...(JSON.parse(current) as Fields), ...fields, id });
+    const { changes } = table.update().run({ ...(JSON.parse(current) as Fields), ...fields, id });
     const json = table.row.get(id);
     if (changes === 0 || json === undefined) return IGNORED;
     return json === current ? this.done(json) : this.announced(json);
@@ -163,7 +163,7 @@ export class SqliteOrders {
 
   /** The row as it last was is in its event; the caller gets no content. */
   private delete(table: Table, id: number): Outcome {
-    const { changes } = table.delete.run(id);
+    const { changes } = table.delete().run(id);
     return changes === 0 ? IGNORED : this.announced('');
   }
 
@@ -182,7 +182,7 @@ export class SqliteOrders {
 
   /** An event is what the caller gave, and what the log adds: RETURNING has that, since it comes from defaults. */
   private insert({ type, source, data, extensions }: NewEvent): Outcome {
-    const place = this.sql.insertEvent.get(type, source, data, extensions);
+    const place = this.sql.insertEvent().get(type, source, data, extensions);
     if (place === undefined) return IGNORED;
     this.head = place.seq;
     const json = toCloudEvent({ ...place, type, source, data, extensions });

@@ -39,6 +39,14 @@ export function prepareReading(db: Database.Database, hasCustomers: boolean) {
   };
 }
 
+/**
+ * Prepared at its first use, and kept from then on (`sqlite.ts`): a trigger of another program that stands behind it may
+ * be broken. That refuses the writes which fire it, and must not keep the program from starting.
+ */
+function later<Bind extends unknown[], Row = unknown>(db: Database.Database, sql: string) {
+  return () => db.prepare<Bind, Row>(sql);
+}
+
 /** For the connection that writes. Savepoints are never nested, so one name does for all of them. */
 export function prepareWriting(db: Database.Database) {
   return {
@@ -55,17 +63,15 @@ export function prepareWriting(db: Database.Database) {
     eventsAfter: db.prepare<[number], Cursor & { type: string; data: string }>(
       'SELECT seq, stamp, type, data FROM changebell_events WHERE seq > ? ORDER BY seq',
     ),
-    insertEvent: db.prepare<
-      [string, string, string, string | null],
-      Pick<StoredEvent, 'seq' | 'stamp' | 'time'>
-    >(
+    insertEvent: later<[string, string, string, string | null], Pick<StoredEvent, 'seq' | 'stamp' | 'time'>>(
+      db,
       'INSERT INTO changebell_events (type, source, data, extensions) VALUES (?, ?, ?, ?) RETURNING seq, stamp, time',
     ),
     // A write that changes nothing in the end. An update to the same value would not do: SQLite leaves it out.
     touch: db.prepare("INSERT INTO changebell_idempotency VALUES (' ', '', '', '', 0)"),
     untouch: db.prepare("DELETE FROM changebell_idempotency WHERE key = ' '"),
     // A trigger notes the newest of them (`changebell_events_pruned`), so that a cursor below it is told.
-    prune: db.prepare('DELETE FROM changebell_events WHERE seq <= ?'),
+    prune: later<[number]>(db, 'DELETE FROM changebell_events WHERE seq <= ?'),
     findKey: db.prepare<[string], { request: string; answer: string; event_id: string }>(
       'SELECT request, answer, event_id FROM changebell_idempotency WHERE key = ?',
     ),
@@ -132,14 +138,15 @@ function prepareTable(db: Database.Database, { table, type, fields }: Resource, 
     /** The type of the event that an insert writes. */
     created: `${type}.created`,
     row: db.prepare<[number], string>(row).pluck(),
-    insert: db.prepare<[Fields]>(`INSERT INTO ${table} (${names.join()}) VALUES (${values})`),
+    insert: later<[Fields]>(db, `INSERT INTO ${table} (${names.join()}) VALUES (${values})`),
     /** Many rows at once, as a JSON array: one statement, so that what a statement costs is paid once. */
-    insertAll: db.prepare<[string]>(
+    insertAll: later<[string]>(
+      db,
       `INSERT INTO ${table} (${names.join()}) SELECT ${extracted} FROM json_each(?)`,
     ),
     // All fields, also those that stay: one statement does for every patch.
-    update: db.prepare<[Fields]>(`UPDATE ${table} SET ${changes} WHERE id = @id`),
-    delete: db.prepare<[number]>(`DELETE FROM ${table} WHERE id = ?`),
+    update: later<[Fields]>(db, `UPDATE ${table} SET ${changes} WHERE id = @id`),
+    delete: later<[number]>(db, `DELETE FROM ${table} WHERE id = ?`),
   };
 }
 

@@ -44,6 +44,8 @@ type Message = {
   answer?: Answers[keyof Answers];
   /** Why the file must be opened anew. */
   reopen?: string;
+  /** The stack of an error that is a bug of ours. */
+  crashed?: string;
 };
 
 /** Plain JavaScript; it says itself why. */
@@ -73,11 +75,13 @@ export class SqliteThread {
 
   private constructor(options: FileOptions & { retention: number }) {
     this.worker = new Worker(ENTRY, { workerData: options });
+    // With nobody to catch it, either is the end of the program.
     this.worker.on('error', (error) => {
-      throw error; // with nobody to catch it, this is the end of the program
+      throw error;
     });
     // In the order of the questions: the thread does one after the other, and messages don't overtake each other.
-    this.worker.on('message', ({ started, refused, reopen, ...rest }: Message) => {
+    this.worker.on('message', ({ started, refused, reopen, crashed, ...rest }: Message) => {
+      if (crashed !== undefined) throw new Error(`The thread that writes to SQLite has failed: ${crashed}`);
       if (started || refused !== undefined || reopen !== undefined) return;
       this.waiting.shift()!(rest.answer as never);
     });

@@ -34,11 +34,13 @@ let renewedAt = 0;
 /** Complaints that were printed; the same one again would fill the log. */
 const complaints = new Set<string>();
 
+// A bug of ours. As an error it would lose its words on the way to the other thread: those of SQLite can't be copied.
+process.on('uncaughtException', ({ stack }) => port.postMessage({ crashed: stack }));
 start();
 
 /**
- * The first message says whether the program can start; only then are questions heard. What is thrown else ends the
- * thread, and the program with it (`sqlite-thread.ts`).
+ * The first message says whether the program can start; only then are questions heard. What is thrown else is told to
+ * the loop, and ends the program (`sqlite-thread.ts`).
  */
 function start(): void {
   try {

@@ -101,7 +101,7 @@ export class SqliteWriter {
   private pruneStep(announced: number, step: number): boolean {
     const { head, pruned } = this.sql.position();
     const upTo = Math.min(head.seq - this.retention, announced);
-    if (upTo > pruned.seq) this.sql.prune.run(Math.min(upTo, pruned.seq + step));
+    if (upTo > pruned.seq) this.sql.prune().run(Math.min(upTo, pruned.seq + step));
     return upTo > pruned.seq + step;
   }
 }

@@ -1,6 +1,9 @@
 // Each write of a batch stands alone: whatever rule of another program one of them breaks, and whenever SQLite finds
 // out, it gets its own answer and the others theirs; and there is no row without its event.
 import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type Database from 'better-sqlite3';
 import { openDatabase } from '../../lib/store/sqlite.ts';
@@ -147,6 +150,25 @@ test("another program's trigger that is broken makes the write 503, and nobody e
   db.exec('DROP TRIGGER theirs');
   assert.equal(status, 503);
   assert.equal(count("customers WHERE name = 'bad'"), 0);
+});
+
+test("another program's trigger that was broken before the start keeps nobody from starting", async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'changebell-'));
+  const databaseFile = join(folder, 'changebell.db');
+  await (await startServer({ DATABASE_URL: databaseFile })).stop();
+  const theirs = openDatabase(databaseFile);
+  theirs.exec(
+    'CREATE TRIGGER theirs AFTER INSERT ON customers BEGIN INSERT INTO nowhere VALUES (NEW.id); END',
+  );
+  theirs.close();
+  const again = await startServer({ DATABASE_URL: databaseFile });
+  const refused = await post(`${again.url}/api/customers`, { name: 'x' });
+  assert.equal(refused.status, 503, refused.body.detail);
+  assert.match(refused.body.detail, /rule that another program put into the database/);
+  const published = await post(`${again.url}/api/events`, { message: 'x' });
+  assert.equal(published.status, 201, 'what fires no broken trigger is written');
+  await again.stop();
+  await rm(folder, { recursive: true });
 });
 
 test('every row has its event after all of this', () => {
