@@ -1,4 +1,4 @@
-// What the tests of the page share: one Chromium, and pages that note whatever a user
+// What the tests of the page share: one Chromium for a file, and pages that note whatever a user
 // should never meet: an error, a violation of the Content-Security-Policy, a request to elsewhere.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -11,7 +11,7 @@ import {
   chromium,
   type Page,
 } from 'playwright-core';
-import { CHROMIUM, FLAGS, SHARED_BROWSER } from './chromium.ts';
+import { CHROMIUM, FLAGS } from './chromium.ts';
 import { skipWithout, within } from './helpers.ts';
 
 const LAPTOP = { width: 1280, height: 800 }; // so that a test sees what most readers see
@@ -84,10 +84,9 @@ export async function samePage(url: string): ReturnType<typeof openPage> {
   return shared!;
 }
 
-/** That of the whole run, where there is one: a start takes longer than most tests. Else one for this file. */
+/** Of this file alone: one that files share is slower, since what a test asks of it goes through another process. */
 export function openBrowser(): Promise<Browser> {
-  const shared = process.env[SHARED_BROWSER];
-  return shared ? chromium.connect(shared) : chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
+  return chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
 }
 
 /** Waits until the page shows this state. */

@@ -12,6 +12,3 @@ export const FLAGS = [
   '--disable-sync',
   '--no-first-run',
 ];
-
-/** The variable in which a run of many files tells them where its browser is. */
-export const SHARED_BROWSER = 'CHANGEBELL_TEST_BROWSER';

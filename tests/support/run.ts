@@ -4,20 +4,9 @@
 //   npm run test:one -- tests/stream/hub.test.ts    in this process alone: quicker, and a debugger can follow
 //   npm run test:watch -- tests/stream              again at each change
 import { type ChildProcess, spawn } from 'node:child_process';
-import {
-  chmodSync,
-  existsSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  watch,
-} from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync, watch } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { BrowserServer } from 'playwright-core';
-import { CHROMIUM, FLAGS, SHARED_BROWSER } from './chromium.ts';
 import { stripTypes } from './typescript.ts';
 
 // Files at once: each has servers of its own beside it. With more of them a run takes a sixth less time on two cores,
@@ -69,11 +58,9 @@ async function run(): Promise<number> {
   const folder = mkdtempSync(join(tmpdir(), 'changebell-tests-'));
   chmodSync(folder, 0o1777); // as the system's own: some programs of the tests run as somebody else
   const env = { ...process.env, TMPDIR: folder, TEMP: folder, TMP: folder };
-  const browser = await startBrowser(env);
   try {
     return given.includes('--one') ? await runOneByOne(env) : await runTogether(env);
   } finally {
-    await browser?.close();
     rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
   }
 }
@@ -88,16 +75,6 @@ async function runOneByOne(env: NodeJS.ProcessEnv): Promise<number> {
   let code = 0;
   for (const file of files) code ||= await node(env, '--test-reporter=spec', ...flags, file);
   return code;
-}
-
-/** One browser for all files that want one; each test has a profile of its own in it. */
-async function startBrowser(env: NodeJS.ProcessEnv): Promise<BrowserServer | undefined> {
-  const wanted = files.filter((file) => readFileSync(file, 'utf8').includes('/support/browser.ts'));
-  if (wanted.length < 2 || !existsSync(CHROMIUM)) return undefined;
-  const { chromium } = await import('playwright-core');
-  const browser = await chromium.launchServer({ executablePath: CHROMIUM, args: FLAGS, env });
-  env[SHARED_BROWSER] = browser.wsEndpoint();
-  return browser;
 }
 
 /** As the tests would be started by hand, in the same terminal. */
