@@ -81,7 +81,7 @@ export function verdict(left, right) {
     : `${count(left.replayed, 'change')} replayed, ${count(left.lost)} lost`;
   // Where the log itself is another one, what the loop has missed can't be counted.
   const other = right.isReset ? 'goes on with what it had' : `${count(right.lost, 'change')} lost`;
-  return `Left: ${page}. Right: ${other}${right.lost > 0 || right.isReset ? ', and nobody told it' : ''}.`;
+  return `Left: ${page}. Right: ${other}${right.lost > 0 || right.isReset ? ', and it does not know' : ''}.`;
 }
 
 /** Plays it, or stops it: then both clients come back. */

@@ -153,8 +153,8 @@ function listenProblem({ code, message }: NodeJS.ErrnoException, port: number, h
 }
 
 /**
- * The URLs under which people find it. Each leads to this program and no other: `localhost` only where both loopback addresses are ours, else the address.
- * 0.0.0.0 can be listened on, but not be visited.
+ * The URLs under which people find it. Each leads to this program and no other: `localhost` only where both loopback
+ * addresses are ours, else the address. 0.0.0.0 can be listened on, but not be visited.
  */
 export function describeUrls({ port, addresses, isLocalhost }: Door) {
   const [address = ''] = addresses;

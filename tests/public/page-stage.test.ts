@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import type { Page } from 'playwright-core';
+import { openDatabase } from '../../lib/store/sqlite.ts';
 import {
   addCustomer,
   assertAccessible,
@@ -66,7 +67,10 @@ test(
     await playUntil(page, /Grace joins, Ada is renamed, Edsger joins/);
     for (const client of [region(page, 'Connection'), loop(page)])
       await client.getByText('Cut off, 3 changes missed').waitFor();
-    await playUntil(page, /^Left: 3 changes replayed, 0 lost\. Right: 3 changes lost, and nobody told it\.$/);
+    await playUntil(
+      page,
+      /^Left: 3 changes replayed, 0 lost\. Right: 3 changes lost, and it does not know\.$/,
+    );
     const ms = await page.evaluate((begin) => Date.now() - begin, startedAt);
     assert.ok(ms > 9000 && ms < 20_000, `some 12 s, but it took ${ms} ms`);
 
@@ -154,7 +158,7 @@ test('an outage lasts until Bring back, or eight seconds where that is ticked', 
   assert.equal(await button(page, 'Retry now').isVisible(), false, 'nothing counts down');
   await button(page, 'Bring back').click();
   await verdict(page, '2 changes replayed, 0 lost').waitFor();
-  await playUntil(page, /^Left: 2 changes replayed, 0 lost\. Right: 2 changes lost, and nobody told it\.$/);
+  await playUntil(page, /^Left: 2 changes replayed, 0 lost\. Right: 2 changes lost, and it does not know\.$/);
 
   await field(page, 'automatically, after 8 s').check();
   await button(page, 'Cut the cable').click();
@@ -326,6 +330,18 @@ test('on a phone the bar is on the first screen, below whatever one looks at', n
       assert.ok(y > 0 && y + height <= 844, `${name} at ${y}, scrolled by ${top}`);
     }
   }
+});
+
+test('the id of a customer is read whole, up to six digits', needsChromium, async () => {
+  const { page } = await openPage(server.url);
+  const db = openDatabase(server.databaseFile, { timeout: 5000 });
+  db.exec("INSERT INTO customers (id, name) VALUES (123456, 'Ada Byron')");
+  db.close();
+  await page.getByRole('button', { name: 'Edit Ada Byron' }).waitFor();
+  const cell = page.locator('#table tbody td').first();
+  const [needed, given] = await cell.evaluate((it) => [it.scrollWidth, it.clientWidth]);
+  assert.ok(needed! <= given!, `it needs ${needed} px, and has ${given}`);
+  await del(at('/api/customers/123456'));
 });
 
 test('Delete can be undone, under another number', needsChromium, async () => {
