@@ -55,6 +55,8 @@ test(
 
     await tabTo('Edit Ada Lovelace');
     await page.keyboard.press('Enter');
+    // What edits a row is fetched when the first row is there, and may take longer than a program takes to type.
+    await page.locator('#customers input[name="name"]:focus').waitFor();
     await page.keyboard.type('Ada King');
     await page.keyboard.press('Enter');
     await page.getByRole('button', { name: 'Edit Ada King' }).waitFor();
