@@ -254,6 +254,6 @@ test('?present is light, in 24 px, and hides nothing that is acted on', needsChr
   await button(page, 'Slow reader').click();
   await region(page, 'Fan-out').getByText('Live at').waitFor();
   await post(`${server.url}/api/events`, { message: 'look into this' });
-  await page.locator('#log button').last().click();
+  await page.locator('#log').getByRole('button', { name: 'look into this' }).click();
   await region(page, 'Inspector').getByText('"look into this"').first().waitFor();
 });
