@@ -18,7 +18,7 @@ const LAPTOP = { width: 1280, height: 800 }; // so that a test sees what most re
 const AXE_MS = 10_000; // it looks at each node by each rule
 
 /** For `test(…, needsChromium, …)`. */
-export const needsChromium = { skip: skipWithout(CHROMIUM, 'chromium') };
+export const needsChromium = { skip: skipWithout(CHROMIUM, 'chromium-headless-shell') };
 
 let browser: Promise<Browser> | undefined;
 // Of the test that runs: what it left open would go on reading streams of the shared server.
