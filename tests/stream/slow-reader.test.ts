@@ -134,7 +134,7 @@ test('a client that has not read yet what its kernel holds for it is not taken f
 test('a client that takes no byte for ten heartbeats is cut off, whatever it sends', async () => {
   const [stalled, other] = [await openRaw(quick.port, handshake()), await connect(quick.wsUrl)];
   stalled.socket.pause();
-  insertEvents(quick.databaseFile, 200, TEXT.length); // 12 MB
+  insertEvents(quick.databaseFile, 400, 30_000); // 12 MB
   const clients = async () => (await get(`${quick.url}/healthz`)).body.clients;
   for (let beats = 0; beats < 7; ) {
     if ((await other.next()).type !== 'stream.heartbeat') continue;
