@@ -398,11 +398,15 @@ test(
     const { page } = await openPage(own.url, {
       // What is published while the past is being asked for is in both answers.
       prepare: (fresh) =>
-        fresh.route('**/api/events?*', async (question) => {
-          await publish('meanwhile');
-          await fresh.locator('#log').getByText('meanwhile').waitFor();
-          await question.continue();
-        }),
+        fresh.route(
+          '**/api/events?*',
+          async (question) => {
+            await publish('meanwhile');
+            await fresh.locator('#log').getByText('meanwhile').waitFor();
+            await question.continue();
+          },
+          { times: 1 }, // when the server has ended the page asks again
+        ),
     });
     await page.locator('#log').getByText('number 55').waitFor();
     const shown = await page.locator('#log').locator('.bar, span').allTextContents();
