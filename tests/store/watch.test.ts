@@ -374,6 +374,41 @@ describe('SQLite', () => {
     db.close();
   });
 
+  test('a row that gives way under an index of an expression, or of a part of the table, is told as deleted', async () => {
+    const db = openDatabase(fileOf('expressions'), { timeout: 5000 });
+    db.exec(`CREATE TABLE orders (id integer PRIMARY KEY, no text COLLATE NOCASE, "a, (b" text);
+      CREATE UNIQUE INDEX one ON orders (lower("a, (b") DESC, abs(id) % 10 -- a comment, with a )
+        ASC) WHERE no IN ('open', ('late')) -- and one at the end
+      ;
+      CREATE UNIQUE INDEX two ON orders (no) WHERE no = 'Best';
+      CREATE UNIQUE INDEX three ON orders ((no || 'x') COLLATE BINARY) WHERE no LIKE 'X%'`);
+    db.function('ours_alone', { deterministic: true }, (value) => value);
+    db.exec('CREATE UNIQUE INDEX four ON orders (ours_alone(id))');
+    const server = await startServer({ DATABASE_URL: fileOf('expressions'), WATCH: 'orders' });
+    const client = await connect(server.wsUrl);
+    await client.next();
+    const hears = async (values: string, ...expected: string[]) => {
+      db.exec(`INSERT OR REPLACE INTO orders VALUES ${values}`);
+      const heard = [];
+      for (const _ of expected) heard.push(await client.nextEvent());
+      const lines = heard.map(({ type, source }) => `${type.slice(7)} ${source.split('/').at(-1)}`);
+      assert.deepEqual(lines.sort(), expected.sort(), values);
+    };
+    await hears("(1, 'open', 'A'), (2, 'done', 'a'), (3, 'late', 'a')", 'created 1', 'created 2', 'created 3');
+    await hears("(11, 'LATE', 'a')", 'created 11', 'deleted 1');
+    await hears("(13, 'done', 'a')", 'created 13');
+    await hears("(14, 'best', NULL), (15, 'BEST', NULL)", 'created 14', 'deleted 14', 'created 15');
+    await hears("(16, 'x', NULL), (17, 'X', NULL), (18, 'x', 1)", 'created 16', 'created 17', 'deleted 16', 'created 18');
+    db.exec("UPDATE OR REPLACE orders SET \"a, (b\" = 'A', no = 'OPEN' WHERE id = 13");
+    assert.deepEqual(
+      [(await client.nextEvent()).source, (await client.nextEvent()).source].sort(),
+      ['/watch/orders/13', '/watch/orders/3'],
+    );
+    await client.close();
+    await server.stop();
+    db.close();
+  });
+
   test('what a server watched that was killed is announced for its lease, and then taken down by another', async () => {
     const DATABASE_URL = fileOf('lease');
     const db = openDatabase(DATABASE_URL, { timeout: 5000 });
