@@ -17,6 +17,7 @@ import {
   skipWithout,
   startServer,
   temporaryFolder,
+  within,
 } from '../support/helpers.ts';
 import { openStore, refusalToStart } from '../support/open-store.ts';
 import { type Cluster, INITDB, startCluster } from '../support/postgres-cluster.ts';
@@ -646,6 +647,44 @@ describe('PostgreSQL', { skip: skipWithout(INITDB, 'postgresql') }, () => {
     const gone = await client.nextEvent();
     assert.deepEqual([gone.type, gone.data.extra], ['sales.kinds.deleted', 1]);
     await client.close();
+    await server.stop();
+    await program.end();
+  });
+
+  test('rows that hand on their keys within one statement are all there in a copy', async () => {
+    const { url, client: program } = await open('swapped');
+    await program.query(`CREATE TABLE seats (a int, b text, who text, PRIMARY KEY (a, b) DEFERRABLE);
+      INSERT INTO seats VALUES (1, 'x', 'Ada'), (2, 'x', 'Bob'), (3, 'x', 'Cy')`);
+    const server = await startServer({ DATABASE_URL: url, WATCH: 'seats' });
+    const table = new LiveTable(`${server.url}/api/watch/seats`, { WebSocket });
+    await table.ready;
+    let marks = 0;
+    const marked = (table: LiveTable, key: string) =>
+      new Promise((resolve) => {
+        table.addEventListener('change', (change) => change.key === key && !change.row && resolve(key));
+      });
+    const shows = async (sql: string, seats: string) => {
+      marks += 1;
+      await program.query(`${sql}; INSERT INTO seats VALUES (0, '${marks}'); DELETE FROM seats WHERE a = 0`);
+      await within(marked(table, `0,${marks}`), 'what comes after it');
+      const shown = [...table].map(([key, { who }]) => `${key} ${who}`);
+      assert.equal(shown.sort().join('; '), seats, sql);
+    };
+    await shows('UPDATE seats SET a = 3 - a WHERE a < 3', '1,x Bob; 2,x Ada; 3,x Cy');
+    await shows('UPDATE seats SET a = a + 1', '2,x Bob; 3,x Ada; 4,x Cy');
+    await shows('UPDATE seats SET a = a % 3 + 1', '1,x Ada; 2,x Cy; 3,x Bob');
+    await shows(
+      `BEGIN; SET CONSTRAINTS ALL DEFERRED; UPDATE seats SET a = 2 WHERE who = 'Ada';
+       UPDATE seats SET a = 1 WHERE who = 'Cy'; COMMIT`,
+      '1,x Cy; 2,x Ada; 3,x Bob',
+    );
+    await shows('UPDATE seats SET a = 9 WHERE a = 1', '2,x Ada; 3,x Bob; 9,x Cy');
+    await shows(
+      `BEGIN; SET CONSTRAINTS ALL DEFERRED; UPDATE seats SET a = 2 WHERE a = 3; UPDATE seats SET who = 'Al' WHERE who = 'Ada';
+       UPDATE seats SET a = 9 WHERE who = 'Al'; DELETE FROM seats WHERE who = 'Cy'; COMMIT`,
+      '2,x Bob; 9,x Al',
+    );
+    table.close();
     await server.stop();
     await program.end();
   });
