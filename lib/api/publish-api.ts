@@ -41,7 +41,9 @@ export async function publish(call: Call, store: Store, isReserved: IsReserved):
 export function reservedTypes(watch: Iterable<string>): IsReserved {
   const tables = ['customer', ...describeWatched(watch).map(({ type }) => type)];
   const types = new Set(
-    tables.flatMap((table) => ['created', 'updated', 'deleted'].map((change) => `${table}.${change}`)),
+    tables.flatMap((table) =>
+      ['created', 'updated', 'deleted', 'reset'].map((change) => `${table}.${change}`),
+    ),
   );
   return (type) => types.has(type);
 }

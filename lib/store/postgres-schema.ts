@@ -56,7 +56,9 @@ async function dropUnused(run: Run, schema: string): Promise<void> {
   const files = [...FILES, 'customers', ...WATCHED_RESOURCES.map(({ table }) => table)];
   const names = files.flatMap((file) => readPieces(file, schema)).map(({ name }) => name.split('.').at(-1));
   for (const { identity } of await run<{ identity: string }>(UNUSED, [names]))
-    await run(`DO $$ BEGIN DROP FUNCTION ${identity}; EXCEPTION WHEN dependent_objects_still_exist THEN END $$`);
+    await run(
+      `DO $$ BEGIN DROP FUNCTION ${identity}; EXCEPTION WHEN dependent_objects_still_exist THEN END $$`,
+    );
 }
 
 /** Makes what stands in one of the `.sql` files: a part of ours, or the table of a resource. */

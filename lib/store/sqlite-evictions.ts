@@ -91,7 +91,9 @@ function readRules(db: Database.Database, table: string, columns: Column[]): Rul
 function plainRule(db: Database.Database, { name }: Index): Rule {
   const read = 'SELECT name, coll FROM pragma_index_xinfo(?) WHERE key = 1';
   const parts = db.prepare<[string], { name: string; coll: string }>(read).all(name);
-  const isEqual = parts.map(({ name, coll }) => `t.${quote(name)} = NEW.${quote(name)} COLLATE ${quote(coll)}`);
+  const isEqual = parts.map(
+    ({ name, coll }) => `t.${quote(name)} = NEW.${quote(name)} COLLATE ${quote(coll)}`,
+  );
   return { isHit: isEqual.join(' AND '), names: parts.map(({ name }) => name) };
 }
 

@@ -115,6 +115,44 @@ function testWatch(open: Connect): void {
     await program.close();
   });
 
+  test('who goes on where a table was made anew while no server ran is told to load it again', async () => {
+    const program = await open('anew');
+    await program.run(
+      'CREATE TABLE orders (id integer PRIMARY KEY); CREATE TABLE quiet (id integer PRIMARY KEY)',
+    );
+    const env = { DATABASE_URL: program.url, WATCH: 'orders,quiet' };
+    let server = await startServer(env);
+    await program.run('INSERT INTO orders VALUES (1)');
+    const first = await connect(server.wsUrl, { query: { from: 'earliest' } });
+    await first.next();
+    const { id, type } = await first.nextEvent();
+    assert.equal(type, 'orders.created', 'nobody can have a copy of a table that was never watched');
+    await first.close();
+    await server.stop();
+    for (const table of ['orders', 'quiet'])
+      await program.run(`DROP TABLE ${table}; CREATE TABLE ${table} (id integer PRIMARY KEY, more text)`);
+    await program.run('INSERT INTO orders (id) VALUES (7)');
+    server = await startServer(env);
+    await program.run('INSERT INTO orders (id) VALUES (8)');
+    const client = await connect(server.wsUrl, { query: { lastEventId: id } });
+    await client.next();
+    const heard = [await client.nextEvent(), await client.nextEvent()];
+    assert.deepEqual(
+      heard.map(({ type, source, data }) => [type, source, data]),
+      [
+        ['orders.reset', '/watch/orders/*', null],
+        ['orders.created', '/watch/orders/8', { id: 8, more: null }],
+      ],
+    );
+    assert.equal((await post(`${server.url}/api/events`, { type: 'orders.reset' })).status, 422);
+    await client.close();
+    await server.stop();
+    server = await startServer(env);
+    assert.equal((await get(`${server.url}/healthz`)).body.lastEventId, heard[1]!.id, 'and once');
+    await server.stop();
+    await program.close();
+  });
+
   test('odd names, keys of several columns and changes of the schema survive', async () => {
     const program = await open('odd');
     const odd = `"Odd ""näme's"" %41"`;
@@ -395,16 +433,27 @@ describe('SQLite', () => {
       const lines = heard.map(({ type, source }) => `${type.slice(7)} ${source.split('/').at(-1)}`);
       assert.deepEqual(lines.sort(), expected.sort(), values);
     };
-    await hears("(1, 'open', 'A'), (2, 'done', 'a'), (3, 'late', 'a')", 'created 1', 'created 2', 'created 3');
+    await hears(
+      "(1, 'open', 'A'), (2, 'done', 'a'), (3, 'late', 'a')",
+      'created 1',
+      'created 2',
+      'created 3',
+    );
     await hears("(11, 'LATE', 'a')", 'created 11', 'deleted 1');
     await hears("(13, 'done', 'a')", 'created 13');
     await hears("(14, 'best', NULL), (15, 'BEST', NULL)", 'created 14', 'deleted 14', 'created 15');
-    await hears("(16, 'x', NULL), (17, 'X', NULL), (18, 'x', 1)", 'created 16', 'created 17', 'deleted 16', 'created 18');
-    db.exec("UPDATE OR REPLACE orders SET \"a, (b\" = 'A', no = 'OPEN' WHERE id = 13");
-    assert.deepEqual(
-      [(await client.nextEvent()).source, (await client.nextEvent()).source].sort(),
-      ['/watch/orders/13', '/watch/orders/3'],
+    await hears(
+      "(16, 'x', NULL), (17, 'X', NULL), (18, 'x', 1)",
+      'created 16',
+      'created 17',
+      'deleted 16',
+      'created 18',
     );
+    db.exec("UPDATE OR REPLACE orders SET \"a, (b\" = 'A', no = 'OPEN' WHERE id = 13");
+    assert.deepEqual([(await client.nextEvent()).source, (await client.nextEvent()).source].sort(), [
+      '/watch/orders/13',
+      '/watch/orders/3',
+    ]);
     await client.close();
     await server.stop();
     db.close();
@@ -451,6 +500,7 @@ describe('SQLite', () => {
     const client = await connect(server.wsUrl);
     await client.next();
     const page = () => get(`${server.url}/api/watch/orders`);
+    const isReset = async () => assert.equal((await client.nextEvent()).type, 'orders.reset');
     const find = db
       .prepare(
         "SELECT count(*) FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = 'orders' AND instr(sql, ?)",
@@ -472,6 +522,7 @@ describe('SQLite', () => {
     db.exec('ALTER TABLE orders ADD COLUMN more');
     await isTold('more', 'INSERT INTO orders VALUES (1, 2, 3)', { id: 1, item: 2, more: 3 });
     db.exec('ALTER TABLE orders RENAME TO old_orders; CREATE TABLE orders (no integer PRIMARY KEY)');
+    await isReset();
     await isTold('"no"', 'INSERT INTO orders VALUES (5)', { no: 5 });
     db.exec('PRAGMA legacy_alter_table = ON; CREATE UNIQUE INDEX one ON orders (no)');
     await isTold('changebell_evicted', 'INSERT INTO orders VALUES (6)', { no: 6 }, 5);
@@ -491,8 +542,32 @@ describe('SQLite', () => {
     db.exec('INSERT INTO other VALUES (1)');
     assert.equal((await client.nextEvent()).source, '/watch/other/1');
     db.exec('CREATE TABLE orders (id integer PRIMARY KEY, anew)');
+    await isReset();
     await isTold('anew', 'INSERT INTO orders VALUES (7, 8)', { id: 7, anew: 8 });
     await client.close();
+    await server.stop();
+    db.close();
+  });
+
+  test('a copy of a table that is made anew while the server runs becomes what the table is', async () => {
+    const db = openDatabase(fileOf('copied'), { timeout: 5000 });
+    db.exec(
+      "CREATE TABLE orders (id integer PRIMARY KEY, item); INSERT INTO orders VALUES (1, 'a'), (2, 'b')",
+    );
+    const server = await startServer({ DATABASE_URL: fileOf('copied'), WATCH: 'orders' });
+    const copy = new LiveTable(`${server.url}/api/watch/orders`, { WebSocket });
+    await copy.ready;
+    // As SQLite's documentation has it for changes that ALTER TABLE can't make.
+    db.exec(`BEGIN; CREATE TABLE new_orders (id integer PRIMARY KEY, item NOT NULL, price DEFAULT 5);
+      INSERT INTO new_orders (id, item) SELECT id, item FROM orders WHERE id > 1; DROP TABLE orders;
+      ALTER TABLE new_orders RENAME TO orders; COMMIT; INSERT INTO orders VALUES (3, 'c', 6)`);
+    await eventually(
+      () => [...copy.values()],
+      (rows) => rows.length === 2 && rows.every(({ price }) => price > 0),
+      'the copy has the new rows and no others',
+      1500,
+    );
+    copy.close();
     await server.stop();
     db.close();
   });
