@@ -146,7 +146,10 @@ test('a start beside customers of which a column was renamed is one line, and br
   const db = openDatabase(DATABASE_URL);
   db.exec('ALTER TABLE customers RENAME COLUMN name TO full_name');
   for (const CUSTOMERS of ['1', '0'])
-    assert.match(await refusalToStart({ DATABASE_URL, CUSTOMERS }), /that Changebell made, but without name: give/);
+    assert.match(
+      await refusalToStart({ DATABASE_URL, CUSTOMERS }),
+      /that Changebell made, but without name: give/,
+    );
   db.exec("INSERT INTO customers (full_name) VALUES ('Ada')");
   db.exec('ALTER TABLE customers RENAME COLUMN full_name TO name');
   db.close();

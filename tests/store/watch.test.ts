@@ -764,6 +764,40 @@ describe('PostgreSQL', { skip: skipWithout(INITDB, 'postgresql') }, () => {
     await program.end();
   });
 
+  test('what a trigger of the application makes of a row in turn is what the answer says, and what copies end with', async () => {
+    const { url, client: program } = await open('turns');
+    await program.query('CREATE TABLE orders (id int PRIMARY KEY, name text, email text)');
+    const server = await startServer({ DATABASE_URL: url, WATCH: 'orders' });
+    await program.query(`CREATE FUNCTION again() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF TG_OP = 'DELETE' AND OLD.name = 'stays' THEN EXECUTE format('INSERT INTO %s (id, name) VALUES (%s, %L)', TG_RELID::regclass, OLD.id, 'back');
+        ELSIF TG_OP <> 'DELETE' AND NEW.name = 'goes' THEN EXECUTE format('DELETE FROM %s WHERE id = %s', TG_RELID::regclass, NEW.id);
+        ELSIF TG_OP <> 'DELETE' THEN EXECUTE format($e$UPDATE %s SET email = name || '@x' WHERE id = %s AND email IS DISTINCT FROM name || '@x'$e$, TG_RELID::regclass, NEW.id);
+        END IF; RETURN NULL; END $$;
+      CREATE TRIGGER again AFTER INSERT OR UPDATE OR DELETE ON orders FOR EACH ROW EXECUTE FUNCTION again();
+      CREATE TRIGGER again AFTER INSERT OR UPDATE OR DELETE ON customers FOR EACH ROW EXECUTE FUNCTION again()`);
+    const tables = ['watch/orders', 'customers'].map(
+      (path) => new LiveTable(`${server.url}/api/${path}`, { WebSocket }),
+    );
+    await Promise.all(tables.map(({ ready }) => ready));
+    const { body: made } = await post(`${server.url}/api/customers`, { name: 'Ada' });
+    assert.equal(made.email, 'Ada@x');
+    for (const table of ['orders', 'customers'])
+      await program.query(`INSERT INTO ${table} (id, name) VALUES (2, 'Bob'), (3, 'goes'), (4, 'stays'), (5, 'Cy');
+        UPDATE ${table} SET name = 'Al' WHERE id = 2; UPDATE ${table} SET name = 'goes' WHERE id = 5;
+        DELETE FROM ${table} WHERE id = 4; INSERT INTO ${table} (id, name) VALUES (9, 'last')`);
+    for (const table of tables) {
+      const shown = () => [...table.values()].map(({ id, name, email }) => `${id} ${name} ${email}`).sort();
+      await eventually(shown, (rows) => rows.at(-1) === '9 last last@x', 'the last row of it is told');
+      assert.deepEqual(
+        shown().filter((row) => row !== '1 Ada Ada@x'),
+        ['2 Al Al@x', '4 back back@x', '9 last last@x'],
+      );
+      table.close();
+    }
+    await server.stop();
+    await program.end();
+  });
+
   test('a writer without any right on our tables is announced too', async () => {
     const { url, client: owner } = await open('rights');
     await owner.query(`CREATE TABLE orders (id integer PRIMARY KEY); CREATE ROLE clerk LOGIN PASSWORD 'hunter2';
