@@ -19,7 +19,7 @@ CREATE TABLE bell.changebell_watched (
 CREATE FUNCTION bell.changebell_watch() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET row_security = off SET plan_cache_mode = 'force_generic_plan'
 SET DateStyle = 'ISO, YMD' SET TimeZone = 'UTC' SET IntervalStyle = 'iso_8601' SET lc_monetary = 'C'
-SET bytea_output = 'hex' SET extra_float_digits = 1 AS $$
+SET bytea_output = 'hex' SET extra_float_digits = 1 SET standard_conforming_strings = on AS $$
 DECLARE
   watched bell.changebell_watched;
   odd text;

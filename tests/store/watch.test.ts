@@ -690,6 +690,12 @@ describe('PostgreSQL', { skip: skipWithout(INITDB, 'postgresql') }, () => {
     assert.equal((await client.nextEvent()).data.float, 1e300);
 
     // A column of text that only looks like that takes nothing from the others.
+    // A program of long ago, whose session reads strings in another way.
+    const { client: legacy } = await open('kinds');
+    await legacy.query('SET standard_conforming_strings = off');
+    await legacy.query(`UPDATE sales.kinds SET big = 1, raw = '["\\\\u00fc", 12345678901234567890]'`);
+    assert.deepEqual((await client.nextEvent()).data.raw[0], 'ü');
+    await legacy.end();
     await program.query(`ALTER TABLE sales.kinds ADD COLUMN note text; UPDATE sales.kinds SET raw = 'null',
       big = 9007199254740993, bytes = '\\x00', note = 'regex \\u0000 and \\\\ud800'`);
     const odd = (await client.nextEvent()).data;
