@@ -8,7 +8,7 @@ const table = breaksOf('public/changebell/live-table.js', 'tests/public/live-tab
 export const LIBRARY: Mutation[] = [
   cursor('change-stream.js')(
     'after a reset nothing is loaded',
-    "const isReload = name === 'reset' && this.#options.load;",
+    "const isReload = load && (name === 'reset' || loadsAfter?.(frame.event));",
     'const isReload = false;',
     'after a reset what comes is held until the snapshot is there',
   ),
