@@ -94,7 +94,7 @@ function checkMediaType({ method, headers }: IncomingMessage, mediaTypes: string
     .toLowerCase()
     .split(';')
     .map((part) => part.trim());
-  const isUtf8 = parameters.every((parameter) => /^(?!charset=)|^charset="?utf-8"?$/.test(parameter));
+  const isUtf8 = parameters.every((parameter) => /^(?!charset=)|^charset="?utf-?8"?$/.test(parameter));
   if (mediaTypes.includes(type) && isUtf8) return;
   throw new Problem(415, `Content-Type must be ${mediaTypes.join(' or ')}, in UTF-8.`, {
     headers: method === 'PATCH' ? { 'Accept-Patch': mediaTypes.join(', ') } : {}, // RFC 5789 §2.2
