@@ -51,10 +51,17 @@ export function parseTarget(req: IncomingMessage): { path: string; query: URLSea
   return { path, query: search === '' ? NO_QUERY : new URLSearchParams(search) };
 }
 
-/** Does the caller ask for a stream rather than a page? A weight of 0 means: anything but that (RFC 9110 §12.4.2). */
-export function wantsEventStream({ headers }: IncomingMessage): boolean {
-  const stream = /(^|[\s,])text\/event-stream\s*(?!\s*;\s*q=0(\.0*)?\s*(,|$))([;,]|$)/i;
-  return stream.test(headers.accept ?? '');
+/** Does the caller ask for a stream rather than a page? If it takes both, the greater weight decides; a stream at a tie. */
+export function wantsEventStream({ headers: { accept = '' } }: IncomingMessage): boolean {
+  const stream = weightIn(accept, 'text/event-stream');
+  return stream > 0 && stream >= weightIn(accept, 'application/json');
+}
+
+/** 0 to 1; 0 where the type is not named, or refused (RFC 9110 §12.4.2). */
+function weightIn(accept: string, type: string): number {
+  const ranges = accept.split(',').map((range) => range.split(';').map((part) => part.trim().toLowerCase()));
+  const [, ...parameters] = ranges.find(([name]) => name === type) ?? ['', 'q=0'];
+  return Number(parameters.find((parameter) => parameter.startsWith('q='))?.slice(2) ?? 1);
 }
 
 /** A body: the bytes as text, to recognise a repeat, and the value. */
@@ -94,7 +101,7 @@ function checkMediaType({ method, headers }: IncomingMessage, mediaTypes: string
     .toLowerCase()
     .split(';')
     .map((part) => part.trim());
-  const isUtf8 = parameters.every((parameter) => /^(?!charset=)|^charset="?utf-8"?$/.test(parameter));
+  const isUtf8 = parameters.every((parameter) => /^(?!charset=)|^charset="?utf-?8"?$/.test(parameter));
   if (mediaTypes.includes(type) && isUtf8) return;
   throw new Problem(415, `Content-Type must be ${mediaTypes.join(' or ')}, in UTF-8.`, {
     headers: method === 'PATCH' ? { 'Accept-Patch': mediaTypes.join(', ') } : {}, // RFC 5789 §2.2

@@ -6,7 +6,7 @@ import { type Config, type JwtConfig, StartError } from '../config.ts';
 import { Problem } from '../problem.ts';
 import { EVERYTHING, Scope } from '../scope.ts';
 
-const SKEW_SECONDS = 30; // clocks differ
+const SKEW_SECONDS = 30; // clocks differ: a token that is just made may be from the future (`nbf`)
 
 /** The keys can't be had: no fault of the caller's. `cause` is for the log alone. */
 export class KeysAway extends Problem {
@@ -53,6 +53,8 @@ export class Tokens {
     const payload = await this.verify(token).catch((error) => {
       throw refusalOf(error);
     });
+    // To the second, as for open streams: one that is opened with it would be ended at once.
+    if (payload.exp! * 1000 <= Date.now()) throw unauthorized('it has expired.', 'invalid_token');
     return scopeIn(payload);
   }
 }
