@@ -149,12 +149,14 @@ describe('npm run lesson', { concurrency: 3 }, () => {
       data.kept,
     ]);
     assert.deepEqual(told, [
+      ['lesson.joined', undefined],
       ['lesson.started', undefined],
       ['lesson.red', 2],
+      ['lesson.joined', undefined],
       ['lesson.stuck', undefined],
       ['lesson.done', 6],
     ]);
-    assert.deepEqual(events[1].data, {
+    assert.deepEqual(events[2].data, {
       nick: 'Ada L.',
       lesson: 2,
       kept: 2,
@@ -172,10 +174,24 @@ describe('npm run lesson', { concurrency: 3 }, () => {
     assert.match(text, /The board was not told: .* does not answer/);
   });
 
-  test('a board that wants a token says so to whoever joins', async () => {
-    const server = await startServer({ API_TOKEN: 'secret' });
-    const { code, text } = await new Desk().run('board', server.url, 'Ada');
-    assert.deepEqual([code, /wants a token\. A class is opened without one/.test(text)], [1, true], text);
+  test('a board that wants a token gets it each time, and shows it to nobody', async () => {
+    const server = await startServer({ API_TOKEN: 'open-sesame' });
+    const desk = new Desk();
+    const refused = await desk.run('board', server.url, 'Ada');
+    assert.deepEqual([refused.code, /wants its token/.test(refused.text)], [1, true], refused.text);
+    desk.env.API_TOKEN = 'open-sesame';
+    const joined = await desk.run('board', server.url, 'Ada');
+    assert.match(joined.text, /You are Ada/);
+    desk.env.API_TOKEN = ''; // another terminal
+    const begun = await desk.run('start', '2');
+    assert.doesNotMatch(begun.text, /not told/);
+    assert.doesNotMatch(joined.text + begun.text, /sesame/);
+    const headers = { Authorization: 'Bearer open-sesame' };
+    const { events } = (await get(`${server.url}/api/events?types=lesson.*`, headers)).body;
+    assert.deepEqual(
+      events.map(({ type }: { type: string }) => type),
+      ['lesson.joined', 'lesson.started'],
+    );
     await server.stop();
   });
 
