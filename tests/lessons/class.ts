@@ -20,7 +20,7 @@ export type Report = {
   kept?: number;
   of?: number;
   /** The sentence of the first broken promise. */
-  why?: string;
+  why?: string | undefined;
   hint?: number;
 };
 

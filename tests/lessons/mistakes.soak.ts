@@ -17,6 +17,11 @@ const ATTEMPTS: Record<string, Attempt> = {
   },
   'a 405 without Allow': { lesson: 1, put: "throw new Problem(405, 'Not so.');", says: /no such header/ },
   'no answer at all': { lesson: 1, put: 'return;', says: /no answer at all/ },
+  'an answer that goes round the boundary': {
+    lesson: 1,
+    put: 'return void res.writeHead(405, { Allow: allowed }).end();',
+    says: /no problem document says why/,
+  },
   'the small byte first': {
     lesson: 2,
     put: 'bytes[start + 1] = 126; bytes.writeUInt16LE(length, start + 2);',
