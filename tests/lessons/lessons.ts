@@ -22,10 +22,10 @@ export const LESSONS: Lesson[] = [
       {
         file: 'lib/app.ts',
         // biome-ignore lint/suspicious/noTemplateCurlyInString: it is a piece of source.
-        find: '      throw new Problem(405, `${path} takes ${allowed}.`, { headers: { Allow: allowed } });\n',
+        find: '    throw new Problem(405, `${call.path} takes ${allowed}.`, { headers: { Allow: allowed } });\n',
         put:
-          '      // LESSON 1: the path is known, the method is not. Say so, and say which methods there are.\n' +
-          "      throw new Problem(404, 'There is nothing here.');\n",
+          '    // LESSON 1: the path is known, the method is not. Say so, and say which methods there are.\n' +
+          "    throw new Problem(404, 'There is nothing here.');\n",
       },
     ],
     hints: [

@@ -19,7 +19,7 @@ const ATTEMPTS: Record<string, Attempt> = {
   'no answer at all': { lesson: 1, put: 'return;', says: /no answer at all/ },
   'an answer that goes round the boundary': {
     lesson: 1,
-    put: 'return void res.writeHead(405, { Allow: allowed }).end();',
+    put: 'return void call.res.writeHead(405, { Allow: allowed }).end();',
     says: /no problem document says why/,
   },
   'the small byte first': {
