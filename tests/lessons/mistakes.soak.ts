@@ -57,7 +57,7 @@ const ATTEMPTS: Record<string, Attempt> = {
   },
   'one too many seen': {
     lesson: 5,
-    put: 'const start = asked && !fromPruned ? { ...asked, seq: asked.seq + 1 } : fromPruned ? pruned : head;',
+    put: 'const start = asked && !isOldest ? { ...asked, seq: asked.seq + 1 } : isOldest ? pruned : head;',
     says: /She was told: (4|nothing)\./,
   },
   'sent away though nothing is lost': {
