@@ -141,10 +141,11 @@ export class Client {
     this.stream.out.once('close', () => clearTimeout(timer));
   }
 
-  /** Nothing is pushed to it from now on; `onRoom` follows. */
+  /** It is left alone from now on; `onRoom` follows when all that waits for it has gone out. */
   waitForDrain(): void {
     if (this.isLagging) return;
     this.isLagging = true;
+    // An empty write, since its callback comes when all before it has gone out.
     this.stream.out.write(NOTHING, () => {
       this.isLagging = false;
       this.liveness.drained();

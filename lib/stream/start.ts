@@ -86,10 +86,10 @@ export async function locate(store: Store, { cursor, from, scope }: Wish): Promi
   const isTime = from !== undefined && from !== 'earliest' && from !== 'latest';
   const asked = isTime ? await store.findTime(from) : cursor;
   const { head, pruned, resets } = await store.position(asked ? [asked] : []);
-  const isGone = asked !== undefined && resets[0] !== undefined;
-  if (isGone && !isTime) return { cursor: head, behind: 0, reset: resets[0] };
-  const fromPruned = from === 'earliest' || isGone; // retention may be quicker than a search
-  const start = fromPruned ? pruned : (asked ?? head);
+  const [reset] = resets; // why it can't go on from there, if it can't
+  if (cursor && reset) return { cursor: head, behind: 0, reset };
+  const isOldest = from === 'earliest' || reset !== undefined; // a time that was found may be gone since
+  const start = isOldest ? pruned : (asked ?? head);
   return { cursor: start, behind: await countBehind(store, start, head, scope) };
 }
 

@@ -26,6 +26,7 @@ describe('lessons', { concurrency: 3 }, () => {
 
     test(`the checks of lesson ${number} are green on the program as it is`, async () => {
       const outcome = await runChecks(ROOT, number, CLEAN);
+      assert.equal(outcome.trouble, undefined, `${where}: nothing is taken out, and the program has a fault`);
       assert.deepEqual(whyNot(outcome), [], `${where}: its checks fail though nothing is broken`);
     });
 
