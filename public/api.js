@@ -1,24 +1,11 @@
 // Requests over HTTP, and the `curl` line that does the same. Where the server wants a token the page asks
 // for it.
-import { withModule } from './dom.js';
-import { recall, remember } from './memory.js';
+import { show, withModule } from './dom.js';
+import { recall } from './memory.js';
 
 const PATIENCE_MS = 8000; // a browser whose connections to this host are all taken would wait for ever
 
-export const auth = { token: tokenOfLink() ?? recall('token'), onChange: () => {} };
-
-/**
- * A link to the page may carry it: `#access_token=…`, the part of a URL that is sent to no server. From there it goes
- * into this tab's memory, and out of the address, which people copy and pass on.
- * @returns {string | undefined}
- */
-function tokenOfLink() {
-  const token = new URLSearchParams(location.hash.slice(1)).get('access_token')?.trim();
-  if (!token) return undefined;
-  remember('token', token);
-  history.replaceState(null, '', location.pathname + location.search);
-  return token;
-}
+export const auth = { token: recall('token'), onChange: () => {} };
 
 /** @param {string} path @returns {Promise<Response>} rejects where nothing answers in time */
 export async function api(path, method = 'GET', body = /** @type {unknown} */ (undefined)) {
@@ -35,6 +22,15 @@ export async function api(path, method = 'GET', body = /** @type {unknown} */ (u
   return response;
 }
 
+/**
+ * A write by hand: the line that does the same from a terminal is there before the answer, which may not come.
+ * @param {string} path @param {string} method @param {unknown} [body] @returns {Promise<Response>}
+ */
+export function save(path, method, body) {
+  show('curl-line', curlLine(path, method, body));
+  return api(path, method, body);
+}
+
 /** Only what we have thrown ourselves has words for people. @param {any} error */
 export const reasonOf = (error) =>
   error.constructor === Error ? error.message : 'No answer came from the server.';
@@ -43,7 +39,7 @@ export const reasonOf = (error) =>
 export const askForToken = () => withModule('token', ({ ask }) => ask());
 
 /** The same from a shell, without the token. @param {string} path @param {string} method @param {unknown} body */
-export function curlLine(path, method, body) {
+function curlLine(path, method, body) {
   const parts = [method === 'POST' ? 'curl' : `curl -X ${method}`, location.origin + path];
   if (auth.token) parts.push('-H "Authorization: Bearer $API_TOKEN"');
   if (body) parts.push("-H 'Content-Type: application/json' -d", quoted(JSON.stringify(body)));

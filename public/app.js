@@ -6,12 +6,12 @@ import { connection } from './connection.js';
 import { customers } from './customers.js';
 import { paintSoon, withModule } from './dom.js';
 import * as figures from './figures.js';
+import './forms.js';
 import './lab.js';
 import * as log from './log.js';
 import { loop } from './loop.js';
 import { recall, remember } from './memory.js';
 import './positions.js';
-import './publish.js';
 import { learn } from './server.js';
 import './stage.js';
 import * as summary from './summary.js';
@@ -31,6 +31,7 @@ auth.onChange = () => {
   if (!customers.isLoaded) void customers.load();
 };
 
+if (location.hash) await withModule('token', ({ takeFromLink }) => takeFromLink());
 paintSoon(); // the first word does not wait for the server
 await learn(); // how often heartbeats come: to tell silence from quiet
 connection.start(

@@ -11,9 +11,11 @@ const ASK_MS = 500;
 export const cable = {
   isOut: false,
   backAt: 0, // when it comes back by itself; 0: it does not
-  onBack: () => {},
+  told: /** @type {(() => Told)[]} */ ([]), // what became of this outage, of either client
+  onBack: (/** @type {(() => Told)[]} */ _told) => {},
 
   cut() {
+    this.told = [connection.ledger.note(), loop.ledger.note()];
     connection.cut();
     loop.cut();
     this.stayOut();
@@ -36,7 +38,7 @@ export const cable = {
     [this.isOut, this.backAt] = [false, 0];
     connection.bringBack();
     loop.bringBack();
-    this.onBack();
+    if (this.told.length > 0) this.onBack(this.told.splice(0));
     paintSoon();
   },
 };

@@ -35,9 +35,15 @@ class Customers {
     const changes = /** @type {ChangeEvent[]} */ ([]);
     this.#meanwhile = changes;
     try {
-      const { rows, seq, next } = await readPages();
+      const { rows, id, next } = await readPages();
       if (this.#meanwhile !== changes) return;
-      [this.roster.rows, this.#snapshotSeq, this.#isCut, this.#problem] = [rows, seq, next !== null, ''];
+      connection.ledger.know(id);
+      [this.roster.rows, this.#snapshotSeq, this.#isCut, this.#problem] = [
+        rows,
+        seqOf(id),
+        next !== null,
+        '',
+      ];
       [this.#meanwhile, this.isLoaded, this.#lostBefore] = [undefined, true, connection.ledger.missing()];
       for (const event of changes) this.apply(event);
     } catch (error) {
@@ -87,7 +93,7 @@ async function readPages() {
     first ||= answer.lastEventId;
     next = answer.next;
   }
-  return { rows, seq: seqOf(first), next };
+  return { rows, id: first, next };
 }
 
 let isStale = true;

@@ -1,31 +1,91 @@
-// What people write is a plain request, and shows the `curl` line that does the same. The server's errors stand at
-// their field. Here the form for a new customer; `rows.js` edits and deletes.
-import { api, curlLine } from './api.js';
+// What people write is a plain request, as anyone could send it. The server's errors stand at their field. What is
+// saved comes back over the stream alone: nothing here touches the table.
+import { save } from './api.js';
 import { connection } from './connection.js';
-import { element, setText, show } from './dom.js';
+import { button, element, make, setText } from './dom.js';
+import { say } from './forms.js';
+import { shortened } from './sentences.js';
 
 const NO_ANSWER = 'No answer came: the server may have saved it, or not. This page shows it, if so.';
-const undo = element('undo');
+const MAX_SHOWN = 40; // of a name: it stands on the line of the heading
 
-/** @param {string} text @param {(() => void) | null} [onUndo] */
-export function say(text, onUndo = null) {
-  show('said', text);
-  undo.hidden = onUndo === null;
-  undo.onclick = onUndo;
+/** @param {any} form */
+export async function addCustomer(form) {
+  const saved = await write('/api/customers', 'POST', fieldsOf(form), form);
+  if (!saved) return;
+  say(`Saved as customer ${saved.id}.${whenHeard()}`);
+  form.reset();
+  element('name').focus(); // for the next
+}
+
+/** @param {any} form @param {(text: string) => void} tell */
+export async function publish(form, tell) {
+  const body = { message: element('message').value };
+  if (await write('/api/events', 'POST', body, form, tell)) form.reset();
+  element('message').focus();
+}
+
+/** Turns a row into fields until it is saved or left. @param {any} row @param {() => void} onEdited */
+export function editCustomer(row, onEdited) {
+  if (row.dataset.isEdited) return; // pressed twice
+  const { id } = row.dataset;
+  const buttons = [...row.cells[3].children];
+
+  const leave = () => {
+    delete row.dataset.isEdited;
+    row.onkeydown = null;
+    row.cells[3].replaceChildren(...buttons);
+    onEdited();
+    buttons[0].focus();
+  };
+  const save = async () => {
+    if (!(await write(`/api/customers/${id}`, 'PUT', fieldsOf(row), row))) return;
+    say(`Saved.${whenHeard()}`);
+    leave();
+  };
+
+  row.dataset.isEdited = 'true';
+  row.onkeydown = (/** @type {KeyboardEvent} */ { key, target }) => {
+    if (key === 'Escape') leave();
+    if (key === 'Enter' && target instanceof HTMLInputElement) save();
+  };
+  for (const [index, name] of ['name', 'email'].entries()) editCell(row.cells[index + 1], name, id);
+  row.cells[3].replaceChildren(button('Save', save), button('Cancel', leave));
+  row.querySelector('input').select();
+}
+
+/** @param {any} cell @param {string} name of the field @param {string} id of the customer */
+function editCell(cell, name, id) {
+  const error = make('p', { className: 'error', id: `edit-${name}-${id}` });
+  const value = cell.textContent;
+  const input = make('input', { name, value, autocomplete: 'off', ariaLabel: `${name} of customer ${id}` });
+  input.setAttribute('aria-describedby', error.id);
+  cell.replaceChildren(input, error);
+}
+
+/** Undone by a new one with the same data: a number that was used can't come back. @param {any} row */
+export async function removeCustomer(row) {
+  const { id } = row.dataset;
+  const [, name, email] = [...row.cells].map((cell) => cell.textContent);
+  const shown = shortened(name, MAX_SHOWN);
+  if (!(await write(`/api/customers/${id}`, 'DELETE'))) return;
+  say(`${shown} is deleted.${whenHeard()}`, async () => {
+    const again = await write('/api/customers', 'POST', { name, email: email || undefined });
+    if (again) say(`${shown} is back, as customer ${again.id}: a number is never used twice.`);
+    element('name').focus();
+  });
 }
 
 /** While the cable is cut the table can't know. */
-export const whenHeard = () => (connection.state === 'live' ? '' : ' This page hears of it when it is back.');
+const whenHeard = () => (connection.state === 'live' ? '' : ' This page hears of it when it is back.');
 
 /**
  * Resolves to the answer if it was saved; else it is told why not.
  * @param {string} path @param {string} method @param {any} [body] @param {any} [form] @param {(text: string) => void} [tell]
  */
-export async function write(path, method, body, form, tell = say) {
-  element('curl').hidden = false;
-  show('curl-line', curlLine(path, method, body));
+async function write(path, method, body, form, tell = say) {
   try {
-    const response = await api(path, method, body);
+    const response = await save(path, method, body);
     const answer = response.status === 204 ? {} : await response.json();
     if (!response.ok) tell(answer.errors ? '' : answer.detail);
     if (form) showErrors(form, answer.errors ?? []);
@@ -36,7 +96,7 @@ export async function write(path, method, body, form, tell = say) {
 }
 
 /** @param {any} form */
-export function fieldsOf(form) {
+function fieldsOf(form) {
   const [name, email] = form.querySelectorAll('input');
   return { name: name.value, email: email.value.trim() || undefined };
 }
@@ -51,13 +111,3 @@ function showErrors(form, errors) {
     if (error) input.focus();
   }
 }
-
-const form = element('add');
-form.onsubmit = async (/** @type {SubmitEvent} */ submit) => {
-  submit.preventDefault();
-  const saved = await write('/api/customers', 'POST', fieldsOf(form), form);
-  if (!saved) return;
-  say(`Saved as customer ${saved.id}.${whenHeard()}`);
-  form.reset();
-  element('name').focus();
-};

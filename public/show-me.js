@@ -1,14 +1,14 @@
 // *Show me*: the story of a lost change in twelve seconds, on real connections and with real writes. Nothing
 // in it is staged: each sentence waits until what it says has happened.
-import { api } from './api.js';
+import { save } from './api.js';
 import { cable } from './cable.js';
-import { connection } from './connection.js';
-import { loop } from './loop.js';
-import { addPerson, startLoopAfresh } from './people.js';
-import { areEven, areLive, pause, tell, verdict } from './story.js';
+import { areLive, tell } from './caption.js';
 
-/** Resolves once the verdict is told. Rejects with an AbortError when it is stopped. */
-export async function play() {
+/**
+ * Resolves once the verdict is told. Rejects with an AbortError when it is stopped.
+ * @param {typeof import('./people.js')} people @param {Story} story
+ */
+export async function play({ addPerson, startLoopAfresh }, { pause, areEven, verdict }) {
   if (cable.isOut) cable.bringBack();
   startLoopAfresh();
   await pause(0, areLive); // else the first sentence would be a lie
@@ -19,10 +19,8 @@ export async function play() {
   await pause(2000, areEven);
 
   tell('Both cables are cut. Neither hears anything now.', 2);
-  // From here on it is counted, by the ids that come and those that don't.
-  const left = connection.ledger.note();
-  const right = loop.ledger.note();
   cable.cut();
+  const told = [...cable.told]; // from here on it is counted, by the ids that come and those that don't
   cable.stayOut(false); // the story brings them back itself
   await pause(1800); // as long as it takes to read the line
 
@@ -31,7 +29,7 @@ export async function play() {
   await pause(1000);
   tell('Meanwhile three changes are saved: Grace joins, Ada is renamed…', 3);
   // One that changes what both know already: the loop's list is then not only short, it is wrong.
-  await api(`/api/customers/${ada}`, 'PATCH', { name: 'Ada King' });
+  await save(`/api/customers/${ada}`, 'PATCH', { name: 'Ada King' });
   await pause(1000);
   tell('Meanwhile three changes are saved: Grace joins, Ada is renamed, Edsger joins.', 3);
   await addPerson('Edsger Dijkstra');
@@ -41,5 +39,5 @@ export async function play() {
   cable.bringBack();
   // Until both have reached the same position: what has not come by then never will.
   await pause(3400, areEven);
-  tell(verdict(left(), right()), 5);
+  tell(verdict(told), 5);
 }
