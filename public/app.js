@@ -4,7 +4,7 @@ import { auth } from './api.js';
 import './bar.js';
 import { connection } from './connection.js';
 import { customers } from './customers.js';
-import { paintSoon, withModule } from './dom.js';
+import { make, paintSoon, withModule } from './dom.js';
 import * as figures from './figures.js';
 import './forms.js';
 import './lab.js';
@@ -16,12 +16,14 @@ import { learn } from './server.js';
 import './stage.js';
 import * as summary from './summary.js';
 
-document.documentElement.classList.toggle('present', new URLSearchParams(location.search).has('present'));
+if (new URLSearchParams(location.search).has('present'))
+  document.head.append(make('link', { rel: 'stylesheet', href: 'present.css' }));
 
 /** @type {{ cursor?: string, entries?: Entry[] }} */
 const before = recall('log') ?? {};
 let isNew = !before.cursor; // to this tab
 log.addEarlier(before.entries ?? [], 'The page was loaded anew here.');
+// The cursor and what stands in the log are one: what comes after a reload follows what is shown.
 addEventListener('pagehide', () => {
   remember('log', { cursor: connection.lastEventId, entries: log.lastEntries() });
 });

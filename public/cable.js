@@ -6,7 +6,7 @@ import { loop } from './loop.js';
 import { learn } from './server.js';
 
 const AUTOMATIC_MS = 8000;
-const ASK_MS = 500;
+const ASK_MS = 500; // quick enough that the counter of what is missed follows each change
 
 export const cable = {
   isOut: false,

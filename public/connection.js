@@ -19,7 +19,7 @@ class Connection {
   refusal = /** @type {{ word: string, why: string } | undefined} */ (undefined);
   reset = { why: '', until: 0 };
   replay = { from: 0, behind: 0 };
-  heardAt = Date.now();
+  heardAt = Date.now(); // from the start: a page that was just opened is not silent yet
   mutedUntil = 0;
   isResuming = true;
   #stream = /** @type {ChangeStream | undefined} */ (undefined);
@@ -91,7 +91,7 @@ class Connection {
   #goAway(end) {
     [this.isHeld, this.mutedUntil] = [true, 0];
     if (this.isOpen()) end();
-    else this.#stream?.close();
+    else this.#stream?.close(); // it was only trying: there is no cable to cut
   }
 
   /** @param {string | undefined} cursor without one it goes on at the newest: what was missed stays missing */
@@ -109,7 +109,7 @@ class Connection {
     });
     for (const [type, handle] of Object.entries(handlers)) {
       stream.addEventListener(type, (event) => {
-        if (stream !== this.#stream) return;
+        if (stream !== this.#stream) return; // an older one that tells of its end
         handle(event);
         paintSoon();
       });
@@ -178,7 +178,8 @@ class Connection {
     this.tries += 1;
     server.countedAt = 0; // a count from before is not one of now
     this.closeReason = this.#stream?.closeReason ?? '';
-    const since = this.wasSilent() ? this.heardAt : Date.now();
+    const since = this.wasSilent() ? this.heardAt : Date.now(); // a silent line was dead from its last word on
+    // One outage, however many tries fail in it.
     if (this.ledger.isStarted) this.#outage ??= { since, told: this.ledger.note() };
     if (this.isHeld) return this.#stream?.close();
     if (!this.isResuming) {

@@ -1,5 +1,7 @@
 // The customers of the page, kept current by the stream alone: a snapshot once, then every event after it.
 // What the form gets back is not shown here; while the stream is cut, this table stands still.
+// It is no `LiveTable` of the library: that has a connection of its own and always resumes, so that it would stay
+// right where this page's connection is cut or has lost something. Here one shall see what that does to a table.
 import { api, reasonOf } from './api.js';
 import { connection } from './connection.js';
 import { count, element, onPaint, paintSoon, seqOf, show } from './dom.js';
@@ -7,7 +9,7 @@ import { Roster } from './roster.js';
 import { paintRows } from './table.js';
 
 const MAX_ROWS = 100; // the newest, and they come first: one sees what was just added
-const MAX_PAGES = 100;
+const MAX_PAGES = 100; // 50,000 customers: the page says that there are more
 const RETRY_MS = 2000;
 const NO_CUSTOMERS = new Error('This server keeps no customers.');
 
@@ -36,7 +38,7 @@ class Customers {
     this.#meanwhile = changes;
     try {
       const { rows, id, next } = await readPages();
-      if (this.#meanwhile !== changes) return;
+      if (this.#meanwhile !== changes) return; // asked again meanwhile: that answer is newer
       connection.ledger.know(id);
       [this.roster.rows, this.#snapshotSeq, this.#isCut, this.#problem] = [
         rows,

@@ -29,7 +29,7 @@ export async function publish(form, tell) {
 export function editCustomer(row, onEdited) {
   if (row.dataset.isEdited) return; // pressed twice
   const { id } = row.dataset;
-  const buttons = [...row.cells[3].children];
+  const buttons = [...row.cells[3].children]; // the same ones come back: the focus can go where it came from
 
   const leave = () => {
     delete row.dataset.isEdited;
@@ -47,6 +47,7 @@ export function editCustomer(row, onEdited) {
   row.dataset.isEdited = 'true';
   row.onkeydown = (/** @type {KeyboardEvent} */ { key, target }) => {
     if (key === 'Escape') leave();
+    // A row of a table can be no form. On a button Enter already presses that button.
     if (key === 'Enter' && target instanceof HTMLInputElement) save();
   };
   for (const [index, name] of ['name', 'email'].entries()) editCell(row.cells[index + 1], name, id);
@@ -87,10 +88,12 @@ async function write(path, method, body, form, tell = say) {
   try {
     const response = await save(path, method, body);
     const answer = response.status === 204 ? {} : await response.json();
+    // Where fields are at fault each says so itself, and an older sentence must not stand beside them.
     if (!response.ok) tell(answer.errors ? '' : answer.detail);
     if (form) showErrors(form, answer.errors ?? []);
     if (response.ok) return answer;
   } catch {
+    // The request may have arrived, and only its answer not: to say that nothing was saved could be wrong.
     tell(NO_ANSWER);
   }
 }

@@ -1,5 +1,5 @@
 // The figures of the status bar: how many listen, how long a change takes from its commit to this screen, and how
-// many come. Each is what the page knows, or says that it is not known.
+// many come. What the page does not know it does not tell.
 import { connection } from './connection.js';
 import { count, element, onPaint, show } from './dom.js';
 import { server } from './server.js';
@@ -23,13 +23,14 @@ export function noteEntry({ event, fate }) {
 }
 
 setInterval(() => {
-  // Before the first word of the server the log seems to begin: all that it holds would count as new.
-  if (server.countedAt > 0 || heads.length > 0) heads.push(server.head);
+  if (heads.length > 0) heads.push(server.head);
   if (heads.length > SECONDS) heads.shift();
 }, 1000);
 
 /** By the log itself: it grows also while this page is cut off and hears of nothing. */
 function changesASecond() {
+  // Not before the server's first word: all that the log holds would count as new.
+  if (heads.length === 0 && server.countedAt > 0) heads.push(server.head);
   const changes = Math.max(0, server.head - (heads[0] ?? server.head)) / SECONDS;
   return changes > 0 && changes < 10 ? changes.toFixed(1) : count(Math.round(changes));
 }

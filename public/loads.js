@@ -24,7 +24,7 @@ async function publish(total, each, event) {
       const events = Array.from({ length: each }, (_, index) => event(sent + index + 1));
       sent += each;
       const response = await api('/api/events', 'POST', each === 1 ? events[0] : events);
-      if (response.ok) saved += each;
+      if (response.ok) saved += each; // what is refused is sent no second time: the count says so
       show('load-progress', `${count(saved)} of ${count(total)} saved`);
     }
   };

@@ -81,7 +81,7 @@ class Loop {
   cut() {
     this.isHeld = true;
     if (server.isLabOn && this.state === 'live') this.#socket?.send('{"lab":"cut"}');
-    else this.#socket?.close();
+    else this.#socket?.close(); // nobody pulls the plug for us there
     this.#become('waiting');
   }
 

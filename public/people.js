@@ -28,7 +28,7 @@ const given = new Set(); // names: a page that is cut off does not hear of those
 export async function addPerson(name) {
   const response = await save('/api/customers', 'POST', { name });
   const answer = await response.json();
-  if (!response.ok) throw new Error(answer.detail);
+  if (!response.ok) throw new Error(answer.detail); // the story stops, and says so
   given.add(name);
   stage.addedIds.push(answer.id); // at once: a page that is closed in the middle of the story can still tidy up
   remember('added', stage.addedIds);
@@ -61,6 +61,7 @@ export function startLoopAfresh() {
  * @param {Story} story
  */
 export async function tidyUp({ pause, areEven }) {
+  // One after another, and each forgotten when it is gone: what fails in the middle can be tried again.
   for (const id of [...stage.addedIds]) {
     const { status } = await save(`/api/customers/${id}`, 'DELETE');
     if (status === 204 || status === 404) forget(id); // 404: someone else was quicker

@@ -24,7 +24,7 @@ async function poll() {
 /** All rows anew: nothing in them can have the focus. */
 async function refresh() {
   const response = await api('/api/clients');
-  mayAsk = response.status !== 403; // a token of few rights
+  mayAsk = response.status !== 403; // a token of few rights: it would get the same answer again
   if (!response.ok) return;
   const { clients } = await response.json();
   element('server-rows').replaceChildren(...clients.slice(0, MAX_ROWS).map(clientRow));

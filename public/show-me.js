@@ -13,14 +13,15 @@ export async function play({ addPerson, startLoopAfresh }, { pause, areEven, ver
   startLoopAfresh();
   await pause(0, areLive); // else the first sentence would be a lie
   tell('Both are connected.', 1);
-  await pause(800);
+  await pause(800); // so that one sees both live, before anything happens
   tell('Ada Lovelace is added. Both hear of it at once.', 1);
   const ada = await addPerson('Ada Lovelace');
   await pause(2000, areEven);
 
   tell('Both cables are cut. Neither hears anything now.', 2);
   cable.cut();
-  const told = [...cable.told]; // from here on it is counted, by the ids that come and those that don't
+  // From here on it is counted, by the ids that come and those that don't. Taken over: the verdict is told below, or not at all.
+  const told = cable.told.splice(0);
   cable.stayOut(false); // the story brings them back itself
   await pause(1800); // as long as it takes to read the line
 
@@ -33,7 +34,7 @@ export async function play({ addPerson, startLoopAfresh }, { pause, areEven, ver
   await pause(1000);
   tell('Meanwhile three changes are saved: Grace joins, Ada is renamed, Edsger joins.', 3);
   await addPerson('Edsger Dijkstra');
-  await pause(2000);
+  await pause(2000); // to look at both: they miss the same, and know the same
 
   tell('Both come back. Left tells which event it saw last; right only listens.', 4);
   cable.bringBack();

@@ -46,7 +46,7 @@ function paintLoop() {
   showId('loop-last-event-id', loop.ledger);
 }
 
-/** What the two know of the newest customers. */
+/** What the two know of the newest customers: of the same ones, in the same lines, so that one sees who lacks which. */
 function paintRosters() {
   const [page, other] = [customers.roster, loop.roster];
   // The page's list is held against the loop's only while it is known to be true, and both stand at one place.

@@ -64,11 +64,11 @@ function verdict(told) {
 export async function showMe() {
   if (stage.running) return stage.running.abort();
   if (stage.isBusy || !canPlay()) return;
-  stage.running = new AbortController();
+  stage.running = new AbortController(); // before the first await: a second press stops it
   await Promise.all([lazily('show-me'), lazily('people')])
     .then(([{ play }, people]) => play(people, story))
     .catch((error) => (error.name === 'AbortError' ? greet() : tell(`It stopped. ${reasonOf(error)}`)));
-  if (cable.isOut) cable.bringBack();
+  if (cable.isOut) cable.bringBack(); // stopped, or failed, in the middle: nobody is left cut off
   stage.running = undefined;
   paintSoon();
 }

@@ -24,7 +24,7 @@ export function ask() {
   if (auth.token) show('token-why', 'The server did not take that token.');
   if (!form.hidden) return;
   form.hidden = false;
-  element('token-field').focus();
+  element('token-field').focus(); // nothing else on the page works yet
 }
 
 function makeForm() {
@@ -32,7 +32,7 @@ function makeForm() {
   input.setAttribute('aria-describedby', 'token-why');
   const form = make(
     'form',
-    { id: 'token', hidden: true, onsubmit: use },
+    { id: 'token', className: 'line', hidden: true, onsubmit: use },
     make('label', { htmlFor: 'token-field' }, 'API token'),
     input,
     make('button', { className: 'bold' }, 'Use this token'),

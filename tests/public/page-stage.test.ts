@@ -422,8 +422,8 @@ test(
     assert.ok(shown);
     await eventually(
       () => page.locator('#rate').textContent(),
-      (text) => text === '0.2',
-      'one change in five seconds',
+      (text) => text === '0.1',
+      'one change in ten seconds',
     );
     await page.getByText('Listen from a terminal').click();
     assert.equal(

@@ -243,7 +243,7 @@ test(
     const first = await startServer();
     const { page } = await openPage(first.url);
     const asked: string[] = [];
-    page.on('request', (request) => /people\.js/.test(request.url()) && asked.push(request.url()));
+    page.on('request', (request) => /story\.js/.test(request.url()) && asked.push(request.url()));
     await addCustomer(page, 'Before');
     await page.getByRole('button', { name: 'Edit Before' }).waitFor();
     await first.kill9();
@@ -356,7 +356,7 @@ test(
   async () => {
     const { page, faults } = await openPage(server.url);
     await page.waitForLoadState('networkidle');
-    const later = ['/earlier.js', '/rows.js']; // once it is live, and there is something to show
+    const later = ['/earlier.js', '/editor.js']; // once it is live, and there is something to show
     const own = await page.evaluate(() =>
       performance.getEntriesByType('resource').map((entry) => new URL(entry.name).pathname),
     );
