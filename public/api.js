@@ -2,6 +2,7 @@
 // for it.
 import { show, withModule } from './dom.js';
 import { recall } from './memory.js';
+import { noteHead } from './server.js';
 
 const PATIENCE_MS = 8000; // a browser whose connections to this host are all taken would wait for ever
 
@@ -26,9 +27,11 @@ export async function api(path, method = 'GET', body = /** @type {unknown} */ (u
  * A write by hand: the line that does the same from a terminal is there before the answer, which may not come.
  * @param {string} path @param {string} method @param {unknown} [body] @returns {Promise<Response>}
  */
-export function save(path, method, body) {
+export async function save(path, method, body) {
   show('curl-line', curlLine(path, method, body));
-  return api(path, method, body);
+  const response = await api(path, method, body);
+  noteHead(response.headers.get('Last-Event-ID') ?? '0'); // who is cut off has missed it from now on
+  return response;
 }
 
 /** Only what we have thrown ourselves has words for people. @param {any} error */

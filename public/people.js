@@ -8,6 +8,7 @@ import { customers } from './customers.js';
 import { paintSoon } from './dom.js';
 import { loop } from './loop.js';
 import { remember } from './memory.js';
+import { server } from './server.js';
 
 /** Short names, which a projector can show, and known to everyone in the room. */
 const PEOPLE = [
@@ -41,10 +42,9 @@ export async function addSomeone() {
   const name =
     PEOPLE.find((person) => !names.has(person) && !given.has(person)) ??
     `Customer ${stage.addedIds.length + 1}`;
-  const where =
-    connection.state === 'live'
-      ? 'Who is connected hears of it.'
-      : 'It is saved; who is cut off does not know.';
+  const where = connection.isCurrent()
+    ? 'Who is connected hears of it.'
+    : 'It is saved; who is cut off does not know.';
   await addPerson(name);
   tell(`${name} is added. ${where}`);
 }
@@ -67,7 +67,8 @@ export async function tidyUp({ pause, areEven }) {
     if (status === 204 || status === 404) forget(id); // 404: someone else was quicker
   }
   if (cable.isOut) cable.bringBack();
-  await pause(0, areEven); // until both have heard of the deletions
+  const { head } = server;
+  await pause(0, () => areEven() && loop.ledger.head >= head); // until both have heard of the deletions
   startLoopAfresh();
   given.clear();
   greet();

@@ -53,7 +53,7 @@ function verdict(told) {
   if (left.replayed === 0 && left.lost === 0 && right.lost === 0 && !left.isReset)
     return 'Nothing was saved meanwhile, so there was nothing to miss.';
   const page = left.isReset
-    ? 'told of the gap, it loaded everything afresh'
+    ? 'told of the gap, it began afresh'
     : `${count(left.replayed, 'change')} replayed, ${count(left.lost)} lost`;
   // Where the log itself is another one, what the loop has missed can't be counted.
   const other = right.isReset ? 'goes on with what it had' : `${count(right.lost, 'change')} lost`;

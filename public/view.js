@@ -70,5 +70,7 @@ export function loopView() {
   const { ledger, state, isHeld } = loop;
   if (isHeld) return away(ledger, LISTENS);
   if (state === 'live') return live(ledger, ledger.missing(), LISTENS);
-  return say(state, state === 'waiting' ? 'Waiting' : 'Connecting…', LISTENS);
+  const why = state === 'waiting' ? 'It has no connection. Every second it tries again.' : LISTENS;
+  const word = state === 'waiting' ? 'Waiting' : 'Connecting…';
+  return say(state, word, connection.isOpen() ? why : 'It waits until this page is connected.');
 }

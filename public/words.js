@@ -9,6 +9,8 @@ const WORDS = {
   'Live at 4': 'It is connected, and the last event that it knows is number 4.',
   '1f3a09bc-4':
     'The id of event 4. Before the number stands a random stamp, another one for each event. By it the server sees whether it still has that very event: after a restored backup another one may have its number.',
+  'The boxes':
+    'Filled: it came live. Hatched: it was replayed. With a question mark: it never came. Dotted: it is saved, but this client has not heard of it. Grey: it is from before.',
   'Close code 1006':
     'The browser’s own number for a connection that ended without a goodbye. With one it is 1000 or 1001.',
   'Missed, lost':
