@@ -4,6 +4,7 @@ import { canPlay, captionText, isRunning, stage, tellStory } from './caption.js'
 import { connection } from './connection.js';
 import { element, onPaint, show } from './dom.js';
 
+// While a story is told the bar waits for it: a second hand on the cables would make its sentences untrue.
 const canCut = () => connection.isOpen() && !cable.isOut && !isRunning();
 const canBringBack = () => cable.isOut && !isRunning();
 const bringBack = () => canBringBack() && cable.bringBack();

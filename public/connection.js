@@ -192,6 +192,7 @@ class Connection {
 
   /** It was not even let in. The library asked over HTTP for the reason. @param {ChangeStream} stream */
   #whyRefused({ status, detail, closeReason }) {
+    // The library's words: where nothing answers there is no status to go by.
     if (closeReason.includes('did not answer'))
       return { word: 'Nobody answers', why: `No answer comes from ${location.host}.` };
     if (status === 401) void askForToken();

@@ -73,7 +73,7 @@ class Customers {
     // Who is cut off, or has lost something, can't know that there are none.
     const areNone = rows.size === 0 && this.isLoaded && connection.isCurrent() && !doubt;
     element('no-customers').hidden = !areNone;
-    if (!isStale) return;
+    if (!isStale) return; // else a flood of messages would sort thousands of ids in each frame
     isStale = false;
     paintRows(rows, this.roster.newest(MAX_ROWS), repaint);
     const newest = rows.size > MAX_ROWS ? `the newest ${MAX_ROWS} of ` : '';

@@ -72,7 +72,7 @@ function laneRow(lane) {
 
 /** At once, without a goodbye: the server learns of it by the closed connection. @param {Lane} lane */
 function remove(lane) {
-  lane.worker.terminate();
+  lane.worker.terminate(); // its connection goes with it
   lane.leave?.();
   lanes.splice(lanes.indexOf(lane), 1);
   show('lanes-note', '');

@@ -39,6 +39,7 @@ onPaint(() => {
   const now = Date.now();
   const fresh = unpainted.splice(0).map((saved) => Math.max(0, now - saved));
   delays = [...delays, ...fresh.filter((ms) => ms < MOST_MS)].slice(-LAST);
+  // Not the mean: one event that a busy browser painted late would stay in it for a hundred more.
   const median = delays.toSorted((a, b) => a - b)[Math.floor(delays.length / 2)];
   element('delay').hidden = !isSameClock;
   show('save-to-screen', median === undefined ? '–' : `${count(median)} ms`);

@@ -17,7 +17,7 @@ export const flood = () =>
  * @param {number} total @param {number} each @param {(number: number) => object} event
  */
 async function publish(total, each, event) {
-  let sent = 0;
+  let sent = 0; // asked for, by either half: they share the numbers
   let saved = 0;
   const send = async () => {
     while (sent < total) {

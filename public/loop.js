@@ -8,7 +8,7 @@ import { Ledger } from './ledger.js';
 import { Roster } from './roster.js';
 import { noteHead, server } from './server.js';
 
-const AGAIN_MS = 1000;
+const AGAIN_MS = 1000; // as the tutorials have it
 const SOON_MS = 50;
 
 class Loop {
@@ -53,7 +53,7 @@ class Loop {
       this.ledger.record(event.id, 'live');
       this.roster.apply(event);
     }
-    noteHead(event.id);
+    noteHead(event.id); // it may hear of an event before the page does
     this.#become('live');
   }
 

@@ -51,6 +51,7 @@ export async function addSomeone() {
 
 /** As a person does who presses reload: a fresh list, and nothing is held against the loop. */
 export function startLoopAfresh() {
+  // Its list is the page's, which is true at the newest position: so from there on it can be judged.
   loop.ledger.restart(loop.ledger.headId);
   loop.isFilled = false;
   paintSoon();

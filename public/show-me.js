@@ -10,7 +10,7 @@ import { areLive, tell } from './caption.js';
  */
 export async function play({ addPerson, startLoopAfresh }, { pause, areEven, verdict }) {
   if (cable.isOut) cable.bringBack();
-  startLoopAfresh();
+  startLoopAfresh(); // what it lost in an earlier story is not counted in this one
   await pause(0, areLive); // else the first sentence would be a lie
   tell('Both are connected.', 1);
   await pause(800); // so that one sees both live, before anything happens

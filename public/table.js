@@ -44,7 +44,7 @@ function customerRow(id, onEdited) {
 
 /** @param {any} row @param {Customer} customer */
 function fillRow(row, { name, email }) {
-  if (row.dataset.isEdited) return;
+  if (row.dataset.isEdited) return; // what someone types is not written over, whatever comes
   const [, nameCell, emailCell, actions] = row.cells;
   for (const [cell, text] of [
     [nameCell, name],

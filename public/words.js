@@ -2,7 +2,7 @@
 // Escape, or a press beside them, closes them. Fetched with the first question.
 import { element, make } from './dom.js';
 
-/** In the order in which one meets them. */
+/** In the order in which one meets them, in the words of the page itself: who searches for one finds it. */
 const WORDS = {
   Event:
     'A change that was saved, or a message that someone published. The server numbers them: 1, 2, 3 and so on.',

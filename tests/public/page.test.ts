@@ -249,6 +249,7 @@ test(
     await first.kill9();
     await inState(page, 'refused');
     await region(page, 'Connection').getByText('Nobody answers').waitFor();
+    assert.equal(await page.locator('#clients').textContent(), '?', 'nobody tells how many there are');
     await button(page, 'Add a customer').click();
     await page.locator('#caption-text').getByText('No answer came').waitFor();
     const db = openDatabase(first.databaseFile); // another program, while no server runs
