@@ -4,9 +4,10 @@ import { auth } from './api.js';
 import './bar.js';
 import { connection } from './connection.js';
 import { customers } from './customers.js';
-import { element, make, paintSoon, withModule } from './dom.js';
+import { make, paintSoon, withModule } from './dom.js';
 import * as figures from './figures.js';
 import './forms.js';
+import './lab.js';
 import * as log from './log.js';
 import { loop } from './loop.js';
 import { recall, remember } from './memory.js';
@@ -27,8 +28,6 @@ addEventListener('pagehide', () => {
   remember('log', { cursor: connection.lastEventId, entries: log.lastEntries() });
 });
 
-element('add-client').onclick = () => withModule('fan-out', ({ add }) => add(element('transport').value));
-
 auth.onChange = () => {
   connection.reopen();
   if (!customers.isLoaded) void customers.load();
@@ -46,7 +45,6 @@ connection.start(
     onBar: log.addBar,
     onSnapshotNeeded() {
       void customers.load();
-      withModule('lab', () => {}); // what is below the fold comes last
       if (isNew) withModule('earlier', ({ show }) => show(connection.ledger.start));
       isNew = false;
     },

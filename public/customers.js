@@ -1,7 +1,7 @@
 // The customers of the page, kept current by the stream alone: a snapshot once, then every event after it.
 // What the form gets back is not shown here; while the stream is cut, this table stands still.
-// It is no `LiveTable` of the library: that has a connection of its own and always resumes, so that it would stay
-// right where this page's connection is cut or has lost something. Here one shall see what that does to a table.
+// It is no `LiveTable`: that has a connection of its own and always resumes. So it would stay right where this
+// page's own connection is cut, or has lost something, and here one shall see what that does to a table.
 import { api, reasonOf } from './api.js';
 import { connection } from './connection.js';
 import { count, element, onPaint, paintSoon, seqOf, show } from './dom.js';

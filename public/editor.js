@@ -1,10 +1,11 @@
 // What people write is a plain request, as anyone could send it. The server's errors stand at their field. What is
 // saved comes back over the stream alone: nothing here touches the table.
-import { save } from './api.js';
+import { api, auth } from './api.js';
 import { connection } from './connection.js';
-import { button, element, make, setText } from './dom.js';
+import { button, element, make, setText, show } from './dom.js';
 import { say } from './forms.js';
 import { shortened } from './sentences.js';
+import { noteHead } from './server.js';
 
 const NO_ANSWER = 'No answer came: the server may have saved it, or not. This page shows it, if so.';
 const MAX_SHOWN = 40; // of a name: it stands on the line of the heading
@@ -114,3 +115,25 @@ function showErrors(form, errors) {
     if (error) input.focus();
   }
 }
+
+/**
+ * A write by hand: the line that does the same from a terminal is there before the answer, which may not come.
+ * @param {string} path @param {string} method @param {unknown} [body] @returns {Promise<Response>}
+ */
+export async function save(path, method, body) {
+  show('curl-line', curlLine(path, method, body));
+  const response = await api(path, method, body);
+  noteHead(response.headers.get('Last-Event-ID') ?? '0'); // who is cut off has missed it from now on
+  return response;
+}
+
+/** The same from a shell, without the token. @param {string} path @param {string} method @param {unknown} body */
+function curlLine(path, method, body) {
+  const parts = [method === 'POST' ? 'curl' : `curl -X ${method}`, location.origin + path];
+  if (auth.token) parts.push('-H "Authorization: Bearer $API_TOKEN"');
+  if (body) parts.push("-H 'Content-Type: application/json' -d", quoted(JSON.stringify(body)));
+  return parts.join(' ');
+}
+
+/** @param {string} text */
+const quoted = (text) => `'${text.replaceAll("'", String.raw`'\''`)}'`;

@@ -1,5 +1,4 @@
-// The failure lab: more ways to lose this page's connection, and loads to see what happens then. Fetched once the
-// page is live: there is nothing to lose before.
+// The failure lab: more ways to lose this page's connection, and loads to see what happens then.
 import { cable } from './cable.js';
 import { connection } from './connection.js';
 import { element, onPaint, withModule } from './dom.js';
@@ -27,7 +26,10 @@ onPaint(() => {
   element('slow').ariaDisabled = String(element('add-client').disabled);
 });
 
-element('slow').onclick = () => withModule('fan-out', ({ add }) => add('WebSocket', true));
+/** @param {string} transport */
+const addClient = (transport, isSlow = false) => withModule('fan-out', ({ add }) => add(transport, isSlow));
+element('add-client').onclick = () => addClient(element('transport').value);
+element('slow').onclick = () => addClient('WebSocket', true);
 element('goodbye').onclick = () => connection.isOpen() && cable.goodbye();
 element('mute').onclick = () => connection.isOpen() && connection.mute();
 element('burst').onclick = () => load('burst');

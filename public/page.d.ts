@@ -39,6 +39,7 @@ type Story = {
   pause: (ms: number, holds?: () => boolean) => Promise<void>;
   areEven: () => boolean;
   verdict: (told: (() => Told)[]) => string;
+  save: (path: string, method: string, body?: unknown) => Promise<Response>;
 };
 
 /** A client's state in words. `isLossy`: it is connected, and something never came. */

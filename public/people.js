@@ -1,6 +1,5 @@
 // Who joins on the stage, and leaves it again when one tidies up. Fetched when first wanted. What was added is
 // remembered over a reload, so that nobody's database keeps the people of a rehearsal.
-import { save } from './api.js';
 import { cable } from './cable.js';
 import { greet, stage, tell } from './caption.js';
 import { connection } from './connection.js';
@@ -24,9 +23,9 @@ const given = new Set(); // names: a page that is cut off does not hear of those
 
 /**
  * Saves a customer as anyone would, by a request: it comes back only over the stream, like everyone's.
- * @param {string} name @returns {Promise<number>} its id
+ * @param {string} name @param {Story} story @returns {Promise<number>} its id
  */
-export async function addPerson(name) {
+export async function addPerson(name, { save }) {
   const response = await save('/api/customers', 'POST', { name });
   const answer = await response.json();
   if (!response.ok) throw new Error(answer.detail); // the story stops, and says so
@@ -36,8 +35,8 @@ export async function addPerson(name) {
   return answer.id;
 }
 
-/** The next one, by a single press. Of those who are not there yet, so that names don't repeat until all are. */
-export async function addSomeone() {
+/** The next one, by a single press. Of those who are not there yet, so that names don't repeat until all are. @param {Story} story */
+export async function addSomeone(story) {
   const names = new Set([...customers.roster.rows.values()].map(({ name }) => name));
   const name =
     PEOPLE.find((person) => !names.has(person) && !given.has(person)) ??
@@ -45,7 +44,7 @@ export async function addSomeone() {
   const where = connection.isCurrent()
     ? 'Who is connected hears of it.'
     : 'It is saved; who is cut off does not know.';
-  await addPerson(name);
+  await addPerson(name, story);
   tell(`${name} is added. ${where}`);
 }
 
@@ -61,7 +60,7 @@ export function startLoopAfresh() {
  * What the stage added goes; the loop begins anew, since it can't know that its list was wrong.
  * @param {Story} story
  */
-export async function tidyUp({ pause, areEven }) {
+export async function tidyUp({ pause, areEven, save }) {
   // One after another, and each forgotten when it is gone: what fails in the middle can be tried again.
   for (const id of [...stage.addedIds]) {
     const { status } = await save(`/api/customers/${id}`, 'DELETE');

@@ -1,6 +1,5 @@
 // *Show me*: the story of a lost change in twelve seconds, on real connections and with real writes. Nothing
 // in it is staged: each sentence waits until what it says has happened.
-import { save } from './api.js';
 import { cable } from './cable.js';
 import { areLive, tell } from './caption.js';
 
@@ -8,14 +7,15 @@ import { areLive, tell } from './caption.js';
  * Resolves once the verdict is told. Rejects with an AbortError when it is stopped.
  * @param {typeof import('./people.js')} people @param {Story} story
  */
-export async function play({ addPerson, startLoopAfresh }, { pause, areEven, verdict }) {
+export async function play({ addPerson, startLoopAfresh }, story) {
+  const { pause, areEven, verdict, save } = story;
   if (cable.isOut) cable.bringBack();
   startLoopAfresh(); // what it lost in an earlier story is not counted in this one
   await pause(0, areLive); // else the first sentence would be a lie
   tell('Both are connected.', 1);
   await pause(800); // so that one sees both live, before anything happens
   tell('Ada Lovelace is added. Both hear of it at once.', 1);
-  const ada = await addPerson('Ada Lovelace');
+  const ada = await addPerson('Ada Lovelace', story);
   await pause(2000, areEven);
 
   tell('Both cables are cut. Neither hears anything now.', 2);
@@ -26,14 +26,14 @@ export async function play({ addPerson, startLoopAfresh }, { pause, areEven, ver
   await pause(1800); // as long as it takes to read the line
 
   tell('Meanwhile three changes are saved: Grace joins…', 3);
-  await addPerson('Grace Hopper');
+  await addPerson('Grace Hopper', story);
   await pause(1000);
   tell('Meanwhile three changes are saved: Grace joins, Ada is renamed…', 3);
   // One that changes what both know already: the loop's list is then not only short, it is wrong.
   await save(`/api/customers/${ada}`, 'PATCH', { name: 'Ada King' });
   await pause(1000);
   tell('Meanwhile three changes are saved: Grace joins, Ada is renamed, Edsger joins.', 3);
-  await addPerson('Edsger Dijkstra');
+  await addPerson('Edsger Dijkstra', story);
   await pause(2000); // to look at both: they miss the same, and know the same
 
   tell('Both come back. Left tells which event it saw last; right only listens.', 4);

@@ -8,10 +8,14 @@ import { count, lazily, paintSoon } from './dom.js';
 import { loop } from './loop.js';
 
 /**
- * What the other two modules need of this one. They are handed it, and don't import it: a module that could not be
- * fetched at first has another name here than there.
+ * The two modules that tell a story, with what they need of others. They are handed it, and don't import it: a module
+ * that could not be fetched at first has another name here than there.
  */
-const story = { pause, areEven, verdict };
+async function fetchStories() {
+  const names = ['show-me', 'people', 'editor'];
+  const [showMe, people, { save }] = await Promise.all(names.map((name) => lazily(name)));
+  return { showMe, people, story: { pause, areEven, verdict, save } };
+}
 
 const BEAT_MS = 200;
 const PATIENCE_MS = 15_000; // longer than the longest wait between two tries of the page's client
@@ -65,8 +69,8 @@ export async function showMe() {
   if (stage.running) return stage.running.abort();
   if (stage.isBusy || !canPlay()) return;
   stage.running = new AbortController(); // before the first await: a second press stops it
-  await Promise.all([lazily('show-me'), lazily('people')])
-    .then(([{ play }, people]) => play(people, story))
+  await fetchStories()
+    .then(({ showMe, people, story }) => showMe.play(people, story))
     .catch((error) => (error.name === 'AbortError' ? greet() : tell(`It stopped. ${reasonOf(error)}`)));
   if (cable.isOut) cable.bringBack(); // stopped, or failed, in the middle: nobody is left cut off
   stage.running = undefined;
@@ -80,8 +84,8 @@ export const explain = () => lazily('words').then(({ open }) => open());
 export async function act(name) {
   if (stage.isBusy || stage.running) return;
   stage.isBusy = true;
-  await lazily('people')
-    .then((people) => people[name](story))
+  await fetchStories()
+    .then(({ people, story }) => people[name](story))
     .catch((error) => tell(reasonOf(error)));
   stage.isBusy = false;
   paintSoon();
