@@ -168,6 +168,10 @@ test('answers that nobody takes are bounded over all connections: then long ones
   );
   assert.match(refused.body.detail, /wait to be taken/);
   assert.ok(refused.headers.get('retry-after'));
+  const body = jsonPost('/api/events', { data: 'x'.repeat(60_000) });
+  const cuts = range(1, 30).map((n) => n * 2000);
+  const inPieces = await exchange(server.port, body, cuts);
+  assert.deepEqual(statusesOf(inPieces), [503], 'a long body that comes in small pieces');
   const { status, headers } = await post(`${server.url}/api/customers`, { name: 'Ada' });
   assert.equal(status, 201);
   assert.equal((await get(server.url + headers.get('location'))).status, 200);

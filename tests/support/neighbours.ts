@@ -2,9 +2,9 @@
 // little on a machine that is busy with other things: who asks compares two of them, taken side by side.
 import { openDatabase } from '../../lib/store/sqlite.ts';
 import { startCrowd } from './crowd.ts';
-import { connect, eventually, get, post, type Server, startServer } from './helpers.ts';
+import { connect, eventually, get, post, range, type Server, startServer } from './helpers.ts';
 import { insertEvents } from './many-clients.ts';
-import { handshake } from './raw-websocket.ts';
+import { clientFrame, handshake } from './raw-websocket.ts';
 
 // Between two questions: the one who asks must not be what keeps the server busy.
 const PAUSE_MS = 5;
@@ -98,4 +98,28 @@ function everyoneAtHead(server: Server): Promise<unknown> {
     Number(/^changebell_client_lag_events (\d+)$/m.exec((await get(`${server.url}/metrics`)).text)![1]);
   // Nearly: POSTs go on, so somebody is always a few events behind.
   return eventually(furthest, (lag) => lag < 100, 'the herd is at the head', HERD_MS);
+}
+
+/**
+ * How long nine of ten events of somebody take from their POST to a stream, in milliseconds: alone, and beside twenty who
+ * send pings without end and come back when they are cut off. By turns, so that whatever else the machine does is in both.
+ */
+export async function besideFlooders(turns: number): Promise<{ usual: number; slow: number }> {
+  const server = await startServer();
+  const live = await connect(server.wsUrl);
+  const ask = async () => live.event((await post(`${server.url}/api/events`, { message: 'innocent' })).body.id);
+  await waitsFor(ask, 500); // warm
+  const spam = Buffer.concat(range(1, 2000).map(() => clientFrame(0x89))).toString('hex');
+  const openings = range(1, 20).map(() => handshake());
+  const crowd = await startCrowd({ port: server.port, openings, spam });
+  const waits: Record<'SIGSTOP' | 'SIGCONT', number[]> = { SIGSTOP: [], SIGCONT: [] };
+  for (const _ of range(1, turns)) {
+    for (const signal of ['SIGSTOP', 'SIGCONT'] as const) {
+      crowd.kill(signal);
+      waits[signal].push(...(await waitsFor(ask, 500)));
+    }
+  }
+  crowd.kill('SIGKILL');
+  await server.stop();
+  return { usual: quantile(waits.SIGSTOP, 0.9), slow: quantile(waits.SIGCONT, 0.9) };
 }
