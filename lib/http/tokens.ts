@@ -6,7 +6,7 @@ import { type Config, type JwtConfig, StartError } from '../config.ts';
 import { Problem } from '../problem.ts';
 import { EVERYTHING, Scope } from '../scope.ts';
 
-const SKEW_SECONDS = 30; // clocks differ
+const SKEW_SECONDS = 30; // clocks differ: a token may be valid from a moment that is yet to come here
 
 /** The keys can't be had: no fault of the caller's. `cause` is for the log alone. */
 export class KeysAway extends Problem {
@@ -53,7 +53,10 @@ export class Tokens {
     const payload = await this.verify(token).catch((error) => {
       throw refusalOf(error);
     });
-    return scopeIn(payload);
+    const scope = scopeIn(payload);
+    // No grace here: its streams end at that very moment, and one that it opened afterwards would end at once.
+    if (scope.expiresAt! <= Date.now()) throw unauthorized('it has expired.', 'invalid_token');
+    return scope;
   }
 }
 
