@@ -129,7 +129,7 @@ export class Access {
   /** `?access_token=` counts for streams alone: browsers can't give those a header. @throws {Problem} 401, 503 */
   private checkToken({ req, query, isStream }: Visit): Promise<Scope> {
     const bearer = /^Bearer +([\x21-\x7e]+) *$/i.exec(req.headers.authorization ?? '')?.[1];
-    return this.tokens.scopeOf(bearer ?? (isStream ? queryValue(query, 'access_token') : null));
+    return this.tokens.scopeOf(bearer ?? (isStream ? queryValue(query, 'access_token') : null), isStream);
   }
 }
 

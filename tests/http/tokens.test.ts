@@ -70,7 +70,7 @@ test('a token that is forged, stale, misdirected or endless is a 401 that says w
     HS512: await new SignJWT({ changebell: ALL, aud: 'changebell', exp: inSeconds(60) })
       .setProtectedHeader({ alg: 'HS512' })
       .sign(new Uint8Array(64)),
-    expired: await sign(ALL, { exp: inSeconds(0) }),
+    expired: await sign(ALL, { exp: inSeconds(-31) }),
     'without an end': await sign(ALL, { exp: undefined }),
     'not valid yet': await sign(ALL, { nbf: inSeconds(40) }),
     'for somebody else': await sign(ALL, { aud: 'another' }),
@@ -93,9 +93,16 @@ test('a token that is forged, stale, misdirected or endless is a 401 that says w
   }
   assert.match((await get(api('/customers'), bearer(bad.expired!))).body.detail, /expired/);
   assert.equal(
-    (await get(api('/customers'), bearer(await sign(ALL, { nbf: inSeconds(20) })))).status,
+    (await get(api('/customers'), bearer(await sign(ALL, { nbf: inSeconds(20), exp: inSeconds(-20) }))))
+      .status,
     200,
     'clocks differ',
+  );
+  const late = await sign(ALL, { exp: inSeconds(-1) });
+  assert.equal(
+    (await refusedHandshake(`${server.wsUrl}?access_token=${late}`)).status,
+    401,
+    'a stream of its',
   );
 });
 
@@ -256,7 +263,7 @@ test('a key set that rotates is asked again for a key that it did not have, at m
   t.mock.timers.enable({ apis: ['Date'], now: Date.now() });
   const tokens = await Tokens.open({ apiToken: undefined, jwt });
   const isTaken = async (token: string) =>
-    tokens.scopeOf(token).then(
+    tokens.scopeOf(token, false).then(
       () => true,
       ({ status }) => status !== 401,
     );

@@ -29,10 +29,11 @@ describe('older PostgreSQL databases', { skip: skipWithout(INITDB, 'postgresql')
       await old.query(readFileSync(new URL(`fixtures/${dump}`, import.meta.url), 'utf8'));
       await old.end();
     }
-    const store = await openPostgresStore({ databaseUrl, eventRetention: 1000, watch: new Set() });
+    const reopen = () => openPostgresStore({ databaseUrl, eventRetention: 1000, watch: new Set() });
+    const store = await reopen();
     const program = await cluster.connect(name);
-    const objects = (await program.query(OBJECTS)).rows.map(({ it }) => it);
-    return { store, program, objects };
+    const look = async () => (await program.query(OBJECTS)).rows.map(({ it }) => it);
+    return { store, reopen, program, look, objects: await look() };
   }
 
   for (const version of ['version-1', 'version-2-early']) {
@@ -84,5 +85,15 @@ describe('older PostgreSQL databases', { skip: skipWithout(INITDB, 'postgresql')
     );
     await again.store.close();
     await again.program.end();
+  });
+
+  test('customers that have lost all their triggers are still ours, and are announced again', async () => {
+    const { store, reopen, program, look, objects } = await open('bereft');
+    await store.close();
+    for (const name of ['customer_changed', 'customer_updating', 'customers_truncated', 'refuse'])
+      await program.query(`DROP FUNCTION changebell_${name} CASCADE`);
+    await (await reopen()).close();
+    assert.deepEqual(await look(), objects);
+    await program.end();
   });
 });

@@ -211,6 +211,9 @@ function testWatch(open: Connect): void {
     for (const key of ['7,a', '%2B7,a', '07,a', '%207,a', '7,%61'])
       assert.equal((await get(`${server.url}/api${list}/${key}`)).status, key === '7,a' ? 200 : 404, key);
     assert.deepEqual((await get(`${server.url}/api${list}`)).body.rows, [last.data], 'and so are all');
+    await program.run(`DROP TABLE ${odd}`);
+    for (const path of [list, last.source])
+      assert.equal((await get(`${server.url}/api${path}`)).status, 404, 'a table that is gone');
     await client.close();
     await server.stop();
     await program.close();
