@@ -8,7 +8,8 @@ import { stripTypes } from '../support/typescript.ts';
 import { withoutSettings } from './program.ts';
 import type { Board } from './state.ts';
 
-const PATIENCE_MS = 1500;
+const TELL_MS = 3000; // a learner waits no longer for a board that is away
+const JOIN_MS = 10_000; // who joins wants to know
 const CLASS_MS = 12 * 3600_000; // what the log holds of an earlier day is another class
 
 /** What became of a learner's lesson; the board folds these into a row. */
@@ -30,7 +31,7 @@ export async function tell(board: Board | undefined, { type, ...report }: Report
   const source = `/lessons/${encodeURIComponent(board.nick)}`;
   const why = report.why?.slice(0, 300);
   const data = { nick: board.nick, ...report, ...(why === undefined ? {} : { why }) };
-  const response = await ask(board, '/api/events', {
+  const response = await ask(board, '/api/events', TELL_MS, {
     method: 'POST',
     headers: { 'Content-Type': 'application/json' },
     body: JSON.stringify({ type, source, data }),
@@ -40,14 +41,20 @@ export async function tell(board: Board | undefined, { type, ...report }: Report
 }
 
 /** @returns undefined where nothing answers */
-function ask({ url, token }: Board, path: string, init: RequestInit = {}): Promise<Response | undefined> {
+function ask(
+  { url, token }: Board,
+  path: string,
+  patienceMs: number,
+  init: RequestInit = {},
+): Promise<Response | undefined> {
   const headers = { ...init.headers, ...(token ? { Authorization: `Bearer ${token}` } : {}) };
-  const signal = AbortSignal.timeout(PATIENCE_MS);
+  const signal = AbortSignal.timeout(patienceMs);
   return fetch(url + path, { ...init, headers, signal }).catch(() => undefined);
 }
 
 /** Not of /healthz, which asks for no token. */
-export const knock = (board: Board): Promise<Response | undefined> => ask(board, '/api/events?limit=1');
+export const knock = (board: Board): Promise<Response | undefined> =>
+  ask(board, '/api/events?limit=1', JOIN_MS);
 
 /** What is wrong with an answer of the board, in one sentence; undefined if nothing is. */
 export function problemOf({ url }: Board, response: Response | undefined): string | undefined {
@@ -59,7 +66,7 @@ export function problemOf({ url }: Board, response: Response | undefined): strin
 /** Whether someone of that name has told this board something today: both would be one row. */
 export async function isTaken(board: Board): Promise<boolean> {
   const from = new Date(Date.now() - CLASS_MS).toISOString();
-  const response = await ask(board, `/api/events?types=lesson.*&limit=1000&from=${from}`);
+  const response = await ask(board, `/api/events?types=lesson.*&limit=1000&from=${from}`, JOIN_MS);
   if (!response?.ok) return false;
   const { events } = (await response.json()) as { events: { data: { nick?: string } | null }[] };
   return events.some(({ data }) => data?.nick === board.nick);

@@ -34,8 +34,8 @@ function node(): Finding {
 async function sqlite(): Promise<Finding> {
   const what = 'better-sqlite3 loads';
   try {
-    const { default: Database } = await import('better-sqlite3');
-    new Database(':memory:').close();
+    const { runSql } = await import('./database.ts');
+    runSql(':memory:', 'SELECT 1', 0);
     return { what };
   } catch (error) {
     const isOtherNode = /NODE_MODULE_VERSION/.test((error as Error).message);

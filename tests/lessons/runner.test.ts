@@ -4,9 +4,9 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import Database from 'better-sqlite3';
 import { get, startServer, within } from '../support/helpers.ts';
 import { ROOT } from './commands.ts';
+import { runSql } from './database.ts';
 import { Desk, PATIENCE_MS } from './desk.ts';
 import { LESSONS, takeOut } from './lessons.ts';
 import { placeInSql } from './trouble.ts';
@@ -20,7 +20,7 @@ const { find: lost, put: marker } = frames!.edits[0]!;
 /** What SQLite says of it. */
 function faultOf(sql: string): string {
   try {
-    new Database(':memory:').exec(sql);
+    runSql(':memory:', sql, 0);
     return 'nothing';
   } catch (error) {
     return (error as Error).message;
