@@ -122,6 +122,7 @@ function showErrors(form, errors) {
  */
 export async function save(path, method, body) {
   show('curl-line', curlLine(path, method, body));
+  document.documentElement.classList.add('has-written');
   const response = await api(path, method, body);
   noteHead(response.headers.get('Last-Event-ID') ?? '0'); // who is cut off has missed it from now on
   return response;

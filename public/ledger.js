@@ -24,8 +24,8 @@ export class Ledger {
   }
 
   /** The client stands here: what did not come by now is missing. @param {string} id */
-  reach(id) {
-    if (seqOf(id) > this.head) [this.head, this.headId] = [seqOf(id), id];
+  reach(id, seq = seqOf(id)) {
+    if (seq > this.head) [this.head, this.headId] = [seq, id];
   }
 
   /** A list that is true at this position tells as much as all events up to it. @param {string} id */
@@ -36,8 +36,8 @@ export class Ledger {
   /** @param {string} id @param {'live' | 'replayed'} fate */
   record(id, fate) {
     const seq = seqOf(id);
-    this.reach(id);
-    this.know(id);
+    this.reach(id, seq);
+    this.knownId = id; // they come in order
     this[fate] += 1;
     this.#fates.set(seq, fate);
     this.#fates.delete(seq - WINDOW);

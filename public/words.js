@@ -14,7 +14,7 @@ const WORDS = {
   'Close code 1006':
     'The browser’s own number for a connection that ended without a goodbye. With one it is 1000 or 1001.',
   'Missed, lost':
-    'A client has missed what was saved while it was away. What it still does not know when it is live again is lost to it.',
+    'A client has missed what was saved while it was away. What it still does not know when it is live again is lost to it. That is counted by whoever looks on, from the log: the loop itself cannot know.',
   Heartbeat: 'What the server sends when there is nothing to tell, so that silence means a fault.',
   'Changes a second': 'Saved by anyone, on an average of the last 10 s.',
   'Tidy up': 'Deletes the customers that “Show me” and “Add a customer” have added.',
