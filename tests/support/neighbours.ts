@@ -107,7 +107,8 @@ function everyoneAtHead(server: Server): Promise<unknown> {
 export async function besideFlooders(turns: number): Promise<{ usual: number; slow: number }> {
   const server = await startServer();
   const live = await connect(server.wsUrl);
-  const ask = async () => live.event((await post(`${server.url}/api/events`, { message: 'innocent' })).body.id);
+  const ask = async () =>
+    live.event((await post(`${server.url}/api/events`, { message: 'innocent' })).body.id);
   await waitsFor(ask, 500); // warm
   const spam = Buffer.concat(range(1, 2000).map(() => clientFrame(0x89))).toString('hex');
   const openings = range(1, 20).map(() => handshake());
