@@ -164,6 +164,11 @@ export class Connection {
       }
       // Handed on at once: what `push` keeps in Node's buffer would go to the parser whatever is in work by then.
       this.socket.emit('data', piece);
+      // In the middle of a body in chunks: each of them costs as much as a request, so others have their turn.
+      if (this.answer && !this.isBusy()) {
+        setImmediate(this.feed);
+        return false;
+      }
     }
     if (!this.isBusy()) this.passEnd();
     return false;

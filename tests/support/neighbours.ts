@@ -52,11 +52,13 @@ export function eventIds(file: string): string[] {
   return ids;
 }
 
+type Herd = { clients: number; events: number; isSpread?: boolean };
+
 /**
- * While a herd resumes from all over the log: how long POSTs take, and how long after the answer to each its event
+ * While a herd resumes, from all over the log or all from its middle, which is the same number of events: how long POSTs take, and how long after the answer to each its event
  * comes to a client that is live. Whatever else the machine does delays both.
  */
-export async function besideHerd({ clients, events }: { clients: number; events: number }) {
+export async function besideHerd({ clients, events, isSpread = true }: Herd) {
   const server = await startServer();
   insertEvents(server.databaseFile, events, 200);
   // At the head all the time: what comes late to it, the herd has delayed.
@@ -68,10 +70,11 @@ export async function besideHerd({ clients, events }: { clients: number; events:
     const answeredAt = performance.now();
     return { id: body.id, answeredAt };
   };
-  // From all over the log, so that they share no chunk at first.
   const ids = eventIds(server.databaseFile);
+  // Those from all over the log share no chunk at first.
+  const place = (i: number) => (isSpread ? i / clients : 0.5);
   const openings = Array.from({ length: clients }, (_, i) =>
-    handshake(`?lastEventId=${ids[Math.floor((i * ids.length) / clients)]}`),
+    handshake(`?lastEventId=${ids[Math.floor(place(i) * ids.length)]}`),
   );
   const startedAt = performance.now();
   const posts: number[] = [];
