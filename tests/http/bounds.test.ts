@@ -129,12 +129,12 @@ test('a client that pipelines long reads and never reads costs others neither ti
   assert.equal((await server.stop()).code, 0);
 });
 
-test('while three hundred clients ask for long pages at once, others are answered in between', async () => {
+test('while a hundred clients ask for long pages at once, others are answered in between', async () => {
   const server = await startWithLongLog();
   const startedAt = performance.now();
   // Not by `exchange`: who says that no more will come is given up after 10 s, and a slow machine takes longer.
   const lastPage = head('GET /api/events?limit=1000', 'Connection: close\r\n');
-  const pages = range(1, 300).map(() => raw(server.port, lastPage, 60_000));
+  const pages = range(1, 100).map(() => raw(server.port, lastPage, 60_000));
   const waits = await probe(server, Promise.all(pages));
   const all = performance.now() - startedAt;
   for (const text of await Promise.all(pages)) assert.match(text, /^HTTP\/1\.1 (200|503) /);

@@ -1,8 +1,11 @@
-// A learner's desk: a copy of the project, and the commands as they type them, each in a process of its own.
+// A learner's desk: a copy of the project, and the commands as they type them, each in a process of its own, or many
+// in one.
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { after } from 'node:test';
 import { Copy } from '../mutate/copy.ts';
 import { within } from '../support/helpers.ts';
 import { stripTypes } from '../support/typescript.ts';
@@ -16,6 +19,7 @@ export class Desk {
   private readonly copy = new Copy();
   /** Of this terminal, beside those of the tests. */
   readonly env: Record<string, string> = {};
+  private commands: ChildProcess | undefined;
 
   file(name: string): string {
     return join(this.copy.folder, name);
@@ -50,6 +54,26 @@ export class Desk {
         text += part;
       });
     return { child, text: () => text };
+  }
+
+  /** As `run`, in a process that waits for the next command: to start one takes longer than most of them do. */
+  async type(...words: string[]): Promise<Said> {
+    this.commands ??= this.startCommands();
+    const said = Promise.race([
+      once(this.commands, 'message'),
+      once(this.commands, 'exit').then(([code]) => [{ code, text: 'its process ended' }]),
+    ]);
+    this.commands.send(words);
+    const [{ code, text }] = await within(said, `npm run lesson -- ${words.join(' ')}`, PATIENCE_MS);
+    return { code, text };
+  }
+
+  private startCommands(): ChildProcess {
+    const args = [...stripTypes, 'tests/lessons/desk-commands.ts'];
+    const stdio = ['ignore', 'ignore', 'inherit', 'ipc'] as const;
+    const child = spawn(process.execPath, args, { cwd: this.copy.folder, stdio: [...stdio] });
+    after(() => child.kill());
+    return child;
   }
 
   async run(...words: string[]): Promise<Said> {

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { Copy } from '../mutate/copy.ts';
-import { type Limits, type Outcome, runChecks, runEarlier } from './checks/run.ts';
+import { type Limits, type Outcome, runMany } from './checks/run.ts';
 import { ROOT } from './commands.ts';
 import { LESSONS } from './lessons.ts';
 import { parse } from './markdown.ts';
@@ -14,35 +14,41 @@ import { parse } from './markdown.ts';
 const CLEAN: Limits = { patienceMs: 20_000, limitMs: 60_000 };
 const BROKEN: Limits = { patienceMs: 1500, limitMs: 60_000 };
 
-const whyNot = ({ results }: Outcome) =>
-  results.flatMap(({ promise, why }) => (why ? [`${promise}: ${why}`] : []));
+const whyNot = ({ results, trouble }: Outcome) => [
+  ...(trouble === undefined ? [] : [`the program has a fault: ${trouble}`]),
+  ...results.flatMap(({ promise, why }) => (why ? [`${promise}: ${why}`] : [])),
+];
 
 /** The figures in a sentence may differ from run to run. */
 const withoutFigures = (text: string) => text.replace(/\d+(\.\d+)?/g, 'n');
+
+test('the checks of all lessons are green on the program as it is', async () => {
+  const numbers = LESSONS.map(({ number }) => number);
+  const outcomes = await runMany(ROOT, numbers, () => CLEAN);
+  const red = outcomes.flatMap((outcome, i) => whyNot(outcome).map((why) => `Lesson ${numbers[i]}: ${why}`));
+  assert.deepEqual(red, [], 'checks fail though nothing is broken');
+});
 
 describe('lessons', { concurrency: 3 }, () => {
   for (const { number, title, edits } of LESSONS) {
     const where = `Lesson ${number} (${title}; tests/lessons/lessons.ts and ${number}.md)`;
 
-    test(`the checks of lesson ${number} are green on the program as it is`, async () => {
-      const outcome = await runChecks(ROOT, number, CLEAN);
-      assert.equal(outcome.trouble, undefined, `${where}: nothing is taken out, and the program has a fault`);
-      assert.deepEqual(whyNot(outcome), [], `${where}: its checks fail though nothing is broken`);
-    });
-
     test(`lesson ${number} reddens its own checks, and none of an earlier lesson`, async () => {
       const copy = new Copy();
-      const tryAll = async () => {
-        const own = await runChecks(copy.folder, number, BROKEN);
-        return { own, earlier: await runEarlier(copy.folder, number, CLEAN) };
-      };
-      const { own, earlier } = await copy.broken(edits, tryAll).catch((error: Error) => {
+      const upToThis = LESSONS.slice(0, number).map((lesson) => lesson.number);
+      const tryAll = () => runMany(copy.folder, upToThis, (lesson) => (lesson === number ? BROKEN : CLEAN));
+      const outcomes = await copy.broken(edits, tryAll).catch((error: Error) => {
         throw new Error(`${where}: ${error.message}`);
       });
+      const own = outcomes.at(-1)!;
+      assert.deepEqual(
+        outcomes.slice(0, -1).flatMap(whyNot),
+        [],
+        `${where} breaks what an earlier lesson has mended`,
+      );
       assert.equal(own.trouble, undefined, `${where}: the program should run, and do something wrong`);
       const why = own.results.find((result) => result.why !== undefined)?.why;
       assert.ok(why, `${where}: its lines are gone, and its checks don't notice`);
-      assert.deepEqual(earlier.flatMap(whyNot), [], `${where} breaks what an earlier lesson has mended`);
       const blocks = parse(readFileSync(new URL(`${number}.md`, import.meta.url), 'utf8'));
       const shown = blocks.flatMap((block) => (block.kind === 'code' ? [withoutFigures(block.text)] : []));
       assert.ok(

@@ -1,5 +1,5 @@
-// The commands of the lessons, as a learner meets them: in a copy of the project, in a process of their own, with
-// what goes wrong in a class: line ends of Windows, a ZIP without git, a syntax error, an endless loop.
+// The commands of the lessons, as a learner meets them: in a copy of the project, with what goes wrong in a class: line
+// ends of Windows, a ZIP without git, a syntax error, an endless loop.
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -56,10 +56,10 @@ describe('npm run lesson', { concurrency: 3 }, () => {
     const desk = new Desk();
     const clean = desk.read(FRAMES);
     for (const work of ['// first\n', '// second\n']) {
-      await desk.run('start', '2');
+      await desk.type('start', '2');
       desk.replace(FRAMES, marker, work);
     }
-    await desk.run('start', '3');
+    await desk.type('start', '3');
     assert.equal(desk.read(FRAMES), clean);
     const kept = readdirSync(desk.file('.lessons/mine')).map((name) => desk.read(`.lessons/mine/${name}`));
     assert.deepEqual([kept.length, kept.some((text) => text.includes('// first'))], [2, true]);
@@ -69,22 +69,21 @@ describe('npm run lesson', { concurrency: 3 }, () => {
     const desk = new Desk();
     const windows = desk.read(FRAMES).replaceAll('\n', '\r\n');
     desk.write(FRAMES, windows);
-    const begun = await desk.run('start', '2');
+    const begun = await desk.type('start', '2');
     assert.equal(begun.code, 0, begun.text);
     assert.doesNotMatch(desk.read(FRAMES), /[^\r]\n/);
-    assert.equal((await desk.run('check')).code, 1);
-    await desk.run('reset');
+    await desk.type('reset');
     assert.equal(desk.read(FRAMES), windows);
   });
 
   test('a syntax error is one line with its file and line; a name that is not there as well', async () => {
     const desk = new Desk();
-    await desk.run('start', '2');
+    await desk.type('start', '2');
     desk.replace(FRAMES, marker, '    bytes[start + 1 = 126;\n');
-    const { text } = await desk.run('check');
+    const { text } = await desk.type('check');
     assert.match(text, /^✘ lib\/stream\/frames\.ts:\d+ is not TypeScript: .+\n\nStuck\?/);
     desk.replace(FRAMES, '    bytes[start + 1 = 126;\n', '    byts[start + 1] = 126;\n');
-    const named = await desk.run('check');
+    const named = await desk.type('check');
     assert.match(named.text, /lib\/stream\/frames\.ts:\d+: ReferenceError: byts is not defined/);
   });
 
@@ -110,14 +109,14 @@ describe('npm run lesson', { concurrency: 3 }, () => {
 
   test('an endless loop ends by itself, with a sentence', async () => {
     const desk = new Desk();
-    await desk.run('start', '2');
+    await desk.type('start', '2');
     // It stands in its loop for ever without taking the processor from the other tests.
     desk.replace(
       FRAMES,
       marker,
       '    for (;;) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);\n',
     );
-    const { code, text } = await desk.run('check');
+    const { code, text } = await desk.type('check');
     assert.equal(code, 1);
     assert.match(text, /It never came to an end \(\d+ s\): does something go round and round\?/);
   });
@@ -125,7 +124,7 @@ describe('npm run lesson', { concurrency: 3 }, () => {
   test('a file with other changes is refused, with what to do, from a ZIP as well as from a clone', async () => {
     const zip = new Desk();
     zip.replace(FRAMES, lost, '    // mine\n');
-    const refused = await zip.run('start', '2');
+    const refused = await zip.type('start', '2');
     assert.equal(refused.code, 1);
     assert.match(refused.text, /holds this 0 times[\s\S]*from git or the ZIP/);
     assert.ok(!existsSync(zip.file('.lessons/clean')), 'nothing was begun');
@@ -135,23 +134,23 @@ describe('npm run lesson', { concurrency: 3 }, () => {
     clone.git('add', 'lib');
     clone.git('commit', '--quiet', '-m', 'as it came');
     clone.write(FRAMES, `${clone.read(FRAMES)}// a note of mine\n`);
-    const { code, text } = await clone.run('start', '2');
+    const { code, text } = await clone.type('start', '2');
     assert.equal(code, 1);
     assert.match(text, /git stash[\s\S]*git checkout lib\/stream\/frames\.ts/);
   });
 
   test('three hints, one more each time, and only then the solution', async () => {
     const desk = new Desk();
-    await desk.run('start', '2');
-    assert.match((await desk.run('solve', '2')).text, /First the hints: there are 3 left/);
+    await desk.type('start', '2');
+    assert.match((await desk.type('solve', '2')).text, /First the hints: there are 3 left/);
     for (const count of [1, 2, 3])
-      assert.equal((await desk.run('hint')).text.match(/^\d\. /gm)?.length, count);
-    assert.ok((await desk.run('solve')).text.includes(lost));
+      assert.equal((await desk.type('hint')).text.match(/^\d\. /gm)?.length, count);
+    assert.ok((await desk.type('solve')).text.includes(lost));
   });
 
   test('watch tries it at each save', async () => {
     const desk = new Desk();
-    await desk.run('start', '3');
+    await desk.type('start', '3');
     const { child, text } = desk.start('watch');
     const shows = async (pattern: RegExp) => {
       while (!pattern.test(text())) await new Promise((resolve) => child.stdout.once('data', resolve));
@@ -166,17 +165,17 @@ describe('npm run lesson', { concurrency: 3 }, () => {
   test('the board is told by typed events, and a board that is away is one line', async () => {
     const desk = new Desk();
     const server = await startServer();
-    assert.match((await desk.run('board', server.url, 'Ada', 'L.')).text, /You are Ada L\./);
-    await desk.run('start', '2');
-    await desk.run('check');
+    assert.match((await desk.type('board', server.url, 'Ada', 'L.')).text, /You are Ada L\./);
+    await desk.type('start', '2');
+    await desk.type('check');
     assert.doesNotMatch(
-      (await desk.run('board', server.url, 'Ada', 'L.')).text,
+      (await desk.type('board', server.url, 'Ada', 'L.')).text,
       /already/,
       'who joins again',
     );
-    await desk.run('hint');
+    await desk.type('hint');
     desk.replace(FRAMES, marker, lost);
-    await desk.run('check');
+    await desk.type('check');
     const { events } = (await get(`${server.url}/api/events?types=lesson.*`)).body;
     const told = events.map(({ type, data }: { type: string; data: Record<string, unknown> }) => [
       type,
@@ -199,11 +198,11 @@ describe('npm run lesson', { concurrency: 3 }, () => {
     });
     const other = new Desk();
     assert.match(
-      (await other.run('board', server.url, 'Ada', 'L.')).text,
+      (await other.type('board', server.url, 'Ada', 'L.')).text,
       /There is a Ada L\. on the board already/,
     );
     await server.stop();
-    const { code, text } = await desk.run('check');
+    const { code, text } = await desk.type('hint');
     assert.equal(code, 0, text);
     assert.match(text, /The board was not told: .* does not answer/);
   });
@@ -232,9 +231,9 @@ describe('npm run lesson', { concurrency: 3 }, () => {
   test('what is not there is said, with what is', async () => {
     const desk = new Desk();
     assert.match((await desk.run('chekc')).text, /There is no command chekc\.[\s\S]*check, watch/);
-    assert.match((await desk.run('start', '9')).text, /There is no lesson 9\./);
-    assert.match((await desk.run('check')).text, /No lesson is open\. Begin one: npm run lesson -- start 1/);
-    assert.match((await desk.run('read', '3', 'xx')).text, /There is no 3\.xx\.md yet/);
-    assert.match((await desk.run('read', '3', 'de')).text, /Das Set/);
+    assert.match((await desk.type('start', '9')).text, /There is no lesson 9\./);
+    assert.match((await desk.type('check')).text, /No lesson is open\. Begin one: npm run lesson -- start 1/);
+    assert.match((await desk.type('read', '3', 'xx')).text, /There is no 3\.xx\.md yet/);
+    assert.match((await desk.type('read', '3', 'de')).text, /Das Set/);
   });
 });

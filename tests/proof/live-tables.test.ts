@@ -41,7 +41,7 @@ type Engine = {
 };
 
 const SEED = Number(process.env.SEED ?? Date.now() % 1e9);
-const RUNS = Number(process.env.PROPERTY_RUNS || 2);
+const RUNS = Number(process.env.PROPERTY_RUNS || 1);
 const ROWS = 520; // more than one page
 const SETTLE_MS = 10_000; // what a story may need to come to rest
 

@@ -60,10 +60,23 @@ function copies(): string {
   return '40 stories of copies';
 }
 
-/** What learners write instead of the lessons' lines is met by a sentence of its own. */
-function mistakes(): string {
-  execFileSync(process.execPath, [...stripTypes, '--test', 'tests/lessons/mistakes.soak.ts'], { cwd: ROOT });
-  return 'each likely mistake in a lesson has its sentence';
+/** What learners write instead of the lessons' lines is met by a sentence of its own; each rung is tried on all promises. */
+function workshop(): string {
+  const files = ['tests/lessons/mistakes.soak.ts', 'tests/lessons/ladder.test.ts'];
+  const env = { ...process.env, LADDER: 'all' };
+  execFileSync(process.execPath, [...stripTypes, '--test', ...files], { cwd: ROOT, env });
+  return 'each likely mistake in a lesson has its sentence, each rung keeps all that is below it';
+}
+
+/** The page: bursts of 20,000, and each of its states looked at by all rules in each size and colour. */
+function page(): string {
+  const env = { ...process.env, BURST: '20000', LOOKS: 'all' };
+  const files = ['load', 'states', 'stage'].map((name) => `tests/public/page-${name}.test.ts`);
+  execFileSync(process.execPath, [...stripTypes, '--test', '--test-concurrency=1', ...files], {
+    cwd: ROOT,
+    env,
+  });
+  return 'the page under bursts of 20,000, and its looks';
 }
 
 /** Answers that nobody takes are cut off after 30 s without a byte; who takes a little now and then is not. */
@@ -141,7 +154,8 @@ const parts: Record<string, () => Promise<string> | string> = {
   herd: async () => `2,000 clients in ${Math.round(await herd(2000))} ms`,
   inputs,
   copies,
-  mistakes,
+  workshop,
+  page,
 };
 
 for (; Date.now() < end; seed++) {

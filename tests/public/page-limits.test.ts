@@ -235,7 +235,8 @@ test(
   'in colours that the reader has chosen, shapes tell what came and what is missing',
   needsChromium,
   async () => {
-    const { page } = await openPage(server.url, { forcedColors: 'active' });
+    const { page } = await samePage(server.url);
+    await page.emulateMedia({ forcedColors: 'active' });
     const looks = await page.evaluate(() =>
       ['live', 'replayed', 'missing', 'none'].map((fate) => {
         const cell = document.createElement('i');
@@ -252,11 +253,13 @@ test(
       looks[0]?.startsWith(ink),
       `what came live is drawn in the reader's own colour, ${ink}: ${looks[0]}`,
     );
+    await page.emulateMedia({ forcedColors: 'none' });
   },
 );
 
 test('who asks for more contrast gets no pale words and no pale lines', needsChromium, async () => {
-  const { page } = await openPage(server.url, { contrast: 'more' });
+  const { page } = await samePage(server.url);
+  await page.emulateMedia({ contrast: 'more' });
   const [ink, ...others] = await page.evaluate(() => {
     const { color } = getComputedStyle(document.body);
     const { color: hint } = getComputedStyle(document.querySelector('.hint')!);
@@ -264,6 +267,7 @@ test('who asks for more contrast gets no pale words and no pale lines', needsChr
     return [color, hint, line];
   });
   assert.deepEqual(others, [ink, ink]);
+  await page.emulateMedia({ contrast: 'no-preference' });
 });
 
 test('a server whose /healthz hangs holds the page back no longer than 2 s', needsChromium, async () => {

@@ -1,5 +1,5 @@
-// The page under load: a burst of 20,000 notifications, 10,000 customers, a hidden tab, a slow reader.
-// What it shows stays exact, and it stays quick.
+// The page under load: a burst of notifications, 10,000 customers, a hidden tab, a slow reader. What it shows stays
+// exact, and it stays quick.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import type Database from 'better-sqlite3';
@@ -17,7 +17,13 @@ import {
 } from '../support/browser.ts';
 import { eventually, post, type Server, seqOf, startServer } from '../support/helpers.ts';
 
-const BURST = 20_000;
+/** More than a hundred times what is painted in a frame; the soak has 20,000. */
+const BURST = Number(process.env.BURST ?? 4000);
+const IN_WORDS = BURST.toLocaleString('en');
+/** How long a bare socket takes for them on a machine of today. */
+const USUAL_MS = BURST / 20;
+/** Three times as long, and some frames. */
+const LIMIT_MS = 3 * USUAL_MS + 1400;
 const BURST_TIMEOUT_MS = 30_000;
 
 let server: Server;
@@ -104,7 +110,7 @@ async function burst() {
   await observe(page);
   commitBurst(BURST);
   const seen = await watchBurst(page, BURST);
-  for (const [id, text] of Object.entries({ count: '20,000', 'live-count': '20,000', 'missing-count': '0' }))
+  for (const [id, text] of Object.entries({ count: IN_WORDS, 'live-count': IN_WORDS, 'missing-count': '0' }))
     assert.equal(await page.locator(`#${id}`).textContent(), text, id);
   assert.ok(seen.mostRows <= 500, `${seen.mostRows} rows`);
   assert.equal(await page.locator('#log li').count(), 500);
@@ -147,16 +153,16 @@ async function bareBurst(): Promise<number> {
 }
 
 test(
-  '20,000 notifications: counted exactly, 500 rows at most, painted within 3 s, no task over 100 ms',
+  'a burst of notifications: counted exactly, 500 rows at most, painted within 2 s, no task over 100 ms',
   needsChromium,
   async () => {
-    // The limits are for a machine on which the same messages take a bare socket in the same browser a second.
+    // The limits are for a machine on which a bare socket in the same browser gets 20,000 a second.
     // Where it is slower, or does other things as well, they are wider by as much; and there are three tries.
     const seen: string[] = [];
     while (seen.length < 3) {
-      const slowness = Math.max(1, (await bareBurst()) / 1000);
+      const slowness = Math.max(1, (await bareBurst()) / USUAL_MS);
       const { ms, longestTask } = await burst();
-      if (ms < 3000 * slowness && longestTask <= 100 * slowness) return;
+      if (ms < LIMIT_MS * slowness && longestTask <= 100 * slowness) return;
       seen.push(`${ms} ms, the longest task ${longestTask} ms, ${slowness} times slower`);
     }
     assert.fail(seen.join('; '));
@@ -164,7 +170,7 @@ test(
 );
 
 test(
-  'cut off, 20,000 behind: it says how far it has caught up, and the focus outlives the rows',
+  'cut off, thousands behind: it says how far it has caught up, and the focus outlives the rows',
   needsChromium,
   async () => {
     const { page } = await openPage(server.url);
@@ -178,13 +184,13 @@ test(
     await button(page, 'Bring back').evaluate((node) => (node as HTMLElement).click());
     const { words } = await watchBurst(page, BURST);
     assert.ok(
-      words.some((word) => /^Catching up: [\d,]+ of 20,000$/.test(word)),
+      words.some((word) => /^Catching up: [\d,]+ of /.test(word) && word.endsWith(` ${IN_WORDS}`)),
       words.join(),
     );
     assert.equal(seqOf((await lastEventId(page)) ?? ''), last);
     assert.equal(await row.count(), 0, 'the row was evicted');
     assert.equal(await page.evaluate(() => document.activeElement?.id), 'notifications');
-    assert.equal(await verdict(page, '20,000 changes replayed, 0 lost').count(), 1);
+    assert.equal(await verdict(page, `${IN_WORDS} changes replayed, 0 lost`).count(), 1);
   },
 );
 
@@ -267,9 +273,10 @@ test('a flood: bytes wait for the slow reader alone, and the page goes on', need
   await button(page, 'Slow reader').click();
   await page.locator('#lanes').getByText('Live at').waitFor();
   const insert = db.prepare("INSERT INTO changebell_events (type, data) VALUES ('flood', ?)");
-  const text = JSON.stringify('x'.repeat(8 * 1024));
+  // Buffers hold some 4 MB of it; the smaller each is, the longer does the slow reader take for the rest.
+  const text = JSON.stringify('x'.repeat(2 * 1024));
   const last = db.transaction(() =>
-    Array.from({ length: 2000 }, () => insert.run(text).lastInsertRowid).at(-1),
+    Array.from({ length: 4000 }, () => insert.run(text).lastInsertRowid).at(-1),
   )();
   const behind = page.locator('#server-rows .lagging');
   await behind.getByRole('rowheader', { name: 'A', exact: true }).waitFor();

@@ -15,6 +15,7 @@ import {
   needsChromium,
   openPage,
   region,
+  samePage,
   sentences,
   verdict,
 } from '../support/browser.ts';
@@ -23,6 +24,11 @@ import { del, eventually, get, post, type Server, startServer } from '../support
 const WIDE_FONT = 'DejaVu Sans';
 const NARROW_FONT = 'DejaVu Sans Condensed';
 const SPACING_EM = 0.055; // with it the wide font is wider by a tenth, as some are
+const FONTS = [
+  [WIDE_FONT, SPACING_EM],
+  [WIDE_FONT, 0],
+  [NARROW_FONT, 0],
+] as const;
 const BEAT_MS = 300;
 const ROW_PX = 36;
 
@@ -204,23 +210,21 @@ test(
   'all of the stage fits, whatever the font, and nothing is cut off or covered',
   needsChromium,
   async () => {
-    const sizes = [
-      { width: 1280, height: 720, query: '' },
-      { width: 960, height: 1040, query: '' },
-      { width: 1280, height: 720, query: '?present' },
-      { width: 1920, height: 1080, query: '?present' },
-    ];
-    for (const { width, height, query } of sizes) {
-      const { page, context } = await openPage(`${server.url}/${query}`, { viewport: { width, height } });
+    const laptop = { width: 1280, height: 720 };
+    const looks = {
+      '': [laptop, { width: 960, height: 1040 }],
+      '?present': [laptop, { width: 1920, height: 1080 }],
+    };
+    for (const [query, sizes] of Object.entries(looks)) {
+      const { page, context } = await openPage(`${server.url}/${query}`);
       await bothLive(page);
       await button(page, 'Cut the cable').click(); // the longest headlines
       await button(page, 'Add a customer').click();
       await page.getByText('Cut off, 1 change missed').first().waitFor();
-      for (const [font, spacing] of [
-        [WIDE_FONT, SPACING_EM],
-        [WIDE_FONT, 0],
-        [NARROW_FONT, 0],
-      ] as const) {
+      for (const { width, height, font, spacing } of sizes.flatMap((size) =>
+        FONTS.map(([font, spacing]) => ({ ...size, font, spacing })),
+      )) {
+        await page.setViewportSize({ width, height });
         await page.evaluate(
           ([family, em]) => {
             const wider = new CSSStyleSheet();
@@ -290,7 +294,7 @@ test(
   'every control of the stage is within ten presses of Tab from any other, and the two that matter have keys',
   needsChromium,
   async () => {
-    const { page } = await openPage(server.url);
+    const { page } = await samePage(server.url);
     await bothLive(page);
     const controls = page.locator('#stage').locator('button:visible, input:visible');
     const names = await controls.evaluateAll((nodes) => nodes.map(({ id }) => id));
@@ -336,7 +340,7 @@ test(
   'a key that writes a letter of a name is no shortcut: Alt C is the ç of a Mac',
   needsChromium,
   async () => {
-    const { page } = await openPage(server.url);
+    const { page } = await samePage(server.url);
     const press = (key: string, code: string) =>
       field(page, 'Name').evaluate(
         (node, init) => node.dispatchEvent(new KeyboardEvent('keydown', init)), // false: it writes nothing
@@ -346,6 +350,8 @@ test(
     assert.equal(await page.locator('#state').getAttribute('data-state'), 'live');
     assert.equal(await press('c', 'KeyC'), false, 'where Alt writes nothing it cuts, also from a field');
     await inState(page, 'waiting');
+    await button(page, 'Bring back').click();
+    await bothLive(page);
   },
 );
 
@@ -353,7 +359,7 @@ test(
   'a cable that is brought back before it has gone is one connection, not two, and not none',
   needsChromium,
   async () => {
-    const { page } = await openPage(server.url);
+    const { page } = await samePage(server.url);
     await bothLive(page);
     for (let number = 0; number < 5; number += 1)
       await page.evaluate(() => {
@@ -372,9 +378,10 @@ test(
 );
 
 test('on a phone the bar is on the first screen, below whatever one looks at', needsChromium, async () => {
-  const { page } = await openPage(server.url, { viewport: { width: 390, height: 844 } });
+  const { page } = await samePage(server.url);
+  await page.setViewportSize({ width: 390, height: 844 });
   await bothLive(page);
-  for (const top of [0, 300]) {
+  for (const top of [300, 0]) {
     await page.evaluate((y) => scrollTo(0, y), top);
     for (const name of ['Show me', 'Cut the cable', 'Bring back', 'Tidy up']) {
       const { y = Number.NaN, height = 0 } = (await button(page, name).boundingBox()) ?? {};
@@ -384,7 +391,7 @@ test('on a phone the bar is on the first screen, below whatever one looks at', n
 });
 
 test('the id of a customer is read whole, up to six digits', needsChromium, async () => {
-  const { page } = await openPage(server.url);
+  const { page } = await samePage(server.url);
   const db = openDatabase(server.databaseFile, { timeout: 5000 });
   db.exec("INSERT INTO customers (id, name) VALUES (123456, 'Ada Byron')");
   db.close();
@@ -396,7 +403,7 @@ test('the id of a customer is read whole, up to six digits', needsChromium, asyn
 });
 
 test('Delete can be undone, under another number', needsChromium, async () => {
-  const { page } = await openPage(server.url);
+  const { page } = await samePage(server.url);
   await addCustomer(page, 'Ada Byron', 'ada@example.com');
   await page.getByRole('button', { name: 'Delete Ada Byron' }).click();
   await page.getByText('Ada Byron is deleted.').waitFor();

@@ -35,6 +35,16 @@ test('live and empty: it says what to do first', needsChromium, async () => {
   await assertGoodToLookAt(page, 'empty');
 });
 
+test('cut off from an empty server, it does not say that there are no customers', needsChromium, async () => {
+  const { page } = await samePage(server.url);
+  const none = page.getByText('No customers yet');
+  await none.waitFor();
+  await button(page, 'Cut the cable').click();
+  await none.waitFor({ state: 'hidden' });
+  await button(page, 'Bring back').click();
+  await none.waitFor();
+});
+
 test('live and full: every region has something to show', needsChromium, async () => {
   const { page } = await samePage(server.url);
   const long = 'Wolfeschlegelsteinhausenbergerdorff'.repeat(5);
@@ -59,7 +69,7 @@ test(
   'waiting: why, in words, until it is brought back, and a countdown where that happens by itself',
   needsChromium,
   async () => {
-    const { page } = await openPage(server.url);
+    const { page } = await samePage(server.url);
     await button(page, 'Say goodbye').click();
     await inState(page, 'waiting');
     await says(page, /^Cut off$/);
@@ -71,6 +81,9 @@ test(
     await inState(page, 'waiting');
     await says(page, /1006: the connection was cut without a goodbye\. Back in [1-8] s\./);
     await assertGoodToLookAt(page, 'waiting');
+    await field(page, 'automatically, after 8 s').uncheck();
+    await button(page, 'Bring back').click();
+    await inState(page, 'live');
   },
 );
 
@@ -165,18 +178,6 @@ test(
   },
 );
 
-test('cut off from an empty server, it does not say that there are no customers', needsChromium, async () => {
-  const empty = await startServer();
-  const { page } = await openPage(empty.url);
-  const none = page.getByText('No customers yet');
-  await none.waitFor();
-  await button(page, 'Cut the cable').click();
-  await none.waitFor({ state: 'hidden' });
-  await button(page, 'Bring back').click();
-  await none.waitFor();
-  await empty.stop();
-});
-
 test('refused, though the server answers: it does not say that nothing runs', needsChromium, async () => {
   const { page } = await openPage(server.url, {
     state: 'refused',
@@ -224,7 +225,7 @@ test('connecting: which try this is', needsChromium, async () => {
 test('with reduced motion nothing moves', needsChromium, async () => {
   const animations = (page: Page) =>
     page.evaluate(() => document.getAnimations().filter(({ playState }) => playState === 'running').length);
-  const moving = await openPage(server.url);
+  const moving = await samePage(server.url);
   const still = await openPage(server.url, { reducedMotion: 'reduce' });
   await Promise.all(
     [moving, still].map(({ page }) => page.getByText('the bell rings').waitFor({ state: 'detached' })),

@@ -19,8 +19,8 @@ import {
 import { insertEvents } from '../support/many-clients.ts';
 import { clientFrame, eventStream, handshake, openRaw, parseFrames } from '../support/raw-websocket.ts';
 
-const EVENTS = 800;
-const TEXT = 'x'.repeat(30_000); // 24 MB in all: the kernel's own buffers on loopback swallow several
+const EVENTS = 400;
+const TEXT = 'x'.repeat(60_000); // 24 MB in all: the kernel's own buffers on loopback swallow several
 const MAX_UNSENT_BYTES = 1024 * 1024;
 
 const server = await shareServer();
@@ -103,7 +103,7 @@ test('a stalled client that retention overtakes gets stream.reset, and then live
   const client = await connect(small.wsUrl);
   await client.next();
   client.socket.pause();
-  for (let sent = 0; sent < 700; sent += 20) {
+  for (let sent = 0; sent < 360; sent += 20) {
     await Promise.all(range(1, 20).map(() => post(`${small.url}/api/events`, { type: 'load', data: TEXT })));
   }
   client.socket.resume();
@@ -121,7 +121,7 @@ test('a client that has not read yet what its kernel holds for it is not taken f
   const [slow, other] = [await connect(quick.wsUrl), await connect(quick.wsUrl)];
   await slow.next();
   slow.socket.pause(); // so it can't answer a ping either
-  const sent = await Promise.all(range(1, 20).map(() => post(`${quick.url}/api/events`, { data: TEXT })));
+  const sent = await Promise.all(range(1, 10).map(() => post(`${quick.url}/api/events`, { data: TEXT })));
   for (let beats = 0; beats < 5; ) if ((await other.next()).type === 'stream.heartbeat') beats += 1;
   slow.socket.resume();
   const ids = sent.map(({ body }) => body.id).sort((a, b) => seqOf(a) - seqOf(b));
@@ -134,7 +134,7 @@ test('a client that has not read yet what its kernel holds for it is not taken f
 test('a client that takes no byte for ten heartbeats is cut off, whatever it sends', async () => {
   const [stalled, other] = [await openRaw(quick.port, handshake()), await connect(quick.wsUrl)];
   stalled.socket.pause();
-  insertEvents(quick.databaseFile, 400, TEXT.length); // 12 MB
+  insertEvents(quick.databaseFile, 400, 30_000); // 12 MB
   const clients = async () => (await get(`${quick.url}/healthz`)).body.clients;
   for (let beats = 0; beats < 7; ) {
     if ((await other.next()).type !== 'stream.heartbeat') continue;

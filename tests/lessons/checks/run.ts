@@ -28,6 +28,8 @@ export type Outcome = { results: Result[]; trouble?: string };
 /** Until when a check waits for what should come, and for how long all of them may run. */
 export type Limits = { patienceMs: number; limitMs: number };
 
+type LimitsOf = (lesson: number) => Limits;
+
 /** What a learner waits for: that a promise is broken is seen by what does not come. */
 export const LEARNER: Limits = { patienceMs: 700, limitMs: LIMIT_MS };
 
@@ -39,48 +41,64 @@ export const promisesOf = (number: number): string[] =>
   CHECKS[number - 1]!.checks.map(({ promise }) => promise);
 
 /** @param number of the lesson, from 1 @param root the folder of the project */
-export const runChecks = (root: string, number: number, limits: Limits = LEARNER): Promise<Outcome> =>
-  runAll(root, [CHECKS[number - 1]!], limits);
-
-/** The checks of all lessons before this one, on as few programs as their settings allow: a start costs more than they do. */
-export async function runEarlier(root: string, number: number, limits: Limits): Promise<Outcome[]> {
-  const earlier = CHECKS.slice(0, number - 1);
-  const forgetful = earlier.filter(({ env }) => env?.EVENT_RETENTION); // it would drop what others look for
-  const groups = [earlier.filter((one) => !forgetful.includes(one)), forgetful];
-  const outcomes: Outcome[] = [];
-  for (const group of groups) if (group.length > 0) outcomes.push(await runAll(root, group, limits));
-  return outcomes;
+export async function runChecks(root: string, number: number, limits: Limits = LEARNER): Promise<Outcome> {
+  return (await runMany(root, [number], () => limits))[0]!;
 }
 
-async function runAll(root: string, lessons: Checks[], { patienceMs, limitMs }: Limits): Promise<Outcome> {
+/**
+ * The checks of some lessons, on as few programs as their settings allow: a start costs more than they do.
+ * @returns an outcome for each lesson, in this order
+ */
+export async function runMany(root: string, numbers: number[], limitsOf: LimitsOf): Promise<Outcome[]> {
+  const isForgetful = (number: number) => CHECKS[number - 1]!.env?.EVENT_RETENTION; // it would drop what others look for
+  const groups = [numbers.filter((one) => !isForgetful(one)), numbers.filter(isForgetful)];
+  const outcomes = new Map<number, Outcome>();
+  for (const group of groups)
+    for (const [index, outcome] of (await runGroup(root, group, limitsOf)).entries())
+      outcomes.set(group[index]!, outcome);
+  return numbers.map((number) => outcomes.get(number)!);
+}
+
+async function runGroup(root: string, numbers: number[], limitsOf: LimitsOf): Promise<Outcome[]> {
+  if (numbers.length === 0) return [];
+  const lessons = numbers.map((number) => CHECKS[number - 1]!);
   const env = Object.assign({}, ...lessons.map((lesson) => lesson.env));
-  const checks = lessons.flatMap((lesson) => lesson.checks);
+  const { limitMs } = limitsOf(numbers[0]!);
   let program: Program;
   try {
-    program = await Program.start(root, patienceMs, Math.max(limitMs, START_LIMIT_MS), env);
+    program = await Program.start(root, 0, Math.max(limitMs, START_LIMIT_MS), env);
   } catch (error) {
     if (!(error instanceof Trouble)) throw error;
-    return {
-      results: checks.map(({ promise }) => ({ promise, why: error.message })),
-      trouble: error.message,
-    };
+    return lessons.map((lesson) => notStarted(lesson, error.message));
   }
-  const results: Result[] = [];
-  const allowedMs = Math.max(limitMs, PATIENCE_TIMES * program.patienceMs);
-  const end = performance.now() + allowedMs;
+  const slowMs = program.patienceMs; // what its start says of the machine
+  const outcomes: Outcome[] = [];
   try {
-    for (const lesson of lessons) {
-      for (const check of lesson.checks) results.push(await tryOne(program, check, end, allowedMs));
+    for (const [index, lesson] of lessons.entries()) {
+      const limits = limitsOf(numbers[index]!);
+      program.patienceMs = Math.max(limits.patienceMs, slowMs);
+      outcomes.push(await runOne(program, lesson, limits.limitMs));
       if (lesson !== lessons.at(-1)) await program.closePages();
     }
-    const isBroken = results.some(({ why }) => why !== undefined);
-    const trouble = isBroken
-      ? (program.trouble() ?? ((await isDeaf(program)) ? round(allowedMs) : undefined))
-      : undefined;
-    return trouble === undefined ? { results } : { results, trouble };
+    return outcomes;
   } finally {
     await program.stop();
   }
+}
+
+const notStarted = ({ checks }: Checks, trouble: string): Outcome => ({
+  results: checks.map(({ promise }) => ({ promise, why: trouble })),
+  trouble,
+});
+
+async function runOne(program: Program, { checks }: Checks, limitMs: number): Promise<Outcome> {
+  const allowedMs = Math.max(limitMs, PATIENCE_TIMES * program.patienceMs);
+  const end = performance.now() + allowedMs;
+  const results: Result[] = [];
+  for (const check of checks) results.push(await tryOne(program, check, end, allowedMs));
+  if (results.every(({ why }) => why === undefined)) return { results };
+  const trouble = program.trouble() ?? ((await isDeaf(program)) ? round(allowedMs) : undefined);
+  return trouble === undefined ? { results } : { results, trouble };
 }
 
 async function tryOne(
