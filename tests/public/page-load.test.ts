@@ -273,10 +273,9 @@ test('a flood: bytes wait for the slow reader alone, and the page goes on', need
   await button(page, 'Slow reader').click();
   await page.locator('#lanes').getByText('Live at').waitFor();
   const insert = db.prepare("INSERT INTO changebell_events (type, data) VALUES ('flood', ?)");
-  // Buffers hold some 4 MB of it; the smaller each is, the longer does the slow reader take for the rest.
-  const text = JSON.stringify('x'.repeat(2 * 1024));
+  const text = JSON.stringify('x'.repeat(8 * 1024));
   const last = db.transaction(() =>
-    Array.from({ length: 4000 }, () => insert.run(text).lastInsertRowid).at(-1),
+    Array.from({ length: 2000 }, () => insert.run(text).lastInsertRowid).at(-1),
   )();
   const behind = page.locator('#server-rows .lagging');
   await behind.getByRole('rowheader', { name: 'A', exact: true }).waitFor();
