@@ -28,6 +28,8 @@ import { offersWebSocket, WebSockets } from './stream/websocket.ts';
 
 const DRAIN_MS = 3000; // requests in flight may take so long; then the streams get CLOSE_MS, all within 5 s
 const CLOSE_MS = 1500;
+// These ask nobody and take no time: they are answered at once, so that a busy server isn't taken for a dead one.
+const CHEAP = new Set(['/healthz', '/readyz', '/metrics']);
 
 /** Answers on a server that listens already. It owns every part below, and closes them in order. */
 export class App {
@@ -109,7 +111,7 @@ export class App {
     this.access.addHeaders(visit, call.res); // first: a browser shows a page the refusal only with its CORS headers
     const scope = this.access.admit(visit);
     call.scope = scope instanceof Promise ? await scope : scope; // a promise would cost every request a turn
-    const turn = isCheap(call.path) ? undefined : this.turns.next();
+    const turn = CHEAP.has(call.path) ? undefined : this.turns.next();
     if (turn) await turn;
   }
 
@@ -197,11 +199,6 @@ export class App {
     connections.destroy();
     await this.store.close();
   }
-}
-
-/** Asks nobody and takes no time: such a path is answered at once, so that a busy server isn't taken for a dead one. */
-function isCheap(path: string): boolean {
-  return path === '/healthz' || path === '/readyz' || path === '/metrics';
 }
 
 /** Reads are still answered: a load balancer needs some seconds to hear that this server stops. @throws {Problem} 503 */

@@ -23,8 +23,8 @@ export const LIBRARY: Mutation[] = [
   ),
   world('change-stream.js')(
     'after a reset a table stays as it was',
-    "const isReload = name === 'reset' && this.#options.load;",
-    'const isReload = false;',
+    "const isReload = load && (name === 'reset' || loadsAfter?.(frame.event));",
+    'const isReload = load && loadsAfter?.(frame.event);',
     'a backup that is put back: the copy is the table again',
   ),
   world('live-table.js')(
