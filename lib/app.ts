@@ -10,7 +10,7 @@ import { MERGE_PATCH } from './api/resource-api.ts';
 import { createRoutes, findMethods, type Methods, type Route } from './api/routes.ts';
 import { Waiting } from './api/waiting.ts';
 import type { Config } from './config.ts';
-import { Access, type Visit } from './http/access.ts';
+import { Access } from './http/access.ts';
 import type { Answer } from './http/answer.ts';
 import { Connections } from './http/connections.ts';
 import { connectionLimit, type Door } from './http/listen.ts';
@@ -28,6 +28,8 @@ import { offersWebSocket, WebSockets } from './stream/websocket.ts';
 
 const DRAIN_MS = 3000; // requests in flight may take so long; then the streams get CLOSE_MS, all within 5 s
 const CLOSE_MS = 1500;
+// These ask nobody and take no time: they are answered at once, so that a busy server isn't taken for a dead one.
+const CHEAP = new Set(['/healthz', '/readyz', '/metrics']);
 
 /** Answers on a server that listens already. It owns every part below, and closes them in order. */
 export class App {
@@ -95,33 +97,36 @@ export class App {
       const { path, query } = parseTarget(req);
       const call: Call = { req, res, path, query, params: [], scope: NOTHING };
       isStream = path === '/ws' || (path === '/api/events' && wantsEventStream(req));
-      await this.dispatch(call, isStream);
+      await this.admit(call, isStream);
+      if (!res.destroyed) await this.dispatch(call); // the client may have left meanwhile
     } catch (error) {
       this.note(req, error, isStream);
       sendProblem(req, res, error);
     }
   };
 
-  /**
-   * Lets the call in, waits for its turn, and hands it to whoever answers it.
-   * @throws {Problem} 401, 403, 421 it may not come in; 404, 405 there is nothing, or nothing of that kind
-   */
-  private async dispatch(call: Call, isStream: boolean): Promise<void> {
-    const { req, res, path, query } = call;
-    const visit: Visit = { req, path, query, isStream };
-    this.access.addHeaders(visit, res); // first: a browser shows a page the refusal only with its CORS headers
+  /** Lets the call in, and waits for its turn. @throws {Problem} 401, 403, 421 it may not come in */
+  private async admit(call: Call, isStream: boolean): Promise<void> {
+    const visit = { ...call, isStream };
+    this.access.addHeaders(visit, call.res); // first: a browser shows a page the refusal only with its CORS headers
     const scope = this.access.admit(visit);
     call.scope = scope instanceof Promise ? await scope : scope; // a promise would cost every request a turn
-    const turn = isCheap(path) ? undefined : this.turns.next();
+    const turn = CHEAP.has(call.path) ? undefined : this.turns.next();
     if (turn) await turn;
-    if (res.destroyed) return; // the client has left meanwhile
+  }
+
+  /** Finds who answers: first the path, then the method. @throws {Problem} 404, 405 nothing is there, or does this */
+  private async dispatch(call: Call): Promise<void> {
     const methods = findMethods(this.routes, call) ?? (await this.methodsOf(call));
-    const method = req.method ?? '';
+    const method = call.req.method ?? '';
     const handler = methods[method === 'HEAD' ? 'GET' : method]; // a HEAD is a GET whose body isn't sent (RFC 9110 §9.3.2)
     if (handler) return handler(call);
     const allowed = ['HEAD', 'OPTIONS', ...Object.keys(methods)].sort().join(', ');
-    if (method !== 'OPTIONS')
-      throw new Problem(405, `${path} takes ${allowed}.`, { headers: { Allow: allowed } });
+    if (method === 'OPTIONS') return this.answerOptions(call, methods, allowed);
+    throw new Problem(405, `${call.path} takes ${allowed}.`, { headers: { Allow: allowed } });
+  }
+
+  private answerOptions({ req, res }: Call, methods: Methods, allowed: string): void {
     const patch = methods.PATCH ? { 'Accept-Patch': MERGE_PATCH.join(', ') } : undefined; // RFC 5789 §3.1
     sendEmpty(res, 204, { Allow: allowed, ...patch, ...this.access.preflightHeaders(req, allowed) });
   }
@@ -194,11 +199,6 @@ export class App {
     connections.destroy();
     await this.store.close();
   }
-}
-
-/** Asks nobody and takes no time: such a path is answered at once, so that a busy server isn't taken for a dead one. */
-function isCheap(path: string): boolean {
-  return path === '/healthz' || path === '/readyz' || path === '/metrics';
 }
 
 /** Reads are still answered: a load balancer needs some seconds to hear that this server stops. @throws {Problem} 503 */

@@ -113,14 +113,18 @@ function readReplicaUrl(url: string | undefined, databaseUrl: string): string | 
 
 /** A password that wasn't escaped would cut the URL short, and name another host or database. */
 function readPostgresUrl(variable: string, url: string, allowed: string): string {
-  // Only a scheme is repeated in a refusal: what follows it may hold a password.
-  const given = /^\w[\w+.-]*:/.exec(url)?.[0] ?? '';
-  if (!isPostgresUrl(url)) refuse(variable, `${given}…`, allowed);
+  const given = `${schemeOf(url)}…`;
+  if (!isPostgresUrl(url)) refuse(variable, given, allowed);
   const first = url.replace(/^(\w+:\/\/(?:[^@/?#]*@)?[^,/?#]*),[^/?#]*/, '$1'); // there may be several hosts
   const { pathname = '', search = '', hash = '' } = URL.canParse(first) ? new URL(first) : { hash: '#' };
   const isCutShort = hash !== '' || /[/@]/.test(pathname.slice(1)) || search.includes('@');
-  if (isCutShort) refuse(variable, `${given}…`, POSTGRES_FORM);
+  if (isCutShort) refuse(variable, given, POSTGRES_FORM);
   return url;
+}
+
+/** All that a refusal repeats of a URL: what follows it may hold a password. */
+function schemeOf(url: string): string {
+  return /^\w[\w+.-]*:/.exec(url)?.[0] ?? '';
 }
 
 /** Does this DATABASE_URL name a PostgreSQL database? */
@@ -148,7 +152,7 @@ function readJwt(env: Env): JwtConfig | undefined {
       'JWT_SECRET has fewer than 32 bytes, but must have as many as HS256 (RFC 7518 §3.2).',
     );
   const isUrl = url && URL.canParse(url) && /^https?:$/.test(new URL(url).protocol);
-  if (url && !isUrl) throw new StartError('JWT_JWKS_URL must be an http or https URL of a key set.');
+  if (url && !isUrl) refuse('JWT_JWKS_URL', `${schemeOf(url)}…`, 'an http or https URL of a key set');
   if (!secret && !url) return undefined;
   return {
     secret: secret || undefined,

@@ -1,19 +1,27 @@
 // The bar of the stage: its buttons, their shortcuts, and which of them can do something now.
 import { cable } from './cable.js';
+import { canPlay, captionText, isRunning, stage, tellStory } from './caption.js';
 import { connection } from './connection.js';
 import { element, onPaint, show } from './dom.js';
-import * as story from './story.js';
 
-const canCut = () => connection.isOpen() && !cable.isOut && !story.isRunning();
-const canBringBack = () => cable.isOut && !story.isRunning();
-const cut = () => canCut() && story.cutBoth();
+// While a story is told the bar waits for it: a second hand on the cables would make its sentences untrue.
+const canCut = () => connection.isOpen() && !cable.isOut && !isRunning();
+const canBringBack = () => cable.isOut && !isRunning();
 const bringBack = () => canBringBack() && cable.bringBack();
 
-element('show-me').onclick = story.showMe;
+function cut() {
+  if (!canCut()) return;
+  cable.cut(); // at once: only the words about it may have to be fetched
+  tellStory('tellCut');
+}
+
+element('show-me').onclick = () => tellStory('showMe');
 element('cut').onclick = cut;
-element('add-someone').onclick = () => story.act('addSomeone');
+element('add-someone').onclick = () => tellStory('act', 'addSomeone');
 element('back').onclick = bringBack;
-element('tidy').onclick = () => story.act('tidyUp');
+element('tidy').onclick = () => tellStory('act', 'tidyUp');
+element('what').onclick = () => tellStory('explain');
+cable.onBack = (told) => tellStory('tellBack', told);
 
 /** By the place of the key: with Alt a Mac writes another letter. */
 addEventListener('keydown', (event) => {
@@ -28,16 +36,16 @@ addEventListener('keydown', (event) => {
 onPaint(() => {
   // They look disabled and keep the focus: a button that vanishes under the finger takes it away.
   const can = {
-    'show-me': story.canPlay(),
+    'show-me': canPlay(),
     cut: canCut(),
-    'add-someone': !story.isRunning(),
+    'add-someone': !isRunning(),
     back: canBringBack(),
-    tidy: story.hasAdded() && !story.isRunning(),
+    tidy: stage.addedIds.length > 0 && !isRunning(),
   };
   for (const [id, isPossible] of Object.entries(can)) element(id).ariaDisabled = String(!isPossible);
   element('back').classList.toggle('bold', can.back);
-  show('show-me', story.isRunning() ? 'Stop' : 'Show me');
-  show('caption-text', story.captionText());
+  show('show-me', isRunning() ? 'Stop' : 'Show me');
+  show('caption-text', captionText());
   for (const [index, dot] of [...element('steps').children].entries())
-    dot.className = index < story.stepsDone() ? 'done' : '';
+    dot.className = index < stage.step ? 'done' : '';
 });

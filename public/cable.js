@@ -6,14 +6,16 @@ import { loop } from './loop.js';
 import { learn } from './server.js';
 
 const AUTOMATIC_MS = 8000;
-const ASK_MS = 500;
+const ASK_MS = 500; // quick enough that the counter of what is missed follows each change
 
 export const cable = {
   isOut: false,
   backAt: 0, // when it comes back by itself; 0: it does not
-  onBack: () => {},
+  told: /** @type {(() => Told)[]} */ ([]), // what became of this outage, of either client
+  onBack: (/** @type {(() => Told)[]} */ _told) => {},
 
   cut() {
+    this.told = [connection.ledger.note(), loop.ledger.note()];
     connection.cut();
     loop.cut();
     this.stayOut();
@@ -36,7 +38,7 @@ export const cable = {
     [this.isOut, this.backAt] = [false, 0];
     connection.bringBack();
     loop.bringBack();
-    this.onBack();
+    if (this.told.length > 0) this.onBack(this.told.splice(0));
     paintSoon();
   },
 };

@@ -16,7 +16,7 @@ let timer = /** @type {Timer} */ (undefined);
 addEventListener('message', ({ data: order }) => {
   if (order.url) target = order;
   isSlow = order.isSlow ?? isSlow;
-  if (order.isCut) stream?.close();
+  if (order.isCut) stream?.close(); // it keeps its cursor: that is all it takes to go on later
   if (order.url || order.isCut === false) open(stream?.lastEventId);
 });
 

@@ -4,7 +4,7 @@ import { askForToken, auth } from './api.js';
 import { ChangeStream } from './changebell.js';
 import { count, paintSoon, seqOf } from './dom.js';
 import { Ledger } from './ledger.js';
-import { learn, noteHead, server } from './server.js';
+import { learn, noteClients, noteHead, server } from './server.js';
 
 const RESET_SHOWN_MS = 5000;
 const AGAIN_MS = 1000; // a client that does not resume comes back after a second, as the loop does
@@ -19,7 +19,7 @@ class Connection {
   refusal = /** @type {{ word: string, why: string } | undefined} */ (undefined);
   reset = { why: '', until: 0 };
   replay = { from: 0, behind: 0 };
-  heardAt = Date.now();
+  heardAt = Date.now(); // from the start: a page that was just opened is not silent yet
   mutedUntil = 0;
   isResuming = true;
   #stream = /** @type {ChangeStream | undefined} */ (undefined);
@@ -91,7 +91,7 @@ class Connection {
   #goAway(end) {
     [this.isHeld, this.mutedUntil] = [true, 0];
     if (this.isOpen()) end();
-    else this.#stream?.close();
+    else this.#stream?.close(); // it was only trying: there is no cable to cut
   }
 
   /** @param {string | undefined} cursor without one it goes on at the newest: what was missed stays missing */
@@ -109,7 +109,7 @@ class Connection {
     });
     for (const [type, handle] of Object.entries(handlers)) {
       stream.addEventListener(type, (event) => {
-        if (stream !== this.#stream) return;
+        if (stream !== this.#stream) return; // an older one that tells of its end
         handle(event);
         paintSoon();
       });
@@ -131,8 +131,8 @@ class Connection {
     this.name = client;
     this.replay = { from: seqOf(lastEventId), behind };
     this.mutedUntil = 0; // that was another connection
-    if (this.ledger.isStarted) return this.ledger.reach(this.replay.from);
-    this.ledger.restart(this.replay.from);
+    if (this.ledger.isStarted) return this.ledger.reach(lastEventId);
+    this.ledger.restart(lastEventId);
     this.#page?.onSnapshotNeeded();
   }
 
@@ -143,7 +143,7 @@ class Connection {
     this.replay = { from: seqOf(lastEventId), behind: 0 };
     [this.#outage, server.head] = [undefined, this.replay.from]; // of another history, perhaps
     this.#heard(lastEventId);
-    this.ledger.restart(this.replay.from);
+    this.ledger.restart(lastEventId);
     this.#page?.onBar(`${moved}.`, true);
     this.#page?.onSnapshotNeeded();
   }
@@ -155,7 +155,7 @@ class Connection {
     // What was saved before we came; the server said how much of it there is.
     const fate = seq <= this.replay.from + this.replay.behind ? 'replayed' : 'live';
     this.#heard(lastEventId);
-    this.ledger.record(seq, fate);
+    this.ledger.record(lastEventId, fate);
     this.#page?.onEntry({ event: data, text, fate, gapMs: this.#previousAt && at - this.#previousAt });
     this.#previousAt = at;
   }
@@ -163,8 +163,8 @@ class Connection {
   /** @param {{ lastEventId: string, clients: number }} detail */
   #heartbeat({ lastEventId, clients }) {
     this.#heard(lastEventId);
-    this.ledger.reach(seqOf(lastEventId));
-    server.clients = clients;
+    this.ledger.reach(lastEventId);
+    noteClients(clients);
   }
 
   #changed() {
@@ -176,8 +176,10 @@ class Connection {
 
   #left() {
     this.tries += 1;
+    server.countedAt = 0; // a count from before is not one of now
     this.closeReason = this.#stream?.closeReason ?? '';
-    const since = this.wasSilent() ? this.heardAt : Date.now();
+    const since = this.wasSilent() ? this.heardAt : Date.now(); // a silent line was dead from its last word on
+    // One outage, however many tries fail in it.
     if (this.ledger.isStarted) this.#outage ??= { since, told: this.ledger.note() };
     if (this.isHeld) return this.#stream?.close();
     if (!this.isResuming) {
@@ -190,6 +192,7 @@ class Connection {
 
   /** It was not even let in. The library asked over HTTP for the reason. @param {ChangeStream} stream */
   #whyRefused({ status, detail, closeReason }) {
+    // The library's words: where nothing answers there is no status to go by.
     if (closeReason.includes('did not answer'))
       return { word: 'Nobody answers', why: `No answer comes from ${location.host}.` };
     if (status === 401) void askForToken();

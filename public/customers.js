@@ -1,5 +1,7 @@
 // The customers of the page, kept current by the stream alone: a snapshot once, then every event after it.
 // What the form gets back is not shown here; while the stream is cut, this table stands still.
+// It is no `LiveTable`: that has a connection of its own and always resumes. So it would stay right where this
+// page's own connection is cut, or has lost something, and here one shall see what that does to a table.
 import { api, reasonOf } from './api.js';
 import { connection } from './connection.js';
 import { count, element, onPaint, paintSoon, seqOf, show } from './dom.js';
@@ -7,7 +9,7 @@ import { Roster } from './roster.js';
 import { paintRows } from './table.js';
 
 const MAX_ROWS = 100; // the newest, and they come first: one sees what was just added
-const MAX_PAGES = 100;
+const MAX_PAGES = 100; // 50,000 customers: the page says that there are more
 const RETRY_MS = 2000;
 const NO_CUSTOMERS = new Error('This server keeps no customers.');
 
@@ -35,9 +37,15 @@ class Customers {
     const changes = /** @type {ChangeEvent[]} */ ([]);
     this.#meanwhile = changes;
     try {
-      const { rows, seq, next } = await readPages();
-      if (this.#meanwhile !== changes) return;
-      [this.roster.rows, this.#snapshotSeq, this.#isCut, this.#problem] = [rows, seq, next !== null, ''];
+      const { rows, id, next } = await readPages();
+      if (this.#meanwhile !== changes) return; // asked again meanwhile: that answer is newer
+      connection.ledger.know(id);
+      [this.roster.rows, this.#snapshotSeq, this.#isCut, this.#problem] = [
+        rows,
+        seqOf(id),
+        next !== null,
+        '',
+      ];
       [this.#meanwhile, this.isLoaded, this.#lostBefore] = [undefined, true, connection.ledger.missing()];
       for (const event of changes) this.apply(event);
     } catch (error) {
@@ -65,7 +73,7 @@ class Customers {
     // Who is cut off, or has lost something, can't know that there are none.
     const areNone = rows.size === 0 && this.isLoaded && connection.isCurrent() && !doubt;
     element('no-customers').hidden = !areNone;
-    if (!isStale) return;
+    if (!isStale) return; // else a flood of messages would sort thousands of ids in each frame
     isStale = false;
     paintRows(rows, this.roster.newest(MAX_ROWS), repaint);
     const newest = rows.size > MAX_ROWS ? `the newest ${MAX_ROWS} of ` : '';
@@ -87,7 +95,7 @@ async function readPages() {
     first ||= answer.lastEventId;
     next = answer.next;
   }
-  return { rows, seq: seqOf(first), next };
+  return { rows, id: first, next };
 }
 
 let isStale = true;

@@ -24,7 +24,7 @@ async function newest() {
   const times = REACHES.map((minutes) => new Date(Date.now() - minutes * MINUTE_MS).toISOString());
   for (const from of ['earliest', ...times]) {
     const response = await api(`/api/events?from=${from}&limit=${MOST}`);
-    if (!response.ok) break;
+    if (!response.ok) break; // a token of few rights, perhaps: then the log begins here
     const { events, more } = await response.json();
     if (!more) return events;
   }

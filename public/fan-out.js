@@ -54,6 +54,7 @@ async function takePlace(lane) {
 /** Its line, made once and only filled anew afterwards: the focus on its buttons stays. @param {Lane} lane */
 function laneRow(lane) {
   const { name, transport, worker } = lane;
+  // The stage's own mark, copied: a state has one shape all over the page.
   const mark = element('mark').cloneNode(true);
   mark.removeAttribute('id');
   const facts = [make('b', {}, name), mark, make('span', {}), make('small', {}, transport)];
@@ -71,7 +72,7 @@ function laneRow(lane) {
 
 /** At once, without a goodbye: the server learns of it by the closed connection. @param {Lane} lane */
 function remove(lane) {
-  lane.worker.terminate();
+  lane.worker.terminate(); // its connection goes with it
   lane.leave?.();
   lanes.splice(lanes.indexOf(lane), 1);
   show('lanes-note', '');

@@ -14,6 +14,7 @@ const FATES = {
 /** Bytes as they came over the wire, in UTF-8, and not the characters. @param {Entry} entry */
 export function inspect({ event, text, fate, gapMs }) {
   const bytes = count(new TextEncoder().encode(text).length, 'byte');
+  // Between two receipts here, and not between two commits.
   const gap = gapMs ? `, ${gapMs.toFixed(gapMs < 10 ? 1 : 0)} ms after the one before` : '';
   show('message-facts', `${event.id}, ${timeOf(event.time)}: ${FATES[fate]}, ${bytes}${gap}`);
   // Both forms: the one to read, and the one that says what was really sent.

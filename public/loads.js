@@ -17,14 +17,14 @@ export const flood = () =>
  * @param {number} total @param {number} each @param {(number: number) => object} event
  */
 async function publish(total, each, event) {
-  let sent = 0;
+  let sent = 0; // asked for, by either half: they share the numbers
   let saved = 0;
   const send = async () => {
     while (sent < total) {
       const events = Array.from({ length: each }, (_, index) => event(sent + index + 1));
       sent += each;
       const response = await api('/api/events', 'POST', each === 1 ? events[0] : events);
-      if (response.ok) saved += each;
+      if (response.ok) saved += each; // what is refused is sent no second time: the count says so
       show('load-progress', `${count(saved)} of ${count(total)} saved`);
     }
   };

@@ -4,7 +4,7 @@ import { button, count, element, make, onPaint, paintSoon, seqOf, show, withModu
 import { sentence, timeOf } from './sentences.js';
 
 const MAX_ROWS = 500;
-const ROWS_A_FRAME = 40;
+const ROWS_A_FRAME = 40; // a few ms of work: a frame belongs to all painters together
 const MAX_TYPES = 50; // in the filter: anyone may publish a thousand
 const KEPT = 50; // over a reload, and of what was before the page was opened
 const MAX_KEPT_LENGTH = 8192; // of one message: what a tab may store is bounded

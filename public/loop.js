@@ -8,14 +8,13 @@ import { Ledger } from './ledger.js';
 import { Roster } from './roster.js';
 import { noteHead, server } from './server.js';
 
-const AGAIN_MS = 1000;
+const AGAIN_MS = 1000; // as the tutorials have it
 const SOON_MS = 50;
 
 class Loop {
   ledger = new Ledger();
   roster = new Roster();
   state = 'connecting';
-  lastEventId = '';
   name = ''; // that the server gave it
   isHeld = false; // its cable is cut, until it is brought back
   isFilled = false; // does it have its first list of customers?
@@ -49,22 +48,20 @@ class Loop {
 
   /** @param {ChangeEvent} event */
   #hear(event) {
-    const seq = seqOf(event.id);
-    if (event.type.startsWith('stream.')) this.#stand(event, seq);
+    if (event.type.startsWith('stream.')) this.#stand(event);
     else {
-      this.ledger.record(seq, 'live');
+      this.ledger.record(event.id, 'live');
       this.roster.apply(event);
     }
-    this.lastEventId = event.id;
-    noteHead(event.id);
+    noteHead(event.id); // it may hear of an event before the page does
     this.#become('live');
   }
 
-  /** The server's own frames say where it stands. @param {ChangeEvent} frame @param {number} seq */
-  #stand({ type, data }, seq) {
+  /** The server's own frames say where it stands. @param {ChangeEvent} frame */
+  #stand({ type, data, id }) {
     if (type === 'stream.ready') this.name = data.client;
-    if (!this.ledger.isStarted || seq < this.ledger.head) this.ledger.restart(seq);
-    else this.ledger.reach(seq);
+    if (!this.ledger.isStarted || seqOf(id) < this.ledger.head) this.ledger.restart(id);
+    else this.ledger.reach(id);
   }
 
   /** @param {string} state */
@@ -84,7 +81,7 @@ class Loop {
   cut() {
     this.isHeld = true;
     if (server.isLabOn && this.state === 'live') this.#socket?.send('{"lab":"cut"}');
-    else this.#socket?.close();
+    else this.#socket?.close(); // nobody pulls the plug for us there
     this.#become('waiting');
   }
 

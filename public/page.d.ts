@@ -34,6 +34,14 @@ type Outage = { since: number; told: () => Told };
 /** What came of an outage; `isReset`: the log had moved on, and nothing can be counted. */
 type Told = { replayed: number; lost: number; isReset: boolean };
 
+/** What `story.js` hands to those who tell one. */
+type Story = {
+  pause: (ms: number, holds?: () => boolean) => Promise<void>;
+  areEven: () => boolean;
+  verdict: (told: (() => Told)[]) => string;
+  save: (path: string, method: string, body?: unknown) => Promise<Response>;
+};
+
 /** A client's state in words. `isLossy`: it is connected, and something never came. */
 type View = { state: string; word: string; why: string; isLossy: boolean };
 

@@ -33,7 +33,7 @@ onPaint(() => {
     for (const [index, cell] of cells.entries()) {
       const seq = last - WINDOW + 1 + index;
       const name = `cell ${seq > server.head ? 'none' : ledger.fateOf(seq)}`;
-      if (cell.className !== name) cell.className = name;
+      if (cell.className !== name) cell.className = name; // 120 cells, at each paint
     }
     const missing = ledger.missing();
     for (const [name, number] of Object.entries({ live: ledger.live, replayed: ledger.replayed, missing }))

@@ -21,10 +21,10 @@ async function poll() {
   setTimeout(poll, POLL_MS); // after the answer, so that a slow server is not asked twice at a time
 }
 
-/** All rows anew: nothing in them can have the focus. */
+/** All rows anew: nothing in them can have the focus, and it is done once a second. */
 async function refresh() {
   const response = await api('/api/clients');
-  mayAsk = response.status !== 403; // a token of few rights
+  mayAsk = response.status !== 403; // a token of few rights: it would get the same answer again
   if (!response.ok) return;
   const { clients } = await response.json();
   element('server-rows').replaceChildren(...clients.slice(0, MAX_ROWS).map(clientRow));

@@ -5,7 +5,8 @@ import { paintSoon, seqOf } from './dom.js';
 const PATIENCE_MS = 2000; // a server that hangs must not hold the page back
 
 export const server = {
-  clients: -1, // until it is known
+  clients: 0, // open streams, as it was told last
+  countedAt: 0, // when that was; 0: nobody knows
   head: 0, // the newest position that we have heard of, over whatever way
   isLabOn: false,
   heartbeatSeconds: 15, // to tell silence from quiet
@@ -19,9 +20,14 @@ export async function learn() {
   const { clients, lastEventId, lab } = await response.json();
   server.heartbeatSeconds = Number(response.headers.get('Heartbeat-Seconds')) || 15;
   server.isLabOn = lab === true;
-  server.clients = clients;
+  noteClients(clients);
   noteHead(lastEventId);
   paintSoon();
+}
+
+/** @param {number} clients */
+export function noteClients(clients) {
+  [server.clients, server.countedAt] = [clients, Date.now()];
 }
 
 /** @param {string} id */

@@ -1,7 +1,7 @@
 // The stage: two clients of one server side by side, level with each other line by line.
 import { connection } from './connection.js';
 import { customers } from './customers.js';
-import { element, make, onPaint, setMark, setText, show } from './dom.js';
+import { element, make, onPaint, seqOf, setMark, setText, show } from './dom.js';
 import { loop } from './loop.js';
 import { loopView, pageView } from './view.js';
 
@@ -22,12 +22,15 @@ function paintState(id, { state, word, isLossy }, lastEventId) {
   setText(node.lastElementChild, word);
 }
 
+/** Of what it knows, and not of where the server says that it stands. @param {string} id @param {{ knownId: string }} ledger */
+const showId = (id, { knownId }) => show(id, seqOf(knownId) > 0 ? knownId : '–');
+
 function paintPage() {
   const view = pageView();
   paintState('state', view, connection.lastEventId);
   show('why', view.why);
   show('lab-state', view.word); // the stage may be out of sight there
-  show('last-event-id', connection.lastEventId || '–');
+  showId('last-event-id', connection.ledger);
   // A button that is hidden while it has the focus would lose it to the top of the page.
   const retry = element('retry');
   const isUseless = connection.state !== 'waiting' && connection.state !== 'refused';
@@ -38,12 +41,12 @@ function paintPage() {
 function paintLoop() {
   if (customers.isLoaded && !customers.isLoading()) loop.fill(customers.roster);
   const view = loopView();
-  paintState('loop-state', view, loop.lastEventId);
+  paintState('loop-state', view, loop.ledger.knownId);
   show('loop-why', view.why);
-  show('loop-last-event-id', loop.lastEventId || '–');
+  showId('loop-last-event-id', loop.ledger);
 }
 
-/** What the two know of the newest customers. */
+/** What the two know of the newest customers: of the same ones, in the same lines, so that one sees who lacks which. */
 function paintRosters() {
   const [page, other] = [customers.roster, loop.roster];
   // The page's list is held against the loop's only while it is known to be true, and both stand at one place.

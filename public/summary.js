@@ -1,8 +1,9 @@
 // One line for screen readers, at most once a second, the tab's title, and the bell. The log is no live
 // region: a flood would never be quiet again.
+
+import { captionText } from './caption.js';
 import { count, element, onPaint, show } from './dom.js';
 import { sentence } from './sentences.js';
-import { captionText } from './story.js';
 import { pageView } from './view.js';
 
 const SUMMARY_MS = 1000;

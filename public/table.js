@@ -1,7 +1,7 @@
 // The rows of the customers' table: each stays where it is, so that a flood moves no focus, and a row that
 // someone edits is left alone.
-import { button, element, lazily, make, setText, withModule } from './dom.js';
-import { say } from './editor.js';
+import { button, element, make, setText, withModule } from './dom.js';
+import { edit } from './forms.js';
 
 const body = element('customers');
 
@@ -13,7 +13,7 @@ const body = element('customers');
 export function paintRows(customers, ids, onEdited) {
   const rows = new Map([...body.rows].map((row) => [Number(row.dataset.id), row]));
   const shown = new Set(ids);
-  if (ids.length > 0) withModule('rows', () => {}); // before it is wanted
+  if (ids.length > 0) withModule('editor', () => {}); // before it is wanted: what is typed after *Edit* must find its field
   for (const [id, row] of rows) if (!shown.has(id)) removeRow(row);
   for (const [index, id] of ids.entries()) {
     const row = rows.get(id) ?? customerRow(id, onEdited);
@@ -31,12 +31,12 @@ function removeRow(row) {
 
 /** @param {number} id @param {() => void} onEdited */
 function customerRow(id, onEdited) {
-  const noAnswer = () => say('No answer came from the server: nothing is changed.');
-  /** @param {'editCustomer' | 'removeCustomer'} name */
-  const act = (name) => lazily('rows').then((rows) => rows[name](row, onEdited), noAnswer);
-  const edit = button('Edit', () => act('editCustomer'));
-  const remove = button('Delete', () => act('removeCustomer'));
-  const actions = make('td', { className: 'actions' }, edit, remove);
+  const actions = make(
+    'td',
+    { className: 'actions' },
+    button('Edit', () => edit('editCustomer', [row, onEdited])),
+    button('Delete', () => edit('removeCustomer', [row])),
+  );
   const row = make('tr', {}, make('th', { scope: 'row' }, `${id}`), make('td', {}), make('td', {}), actions);
   row.dataset.id = id;
   return row;
@@ -44,7 +44,7 @@ function customerRow(id, onEdited) {
 
 /** @param {any} row @param {Customer} customer */
 function fillRow(row, { name, email }) {
-  if (row.dataset.isEdited) return;
+  if (row.dataset.isEdited) return; // what someone types is not written over, whatever comes
   const [, nameCell, emailCell, actions] = row.cells;
   for (const [cell, text] of [
     [nameCell, name],

@@ -3,7 +3,7 @@
 import { cable } from './cable.js';
 import { connection } from './connection.js';
 import { customers } from './customers.js';
-import { count } from './dom.js';
+import { count, seqOf } from './dom.js';
 import { loop } from './loop.js';
 import { server } from './server.js';
 
@@ -12,10 +12,14 @@ const seconds = (/** @type {number} */ ms) => Math.ceil(Math.max(0, ms) / 1000);
 /** @param {string} state @param {string} word @returns {View} */
 const say = (state, word, why = '', isLossy = false) => ({ state, word, why, isLossy });
 
-/** @param {{ head: number }} ledger @param {number} lost */
-function live({ head }, lost, why = '') {
+/**
+ * At the last event that it has heard of: that its connection is open tells nothing of what it missed.
+ * @param {{ knownId: string }} ledger @param {number} lost
+ */
+function live({ knownId }, lost, why = '') {
+  const seq = seqOf(knownId);
   const loss = lost > 0 ? `, ${count(lost, 'change')} lost` : '';
-  return say('live', `Live at ${count(head)}${loss}`, why, lost > 0);
+  return say('live', `Live at ${count(seq)}${loss || (seq === 0 ? ': no event yet' : '')}`, why, lost > 0);
 }
 
 /** @param {import('./ledger.js').Ledger} ledger @param {string} why */
@@ -43,8 +47,7 @@ export function pageView() {
     const done = `${count(ledger.head - replay.from)} of ${count(replay.behind)}`;
     return say(state, `Catching up: ${done}`, 'It asked for all that it missed.');
   }
-  if (connection.isHeld && (cable.isOut || !refusal))
-    return away(ledger, `${connection.closeReason || 'The cable is cut'}.`);
+  if (connection.isHeld && (cable.isOut || !refusal)) return away(ledger, `${closing()}.`);
   if (state === 'connecting') {
     const { tries } = connection;
     return say('connecting', `Connecting…${tries ? `, try ${tries + 1}` : ''}`, connection.name && RESUMES);
@@ -53,8 +56,11 @@ export function pageView() {
   const next = isFinal ? '' : `Next try in ${seconds((connection.nextTryAt ?? now) - now)} s.`;
   if (refusal) return say('refused', refusal.word, `${refusal.why} ${next}`);
   if (connection.wasSilent()) return say('silent', 'Silent', `${silence} ${next}`);
-  return say('waiting', 'Waiting', `${connection.closeReason}. ${next}`);
+  return say('waiting', 'Waiting', `${closing()}. ${next}`);
 }
+
+/** A bare number at the beginning of a sentence is not understood. */
+const closing = () => (connection.closeReason || 'The cable is cut').replace(/^\d/, 'Close code $&');
 
 const RESUMES = 'After a break it asks for all that it missed.';
 const RESUMES_NOT = 'Resuming is off: after a break it just listens again.';
@@ -64,5 +70,7 @@ export function loopView() {
   const { ledger, state, isHeld } = loop;
   if (isHeld) return away(ledger, LISTENS);
   if (state === 'live') return live(ledger, ledger.missing(), LISTENS);
-  return say(state, state === 'waiting' ? 'Waiting' : 'Connecting…', LISTENS);
+  const why = state === 'waiting' ? 'It has no connection. Every second it tries again.' : LISTENS;
+  const word = state === 'waiting' ? 'Waiting' : 'Connecting…';
+  return say(state, word, connection.isOpen() ? why : 'It waits until this page is connected.');
 }

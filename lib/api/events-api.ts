@@ -47,7 +47,9 @@ async function catchUp(call: Call, limit: number, store: Store, waiting: Waiting
   const filter = parseFilters(query, scope);
   const seconds = preferredWait(req.headers.prefer);
   const page: Page = { events: [], end: await beginning(store, wish), more: true };
-  const until = performance.now() + (seconds ?? 0) * 1000;
+  // Not beyond the end of its token: an event of later is none of its business.
+  const left = (scope.expiresAt ?? Number.POSITIVE_INFINITY) - Date.now();
+  const until = performance.now() + Math.min((seconds ?? 0) * 1000, left);
   let heard: number;
   // Goes on while there is nothing to tell: through what the filter hides, and then, if asked, until a commit.
   do {

@@ -41,7 +41,9 @@ export async function publish(call: Call, store: Store, isReserved: IsReserved):
 export function reservedTypes(watch: Iterable<string>): IsReserved {
   const tables = ['customer', ...describeWatched(watch).map(({ type }) => type)];
   const types = new Set(
-    tables.flatMap((table) => ['created', 'updated', 'deleted'].map((change) => `${table}.${change}`)),
+    tables.flatMap((table) =>
+      ['created', 'updated', 'deleted', 'reset'].map((change) => `${table}.${change}`),
+    ),
   );
   return (type) => types.has(type);
 }
@@ -86,6 +88,12 @@ async function readBinary(
   return { events, isList: false, idempotency };
 }
 
+/** A quoted string without its quotes and escapes (RFC 9110 §5.6.4); anything else as it is. */
+function unquote(value: string): string {
+  const [, quoted] = /^"((?:[^"\\]|\\.)*)"$/.exec(value) ?? [];
+  return quoted === undefined ? value : quoted.replace(/\\(.)/g, '$1');
+}
+
 /** In lower case and without parameters, since media types are compared so. */
 function mediaTypeOf({ req }: Call): string {
   return (req.headers['content-type'] ?? '').split(';')[0]!.trim().toLowerCase();
@@ -101,8 +109,8 @@ function checkShape(value: unknown, isBatch: boolean): void {
 }
 
 /**
- * Binary mode: each `ce-` header is an attribute, percent-encoded (HTTP binding §3.1.3.2). Undefined if this is another
- * mode. @throws {Problem} 400 a header with an escape that is none
+ * Binary mode: each `ce-` header is an attribute, percent-encoded (HTTP binding §3.1.3.2), in older senders also quoted.
+ * Undefined if this is another mode. @throws {Problem} 400 a header with an escape that is none
  */
 function binaryAttributes({ req }: Call): Record<string, string> | undefined {
   if (!REQUIRED.some((name) => name in req.headers)) return undefined;
@@ -110,7 +118,7 @@ function binaryAttributes({ req }: Call): Record<string, string> | undefined {
   for (const [name, value] of Object.entries(req.headers)) {
     if (!name.startsWith('ce-')) continue;
     try {
-      attributes[name.slice(3)] = decodeURIComponent(String(value));
+      attributes[name.slice(3)] = decodeURIComponent(unquote(String(value)));
     } catch {
       throw new Problem(400, `The header ${name} has a % that begins no valid UTF-8 escape.`);
     }

@@ -58,8 +58,7 @@ export function createResourceApi(store: Store, resource: Resource) {
       const noneMatch = parseEtagList(req.headers['if-none-match'], 'If-None-Match');
       const json = await readOne(store, resource, id);
       if (json === undefined) throw nothingAt(`${path}/${id}`);
-      // May be kept, but is asked about each time: what a browser shows after a change must be what changed.
-      const headers = { ETag: etagOf(json), 'Cache-Control': 'private, no-cache' };
+      const headers = { ETag: etagOf(json) };
       if (noneMatch && matchesWeakly(noneMatch, headers.ETag)) sendEmpty(res, 304, headers);
       else sendJson(res, 200, json, headers);
     },

@@ -8,7 +8,7 @@ const MAX_WAIT_SECONDS = 60;
 
 /** The seconds that a caller would wait; undefined if it doesn't say, or says nothing that can be met. */
 export function preferredWait(header: string | string[] | undefined): number | undefined {
-  const [, digits] = /(?:^|[,;])\s*wait\s*=\s*"?(\d{1,9})"?\s*(?:[,;]|$)/i.exec(String(header ?? '')) ?? [];
+  const [, digits] = /(?:^|[,;])\s*wait\s*=\s*"?(\d+)"?\s*(?:[,;]|$)/i.exec(String(header ?? '')) ?? [];
   return digits === undefined ? undefined : Math.min(Number(digits), MAX_WAIT_SECONDS);
 }
 

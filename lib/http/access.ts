@@ -66,8 +66,10 @@ export class Access {
    * client library: a browser asks for a module as it asks for data.
    */
   addHeaders({ req, path }: Visit, { common }: Answer): void {
-    const isApi = isGuarded(path) || path === '/healthz' || path === '/readyz';
-    if (isApi) common['Cache-Control'] = 'no-store';
+    const isHealth = path === '/healthz' || path === '/readyz';
+    const isApi = isGuarded(path) || isHealth;
+    if (isApi)
+      common['Cache-Control'] = isHealth || this.tokens.areUnwanted ? 'no-store' : 'private, no-store';
     // Also where no Origin came: a cache must not give that answer, which allows nobody, to a page that is allowed
     // (Fetch Standard, CORS protocol and HTTP caches).
     common.Vary = isApi ? 'Origin, Accept' : 'Origin';
@@ -127,7 +129,7 @@ export class Access {
   /** `?access_token=` counts for streams alone: browsers can't give those a header. @throws {Problem} 401, 503 */
   private checkToken({ req, query, isStream }: Visit): Promise<Scope> {
     const bearer = /^Bearer +([\x21-\x7e]+) *$/i.exec(req.headers.authorization ?? '')?.[1];
-    return this.tokens.scopeOf(bearer ?? (isStream ? queryValue(query, 'access_token') : null));
+    return this.tokens.scopeOf(bearer ?? (isStream ? queryValue(query, 'access_token') : null), isStream);
   }
 }
 

@@ -39,7 +39,7 @@ export class Answer extends ServerResponse {
 
   /** Counts bytes of the request's body that have come. @throws {Problem} 503 if there is no room */
   hold(bytes: number): void {
-    this.unsent?.check(bytes);
+    this.unsent?.check(bytes, this.held); // with what came before: a long body may come in many small pieces
     this.count(bytes);
   }
 

@@ -27,6 +27,8 @@ export class Connection {
   private taken = -1;
   private takenAt = 0;
   private readonly bytes: UnsentBytes;
+  /** Stands in the place of the socket's own `push` until somebody else takes it over. */
+  private readonly push = (chunk: Buffer | null): boolean => this.receive(chunk);
 
   constructor(socket: Socket, bytes: UnsentBytes) {
     this.socket = socket;
@@ -34,7 +36,7 @@ export class Connection {
     this.ahead = new ReadAhead(bytes);
     socket.on('resume', this.feed);
     // Node gives what it has read to `push`, and reads on if that says so: here it is caught before any listener.
-    socket.push = (chunk: Buffer | null) => this.receive(chunk);
+    socket.push = this.push;
   }
 
   /** From now on `node:http` reads through `feed`: a listener for data keeps its parser from reading past us. */
@@ -64,7 +66,8 @@ export class Connection {
   release(): void {
     this.socket.off('data', ignore);
     this.socket.off('resume', this.feed);
-    this.socket.push = Readable.prototype.push; // not deleted: a socket that has lost a property takes twice the memory
+    // Not deleted: a socket that has lost a property takes twice the memory. The new reader may stand there already.
+    if (this.socket.push === this.push) this.socket.push = Readable.prototype.push;
     const held = this.ahead.drop();
     if (held.length > 0) this.socket.push(held);
     if (this.hasEnded) this.socket.push(null);
@@ -161,6 +164,11 @@ export class Connection {
       }
       // Handed on at once: what `push` keeps in Node's buffer would go to the parser whatever is in work by then.
       this.socket.emit('data', piece);
+      // In the middle of a body in chunks: each of them costs as much as a request, so others have their turn.
+      if (this.answer && !this.isBusy()) {
+        setImmediate(this.feed);
+        return false;
+      }
     }
     if (!this.isBusy()) this.passEnd();
     return false;

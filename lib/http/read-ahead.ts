@@ -5,6 +5,7 @@ import type { UnsentBytes } from './unsent-bytes.ts';
 
 const LINE_FEED = 10;
 const CARRIAGE_RETURN = 13;
+const MAX_PIECE_BYTES = 4096; // of a body in chunks, which may be a byte each: hundreds of them take a millisecond
 const NOTHING = Buffer.alloc(0);
 
 /** The bytes of one connection that wait to be parsed. They count in `UnsentBytes` for as long as they are held. */
@@ -70,7 +71,8 @@ export class ReadAhead {
       return length;
     }
     // What is known of the last line stays known: a read may end anywhere, also between the two bytes of a line's end.
-    for (let i = 0; i < held.length; i++) {
+    const most = Math.min(held.length, MAX_PIECE_BYTES);
+    for (let i = 0; i < most; i++) {
       const byte = held[i];
       if (byte === LINE_FEED && this.isLineEmpty) {
         this.isLineEmpty = false;
@@ -78,6 +80,6 @@ export class ReadAhead {
       }
       this.isLineEmpty = byte === LINE_FEED || (this.isLineEmpty && byte === CARRIAGE_RETURN);
     }
-    return held.length;
+    return most;
   }
 }

@@ -6,7 +6,7 @@ import { type Config, type JwtConfig, StartError } from '../config.ts';
 import { Problem } from '../problem.ts';
 import { EVERYTHING, Scope } from '../scope.ts';
 
-const SKEW_SECONDS = 30; // clocks differ
+const SKEW_SECONDS = 30; // clocks differ: so early (`nbf`) or late (`exp`) a token still counts
 
 /** The keys can't be had: no fault of the caller's. `cause` is for the log alone. */
 export class KeysAway extends Problem {
@@ -44,7 +44,7 @@ export class Tokens {
   }
 
   /** What the bearer may, where a token is wanted. @throws {Problem} 401 no token or a bad one, 503 if the key set can't be had */
-  async scopeOf(token: string | null): Promise<Scope> {
+  async scopeOf(token: string | null, isStream: boolean): Promise<Scope> {
     if (token === null) throw unauthorized('send the header "Authorization: Bearer <token>".');
     // First, since the API token may be any text, also one that looks like a JWT.
     // Hashes have one length, and comparing them takes the same time wherever they differ.
@@ -53,6 +53,8 @@ export class Tokens {
     const payload = await this.verify(token).catch((error) => {
       throw refusalOf(error);
     });
+    // Streams end at that very moment: one that is opened later would be ended at once, and come back without end.
+    if (isStream && payload.exp! * 1000 <= Date.now()) throw unauthorized('it has expired.', 'invalid_token');
     return scopeIn(payload);
   }
 }

@@ -19,9 +19,12 @@ export class UnsentBytes {
     return this.total > this.limit;
   }
 
-  /** @throws {Problem} 503 if so many more bytes are too many */
-  check(bytes: number): void {
-    if (bytes <= SMALL_BYTES || this.total + bytes <= this.limit) return;
+  /**
+   * Nobody else's connection is read any less when it is full: whoever has part in it is not read on already, since one
+   * answer is in work there. @param held what the same request holds @throws {Problem} 503 if so many more are too many
+   */
+  check(bytes: number, held = 0): void {
+    if (held + bytes <= SMALL_BYTES || this.total + bytes <= this.limit) return;
     this.onRefusal();
     throw new Problem(503, 'Too many answers wait to be taken: try again in a moment.', {
       headers: { 'Retry-After': '5' },

@@ -27,6 +27,8 @@ CREATE FUNCTION bell.changebell_json(customer bell.customers) RETURNS text LANGU
 $$;
 
 -- Writes the drafts: for all rows of a statement at once where they can be seen so, else for one.
+-- They tell what the row is now, and not what the statement made of it: a trigger of an application may have changed it
+-- since, and was told first. Its place (OFFSET) is looked up for each row, so the drafts are in the rows' sequence.
 -- It runs with our rights, so an application that changes a customer needs none on our log. And its path is fixed:
 -- else the caller could put a function of his own in the way, and would have our rights.
 CREATE FUNCTION bell.changebell_customer_changed() RETURNS trigger LANGUAGE plpgsql
@@ -36,12 +38,15 @@ DECLARE
 BEGIN
   IF TG_LEVEL = 'STATEMENT' THEN
     INSERT INTO bell.changebell_events (type, source, data)
-    SELECT TG_ARGV[0], '/api/customers/' || fresh.id, bell.changebell_json(fresh::bell.customers) FROM fresh;
-  ELSE
-    customer := CASE WHEN TG_OP = 'DELETE' THEN OLD ELSE NEW END;
-    INSERT INTO bell.changebell_events (type, source, data)
-    VALUES (TG_ARGV[0], '/api/customers/' || customer.id, bell.changebell_json(customer));
+    SELECT TG_ARGV[0], '/api/customers/' || now.id, bell.changebell_json(now::bell.customers)
+    FROM fresh, LATERAL (SELECT * FROM bell.customers WHERE id = fresh.id OFFSET 0) AS now;
+    RETURN NULL;
   END IF;
+  SELECT * INTO customer FROM bell.customers WHERE id = CASE WHEN TG_OP = 'DELETE' THEN OLD.id ELSE NEW.id END;
+  IF FOUND = (TG_OP = 'DELETE') THEN RETURN NULL; END IF; -- it is there again, or gone: that is told
+  IF TG_OP = 'DELETE' THEN customer := OLD; END IF;
+  INSERT INTO bell.changebell_events (type, source, data)
+  VALUES (TG_ARGV[0], '/api/customers/' || customer.id, bell.changebell_json(customer));
   RETURN NULL;
 END $$;
 

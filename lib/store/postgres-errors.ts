@@ -9,9 +9,9 @@ import type { Result } from './group-commit.ts';
  */
 export function isRefusal(error: unknown): error is DatabaseError {
   const { severity, code = '' } = error as Partial<DatabaseError>;
-  // The word for it is in the language of the server. In any other than English, the classes that may end a connection,
-  // or all of them, are taken for such an end.
-  const isEnd = severity === 'FATAL' || severity === 'PANIC' || /^(08|25P|53|57|58|F0|XX)/.test(code);
+  // The word for it is in the language of the server, and `pg` keeps no other. In any but English, the classes that may
+  // end a connection are taken for such an end.
+  const isEnd = severity === 'FATAL' || severity === 'PANIC' || /^(08|25P|53|57P|58|F0|XX)/.test(code);
   return severity === 'ERROR' || (severity !== undefined && !isEnd);
 }
 

@@ -66,6 +66,11 @@ END $$;
 CREATE TRIGGER changebell_events_draft BEFORE INSERT ON bell.changebell_events FOR EACH ROW WHEN (NEW.seq >= 0)
 EXECUTE FUNCTION bell.changebell_refuse('changebell_events: leave seq out, new events go to the end of the log');
 
+-- A part of the form that came later: so it is no rule of the table, which only an upgrade could change.
+CREATE TRIGGER changebell_events_size BEFORE INSERT ON bell.changebell_events FOR EACH ROW
+WHEN (octet_length(NEW.data) > 1048576)
+EXECUTE FUNCTION bell.changebell_refuse('changebell_events: data has at most 1 MiB');
+
 -- Clients hold copies of what was numbered, and would not hear of a change. To number a draft is still allowed.
 CREATE TRIGGER changebell_events_immutable BEFORE UPDATE ON bell.changebell_events FOR EACH ROW WHEN (OLD.seq > 0)
 EXECUTE FUNCTION bell.changebell_refuse('changebell_events: an event is a fact and cannot be changed');

@@ -19,13 +19,16 @@ export class Rows {
 
   /**
    * Up to `limit` rows in the order of the primary key, and the place in the log at which they are true; undefined if
-   * the table isn't watched. `after` is the `last` of the page before. @throws {Problem} 400 if it was never one, 503
+   * the table isn't watched, or gone. `after` is the `last` of the page before. @throws {Problem} 400 if it was never one, 503
    */
   async page(name: string, after: string | undefined, limit: number): Promise<RowPage | undefined> {
     const table = this.tables.get(name);
     if (!table) return undefined;
     const key = after === undefined ? [] : parsePlace(after, table.key.length);
-    const { rows, ...more } = await this.reader.page(this.select(table, key.length > 0), key, limit);
+    const reading = this.reader.page(this.select(table, key.length > 0), key, limit);
+    const page = await this.unlessGone(table, reading);
+    if (!page) return undefined;
+    const { rows, ...more } = page;
     const told = rows.map(({ json }) => parseTold(table, json));
     return {
       rows: told.map((row) => row.json),
@@ -43,10 +46,21 @@ export class Rows {
     const text = `SELECT ${this.told(table)} AS told FROM ${table.relation} AS t WHERE ${isFound}`;
     // Without a name: under one, each session would keep a plan for each table that was ever asked for.
     const reading = this.reader.read<{ told: string }>({ text, isReady: true }, [parseKey(key)]);
-    const [found] = await reading.catch(asNoRows);
+    const found = (await this.unlessGone(table, reading.catch(asNoRows)))?.[0];
     const row = found && parseTold(table, found.told);
     // `7`, and not `+7` or `7.0`: a token's sources are texts, and would not know the row by another name.
     return row?.key === key ? row.json : undefined;
+  }
+
+  /** A table that was dropped while the server runs has no rows: the database has not failed. */
+  private async unlessGone<T>({ relation }: WatchedTable, reading: Promise<T>): Promise<T | undefined> {
+    try {
+      return await reading;
+    } catch (error) {
+      const isThere = 'SELECT pg_catalog.to_regclass($1) IS NOT NULL AS it';
+      if ((await this.reader.read<{ it: boolean }>(isThere, [relation]))[0]!.it) throw error;
+      return undefined;
+    }
   }
 
   /** A page of a table by its key: its place, where to go on after it, and what is told of it. */

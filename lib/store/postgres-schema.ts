@@ -3,6 +3,7 @@
 // was made from and what came out, so that an older one, and one that was altered by hand, is made anew.
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { WATCHED_RESOURCES } from '../resources.ts';
 import { inSchema, type Run } from './postgres-connection.ts';
 
 /** The version of the tables; functions, views and triggers have none, since they are compared. */
@@ -29,6 +30,7 @@ export async function install(
   await run('SET LOCAL check_function_bodies = off'); // one may stand before what it uses
   const isUpgraded = !isNew && (await upgrade(run, schema));
   for (const file of hasCustomers ? [...FILES, 'customers'] : FILES) await installFile(run, schema, file);
+  if (!isNew) await dropUnused(run, schema);
   return isUpgraded;
 }
 
@@ -47,6 +49,16 @@ async function upgrade(run: Run, schema: string): Promise<boolean> {
   if (hasOneName) await run(readText('upgrade-1', schema));
   await run(readText('upgrade-2', schema));
   return true;
+}
+
+/** Functions that older versions had. Where another program's view calls one it stays, and so where it isn't ours to drop. */
+async function dropUnused(run: Run, schema: string): Promise<void> {
+  const files = [...FILES, 'customers', ...WATCHED_RESOURCES.map(({ table }) => table)];
+  const names = files.flatMap((file) => readPieces(file, schema)).map(({ name }) => name.split('.').at(-1));
+  for (const { identity } of await run<{ identity: string }>(UNUSED, [names]))
+    await run(
+      `DO $$ BEGIN DROP FUNCTION ${identity}; EXCEPTION WHEN dependent_objects_still_exist THEN END $$`,
+    );
 }
 
 /** Makes what stands in one of the `.sql` files: a part of ours, or the table of a resource. */
@@ -108,6 +120,12 @@ const SHAPE = `
     to_regclass('bell.changebell_seq') IS NOT NULL AS "numbersAtCommit",
     ARRAY(SELECT pg_proc.oid::regprocedure::text FROM pg_proc JOIN pg_class ON relnamespace = pronamespace
       WHERE pg_class.oid = 'bell.changebell_log'::regclass AND starts_with(proname::text, 'changebell_')) AS code`;
+
+// The comment says that it is ours (`makeRight`): another program may have functions with such names as well.
+const UNUSED = `
+  SELECT pg_proc.oid::regprocedure::text AS identity FROM pg_proc JOIN pg_class ON relnamespace = pronamespace
+  WHERE pg_class.oid = 'bell.changebell_log'::regclass AND pg_has_role(proowner, 'USAGE')
+    AND obj_description(pg_proc.oid, 'pg_proc') LIKE 'Changebell %' AND proname <> ALL ($1)`;
 
 // Definitions as the database prints them. A new major version may print them in another way: then all are made anew
 // once, and nothing else changes. Who may call a function, and whether a trigger is enabled, are compared too. $1 is the

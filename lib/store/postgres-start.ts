@@ -77,7 +77,7 @@ async function prepare(postgres: Postgres, run: Run, { watch, hasCustomers }: Op
   return { hasCustomers: ours && hasCustomers, watched, notices };
 }
 
-/** `hasTable`: there is a table `customers`; `isOurs`: it has our triggers. */
+/** `hasTable`: there is a table `customers`; `isOurs`: it has our triggers, or the function that shows its rows. */
 type Found = { schema: string; encoding: string; hasLog: boolean; hasTable: boolean; isOurs: boolean };
 
 /** @throws {StartError} if this is no place for our tables */
@@ -86,8 +86,9 @@ async function look(run: Run, what: string): Promise<Found> {
     SELECT schema, current_setting('server_encoding') AS encoding,
       to_regclass(schema || '.changebell_log') IS NOT NULL AS "hasLog",
       to_regclass(schema || '.customers') IS NOT NULL AS "hasTable",
-      EXISTS (SELECT FROM pg_trigger WHERE tgname LIKE 'changebell\\_customer\\_%'
-        AND tgrelid = to_regclass(schema || '.customers')) AS "isOurs"
+      to_regproc(schema || '.changebell_json') IS NOT NULL
+        OR EXISTS (SELECT FROM pg_trigger WHERE tgname LIKE 'changebell\\_customer\\_%'
+          AND tgrelid = to_regclass(schema || '.customers')) AS "isOurs"
     FROM (SELECT quote_ident(current_schema()) AS schema) AS here`);
   const { schema, encoding } = found!;
   if (schema === null)

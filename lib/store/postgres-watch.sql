@@ -19,11 +19,10 @@ CREATE TABLE bell.changebell_watched (
 CREATE FUNCTION bell.changebell_watch() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET row_security = off SET plan_cache_mode = 'force_generic_plan'
 SET DateStyle = 'ISO, YMD' SET TimeZone = 'UTC' SET IntervalStyle = 'iso_8601' SET lc_monetary = 'C'
-SET bytea_output = 'hex' SET extra_float_digits = 1 AS $$
+SET bytea_output = 'hex' SET extra_float_digits = 1 SET standard_conforming_strings = on AS $$
 DECLARE
   watched bell.changebell_watched;
   odd text;
-  now record; -- source, data, extensions
   change text := 'created';
 BEGIN
   SELECT * INTO watched FROM bell.changebell_watched WHERE source = TG_ARGV[0];
@@ -33,18 +32,37 @@ BEGIN
     PERFORM bell.changebell_rows_gone(watched, TG_RELID, odd);
     RETURN NULL;
   ELSIF TG_OP = 'DELETE' THEN
-    PERFORM bell.changebell_announce(watched, 'deleted', OLD, odd);
+    PERFORM bell.changebell_tell(watched, TG_RELID, TG_NAME, 'deleted', OLD, odd);
     RETURN NULL;
   END IF;
-  now := bell.changebell_row(watched, NEW, odd);
-  IF TG_OP = 'UPDATE' AND bell.changebell_source_of(watched, OLD, odd) = now.source THEN
+  IF TG_OP = 'UPDATE' AND bell.changebell_source_of(watched, NEW, odd) = bell.changebell_source_of(watched, OLD, odd) THEN
     change := 'updated';
   ELSIF TG_OP = 'UPDATE' THEN -- copies are kept by key: the row is gone from one place, and there at another
-    PERFORM bell.changebell_announce(watched, 'deleted', OLD, odd);
+    PERFORM bell.changebell_tell(watched, TG_RELID, TG_NAME, 'deleted', OLD, odd);
   END IF;
-  INSERT INTO bell.changebell_events (type, source, data, extensions)
-  VALUES (watched.type || '.' || change, now.source, now.data, now.extensions);
+  PERFORM bell.changebell_tell(watched, TG_RELID, TG_NAME, change, NEW, odd);
   RETURN NULL;
+END $$;
+
+-- Tells of one row. Mostly as it is at hand, but where other rows or triggers may have been faster, what is at its place
+-- now, if anything is: triggers of an application that change it in turn fire before ours, by their names, and are told
+-- first; and a key that is checked late (DEFERRABLE) may be another row's already.
+-- With a type that another role made, the comparison might run that role's code.
+CREATE FUNCTION bell.changebell_tell(watched bell.changebell_watched, relation oid, trigger_name text, change text, this_row record, odd text)
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  many bigint;
+BEGIN
+  IF odd IS NULL AND (EXISTS (SELECT FROM pg_index WHERE indrelid = relation AND indisprimary AND NOT indimmediate)
+    OR EXISTS (SELECT FROM pg_trigger WHERE tgrelid = relation AND tgname < trigger_name AND tgtype & 3 = 1 AND NOT tgisinternal)) THEN
+    BEGIN
+      EXECUTE format('SELECT count(bell.changebell_announce($1, $2, now, NULL)) FROM %s AS now WHERE %s', relation::regclass,
+        (SELECT string_agg(format('now.%1$I = ($3).%1$I', name), ' AND ') FROM json_array_elements_text(watched.key::json) AS name))
+      INTO many USING watched, CASE change WHEN 'deleted' THEN 'created' ELSE change END, this_row;
+    EXCEPTION WHEN OTHERS THEN -- such as row security that holds for us: the writer must not fail for that
+    END;
+  END IF;
+  IF many IS NULL OR many = 0 AND change = 'deleted' THEN PERFORM bell.changebell_announce(watched, change, this_row, odd); END IF;
 END $$;
 
 -- TRUNCATE fires no trigger for a row, and a table that row security guards against us can't be read without running

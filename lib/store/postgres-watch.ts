@@ -119,7 +119,8 @@ async function putUp(run: Run, { table, relation, type, source, key, bytes }: Wa
   // Before the trigger, which does nothing while the table has no line there.
   await run(REGISTER, [source, type, JSON.stringify(key), JSON.stringify(bytes)]);
   try {
-    for (const sql of [BIND, BIND_TRUNCATE, FORGET_PARTS, NOTE_PARTS]) await run(sql, [source, relation]);
+    for (const sql of [RESET, BIND, BIND_TRUNCATE, FORGET_PARTS, NOTE_PARTS])
+      await run(sql, [source, relation]);
   } catch (error) {
     // Insufficient privilege: the one failure here that a person can mend, so it says how.
     const { code, message } = error as { code?: string; message: string };
@@ -132,6 +133,14 @@ const REGISTER = `
   INSERT INTO bell.changebell_watched AS old VALUES ($1, $2, $3, $4)
   ON CONFLICT (source) DO UPDATE SET type = $2, key = $3, bytes = $4
   WHERE (old.type, old.key, old.bytes) IS DISTINCT FROM ($2, $3, $4)`;
+
+// Where it was watched before and has no trigger now, nobody heard of what became of its rows: it was made anew, or
+// nobody watched it for a while. What the trigger tells comes after this.
+const RESET = `
+  INSERT INTO bell.changebell_events (type, source)
+  SELECT type || '.reset', source || '/*' FROM bell.changebell_watched AS watched
+  WHERE source = $1 AND EXISTS (SELECT FROM bell.changebell_events AS event WHERE starts_with(event.type, watched.type || '.'))
+    AND NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = $2::regclass AND tgname = 'changebell_watch')`;
 
 const BIND = "SELECT bell.changebell_bind($2::regclass, 'changebell_watch', $1)";
 

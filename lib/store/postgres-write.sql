@@ -79,16 +79,15 @@ LANGUAGE plpgsql AS $$
 DECLARE
   mark bigint := pg_catalog.nextval('bell.changebell_drafts');
   ids bigint[];
-  rows text[];
   published bigint[];
 BEGIN
   IF items @> '[{"op": "create"}]' THEN
     PERFORM bell.changebell_keep_ids();
     WITH made AS (
-      INSERT INTO bell.customers AS customer (name, email)
+      INSERT INTO bell.customers (name, email)
       SELECT item->'fields'->>'name', item->'fields'->>'email' FROM pg_catalog.jsonb_array_elements(items) WITH ORDINALITY AS list (item, n)
-      WHERE item->>'op' = 'create' ORDER BY n RETURNING id, bell.changebell_json(customer) AS json)
-    SELECT pg_catalog.array_agg(id), pg_catalog.array_agg(json) INTO ids, rows FROM made;
+      WHERE item->>'op' = 'create' ORDER BY n RETURNING id)
+    SELECT pg_catalog.array_agg(id) INTO ids FROM made;
   END IF;
   IF items @> '[{"op": "publish"}]' THEN
     WITH made AS (
@@ -100,18 +99,18 @@ BEGIN
     SELECT pg_catalog.array_agg(seq) INTO published FROM made;
   END IF;
   SET CONSTRAINTS ALL IMMEDIATE; -- what would break the commit of all breaks its own write
-  RETURN bell.changebell_answers(items, low, mark, ids, rows, published);
+  RETURN bell.changebell_settle(items, low, mark, ids, published);
 END $$;
 
 -- Numbers what was written together, and says to each order what became of it. A plan doesn't know how long a list is,
 -- and would compare each of a thousand orders with each of a thousand events. What can't be had without such a loop
 -- looks so dear then that it would be compiled, in seconds, where the session doesn't forbid it.
--- A creation is found by its event's source, a publication by the places of its drafts.
+-- A creation is found by its event's source, a publication by the places of its drafts. The answer to a creation is the
+-- data of its event: the row as triggers of an application left it.
 -- A rule of an application may have left some out, or written events of its own between: so who counts fewer answers
 -- than orders refuses.
--- `ids` and `rows` are of the creations, `published` are drafts; each in the sequence of the orders, and null where
--- there are none.
-CREATE FUNCTION bell.changebell_answers(items jsonb, low bigint, mark bigint, ids bigint[], rows text[], published bigint[])
+-- `ids` are of the creations, `published` are drafts; each in the sequence of the orders, and null where there are none.
+CREATE FUNCTION bell.changebell_settle(items jsonb, low bigint, mark bigint, ids bigint[], published bigint[])
 RETURNS bell.changebell_outcome[] LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_nestloop = off SET jit = off AS $$
 DECLARE
   drafts bigint[];
@@ -123,8 +122,7 @@ BEGIN
     SELECT (item->>'place')::integer AS place, item, row_number() OVER (PARTITION BY item->>'op' ORDER BY n) AS k
     FROM jsonb_array_elements(items) WITH ORDINALITY AS list (item, n)),
   creations AS (
-    SELECT place, json, id FROM orders
-    JOIN unnest(ids, rows) WITH ORDINALITY AS made (id, json, k) USING (k) WHERE item->>'op' = 'create'),
+    SELECT place, id FROM orders JOIN unnest(ids) WITH ORDINALITY AS made (id, k) USING (k) WHERE item->>'op' = 'create'),
   publications AS (
     SELECT place, row_number() OVER (ORDER BY k, m) AS k FROM orders,
       jsonb_array_elements(item->'events') WITH ORDINALITY AS events (event, m) WHERE item->>'op' = 'publish'),
@@ -132,7 +130,7 @@ BEGIN
     SELECT draft, event FROM bell.changebell_events AS event JOIN unnest(drafts, seqs) AS n (draft, seq) USING (seq)
     WHERE event.seq = ANY (seqs) AND draft > mark)
   SELECT array_agg(ROW(place, 'done', answer, event_id)::bell.changebell_outcome) INTO answers FROM (
-    SELECT place, json AS answer, (event).stamp || '-' || (event).seq AS event_id FROM creations
+    SELECT place, (event).data AS answer, (event).stamp || '-' || (event).seq AS event_id FROM creations
     JOIN numbered ON (event).type = 'customer.created' AND (event).source = '/api/customers/' || id
     UNION ALL
     SELECT place, json_agg(to_json(event) ORDER BY (event).seq)::text,

@@ -8,11 +8,7 @@ import type { Postgres } from './postgres-connection.ts';
 import { isReadOnly, isRefusal, isTransient, toProblem, toRefusal } from './postgres-errors.ts';
 import type { Numbering } from './postgres-numbering.ts';
 import type { Order } from './store.ts';
-
-// So many are remembered, each in at most 1,000 characters: a flood of bad writes takes no more memory than that.
-const MAX_SUSPECTS = 100;
-// So long an order goes alone that is like one that failed: among others it would make its whole part run again.
-const SUSPICION_MS = 10_000;
+import { Suspects } from './suspects.ts';
 
 // The orders; then where the search for drafts begins, how many events are kept, how far the hub has come.
 const WRITE = {
@@ -29,11 +25,8 @@ export class Writer {
   private readonly postgres: Postgres;
   private readonly pool: Pool;
   private readonly options: Options;
-  /**
-   * Orders like these were refused or locked; until when that is remembered. It saves time, and decides nothing: after
-   * a restart it is found out anew.
-   */
-  private readonly suspects = new Map<string, number>();
+  /** Who was refused or locked: among others it would make its whole part run again. It saves time, and decides nothing: after a restart it is found out anew. */
+  private readonly suspects = new Suspects();
 
   constructor(postgres: Postgres, pool: Pool, options: Options) {
     this.postgres = postgres;
@@ -70,13 +63,9 @@ export class Writer {
   private sort(orders: Order[]): { together: string; alone: string } {
     const together: object[] = [];
     const alone: object[] = [];
-    const now = performance.now();
-    for (const [key, until] of this.suspects) if (until < now) this.suspects.delete(key);
     for (const [place, order] of orders.entries()) {
       const plain = isPlain(order);
-      // To tell what an order is like takes a JSON text of it: only while somebody is suspected.
-      const isSuspect = plain && this.suspects.size > 0 && this.suspects.has(likeness(order));
-      (plain && !isSuspect ? together : alone).push({ place, plain, ...order });
+      (plain && !this.suspects.has(order) ? together : alone).push({ place, plain, ...order });
     }
     return { together: JSON.stringify(together), alone: JSON.stringify(alone) };
   }
@@ -87,17 +76,10 @@ export class Writer {
     for (const row of rows) {
       const order = orders[row.place]!;
       results[row.place] = toResult(row, order);
-      if (row.outcome === 'locked' || row.outcome === 'refused') this.suspect(order);
+      // The others go alone in any case.
+      if (/^(locked|refused)$/.test(row.outcome) && isPlain(order)) this.suspects.add(order);
     }
     return results;
-  }
-
-  private suspect(order: Order): void {
-    // The others go alone in any case.
-    if (!isPlain(order)) return;
-    this.suspects.set(likeness(order), performance.now() + SUSPICION_MS);
-    // A Map keeps the sequence in which its keys came: the first has been here for longest.
-    if (this.suspects.size > MAX_SUSPECTS) this.suspects.delete(this.suspects.keys().next().value!);
   }
 }
 
@@ -110,11 +92,6 @@ function isPlain(order: Order): boolean {
   if (order.idempotency) return false;
   if (order.op === 'create') return (order.table ?? 'customers') === 'customers';
   return order.events.every((event) => event.idempotency === undefined);
-}
-
-/** Orders that begin alike are taken for the same. A mistake costs time, and changes nothing that is written. */
-function likeness(order: Order): string {
-  return JSON.stringify(order).slice(0, 1000);
 }
 
 function toResult({ outcome, answer, event_id: lastEventId }: Row, order: Order): Result {

@@ -51,7 +51,7 @@ export class SqliteBatch {
     if (end === 'done') return this.finish(entries, results, finish);
     if (end === 'again') return this.commit(entries, results, finish);
     // This one has its refusal; the others were rolled back with it, through no fault of theirs.
-    this.suspicion.add(end);
+    this.suspicion.suspects.add(end.order);
     const left = entries.filter((entry) => entry !== end);
     return this.commit(left, results, finish);
   }
@@ -121,7 +121,7 @@ export class SqliteBatch {
     }
     if (entries.length === 1) {
       results[first.place] = refusal;
-      this.suspicion.add(first);
+      this.suspicion.suspects.add(first.order);
       return;
     }
     const half = Math.ceil(entries.length / 2);

@@ -16,13 +16,12 @@ export function evictionParts(
   columns: Column[],
   json?: string,
 ): Part[] {
-  const indexes = readIndexes(db, table);
-  if (indexes.length === 0) return [];
+  const rules = readRules(db, table, columns);
+  if (rules.length === 0) return [];
   const name = text(table);
   const sourceOf = (row: string) => sourceSql(source, columns, row);
-  // A value of NULL equals nothing, as the index has it: there it never makes a row give way.
-  const isHit = indexes.map((index) => `(${index.map(isEqual).join(' AND ')})`).join(' OR ');
   // The index itself answers this, so it costs a search and no scan.
+  const isHit = rules.map((rule) => `(${rule.isHit})`).join(' OR ');
   const hits = `FROM ${quote(table)} AS t WHERE (${isHit}) AND ${isOther(columns, 't', 'NEW')}`;
   // False for nearly every row that is ever written, and then the rest costs nothing.
   const isAny = `EXISTS (SELECT 1 FROM changebell_evicted WHERE watched = ${name})`;
@@ -47,7 +46,7 @@ export function evictionParts(
   const forget = `DELETE FROM changebell_evicted WHERE watched = ${name} AND source = ${sourceOf('OLD')};`;
   // `writer` keeps apart what an application's own triggers update while a row is being written. What is inserted may
   // have no key yet.
-  const [ofNew, update] = [sourceOf('NEW'), `UPDATE${ofColumns(indexes, columns)}`];
+  const [ofNew, update] = [sourceOf('NEW'), `UPDATE${ofColumns(rules, columns)}`];
   return [
     { ending: 'inserting', on: 'BEFORE INSERT', ...before("''", hits) },
     { ending: 'inserted', on: 'AFTER INSERT', when: isAny, body: after("''") },
@@ -62,36 +61,68 @@ export function evictionParts(
   ];
 }
 
-/** A column of an index, and the collation by which it is unique. */
-type Indexed = { name: string; coll: string };
+/** What a UNIQUE index forbids: that this holds of another row `t` and NEW. It is of these columns, or of fewer. */
+type Rule = { isHit: string; names: string[] };
+
+/** `sql` is null where the index comes from the table's own text; then it is of plain columns. */
+type Index = { name: string; sql: string | null; isPlain: 0 | 1 };
 
 /**
- * Its UNIQUE indexes. Not those of part of a table, or of an expression: SQLite tells neither's text in parts. And not
- * the one that only says which bytes its key has; but where a collation calls two keys equal they are two sources, and
- * the new row is not announced at the old one's place.
+ * Those of its UNIQUE indexes. Not of the one that only says which bytes its key has; but where a collation calls two
+ * keys equal they are two sources, and the new row is not announced at the old one's place.
  */
-function readIndexes(db: Database.Database, table: string): Indexed[][] {
-  const list = db.prepare<[string], string>(
-    `SELECT name FROM pragma_index_list(?) AS list WHERE "unique" = 1 AND partial = 0
-       AND NOT EXISTS (SELECT 1 FROM pragma_index_xinfo(list.name) WHERE key = 1 AND name IS NULL)
-       AND (origin <> 'pk' OR EXISTS (SELECT 1 FROM pragma_index_xinfo(list.name) WHERE key = 1 AND coll <> 'BINARY'))
-     ORDER BY name`,
+function readRules(db: Database.Database, table: string, columns: Column[]): Rule[] {
+  const isOf = (condition: string) =>
+    `EXISTS (SELECT 1 FROM pragma_index_xinfo(list.name) WHERE key = 1 AND ${condition})`;
+  const find = db.prepare<[string], Index>(
+    `SELECT list.name, sql, partial = 0 AND NOT ${isOf('name IS NULL')} AS isPlain
+     FROM pragma_index_list(?) AS list LEFT JOIN sqlite_schema AS text ON text.type = 'index' AND text.name = list.name
+     WHERE "unique" = 1 AND (origin <> 'pk' OR ${isOf("coll <> 'BINARY'")}) ORDER BY list.name`,
   );
-  const parts = db.prepare<[string], Indexed>('SELECT name, coll FROM pragma_index_xinfo(?) WHERE key = 1');
-  return list
-    .pluck()
-    .all(table)
-    .map((name) => parts.all(name));
+  return find.all(table).flatMap((index) => {
+    return index.isPlain ? plainRule(db, index) : (textRule(db, table, index, columns) ?? []);
+  });
 }
 
-/** By the collation of the index, which may be another than that of its column. */
-function isEqual({ name, coll }: Indexed): string {
-  return `t.${quote(name)} = NEW.${quote(name)} COLLATE ${quote(coll)}`;
+/**
+ * By the collation of the index, which may be another than that of its column. A value of NULL equals nothing, as the
+ * index has it: there it never makes a row give way.
+ */
+function plainRule(db: Database.Database, { name }: Index): Rule {
+  const read = 'SELECT name, coll FROM pragma_index_xinfo(?) WHERE key = 1';
+  const parts = db.prepare<[string], { name: string; coll: string }>(read).all(name);
+  const isEqual = parts.map(
+    ({ name, coll }) => `t.${quote(name)} = NEW.${quote(name)} COLLATE ${quote(coll)}`,
+  );
+  return { isHit: isEqual.join(' AND '), names: parts.map(({ name }) => name) };
+}
+
+/**
+ * Of expressions, or of a part of the table: they stand in the text of the index alone. The same text is read of a row
+ * that has the values of NEW under the names of the columns. Neither may have a subquery in it, so there is one WHERE.
+ * @returns undefined if it can't be read so, as where it calls a function of the application
+ */
+function textRule(db: Database.Database, table: string, { sql }: Index, columns: Column[]): Rule | undefined {
+  const [, list = '', where = '1'] = /^[^(]*\((.*?)\)(?:\s*WHERE\b(.*))?$/is.exec(sql!) ?? [];
+  const parts = list.replace(/\s(ASC|DESC)\s*(?=,|$)/gi, ' ');
+  const theNew = columns.map(({ name }) => `NEW.${quote(name)} AS ${quote(name)}`).join();
+  // A comment may end each of them, hence the line breaks.
+  const isHit = `(${where}\n) AND (${parts}\n) = (SELECT ${parts}\nFROM (SELECT ${theNew}) WHERE ${where}\n)`;
+  try {
+    db.prepare(`SELECT (SELECT 1 FROM ${quote(table)} AS t WHERE ${isHit}) FROM ${quote(table)} AS "new"`);
+  } catch {
+    return undefined;
+  }
+  return { isHit, names: columns.map(({ name }) => name).filter((name) => isIn(name, sql!)) };
+}
+
+function isIn(name: string, sql: string): boolean {
+  return sql.toLowerCase().includes(name.toLowerCase());
 }
 
 /** Nobody names a generated column in an UPDATE: then any may concern it. */
-function ofColumns(indexes: Indexed[][], columns: Column[]): string {
-  const names = [...new Set(indexes.flat().map(({ name }) => name))];
+function ofColumns(rules: Rule[], columns: Column[]): string {
+  const names = [...new Set(rules.flatMap((rule) => rule.names))];
   const isPlain = names.every((name) =>
     columns.some((column) => column.name === name && column.hidden === 0),
   );

@@ -172,12 +172,24 @@ function hasTable(db: Database.Database, name: string): boolean {
   return db.prepare('SELECT 1 FROM sqlite_schema WHERE name = ? COLLATE NOCASE').get(name) !== undefined;
 }
 
-/** Another program's table is left alone; only WATCH says that it may be announced. @throws {StartError} */
+/**
+ * Another program's table is left alone; only WATCH says that it may be announced. Of ours another program may have
+ * renamed a column: its triggers would then be made anew in vain, and break every write.
+ * @throws {StartError}
+ */
 function checkCustomers(db: Database.Database, { path, watch, hasCustomers }: FileOptions): void {
-  if (!hasCustomers || !hasTable(db, 'customers') || hasOurCustomers(db)) return;
-  if ([...watch].some((table) => table.toLowerCase() === 'customers')) return;
-  const columns = db.prepare("SELECT group_concat(name) FROM pragma_table_info('customers')").pluck().get();
+  if (!hasTable(db, 'customers')) return;
+  const columns = db.prepare<[], string>("SELECT name FROM pragma_table_info('customers')").pluck().all();
+  const isOurs = hasOurCustomers(db);
+  const missing = CUSTOMER_COLUMNS.filter((name) => !columns.includes(name));
+  if (isOurs && missing.length > 0)
+    throw new StartError(
+      `The database ${path} has the table "customers" that Changebell made, but without ${missing.join()}: give its columns their names back.`,
+    );
+  if (isOurs || !hasCustomers || [...watch].some((table) => table.toLowerCase() === 'customers')) return;
   throw new StartError(
-    `The database ${path} has a table "customers" (${columns}) that Changebell did not make (id,name,email,created_at,updated_at): name it in WATCH to announce its changes, or point DATABASE_URL at another file.`,
+    `The database ${path} has a table "customers" (${columns}) that Changebell did not make (${CUSTOMER_COLUMNS}): name it in WATCH to announce its changes, or point DATABASE_URL at another file.`,
   );
 }
+
+const CUSTOMER_COLUMNS = ['id', 'name', 'email', 'created_at', 'updated_at'];

@@ -3,7 +3,7 @@
 // they did is looked at before anybody is told `done`. Whether it lasts, `sqlite-batch.ts` says with its commit.
 import type Database from 'better-sqlite3';
 import { etagOf, matchesStrongly, matchesWeakly } from '../etag.ts';
-import { eventId, toCloudEvent } from '../event.ts';
+import { type Cursor, eventId, toCloudEvent } from '../event.ts';
 import type { Idempotency } from '../idempotency.ts';
 import type { NewEvent } from '../new-event.ts';
 import type { Fields } from '../resource.ts';
@@ -158,7 +158,7 @@ export class SqliteOrders {
     const { changes } = table.update().run({ ...(JSON.parse(current) as Fields), ...fields, id });
     const json = table.row.get(id);
     if (changes === 0 || json === undefined) return IGNORED;
-    return json === current ? this.done(json) : this.announced(json);
+    return json === current ? this.done(json, this.sql.position().head) : this.announced(json);
   }
 
   /** The row as it last was is in its event; the caller gets no content. */
@@ -189,16 +189,14 @@ export class SqliteOrders {
     return { is: 'done', json, lastEventId: eventId(place) };
   }
 
-  /** A change and its event stand or fall together. */
+  /** A change and its event stand or fall together: where the log has not grown, no trigger has written it. */
   private announced(json: string): Outcome {
-    const before = this.head;
-    const done = this.done(json);
-    return this.head > before ? done : IGNORED;
+    const { head } = this.sql.position();
+    return head.seq > this.head ? this.done(json, head) : IGNORED;
   }
 
   /** The position, and not only the own event: a reader that has passed it has seen this change. */
-  private done(json: string): Done {
-    const { head } = this.sql.position();
+  private done(json: string, head: Cursor): Done {
     this.head = head.seq;
     return { is: 'done', json, lastEventId: eventId(head) };
   }

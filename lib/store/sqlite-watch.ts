@@ -32,6 +32,8 @@ export function applyWatch(
   const renew = db.transaction(() => {
     const { live, dead } = renewLease(db, wanted);
     const isOver = (table: string) => !live.has(table) && (!isRenewal || dead.has(table));
+    for (const table of watched)
+      if (isNew(db, table) && (isRenewal || isTold(db, table))) tellReset(db, table);
     changeTriggers(db, wanted, isOver);
   });
   // Who watches nothing, and finds nothing to take down, needs no lock: it must not fail for another's transaction.
@@ -54,6 +56,23 @@ function changeTriggers(
     else texts.delete(one.sql); // it is there
   }
   for (const sql of texts) db.exec(sql);
+}
+
+/** Has it none of our triggers? Then nobody heard of what became of its rows, as where it was dropped and made anew. */
+function isNew(db: Database.Database, { table }: WatchedTable): boolean {
+  return !readTriggers(db).some((one) => one.table === table && !isAside(one));
+}
+
+/** Was it watched before? Then there may be copies of it. */
+function isTold(db: Database.Database, { type }: WatchedTable): boolean {
+  const find = `SELECT 1 FROM changebell_events WHERE type GLOB '${type}.*' LIMIT 1`;
+  return db.prepare(find).get() !== undefined;
+}
+
+/** A copy has to be loaded again. Before its triggers are there: what they tell comes after this. */
+function tellReset(db: Database.Database, { type, source }: WatchedTable): void {
+  const tell = db.prepare('INSERT INTO changebell_events (type, source) VALUES (?, ?)');
+  tell.run(`${type}.reset`, `${source}/*`);
 }
 
 /**

@@ -126,7 +126,7 @@ export function toAnswer(outcome: Outcome, order: Order): Answer {
       throw new Problem(412, `${reason}: read it again, then decide.`);
     }
     case 'key taken':
-      throw keyTaken(outcome.place);
+      throw keyTaken(outcome.place, order);
     case 'refused':
       throw outcome.status === 503
         ? unavailable(outcome.detail)
@@ -146,7 +146,7 @@ function unmet(path: string, { ifMatch, ifNoneMatch }: Preconditions, exists: bo
   return `What is at ${path} is not what If-Match and If-None-Match ask for`;
 }
 
-function keyTaken(place: number | undefined): Problem {
+function keyTaken(place: number | undefined, order: Order): Problem {
   if (place === undefined)
     return new Problem(
       422,
@@ -154,5 +154,6 @@ function keyTaken(place: number | undefined): Problem {
     );
   const detail =
     'has the source and id of an event that was published with other content: give it an id of its own';
-  return invalidFields([{ pointer: `#/${place}`, detail }]);
+  const isInList = order.op === 'publish' && order.isList;
+  return invalidFields([{ pointer: isInList ? `#/${place}` : '#', detail }]);
 }

@@ -100,6 +100,11 @@ export class Chunks {
     return bytes;
   }
 
+  /** For one client alone: nothing is kept of it. */
+  encodeSome(chunk: Chunk, transport: Transport, isWanted: (event: StoredEvent) => boolean): Buffer {
+    return pick(this.encodeAll(chunk, transport), chunk.events.map(isWanted));
+  }
+
   /** Another history: nothing that was read before is true any more. */
   clear(): void {
     this.chunks.clear();

@@ -37,7 +37,7 @@ export class Client {
   wish: Wish | undefined;
   /** Why its cursor is good no longer: it is told so before it gets anything else. */
   dueReset: ResetReason | undefined;
-  /** What it has read but not yet handed on, since newer events may replace it. */
+  /** Which of the events that wait for it are the newest of their source. */
   conflation: Conflation | undefined;
   /** The queue in which it waits for its turn. */
   queue: 'live' | 'behind' | undefined;
@@ -64,12 +64,12 @@ export class Client {
 
   /** From where it reads on. */
   get readTo(): Cursor {
-    return this.conflation?.end ?? this.cursor;
+    return this.conflation && !this.conflation.isDone ? this.conflation.end : this.cursor;
   }
 
   /** Has it got everything up to there? */
   hasReached(head: Cursor): boolean {
-    return this.wish === undefined && this.dueReset === undefined && this.readTo.seq >= head.seq;
+    return this.wish === undefined && this.dueReset === undefined && this.cursor.seq >= head.seq;
   }
 
   /** The first frame of a stream, or of another beginning: from here it goes on, whatever it had read before. */
@@ -86,7 +86,7 @@ export class Client {
   deliver(bytes: Buffer, cursor: Cursor): void {
     if (bytes.length > 0) this.send(bytes);
     this.cursor = cursor;
-    this.conflation = undefined;
+    if (this.conflation && cursor.seq >= this.conflation.end.seq) this.conflation = undefined;
   }
 
   /**
@@ -141,10 +141,11 @@ export class Client {
     this.stream.out.once('close', () => clearTimeout(timer));
   }
 
-  /** Nothing is pushed to it from now on; `onRoom` follows. */
+  /** It is left alone from now on; `onRoom` follows when all that waits for it has gone out. */
   waitForDrain(): void {
     if (this.isLagging) return;
     this.isLagging = true;
+    // An empty write, since its callback comes when all before it has gone out.
     this.stream.out.write(NOTHING, () => {
       this.isLagging = false;
       this.liveness.drained();

@@ -6,6 +6,7 @@ const MAX_MESSAGES = 50;
 const MAX_CONTROLS = 200; // more than messages: some libraries ping every second
 const FIRST_CONTROL_OPCODE = 8; // RFC 6455 §5.5: the most significant bit of the opcode is set
 const PONG_OPCODE = 10;
+const MAX_FRAMES_AFTER_FLOOD = 100; // its answer to our close may be among them
 const MASK_BYTES = 4; // every frame of a client has a mask (RFC 6455 §5.3)
 
 /** What is said in the close frame to one that sends too much. */
@@ -20,12 +21,18 @@ export class FrameCounter {
   private header: number[] = [];
   /** Pongs that came: as many as it was sent pings are answers, and no flood. */
   private pongs = 0;
+  /** Frames that were too many so far. */
+  tooMany = 0;
   /** Bytes of mask and payload until the next header. */
   private toSkip = 0;
 
-  /** How many frames in these bytes are too many, of one that was sent so many pings since the stream began. */
+  /**
+   * Counts the frames in these bytes, of one that was sent so many pings since the stream began.
+   * @returns how many of the bytes may be worked on: all, until there was far too much
+   */
   count(bytes: Uint8Array, now: number, pings: number): number {
-    let tooMany = 0;
+    // One read may bring ten thousand frames: what is behind the last of them is not even looked at.
+    if (this.tooMany > MAX_FRAMES_AFTER_FLOOD) return 0;
     // Borders of frames and of reads have nothing to do with each other: a header may come byte by byte.
     for (let at = 0; at < bytes.length; at += 1) {
       const skipped = Math.min(this.toSkip, bytes.length - at);
@@ -33,9 +40,10 @@ export class FrameCounter {
       at += skipped;
       if (at === bytes.length) break;
       this.header.push(bytes[at]!);
-      if (this.isHeaderWhole() && this.isTooMany(now, pings)) tooMany += 1;
+      if (this.isHeaderWhole() && this.isTooMany(now, pings)) this.tooMany += 1;
+      if (this.tooMany > MAX_FRAMES_AFTER_FLOOD) return at;
     }
-    return tooMany;
+    return bytes.length;
   }
 
   /** Two bytes, and two or eight more of length where the second says so. */

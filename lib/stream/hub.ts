@@ -27,6 +27,8 @@ export class Hub {
   private readonly heartbeats: Heartbeats;
   private readonly serving: Serving;
   private readonly rounds: Rounds;
+  /** Where the head stood before it moved. Whoever stands there is live, and the same chunk is next for all of them. */
+  private liveSeq = 0;
   /** Events announced since the start. */
   private events = 0;
   /** A turn is due or under way: there is never a second one beside it. */
@@ -134,8 +136,8 @@ export class Hub {
   // --- the turn: one slice of work, then the event loop goes round
 
   /** Gives a client a turn; one that is live goes before all who are not. One function for all clients. */
-  private readonly enqueue = (client: Client, isLive = false): void => {
-    this.rounds.add(client, isLive);
+  private readonly enqueue = (client: Client): void => {
+    this.rounds.add(client, client.cursor.seq === this.liveSeq);
     this.schedule();
   };
 
@@ -178,11 +180,12 @@ export class Hub {
     if (found === 'replaced') this.startOver();
   }
 
-  /** The head has moved. Whoever stood at the old one is live, and the same chunk is next for all of them. */
+  /** The head has moved, and everyone may be owed something. */
   private announce(oldSeq: number): void {
     this.events += this.head.cursor.seq - oldSeq;
+    this.liveSeq = oldSeq;
     this.rounds.start();
-    for (const client of this.clients) this.enqueue(client, client.cursor.seq === oldSeq);
+    for (const client of this.clients) this.enqueue(client);
   }
 
   /** The newest event that was announced is no longer in the log: another history took its place. */

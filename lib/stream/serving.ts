@@ -67,29 +67,34 @@ export class Serving {
   private deliver(client: Client, chunk: Chunk): void {
     const { out } = client.stream;
     try {
-      if (!this.isKeptBack(client, chunk)) client.deliver(this.encode(client, chunk), chunk.end);
+      if (this.isLookedThrough(client, chunk)) return;
+      client.deliver(this.encode(client, chunk), chunk.end);
       this.deliveries += chunk.events.length;
       // One chunk in flight: what a herd has in its sockets is written at once when they drain, and delays the live.
-      if (client.readTo.seq < this.head.cursor.seq && out.writableLength > 0) client.waitForDrain();
+      if (client.cursor.seq < this.head.cursor.seq && out.writableLength > 0) client.waitForDrain();
     } catch (error) {
       console.error(error);
       out.destroy();
     }
   }
 
-  /** One that conflates reads on to the head before it gets anything: what waits there may replace what it has read. */
-  private isKeptBack(client: Client, chunk: Chunk): boolean {
-    const { kind } = client.stream;
-    if (!kind.isConflated) return false;
-    const isLast = chunk.end.seq >= this.head.cursor.seq;
-    if (isLast && !client.conflation) return false; // live: it shares its frames with all of its kind
-    client.conflation ??= new Conflation(client.cursor);
-    client.conflation.add(chunk, kind.filter);
-    return !isLast && !client.conflation.isFull;
+  /** One that conflates looks on to the head before it is handed a chunk: what waits there may replace what is in it. */
+  private isLookedThrough(client: Client, chunk: Chunk): boolean {
+    const { isConflated, filter } = client.stream.kind;
+    const head = this.head.cursor;
+    const isLast = chunk.end.seq >= head.seq;
+    if (!isConflated || (isLast && !client.conflation)) return false; // live: it shares its frames with all of its kind
+    client.conflation ??= new Conflation(client.cursor, head);
+    const { conflation } = client;
+    const isForHanding = conflation.isDone;
+    if (chunk.end.seq > conflation.end.seq) conflation.look(chunk, filter); // or it has grown since it was looked through
+    if (isForHanding) conflation.upTo = head; // before the next one it looks at what came meanwhile
+    return !isForHanding;
   }
 
-  /** What was kept back is for this client alone; all else is shared with its kind. */
   private encode({ conflation, stream: { kind } }: Client, chunk: Chunk): Buffer {
-    return conflation ? conflation.encode(kind.transport) : this.chunks.encode(chunk, kind);
+    return conflation
+      ? this.chunks.encodeSome(chunk, kind.transport, conflation.isNewest)
+      : this.chunks.encode(chunk, kind);
   }
 }

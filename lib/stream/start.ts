@@ -12,6 +12,8 @@ import type { Transport } from './frames.ts';
 
 const COUNT_STEP = 500;
 const COUNT_BYTES = 256 * 1024;
+const FIRST_MS = Date.parse('0000-01-01T00:00:00Z');
+const LAST_MS = Date.parse('9999-12-31T23:59:59.999Z');
 
 /** Nothing of it asked for: then it is the reader's own default. */
 export type Wish = {
@@ -70,7 +72,8 @@ function parseFrom(text: string): string {
   if (text === 'earliest' || text === 'latest') return text;
   // A plus that was not escaped arrives as a blank; before the time, RFC 3339 allows one.
   const date = parseTime(text.replace(/ (\d\d:\d\d)$/, '+$1').replace(' ', 'T'));
-  if (date && date.getTime() >= 0) return date.toISOString();
+  // An offset may lead out of these years, and times of events are compared as texts of four digits.
+  if (date) return new Date(Math.min(Math.max(+date, FIRST_MS), LAST_MS)).toISOString();
   const forms = 'earliest, latest, or a time such as 2026-11-23T09:30:00Z';
   throw new Problem(400, `from must be ${forms}.`);
 }
@@ -83,10 +86,10 @@ export async function locate(store: Store, { cursor, from, scope }: Wish): Promi
   const isTime = from !== undefined && from !== 'earliest' && from !== 'latest';
   const asked = isTime ? await store.findTime(from) : cursor;
   const { head, pruned, resets } = await store.position(asked ? [asked] : []);
-  const isGone = asked !== undefined && resets[0] !== undefined;
-  if (isGone && !isTime) return { cursor: head, behind: 0, reset: resets[0] };
-  const fromPruned = from === 'earliest' || isGone; // retention may be quicker than a search
-  const start = fromPruned ? pruned : (asked ?? head);
+  const [reset] = resets; // why it can't go on from there, if it can't
+  if (cursor && reset) return { cursor: head, behind: 0, reset };
+  const isOldest = from === 'earliest' || reset !== undefined; // a time that was found may be gone since
+  const start = isOldest ? pruned : (asked ?? head);
   return { cursor: start, behind: await countBehind(store, start, head, scope) };
 }
 

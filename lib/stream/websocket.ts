@@ -2,6 +2,7 @@
 // raw socket of Node's `upgrade` event is ours, and ready-made frames go straight to it.
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
+import { Readable } from 'node:stream';
 import { type RawData, type Server, type ServerOptions, WebSocket, WebSocketServer } from 'ws';
 import { queuedBytes } from '../http/connection.ts';
 import { Problem } from '../problem.ts';
@@ -17,7 +18,7 @@ import { parseStream } from './start.ts';
 const MAX_MESSAGE_BYTES = 4096; // nobody has to say more than an order of the lab; above it ws closes with 1009
 const CLOSE_TIMEOUT_MS = 1000; // ws waits 30 s for a peer's close frame; our shutdown has 5 s
 const MAX_UNSENT_FOR_PONG = 64 * 1024; // bytes that wait in its socket; above them its pings stay unanswered
-const MAX_FRAMES_AFTER_FLOOD = 100; // its answer to our close may be among them
+const { push } = Readable.prototype;
 /** Chosen when it is offered: a frame is one CloudEvent in the JSON format, as the WebSocket binding of CloudEvents has it. */
 const SUBPROTOCOL = 'cloudevents.json';
 
@@ -111,14 +112,12 @@ class Peer extends WebSocket implements Stream {
   hub!: Hub;
   isLabOn!: boolean;
   private readonly frames = new FrameCounter();
-  /** Frames that came after it was told that it sends too much. */
-  private framesTooMany = 0;
   /** The newest ping that is not answered yet; older ones of the same read need no answer (RFC 6455 §5.5.3). */
   private unansweredPing: Buffer | undefined;
 
   listen(): void {
-    // First in the row: frames must be counted before ws works on them.
-    this.out.prependListener('data', (bytes: Buffer) => this.count(bytes));
+    // Node gives `push` what it has read: frames are counted before ws sees them, and the rest of a flood it never sees.
+    this.out.push = (bytes: Buffer | null) => this.receive(bytes);
     this.on('message', this.heardMessage).on('ping', this.heardPing).on('pong', this.heardPong);
     this.on('error', ignore).on('close', this.heardClose);
   }
@@ -140,12 +139,15 @@ class Peer extends WebSocket implements Stream {
   }
 
   /** A flooder is told why, and soon read no more: what it sends stays in its own kernel. */
-  private count(bytes: Buffer): void {
-    const tooMany = this.frames.count(bytes, performance.now(), this.client.liveness.pings);
-    if (tooMany === 0) return;
-    this.framesTooMany += tooMany;
-    if (this.isOpen()) this.close(1008, FLOOD_REASON);
-    if (this.framesTooMany > MAX_FRAMES_AFTER_FLOOD) this.pause();
+  private receive(bytes: Buffer | null): boolean {
+    const { frames, out } = this;
+    if (bytes === null) return push.call(out, null);
+    const allowed = frames.count(bytes, performance.now(), this.client.liveness.pings);
+    if (frames.tooMany > 0 && this.isOpen()) this.close(1008, FLOOD_REASON);
+    const canTakeMore = push.call(out, bytes.subarray(0, allowed));
+    if (allowed === bytes.length) return canTakeMore;
+    out._read = ignore; // to pause it would not do: Node fills a buffer in advance
+    return false;
   }
 
   private heardMessage(data: RawData, isBinary: boolean): void {
@@ -177,5 +179,5 @@ class Peer extends WebSocket implements Stream {
   }
 }
 
-/** ws closes with 1002, 1007 or 1009 by itself; 'close' follows. */
+/** Of errors: ws closes with 1002, 1007 or 1009 by itself, and 'close' follows. */
 function ignore(): void {}

@@ -157,7 +157,8 @@ export class ChangeStream extends LinkedTarget {
     const name = /^stream\.(.*)/.exec(frame.event.type)?.[1];
     if (name === 'reset') this.#unheard = undefined;
     if (!name && !this.wasListenedTo('message')) this.#unheard ??= this.#lastEventId;
-    const isReload = name === 'reset' && this.#options.load;
+    const { load, loadsAfter } = this.#options;
+    const isReload = load && (name === 'reset' || loadsAfter?.(frame.event));
     this.dispatchAndWait(toEvent(frame, name), () => (isReload ? this.#reload(frame) : this.#finish(frame)));
   }
 

@@ -48,6 +48,7 @@ export class LiveTable extends WaitingTarget {
         types: [`${this.#name.type}.*`],
         sources: [`${this.#name.source}/*`],
         load: (attempt) => this.#load(attempt),
+        loadsAfter: (event) => this.#isReset(event),
       },
     );
     this.stream.addEventListener('message', ({ data }) => this.#follow(data));
@@ -117,6 +118,11 @@ export class LiveTable extends WaitingTarget {
     if (key !== undefined) this.#tell(key, before);
   }
 
+  /** Rows came or went without an event for each, as with a table that was made anew. @param {ChangeEvent} event */
+  #isReset({ type }) {
+    return type === `${this.#name.type}.reset`;
+  }
+
   /** Anyone may publish an event with such a source, but not with such a type. @param {Map<string, Row>} rows @param {ChangeEvent} event @returns {[key: string, before: Row | undefined] | undefined} */
   #apply(rows, { type, source, data }) {
     const { type: prefix, source: table } = this.#name;
@@ -176,6 +182,8 @@ export class LiveTable extends WaitingTarget {
     };
     for (let position = from; ; ) {
       const { events, lastEventId, more } = await read(position);
+      if (events.some((/** @type {ChangeEvent} */ event) => this.#isReset(event)))
+        throw new Error('the table was replaced while it was read');
       for (const event of events) this.#apply(rows, event);
       position = lastEventId;
       if (more) continue;

@@ -28,6 +28,8 @@ export type Options = {
   lastEventId?: string | undefined;
   /** Called at the start where no cursor is given, after each reset, and again, with backoff, where it failed. */
   load?: Load | undefined;
+  /** After these events too: some say that more has changed than events can tell. */
+  loadsAfter?: ((event: ChangeEvent) => boolean) | undefined;
   token?: Token;
   /** `orders.created`, or a prefix: `orders.*`. */
   types?: readonly string[] | undefined;

@@ -44,7 +44,8 @@ export class WaitingTarget extends EventTarget {
         typeof listener === 'function' ? listener.call(this, event) : listener.handleEvent(event);
       if (typeof result?.then === 'function') event.waitUntil?.(result);
     };
-    if (!this.#wrapped.has(listener)) this.#wrapped.set(listener, wrapped);
+    // Also for itself: where a `signal` is aborted, Node 20 removes what was added, by our own method.
+    if (!this.#wrapped.has(listener)) this.#wrapped.set(listener, wrapped).set(wrapped, wrapped);
     return this.#wrapped.get(listener);
   }
 

@@ -1,6 +1,8 @@
 // The class board: the product used as it is. It reads the lessons' events from the log, then follows live, as
 // any client does; what it shows is what `class.js` makes of them.
+import { api, auth, reasonOf } from '../api.js';
 import { ChangeStream } from '../changebell.js';
+import { element, make } from '../dom.js';
 import { follow, LESSONS, rowsOf, summaryOf } from './class.js';
 
 const TYPES = ['lesson.*'];
@@ -12,26 +14,18 @@ const LEAST_ROWS = 20; // so many fit without scrolling at 1920×1080, and fewer
 let learners = new Map();
 let clockOffset = 0; // of the server, whose clock stands in the events
 
-/** @param {string} id @returns {HTMLElement} */
-const element = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
-
-/** @param {string} tag @param {object} properties @param {(Node | string)[]} children @returns {HTMLElement} */
-function make(tag, properties, ...children) {
-  const node = Object.assign(document.createElement(tag), properties);
-  node.append(...children);
-  return node;
-}
-
 /** All that is in the log so far. @returns {Promise<string>} the id to go on from */
 async function catchUp() {
   /** @type {Class} */
   const all = new Map();
   let query = '';
   for (;;) {
-    const response = await fetch(`/api/events?types=${TYPES}&limit=1000${query}`);
-    if (response.status === 401)
-      throw new Error('This server wants a token, and a class is opened without: npm run lesson -- board.');
-    if (!response.ok) throw new Error(`The log cannot be read: ${response.status}.`);
+    const response = await api(`/api/events?types=${TYPES}&limit=1000${query}`);
+    if (response.status === 401) throw new Error('The class wants its token.');
+    if (!response.ok)
+      throw new Error(
+        `The log cannot be read: ${response.status}. Load this page again when the server runs.`,
+      );
     const { events, lastEventId, more } = await response.json();
     for (const event of events) follow(all, event);
     if (!more) {
@@ -45,7 +39,7 @@ async function catchUp() {
 
 async function start() {
   const lastEventId = await catchUp();
-  const stream = new ChangeStream('/ws', { lastEventId, types: TYPES });
+  const stream = new ChangeStream('/ws', { lastEventId, types: TYPES, token: auth.token });
   stream.addEventListener('message', (message) => {
     follow(learners, /** @type {MessageEvent} */ (message).data);
     draw();
@@ -112,11 +106,20 @@ function drawRow({ nick, lesson, done, kept, of, why, hint, isStuck, minutes }) 
   );
 }
 
-element('join').textContent = `npm run lesson -- board ${location.origin} NAME`;
-const clock = setInterval(draw, 5000); // time passes, though nothing happens
-draw();
-start().catch((error) => {
-  showState('waiting');
-  clearInterval(clock); // it would say that nobody is here yet
-  element('summary').textContent = `${error.message} Load this page again when the server runs.`;
-});
+const isOwnName = /^(localhost|127\.|\[::1\])/.test(location.hostname); // of every machine its own
+const address = isOwnName ? 'ADDRESS' : location.origin; // the terminal shows it
+element('join').textContent = `npm run lesson -- board ${address} NAME`;
+auth.onChange = open; // the token was given
+void open();
+
+/** Where it fails it stands still: it would say that nobody is here yet. */
+async function open() {
+  try {
+    await start();
+    setInterval(draw, 5000); // time passes, though nothing happens
+  } catch (error) {
+    showState('waiting');
+    element('nobody').hidden = true;
+    element('summary').textContent = reasonOf(error);
+  }
+}

@@ -9,7 +9,7 @@ const CLASS_MS = 12 * 3600_000; // events older than that are of another class
 /** @typedef {{ type: string, time: string, data: any }} LessonEvent */
 
 /**
- * A learner. `lesson` is the open one, 0 where there is none; `best` is the most promises of it that they have kept at
+ * A learner. `lesson` is the open one, 0 where there is none (one has just joined, or is done); `best` is the most promises of it that they have kept at
  * once; `since` is when they last got further: began, kept a promise more than ever, or were done.
  * @typedef {Progress & { done: Set<number>, best: number, since: number }} Learner
  */
@@ -23,7 +23,9 @@ export function follow(all, { type, time, data }) {
   const told = read(data);
   if (!type.startsWith('lesson.') || !told) return;
   const at = Date.parse(time);
-  const before = all.get(told.nick);
+  const known = all.get(told.nick);
+  const before = known && isOfToday(known, at) ? known : undefined;
+  if (type === 'lesson.joined' && before) return; // once more, perhaps from another address
   const done = new Set(before?.done);
   const isOver = type === 'lesson.done';
   if (done.has(told.lesson) && !isOver && type !== 'lesson.started') return; // it plays with what it has mended
@@ -44,18 +46,21 @@ export function follow(all, { type, time, data }) {
   });
 }
 
+/** @param {Learner} learner @param {number} now */
+const isOfToday = ({ since }, now) => now - since < CLASS_MS;
+
 /** Anyone can publish: only what has the right shape is believed. @param {any} data @returns {Progress | undefined} */
 function read(data) {
   const { nick, lesson, kept = 0, of = 0, why = '', hint = 0 } = data ?? {};
   const isSmall = (/** @type {unknown} */ number) => Number.isInteger(number) && Number(number) <= 20;
   if (typeof nick !== 'string' || nick === '' || typeof why !== 'string') return undefined;
-  if (![lesson, kept, of, hint].every(isSmall) || lesson < 1 || lesson > LESSONS) return undefined;
+  if (![lesson, kept, of, hint].every(isSmall) || lesson < 0 || lesson > LESSONS) return undefined;
   return { nick: nick.slice(0, 40), lesson, kept, of, why, hint };
 }
 
 /** One row for each learner: who has been stuck longest on top, the rest by name. @param {Class} all @param {number} now */
 export function rowsOf(all, now) {
-  const rows = [...all.values()].filter(({ since }) => now - since < CLASS_MS);
+  const rows = [...all.values()].filter((learner) => isOfToday(learner, now));
   const marked = rows.map((learner) => {
     const isStuck = learner.lesson > 0 && now - learner.since >= STUCK_MS;
     return { ...learner, isStuck, minutes: Math.max(0, Math.floor((now - learner.since) / 60_000)) };

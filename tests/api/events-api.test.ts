@@ -353,6 +353,18 @@ test('from says where to begin, but not beside a cursor', async () => {
   assert.equal((await get(`${events}?from=latest&lastEventId=${id}`)).status, 400);
 });
 
+test('any time of RFC 3339 is a place to begin, also one from before computers and one that is far away', async () => {
+  await publish({});
+  for (const [time, first] of [
+    ['1815-12-10T00:00:00Z', 1],
+    ['0000-01-01T00:00:00%2B23:59', 1],
+    ['9999-12-31T23:59:59-23:59', undefined],
+  ]) {
+    const { status, body } = await get(`${events}?from=${time}&limit=1`);
+    assert.deepEqual([status, body.events[0] && seqOf(body.events[0].id)], [200, first], `${time}`);
+  }
+});
+
 test('Prefer: wait holds an empty answer back until there is an event that the filter lets through', async () => {
   const { id } = await publish({});
   const waiting = get(`${events}?lastEventId=${id}&types=rung`, { Prefer: 'respond-async, wait=30' });

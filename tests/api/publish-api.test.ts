@@ -107,6 +107,8 @@ test('a CloudEvent in binary mode is the same event, with its headers percent-de
     [body.type, body.source, body.subject, body.data, body.originid, body.datacontenttype],
     ['order.shipped', '/shop', 'Zürich 100%', data, attributes.id, 'application/json'],
   );
+  const quoted = await post(url, data, { ...headers, 'ce-id': 'quoted', 'ce-subject': '"50%25 \\"off\\""' });
+  assert.equal(quoted.body.subject, '50% "off"', 'as older senders wrote it');
   const empty = await fetch(url, { method: 'POST', headers: { ...headers, 'ce-id': 'no-data' } });
   assert.deepEqual([empty.status, (await empty.json()).data], [201, null]);
   const { 'ce-id': _, ...nameless } = headers;
@@ -150,6 +152,8 @@ test('source and id of a CloudEvent are its key: a repeat is stored once, also i
   assert.deepEqual(batch.body[3], batch.body[0]);
   const changed = await post(url, [cloudEvent(), { ...one, data: 'other' }], BATCH);
   assert.deepEqual([changed.status, changed.body.errors[0].pointer], [422, '#/1']);
+  const alone = await post(url, { ...one, data: 'other' }, STRUCTURED);
+  assert.deepEqual([alone.status, alone.body.errors[0].pointer], [422, '#']);
   assert.deepEqual(await newest(2), [batch.body[0], batch.body[2]], 'nothing of the refused batch is stored');
 });
 

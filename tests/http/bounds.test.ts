@@ -142,6 +142,42 @@ test('while a hundred clients ask for long pages at once, others are answered in
   await server.stop();
 });
 
+test('a body in chunks of a byte takes little more memory than its bytes, and others are answered in between', async (t) => {
+  const server = await startServer();
+  const quiet = await probe(server, new Promise((resolve) => setTimeout(resolve, 300)));
+  const before = memoryOf(server);
+  const chunked = 'Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n';
+  const bytes = head('POST /api/events', chunked) + '1\r\n \r\n'.repeat(1_000_000);
+  const slow = range(1, 8).map(() => deaf(server.port, bytes));
+  const isMuch = (count: number) => count > 700_000;
+  const come = eventually(() => metric(server, 'unsent_bytes'), isMuch, 'many bytes have come', 20_000);
+  const waits = await probe(server, come);
+  const grown = memoryOf(server) - before;
+  const [usual, late] = [quiet, waits].map((all) => all[Math.floor(all.length / 2)]!) as [number, number];
+  t.diagnostic(`${Math.round(grown / 1e6)} MB; half of the others within ${late} ms, ${usual} ms is usual`);
+  assert.ok(grown < 120e6, `700,000 bytes took ${grown} bytes of memory`);
+  assert.ok(late < 20 * usual + 20, `half of the others waited up to ${late} ms, ${usual} ms is usual`);
+  for (const socket of slow) socket.destroy();
+  await server.stop();
+});
+
+test('a header of 16 KB costs no more when it is nearly something', async (t) => {
+  const blanks = ' '.repeat(15_000);
+  const cost = async (request: string) => {
+    const before = processorTime(shared);
+    for (const _ of range(1, 8)) await exchange(shared.port, request);
+    return processorTime(shared) - before;
+  };
+  const ask = (header: string) => head('GET /api/events?limit=1', header);
+  const usual = await cost(ask(`X: ${blanks}x\r\n`));
+  const nearly = {
+    stream: await cost(ask(`Accept: text/event-stream${blanks}x\r\n`)),
+    plain: await cost(jsonPost('/api/events', {}, `Content-Encoding: ${','.repeat(15_000)}x\r\n`)),
+  };
+  t.diagnostic(`${usual} ms of processor time, ${JSON.stringify(nearly)}`);
+  for (const ms of Object.values(nearly)) assert.ok(ms < 2 * usual + 150, `${ms} ms, ${usual} ms is usual`);
+});
+
 test('answers that nobody takes are bounded over all connections: then long ones are 503, short ones and writes go on', async (t) => {
   const server = await startServer();
   assert.equal((await post(`${server.url}/api/events`, { data: 'x'.repeat(1_000_000) })).status, 201);
@@ -168,6 +204,10 @@ test('answers that nobody takes are bounded over all connections: then long ones
   );
   assert.match(refused.body.detail, /wait to be taken/);
   assert.ok(refused.headers.get('retry-after'));
+  const body = jsonPost('/api/events', { data: 'x'.repeat(60_000) });
+  const cuts = range(1, 30).map((n) => n * 2000);
+  const inPieces = await exchange(server.port, body, cuts);
+  assert.deepEqual(statusesOf(inPieces), [503], 'a long body that comes in small pieces');
   const { status, headers } = await post(`${server.url}/api/customers`, { name: 'Ada' });
   assert.equal(status, 201);
   assert.equal((await get(server.url + headers.get('location'))).status, 200);

@@ -131,7 +131,11 @@ test('a Content-Type that is not JSON, or none, is a 415', async () => {
     body,
   );
   assert.equal(none.status, 415);
-  for (const type of ['application/json; charset=utf-8', 'Application/JSON']) {
+  for (const type of [
+    'application/json; charset=utf-8',
+    'application/json;charset=UTF8',
+    'Application/JSON',
+  ]) {
     assert.equal(
       (await post(at('/api/customers'), { name: 'Ada' }, { 'Content-Type': type })).status,
       201,

@@ -93,9 +93,16 @@ test('a token that is forged, stale, misdirected or endless is a 401 that says w
   }
   assert.match((await get(api('/customers'), bearer(bad.expired!))).body.detail, /expired/);
   assert.equal(
-    (await get(api('/customers'), bearer(await sign(ALL, { exp: inSeconds(-20) })))).status,
+    (await get(api('/customers'), bearer(await sign(ALL, { nbf: inSeconds(20), exp: inSeconds(-20) }))))
+      .status,
     200,
     'clocks differ',
+  );
+  const late = await sign(ALL, { exp: inSeconds(-1) });
+  assert.equal(
+    (await refusedHandshake(`${server.wsUrl}?access_token=${late}`)).status,
+    401,
+    'a stream of its',
   );
 });
 
@@ -178,7 +185,7 @@ test('what it may not see never reaches a reader: not live, not replayed, not in
 });
 
 test('at its end a stream says so, is closed, and goes on with a fresh token where it was', async () => {
-  const exp = inSeconds(1);
+  const exp = Date.now() / 1000 + 1;
   const client = await connect(server.wsUrl, { query: { access_token: await sign(ALL, { exp }) } });
   const stream = await openEventStream(api('/events'), bearer(await sign(ALL, { exp })));
   const last = await client.until(({ type }) => type === 'stream.expired', 1500);
@@ -191,6 +198,13 @@ test('at its end a stream says so, is closed, and goes on with a fresh token whe
   });
   assert.deepEqual(await again.nextEvent(), body);
   await again.close();
+});
+
+test('a page of the log is not waited for beyond the end of its token', async () => {
+  const exp = Date.now() / 1000 + 0.5;
+  const headers = { ...bearer(await sign(ALL, { exp })), Prefer: 'wait=30' };
+  const { status, body } = await get(api('/events?from=latest'), headers);
+  assert.deepEqual([status, body.events], [200, []]);
 });
 
 /** A key set that is served at `url`; what is in `keys` counts. */
@@ -249,7 +263,7 @@ test('a key set that rotates is asked again for a key that it did not have, at m
   t.mock.timers.enable({ apis: ['Date'], now: Date.now() });
   const tokens = await Tokens.open({ apiToken: undefined, jwt });
   const isTaken = async (token: string) =>
-    tokens.scopeOf(token).then(
+    tokens.scopeOf(token, false).then(
       () => true,
       ({ status }) => status !== 401,
     );
@@ -294,6 +308,7 @@ test('settings that make no sense are one line, without the secret', async () =>
     });
     assert.equal((await exited).code, 1);
     assert.match(output.stderr, /^JWT_\w+ [^\n]*\n$/);
-    assert.ok(!output.stderr.includes('short'));
+    assert.doesNotMatch(output.stderr, /short|keys$/);
+    if (env.JWT_JWKS_URL?.startsWith('file:')) assert.match(output.stderr, /"file:…", but must be an http/);
   }
 });

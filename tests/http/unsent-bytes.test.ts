@@ -21,7 +21,8 @@ test('128 MiB may wait; above that a long answer is a 503, and a short one goes 
     ({ status, headers }) => status === 503 && Number(headers['Retry-After']) > 0,
   );
   assert.doesNotThrow(() => bytes.check(8 * 1024), '/healthz must speak when nothing else does');
-  assert.equal(refusals, 1);
+  assert.throws(() => bytes.check(2 * 1024, 7 * 1024), 'a long body is one however small its pieces are');
+  assert.equal(refusals, 2);
   bytes.total -= MEBIBYTE;
   assert.doesNotThrow(() => bytes.check(64 * 1024), 'what was taken makes room');
 });

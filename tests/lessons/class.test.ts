@@ -64,6 +64,17 @@ test('who is done is not stuck, however long ago, also where it takes lines out 
   assert.deepEqual([ada!.lesson, ada!.isStuck, [...ada!.done]], [0, false, [1]]);
 });
 
+test('who has joined is there at once; joining again changes nothing, and last week’s ticks are another class’s', () => {
+  const ada = { nick: 'Ada', lesson: 0 };
+  const [first] = rowsAfter([[0, 'lesson.joined', ada]], 60);
+  assert.deepEqual([first!.nick, first!.lesson, first!.isStuck], ['Ada', 0, false]);
+  const begun: [number, string, unknown] = [1, 'lesson.started', { nick: 'Ada', lesson: 3, of: 4 }];
+  assert.equal(rowsAfter([begun, [2, 'lesson.joined', ada]], 5)[0]!.isStuck, true);
+  const done: [number, string, unknown] = [2, 'lesson.done', { nick: 'Ada', lesson: 3, kept: 4, of: 4 }];
+  const [again] = rowsAfter([begun, done, [7 * 24 * 60, 'lesson.joined', ada]], 7 * 24 * 60 + 1);
+  assert.equal(again!.done.size, 0);
+});
+
 test('yesterday’s class is not today’s, and what has another shape is nobody', () => {
   const odd = [
     null,
@@ -113,3 +124,15 @@ test(
     assert.deepEqual(faults, []);
   },
 );
+
+test('the board of a class with a token asks for it, and is live with it', needsChromium, async () => {
+  const guarded = await startServer({ API_TOKEN: 'open-sesame' });
+  const url = `${guarded.url}/workshop/board.html`;
+  const { page } = await openPage(url, { state: 'waiting' });
+  await page.getByText('The class wants its token.').waitFor();
+  await page.getByLabel('API token').fill('open-sesame');
+  await page.getByRole('button', { name: 'Use this token' }).click();
+  await page.getByText('Nobody has joined yet').waitFor();
+  await page.locator('#state[data-state="live"]').waitFor();
+  await guarded.stop();
+});

@@ -4,7 +4,9 @@ import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { isTaken, openBoard, request } from './class.ts';
+import { createInterface } from 'node:readline/promises';
+import { Writable } from 'node:stream';
+import { isTaken, knock, openBoard, problemOf, tell } from './class.ts';
 import {
   check,
   diff,
@@ -23,7 +25,9 @@ import {
 import { examine } from './doctor.ts';
 import { toTerminal } from './markdown.ts';
 import { writePages } from './pages.ts';
+import { freePort } from './ports.ts';
 import { withoutSettings } from './program.ts';
+import type { Board } from './state.ts';
 
 /** Of `serve`; the texts name it too. */
 export const LESSON_PORT = 5001;
@@ -51,9 +55,12 @@ function read(number: number, language: string | undefined): void {
 }
 
 /** The program as the learner's files make it; it starts again at each save. Runs until Ctrl+C. */
-function serve(): void {
+async function serve(): Promise<void> {
   const tsx = createRequire(import.meta.url).resolve('tsx/cli');
-  const env = { ...withoutSettings(), PORT: String(LESSON_PORT), DATABASE_URL: ':memory:' };
+  const port = await freePort(LESSON_PORT);
+  if (port !== LESSON_PORT)
+    console.log(`Port ${LESSON_PORT} is taken. Is this command running in another terminal?`);
+  const env = { ...withoutSettings(), PORT: String(port), DATABASE_URL: ':memory:' };
   const args = [tsx, 'watch', '--clear-screen=false', '--include', 'lib/**/*.sql', 'server.ts'];
   spawn(process.execPath, args, { cwd: ROOT, env, stdio: 'inherit' }).on('exit', (code) => {
     process.exitCode = code ?? 1;
@@ -61,18 +68,37 @@ function serve(): void {
 }
 
 async function board(url: string | undefined, nick: string | undefined): Promise<void> {
-  if (url === undefined) return openBoard(ROOT, BOARD_PORT);
+  if (url === undefined) return openBoard(ROOT, await freePort(BOARD_PORT));
   if (!/^https?:\/\/[^/]+\/?$/.test(url) || !nick)
     throw new Refusal('Which, and who are you? npm run lesson -- board http://192.168.0.7:5000 Ada');
-  const address = url.replace(/\/$/, '');
   const before = progress.read().board;
-  const isAgain = before?.url === address && before.nick === nick;
-  progress.write({ board: { url: address, nick } });
-  const problem = await request(`${address}/api/events?limit=1`); // not /healthz, which asks for no token
+  const address = url.replace(/\/$/, '');
+  const mine: Board = { url: address, nick };
+  mine.token = process.env.API_TOKEN || (before?.url === address ? before.token : undefined);
+  let response = await knock(mine);
+  if (response?.status === 401 && process.stdin.isTTY) {
+    mine.token = await askSecretly('The class wants its token: ');
+    response = await knock(mine);
+  }
+  progress.write({ board: mine });
+  const problem = problemOf(mine, response);
   if (problem) throw new Refusal(`${problem}\nIt is kept: what you do is told as soon as the board answers.`);
-  if (!isAgain && (await isTaken(address, nick)))
+  const isAgain = before?.url === address && before.nick === nick;
+  if (!isAgain && (await isTaken(mine)))
     console.log(`There is a ${nick} on the board already. If that is not you, join again as somebody else.`);
+  await tell(mine, { type: 'lesson.joined', lesson: 0 });
   console.log(`You are ${nick} on ${address}/workshop/board.html`);
+}
+
+/** What is typed is not shown. */
+async function askSecretly(question: string): Promise<string> {
+  process.stdout.write(question);
+  const output = new Writable({ write: (_chunk, _encoding, done) => done() });
+  const lines = createInterface({ input: process.stdin, output, terminal: true });
+  const answer = await lines.question('');
+  lines.close();
+  console.log();
+  return answer.trim();
 }
 
 /** The number that was given, or that of the open lesson. */

@@ -9,6 +9,7 @@ import { tell } from './class.ts';
 import { changedLines } from './diff.ts';
 import { filesOf, LESSONS, type Lesson, takeOut } from './lessons.ts';
 import { Progress } from './state.ts';
+import { placeInSql } from './trouble.ts';
 
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const SAVE_MS = 80; // editors write a file in several steps
@@ -106,7 +107,8 @@ export async function check(): Promise<boolean> {
   const outcome = await runChecks(ROOT, number);
   const why = whyNot(outcome);
   const kept = outcome.results.filter((result) => result.why === undefined).length;
-  print(outcome, why);
+  const sentence = placed(lesson, why);
+  print(outcome, why, sentence);
   const { board, done } = progress.read();
   if (why === undefined) {
     progress.write({ done: [...new Set([...done, number])].sort() });
@@ -115,7 +117,7 @@ export async function check(): Promise<boolean> {
     else console.log('That was the last one. Put everything back: npm run lesson -- reset');
   }
   const type = why === undefined ? 'lesson.done' : 'lesson.red';
-  await tell(board, { type, lesson: number, kept, of: outcome.results.length, ...(why ? { why } : {}) });
+  await tell(board, { type, lesson: number, kept, of: outcome.results.length, why: sentence });
   return why === undefined;
 }
 
@@ -123,11 +125,17 @@ function whyNot({ results, trouble }: Outcome): string | undefined {
   return trouble ?? results.find(({ why }) => why !== undefined)?.why;
 }
 
-function print({ results }: Outcome, why: string | undefined): void {
+/** With the line of SQL that it is about, where it is. */
+function placed(lesson: Lesson, why: string | undefined): string | undefined {
+  const file = filesOf(lesson).find((name) => name.endsWith('.sql'));
+  return why && file ? placeInSql(why, file, progress.textOf(file), progress.cleanText(file)) : why;
+}
+
+function print({ results }: Outcome, why: string | undefined, sentence: string | undefined): void {
   const isTried = results.some((result) => result.why !== why);
   if (isTried || why === undefined)
     for (const one of results) console.log(`${one.why === undefined ? '✔' : '✘'} ${one.promise}`);
-  if (why) console.log(`${isTried ? '\n' : '✘ '}${why}\n\nStuck? npm run lesson -- hint`);
+  if (why) console.log(`${isTried ? '\n' : '✘ '}${sentence}\n\nStuck? npm run lesson -- hint`);
 }
 
 /** Checks at each save, until Ctrl+C. */

@@ -17,6 +17,8 @@ type Said = { code: number | null; text: string };
 
 export class Desk {
   private readonly copy = new Copy();
+  /** Of this terminal, beside those of the tests. */
+  readonly env: Record<string, string> = {};
   private commands: ChildProcess | undefined;
 
   file(name: string): string {
@@ -41,7 +43,11 @@ export class Desk {
 
   start(...words: string[]) {
     const args = [...stripTypes, 'tests/lessons/lesson.ts', ...words];
-    const child = spawn(process.execPath, args, { cwd: this.copy.folder, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(process.execPath, args, {
+      cwd: this.copy.folder,
+      env: { ...process.env, ...this.env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     let text = '';
     for (const stream of [child.stdout, child.stderr])
       stream.setEncoding('utf8').on('data', (part: string) => {

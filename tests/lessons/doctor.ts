@@ -1,25 +1,24 @@
 // The day before: is this machine ready? Each thing that can fail in a class is tried, and what is wrong comes with
 // what to do.
-import { once } from 'node:events';
-import { createServer } from 'node:net';
 import { runChecks, UNBROKEN } from './checks/run.ts';
-import { addresses, request } from './class.ts';
+import { addresses, knock, problemOf } from './class.ts';
 import { filesOf, LESSONS, takeOut } from './lessons.ts';
+import { freePort } from './ports.ts';
 import type { Progress } from './state.ts';
 
-const PORTS = [5000, 5001, 5100];
+const PORTS = { 'the board': 5000, 'npm run lesson -- serve': 5001, 'npm run ladder -- 1 --show': 5100 };
 
 type Finding = { what: string; problem?: string | undefined };
 
 /** Prints what it finds. @returns whether all is well */
 export async function examine(root: string, progress: Progress): Promise<boolean> {
   const findings: Finding[] = [node(), await sqlite(), lessons(progress), await program(root)];
-  for (const port of PORTS) findings.push(await portIsFree(port));
+  for (const [what, port] of Object.entries(PORTS)) findings.push(await portOf(what, port));
   const { board } = progress.read();
   if (board)
     findings.push({
       what: `the board at ${board.url}, for ${board.nick}`,
-      problem: await request(`${board.url}/api/events?limit=1`),
+      problem: problemOf(board, await knock(board)),
     });
   for (const { what, problem } of findings) console.log(problem ? `✘ ${what}\n    ${problem}` : `✔ ${what}`);
   console.log(`  this machine on the network: ${addresses().join(', ') || 'no address'}`);
@@ -35,8 +34,8 @@ function node(): Finding {
 async function sqlite(): Promise<Finding> {
   const what = 'better-sqlite3 loads';
   try {
-    const { default: Database } = await import('better-sqlite3');
-    new Database(':memory:').close();
+    const { runSql } = await import('./database.ts');
+    runSql(':memory:', 'SELECT 1', 0);
     return { what };
   } catch (error) {
     const isOtherNode = /NODE_MODULE_VERSION/.test((error as Error).message);
@@ -67,13 +66,8 @@ async function program(root: string): Promise<Finding> {
   return { what: 'the program starts and answers', problem: trouble };
 }
 
-async function portIsFree(port: number): Promise<Finding> {
-  const server = createServer();
-  server.listen(port, '127.0.0.1');
-  const problem = await once(server, 'listening').then(
-    () => undefined,
-    () => 'Another program holds it. Is the demo running? On macOS it may be AirPlay Receiver (5000).',
-  );
-  server.close();
-  return { what: `port ${port} is free`, problem };
+/** A port that is taken is no fault: each command says which one it has. */
+async function portOf(what: string, port: number): Promise<Finding> {
+  const free = await freePort(port);
+  return { what: free === port ? `port ${port} for ${what}` : `port ${free} for ${what}: ${port} is taken` };
 }

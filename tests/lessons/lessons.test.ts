@@ -14,8 +14,10 @@ import { parse } from './markdown.ts';
 const CLEAN: Limits = { patienceMs: 20_000, limitMs: 60_000 };
 const BROKEN: Limits = { patienceMs: 1500, limitMs: 60_000 };
 
-const whyNot = ({ results }: Outcome) =>
-  results.flatMap(({ promise, why }) => (why ? [`${promise}: ${why}`] : []));
+const whyNot = ({ results, trouble }: Outcome) => [
+  ...(trouble === undefined ? [] : [`the program has a fault: ${trouble}`]),
+  ...results.flatMap(({ promise, why }) => (why ? [`${promise}: ${why}`] : [])),
+];
 
 /** The figures in a sentence may differ from run to run. */
 const withoutFigures = (text: string) => text.replace(/\d+(\.\d+)?/g, 'n');
@@ -23,7 +25,8 @@ const withoutFigures = (text: string) => text.replace(/\d+(\.\d+)?/g, 'n');
 test('the checks of all lessons are green on the program as it is', async () => {
   const numbers = LESSONS.map(({ number }) => number);
   const outcomes = await runMany(ROOT, numbers, () => CLEAN);
-  assert.deepEqual(outcomes.flatMap(whyNot), [], 'checks fail though nothing is broken');
+  const red = outcomes.flatMap((outcome, i) => whyNot(outcome).map((why) => `Lesson ${numbers[i]}: ${why}`));
+  assert.deepEqual(red, [], 'checks fail though nothing is broken');
 });
 
 describe('lessons', { concurrency: 3 }, () => {

@@ -22,10 +22,10 @@ export const LESSONS: Lesson[] = [
       {
         file: 'lib/app.ts',
         // biome-ignore lint/suspicious/noTemplateCurlyInString: it is a piece of source.
-        find: '      throw new Problem(405, `${path} takes ${allowed}.`, { headers: { Allow: allowed } });\n',
+        find: '    throw new Problem(405, `${call.path} takes ${allowed}.`, { headers: { Allow: allowed } });\n',
         put:
-          '      // LESSON 1: the path is known, the method is not. Say so, and say which methods there are.\n' +
-          "      throw new Problem(404, 'There is nothing here.');\n",
+          '    // LESSON 1: the path is known, the method is not. Say so, and say which methods there are.\n' +
+          "    throw new Problem(404, 'There is nothing here.');\n",
       },
     ],
     hints: [
@@ -70,7 +70,7 @@ export const LESSONS: Lesson[] = [
       },
       {
         file: HUB,
-        find: '    for (const client of this.clients) this.enqueue(client, client.cursor.seq === oldSeq);\n',
+        find: '    for (const client of this.clients) this.enqueue(client);\n',
         put: '    // LESSON 3, 3 of 3: the log has grown. Whom does that concern?\n',
       },
     ],
@@ -106,8 +106,8 @@ export const LESSONS: Lesson[] = [
     edits: [
       {
         file: 'lib/stream/start.ts',
-        find: '  const start = fromPruned ? pruned : (asked ?? head);\n',
-        put: '  // LESSON 5, 1 of 2: it was away. Where does it go on?\n  const start = fromPruned ? pruned : head;\n',
+        find: '  const start = isOldest ? pruned : (asked ?? head);\n',
+        put: '  // LESSON 5, 1 of 2: it was away. Where does it go on?\n  const start = isOldest ? pruned : head;\n',
       },
       {
         file: 'lib/event.ts',

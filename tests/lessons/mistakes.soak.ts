@@ -17,6 +17,11 @@ const ATTEMPTS: Record<string, Attempt> = {
   },
   'a 405 without Allow': { lesson: 1, put: "throw new Problem(405, 'Not so.');", says: /no such header/ },
   'no answer at all': { lesson: 1, put: 'return;', says: /no answer at all/ },
+  'an answer that goes round the boundary': {
+    lesson: 1,
+    put: 'return void call.res.writeHead(405, { Allow: allowed }).end();',
+    says: /no problem document says why/,
+  },
   'the small byte first': {
     lesson: 2,
     put: 'bytes[start + 1] = 126; bytes.writeUInt16LE(length, start + 2);',
@@ -52,7 +57,7 @@ const ATTEMPTS: Record<string, Attempt> = {
   },
   'one too many seen': {
     lesson: 5,
-    put: 'const start = asked && !fromPruned ? { ...asked, seq: asked.seq + 1 } : fromPruned ? pruned : head;',
+    put: 'const start = asked && !isOldest ? { ...asked, seq: asked.seq + 1 } : isOldest ? pruned : head;',
     says: /She was told: (4|nothing)\./,
   },
   'sent away though nothing is lost': {

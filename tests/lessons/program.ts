@@ -6,8 +6,8 @@ import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import Database from 'better-sqlite3';
 import { stripTypes } from '../support/typescript.ts';
+import { runSql } from './database.ts';
 import { Page } from './page.ts';
 import { explain } from './trouble.ts';
 
@@ -136,12 +136,7 @@ export class Program {
 
   /** What another program does to the database, in SQL. */
   byHand(sql: string): void {
-    const db = new Database(this.file, { timeout: this.patienceMs });
-    try {
-      db.exec(sql);
-    } finally {
-      db.close();
-    }
+    runSql(this.file, sql, this.patienceMs);
   }
 
   /** Opens a page: a WebSocket that remembers what it is told. `cursor` is the id from which it goes on. */

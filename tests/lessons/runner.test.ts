@@ -1,17 +1,31 @@
 // The commands of the lessons, as a learner meets them: in a copy of the project, with what goes wrong in a class: line
 // ends of Windows, a ZIP without git, a syntax error, an endless loop.
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { get, startServer, within } from '../support/helpers.ts';
+import { ROOT } from './commands.ts';
+import { runSql } from './database.ts';
 import { Desk, PATIENCE_MS } from './desk.ts';
 import { LESSONS, takeOut } from './lessons.ts';
+import { placeInSql } from './trouble.ts';
 
 const FRAMES = 'lib/stream/frames.ts';
 const HUB = 'lib/stream/hub.ts';
 
 const [, frames] = LESSONS;
 const { find: lost, put: marker } = frames!.edits[0]!;
+
+/** What SQLite says of it. */
+function faultOf(sql: string): string {
+  try {
+    runSql(':memory:', sql, 0);
+    return 'nothing';
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
 
 describe('npm run lesson', { concurrency: 3 }, () => {
   test('a lesson from its start to its end, with another solution than ours, and everything back as it came', async () => {
@@ -71,6 +85,26 @@ describe('npm run lesson', { concurrency: 3 }, () => {
     desk.replace(FRAMES, '    bytes[start + 1 = 126;\n', '    byts[start + 1] = 126;\n');
     const named = await desk.type('check');
     assert.match(named.text, /lib\/stream\/frames\.ts:\d+: ReferenceError: byts is not defined/);
+  });
+
+  test('a fault in SQL has its line: that of the word which SQLite names, or where the learner began', () => {
+    const sql = 'lib/store/sqlite-customers.sql';
+    const clean = readFileSync(join(ROOT, sql), 'utf8');
+    const { find } = LESSONS[3]!.edits[0]!;
+    const line = clean.slice(0, clean.indexOf(find)).split('\n').length;
+    const placed = (sentence: string, text: string) => placeInSql(sentence, sql, text, clean);
+    const faults: [wrong: string, put: string, line: number, says: string][] = [
+      [' FROM', ' FRM', line + 1, 'near "changebell_customers": syntax error'],
+      [';\n', '\n', line + 2, 'near "END": syntax error'],
+      ['data)', 'data', line + 1, 'near "SELECT": syntax error'],
+    ];
+    for (const [wrong, put, at, says] of faults) {
+      const text = clean.replace(find, find.replace(wrong, put));
+      assert.equal(placed(faultOf(text), text), `${sql}:${at}: ${says}`);
+    }
+    const text = clean.replace(find, find.replace('type,', ''));
+    assert.equal(placed('3 values for 2 columns', text), `${sql}:${line}: 3 values for 2 columns`);
+    assert.equal(placed('One customer was saved.', text), 'One customer was saved.', 'a promise has no line');
   });
 
   test('an endless loop ends by itself, with a sentence', async () => {
@@ -148,12 +182,14 @@ describe('npm run lesson', { concurrency: 3 }, () => {
       data.kept,
     ]);
     assert.deepEqual(told, [
+      ['lesson.joined', undefined],
       ['lesson.started', undefined],
       ['lesson.red', 2],
+      ['lesson.joined', undefined],
       ['lesson.stuck', undefined],
       ['lesson.done', 6],
     ]);
-    assert.deepEqual(events[1].data, {
+    assert.deepEqual(events[2].data, {
       nick: 'Ada L.',
       lesson: 2,
       kept: 2,
@@ -171,10 +207,24 @@ describe('npm run lesson', { concurrency: 3 }, () => {
     assert.match(text, /The board was not told: .* does not answer/);
   });
 
-  test('a board that wants a token says so to whoever joins', async () => {
-    const server = await startServer({ API_TOKEN: 'secret' });
-    const { code, text } = await new Desk().type('board', server.url, 'Ada');
-    assert.deepEqual([code, /wants a token\. A class is opened without one/.test(text)], [1, true], text);
+  test('a board that wants a token gets it each time, and shows it to nobody', async () => {
+    const server = await startServer({ API_TOKEN: 'open-sesame' });
+    const desk = new Desk();
+    const refused = await desk.run('board', server.url, 'Ada');
+    assert.deepEqual([refused.code, /wants its token/.test(refused.text)], [1, true], refused.text);
+    desk.env.API_TOKEN = 'open-sesame';
+    const joined = await desk.run('board', server.url, 'Ada');
+    assert.match(joined.text, /You are Ada/);
+    desk.env.API_TOKEN = ''; // another terminal
+    const begun = await desk.run('start', '2');
+    assert.doesNotMatch(begun.text, /not told/);
+    assert.doesNotMatch(joined.text + begun.text, /sesame/);
+    const headers = { Authorization: 'Bearer open-sesame' };
+    const { events } = (await get(`${server.url}/api/events?types=lesson.*`, headers)).body;
+    assert.deepEqual(
+      events.map(({ type }: { type: string }) => type),
+      ['lesson.joined', 'lesson.started'],
+    );
     await server.stop();
   });
 

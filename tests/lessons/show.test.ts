@@ -10,7 +10,7 @@ import { stripTypes } from '../support/typescript.ts';
 const START_MS = 60_000; // a program that starts another
 
 test(
-  'two people, a cable and a reader: what was missed comes, and the focus stays where it was',
+  'two people, a cable and a reader: what was missed comes, twice at the seam, and the focus stays where it was',
   needsChromium,
   async (t) => {
     const file = 'tests/lessons/ladder/run.ts';
@@ -35,6 +35,9 @@ test(
     assert.equal(await ada.locator('li').count(), 0, 'Ada is away, and hears of nothing');
     await ada.getByRole('button', { name: 'Bring back', exact: true }).press('Enter');
     await ada.getByText('Cyd').waitFor();
+    await ada.getByRole('button', { name: 'Cut the cable' }).click();
+    await ada.getByRole('button', { name: 'Bring back at a save' }).click();
+    await ada.locator('.twice').waitFor();
     await bob.getByRole('button', { name: 'Stop reading' }).press('Enter');
     await bob.getByText('does not read').waitFor();
     assert.equal(await focused(), 'Read on');

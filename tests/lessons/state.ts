@@ -12,13 +12,16 @@ import {
 import { basename, dirname, extname, join } from 'node:path';
 import { filesOf, type Lesson, takeOut } from './lessons.ts';
 
+/** Where a learner's progress is told, and as whose. The token is shown to nobody. */
+export type Board = { url: string; nick: string; token?: string | undefined };
+
 /** `open` is the number of the lesson whose lines are taken out, 0 for none. */
 export type State = {
   open: number;
   /** How many hints were given for the open lesson. */
   hints: number;
   done: number[];
-  board?: { url: string; nick: string };
+  board?: Board;
 };
 
 export class Progress {
@@ -44,7 +47,7 @@ export class Progress {
   write(change: Partial<State>): void {
     mkdirSync(this.folder, { recursive: true });
     const next = `${this.stateFile}.next`; // renamed when it is whole: a laptop may be closed at any moment
-    writeFileSync(next, JSON.stringify({ ...this.read(), ...change }, null, 2));
+    writeFileSync(next, JSON.stringify({ ...this.read(), ...change }, null, 2), { mode: 0o600 });
     renameSync(next, this.stateFile);
   }
 

@@ -103,9 +103,15 @@ for (const lesson of LESSONS) {
   }
 }
 
-test('a lesson has three hints, and what it takes out is 1 to 8 lines', () => {
-  for (const { number, edits, hints } of LESSONS) {
+test('a lesson has three hints, which name only what is there, and what it takes out is 1 to 8 lines', () => {
+  for (const lesson of LESSONS) {
+    const { number, edits, hints } = lesson;
     assert.equal(hints.length, 3);
+    for (const [code, name] of hints.join('\n').matchAll(/(?:`|this\.)([A-Za-z_]\w+)/g))
+      assert.ok(
+        sourceOf(lesson, '').includes(name!),
+        `a hint of lesson ${number} names ${code}, which is gone`,
+      );
     const lines = edits.reduce((sum, { find }) => sum + find.trimEnd().split('\n').length, 0);
     assert.ok(lines >= 1 && lines <= 8, `lesson ${number} takes out ${lines} lines`);
     for (const { find, put } of edits)

@@ -19,6 +19,29 @@ export function explain(output: string, exitCode: number | null): string | undef
   return lines.at(-1) ?? `The program ended with code ${exitCode}, without a word.`;
 }
 
+/** What SQLite says is wrong, and the word that it names. */
+const SQL_FAULTS = [
+  /near "([^"]+)": syntax error/,
+  /unrecognized token: "(.+)"/,
+  /no such [\w ]+: (?:main\.)?([\w.]+)/,
+  /table \S+ has no column named (\S+)/,
+  /\d+ values for \d+ columns|incomplete input/,
+];
+
+/**
+ * SQLite names a word, and no line. What is wrong is what the learner wrote: so it is the first line with this word from
+ * where the file differs from the original, and where there is none, the one where it begins to differ.
+ * @returns the sentence with the file and the line before it, if it is about SQL at all
+ */
+export function placeInSql(sentence: string, file: string, text: string, original: string): string {
+  const [fault, word = ''] = SQL_FAULTS.map((form) => form.exec(sentence)).find((found) => found) ?? [];
+  if (fault === undefined && !sentence.includes('look at its SQL')) return sentence;
+  const [lines, before] = [text, original].map((one) => one.split(/\r?\n/)) as [string[], string[]];
+  const first = lines.findIndex((line, at) => line !== before[at]);
+  const named = lines.findIndex((line, at) => at >= first && word !== '' && line.includes(word));
+  return `${file}:${Math.max(named, first) + 1}: ${fault ?? sentence}`;
+}
+
 /** `lib/stream/hub.ts` of a path anywhere on this machine. */
 function inProject(path: string): string {
   return path.replaceAll('\\', '/').replace(/^.*\/(?=(lib|public|tests)\/)/, '');

@@ -69,7 +69,7 @@ export const DOOR: Mutation[] = [
   ),
   http('lib/http/request.ts')(
     'a body may be one byte too large',
-    'if (size > maxBytes) return reject(tooLarge(maxBytes));',
+    'if (size + chunk.length > maxBytes) return reject(tooLarge(maxBytes));',
     '',
     'a chunked body that grows too large',
   ),

@@ -5,10 +5,43 @@ const cursor = (file: string) =>
   breaksOf(`public/changebell/${file}`, 'tests/public/changebell-cursor.test.ts');
 const table = breaksOf('public/changebell/live-table.js', 'tests/public/live-table.test.ts');
 
+// Real servers and databases: it takes its time.
+const world = (file: string) => breaksOf(`public/changebell/${file}`, 'tests/proof/live-tables.test.ts', 120);
+
 export const LIBRARY: Mutation[] = [
+  cursor('inbox.js')(
+    'what came before a snapshot is applied over it',
+    'this.#frames.splice(0, index)',
+    'this.#frames.splice(0, 0)',
+    'after a reset what comes is held until the snapshot is there',
+  ),
+  cursor('change-stream.js')(
+    'a newer reset leaves an older snapshot its say',
+    'if (this.#snapshots.isLoading) this.#forget();',
+    '',
+    'a reset during a load aborts it, and the next snapshot counts',
+  ),
+  world('change-stream.js')(
+    'after a reset a table stays as it was',
+    "const isReload = load && (name === 'reset' || loadsAfter?.(frame.event));",
+    'const isReload = load && loadsAfter?.(frame.event);',
+    'a backup that is put back: the copy is the table again',
+  ),
+  world('live-table.js')(
+    'rows that a new snapshot lacks are kept',
+    'this.#rows = rows;',
+    'this.#rows = new Map([...old, ...rows]);',
+    'a backup that is put back: the copy is the table again',
+  ),
+  world('change-stream.js')(
+    'after a reset the seqs of the lost history still count',
+    'this.#isDoubted] = [seq, seq, false];',
+    'this.#isDoubted] = [Math.max(seq, this.#storedSeq), seq, false];',
+    'a backup that is put back: the copy is the table again',
+  ),
   cursor('change-stream.js')(
     'after a reset nothing is loaded',
-    "const isReload = name === 'reset' && this.#options.load;",
+    "const isReload = load && (name === 'reset' || loadsAfter?.(frame.event));",
     'const isReload = false;',
     'after a reset what comes is held until the snapshot is there',
   ),

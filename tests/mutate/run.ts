@@ -1,5 +1,5 @@
 // `npm run mutate`: are the promises of the program held by its tests? Each line of the table in `mutations.ts`
-// breaks the program a little; the test that names the promise must turn red within 10 s, by an assertion. What
+// breaks the program a little; the test that names the promise must turn red within 10 s or what the line grants it, by an assertion. What
 // stays green is a promise that nobody watches. `npm run mutate -- hub` takes only lines with "hub" in them.
 import { spawn } from 'node:child_process';
 import { stripTypes } from '../support/typescript.ts';
@@ -8,15 +8,16 @@ import { NoPlace } from './edit.ts';
 import type { Mutation } from './mutation.ts';
 import { MUTATIONS } from './mutations.ts';
 
-const LIMIT_MS = 10_000;
+const LIMIT_SECONDS = 10;
 const AT_ONCE = 2;
 
 /** How one test ended. */
 type Ended = { name: string; isGreen: boolean; code?: string; message: string };
+type Judgement = { isTold: boolean; line: string };
 type Run = { tests: Ended[]; ms: number; isLate: boolean; errors: string };
 
 /** Runs the tests of a file that have this name. */
-function runTest(folder: string, { file, name }: Mutation['red']): Promise<Run> {
+function runTest(folder: string, { file, name, seconds = LIMIT_SECONDS }: Mutation['red']): Promise<Run> {
   const pattern = name.replace(/[.*+?^${}()|[\]\\/]/g, '\\$&');
   const options = ['--test-reporter=./tests/mutate/reporter.js', `--test-name-pattern=^${pattern}`];
   const startedAt = performance.now();
@@ -37,7 +38,7 @@ function runTest(folder: string, { file, name }: Mutation['red']): Promise<Run> 
     isLate = true;
     if (process.platform === 'win32') child.kill();
     else process.kill(-child.pid!, 'SIGKILL');
-  }, LIMIT_MS);
+  }, 1000 * seconds);
   return new Promise((resolve) =>
     child.once('close', () => {
       clearTimeout(timer);
@@ -49,13 +50,13 @@ function runTest(folder: string, { file, name }: Mutation['red']): Promise<Run> 
 }
 
 /** In one line: red as it must be (`isTold`), or what else. */
-function judge(run: Run, name: string): { isTold: boolean; line: string } {
+function judge(run: Run, { name, seconds: limit = LIMIT_SECONDS }: Mutation['red']): Judgement {
   const named = run.tests.filter((test) => test.name.startsWith(name));
   const red = named.find(({ isGreen }) => !isGreen);
   const seconds = `${(run.ms / 1000).toFixed(1)} s`;
   if (red && red.code === 'ERR_ASSERTION')
     return { isTold: true, line: `${seconds}  ${firstLine(red.message)}` };
-  if (run.isLate) return { isTold: false, line: `LATE: no answer within ${LIMIT_MS / 1000} s` };
+  if (run.isLate) return { isTold: false, line: `LATE: no answer within ${limit} s` };
   if (red) return { isTold: false, line: `RED OTHERWISE, not by an assertion: ${firstLine(red.message)}` };
   if (named.length > 0) return { isTold: false, line: `GREEN after ${seconds}: nobody watches this promise` };
   return { isTold: false, line: `NO SUCH TEST was run: ${firstLine(run.errors)}` };
@@ -75,9 +76,9 @@ async function take(queue: Mutation[], copy: Copy): Promise<number> {
   return failures;
 }
 
-async function attempt({ edits, red }: Mutation, copy: Copy): Promise<{ isTold: boolean; line: string }> {
+async function attempt({ edits, red }: Mutation, copy: Copy): Promise<Judgement> {
   try {
-    return judge(await copy.broken(edits, () => runTest(copy.folder, red)), red.name);
+    return judge(await copy.broken(edits, () => runTest(copy.folder, red)), red);
   } catch (error) {
     if (error instanceof NoPlace) return { isTold: false, line: `NO PLACE: ${error.message}` };
     throw error;

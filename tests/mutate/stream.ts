@@ -13,7 +13,7 @@ const chunks = breaksOf('lib/stream/chunks.ts', 'tests/stream/chunks.test.ts');
 export const STREAM: Mutation[] = [
   hub(
     'no fan-out: when the head moves nobody is given a turn',
-    'for (const client of this.clients) this.enqueue(client, client.cursor.seq === oldSeq);',
+    'for (const client of this.clients) this.enqueue(client);',
     '',
     'an event reaches everyone who is there',
   ),
@@ -25,8 +25,8 @@ export const STREAM: Mutation[] = [
   ),
   start(
     'a cursor that cannot be continued is taken for a good one',
-    'if (isGone && !isTime) return',
-    'if (isGone && isTime) return',
+    'if (cursor && reset) return',
+    'if (isTime && reset) return',
     'a cursor that cannot be continued gets stream.reset',
   ),
   start(

@@ -36,6 +36,12 @@ export const WIRE: Mutation[] = [
     'const MAX_MESSAGES = 51;',
     'the 51st message within 10 s closes with 1008',
   ),
+  breaksOf('lib/stream/flood.ts', 'tests/stream/flood.test.ts')(
+    'all of a flood is worked on',
+    'if (this.tooMany > MAX_FRAMES_AFTER_FLOOD) return at;',
+    '',
+    'of a read that brings ten thousand pings',
+  ),
   webSocket(
     'a ping is not answered',
     'this.pong(unansweredPing, false);',

@@ -7,9 +7,11 @@ import { parseArgs } from 'node:util';
 import { surviveCrashes } from '../support/chaos.ts';
 import { eventually, get, post, ROOT, range, startServer } from '../support/helpers.ts';
 import { handlesOf, herd, MEGABYTE, memoryOf, wave } from '../support/many-clients.ts';
-import { besideHerd, quantile } from '../support/neighbours.ts';
+import { besideFlooders, besideHerd, quantile } from '../support/neighbours.ts';
+import { startCluster } from '../support/postgres-cluster.ts';
 import { deaf, head } from '../support/raw-http.ts';
 import { stripTypes } from '../support/typescript.ts';
+import { besideWorst } from '../support/worst.ts';
 
 const { values } = parseArgs({
   options: {
@@ -95,6 +97,44 @@ async function unread(): Promise<string> {
   return '10 silent readers were cut off';
 }
 
+/** Whoever does his worst, on either database: 99 of 100 requests of somebody else take less than 50 ms. */
+async function worst(): Promise<string> {
+  const cluster = await startCluster();
+  const databases: Record<string, Record<string, string>> = {
+    SQLite: {},
+    PostgreSQL: { DATABASE_URL: await cluster.createDatabase('worst') },
+  };
+  const lines: string[] = [];
+  for (const [name, env] of Object.entries(databases)) {
+    for (const [what, wait] of await besideWorst(env)) {
+      lines.push(`${name}, one ${what}: ${wait.toFixed(1)} ms`);
+      assert.ok(wait < 50, lines.join('\n'));
+    }
+  }
+  await cluster.stop();
+  return lines.join('\n');
+}
+
+/** Twenty that flood with pings don't double what somebody else waits. */
+async function flooders(): Promise<string> {
+  const { usual, slow } = await besideFlooders(20);
+  const line = `nine of ten events within ${slow.toFixed(1)} ms, alone within ${usual.toFixed(1)} ms`;
+  assert.ok(slow < 2 * usual, line);
+  return line;
+}
+
+/** A herd from all over the log: those at the head hear all as soon as ever, and it is done as soon as one from one place. */
+async function beside(): Promise<string> {
+  const herd = { clients: 2000, events: 100_000 };
+  const { posts, after, herdMs } = await besideHerd(herd);
+  const [post, late, worst] = [quantile(posts, 0.75), quantile(after, 0.75), quantile(after, 0.99)];
+  assert.ok(late < 0.4 * post, `${late} ms after the answer, which took ${post} ms`);
+  assert.ok(worst < 200, `one of a hundred came ${worst} ms after its answer`);
+  const { herdMs: togetherMs } = await besideHerd({ ...herd, isSpread: false });
+  assert.ok(herdMs < 2 * togetherMs, `a herd of ${herdMs} ms, and of ${togetherMs} ms from one place`);
+  return `live events ${Math.round(worst)} ms after their answer at p99, beside a herd of ${Math.round(herdMs)} ms (${Math.round(togetherMs)} ms from one place)`;
+}
+
 const parts: Record<string, () => Promise<string> | string> = {
   crashes: async () =>
     JSON.stringify(
@@ -108,12 +148,9 @@ const parts: Record<string, () => Promise<string> | string> = {
     ),
   tide,
   unread,
-  beside: async () => {
-    const { posts, after, herdMs } = await besideHerd({ clients: 2000, events: 100_000 });
-    const [post, late, worst] = [quantile(posts, 0.75), quantile(after, 0.75), quantile(after, 0.99)];
-    assert.ok(late < 0.4 * post, `${late} ms after the answer, which took ${post} ms`);
-    return `live events ${Math.round(worst)} ms after their answer at p99, beside a herd of ${Math.round(herdMs)} ms`;
-  },
+  worst,
+  flooders,
+  beside,
   herd: async () => `2,000 clients in ${Math.round(await herd(2000))} ms`,
   inputs,
   copies,

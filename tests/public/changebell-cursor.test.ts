@@ -105,6 +105,18 @@ test('waitUntil() holds an event, a listener is removed as on any EventTarget, a
   stream.close();
 });
 
+test('a listener that was added with a signal is gone when that is aborted', async () => {
+  const stream = open(streamUrl(), { lastEventId: await newest() });
+  const listening = new AbortController();
+  let heard = 0;
+  stream.addEventListener('message', () => (heard += 1), { signal: listening.signal });
+  await stream.reached(await publish('heard'));
+  listening.abort();
+  await stream.reached(await publish('not heard'));
+  assert.equal(heard, 1);
+  stream.close();
+});
+
 test('for await: an event is done when the loop asks for the next; to break leaves it undone, and closes', async () => {
   const start = await newest();
   const ids = [await publish('1'), await publish('2'), await publish('3')];

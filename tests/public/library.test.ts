@@ -1,5 +1,6 @@
 // The client library as a package: its size, its types, and who can import it.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -23,6 +24,34 @@ test('the client library is under 6 KB, minified and compressed', async () => {
 test('its types are those of its JSDoc: npm run types', () => {
   assert.equal(readFileSync(join(ROOT, 'public/changebell.d.ts'), 'utf8'), makeDeclarations());
 });
+
+/** A folder in which it is installed, as `npm install` of a folder does it: by a link. */
+function consumer(): string {
+  const folder = temporaryFolder();
+  mkdirSync(join(folder, 'node_modules'));
+  symlinkSync(ROOT, join(folder, 'node_modules/changebell'), 'junction');
+  return folder;
+}
+
+const EXPORTS = ['ChangeStream', 'LiveTable'];
+const ask = { import: "import * as all from 'changebell';", require: "const all = require('changebell');" };
+const tell = 'console.log(JSON.stringify(Object.keys(all).filter((name) => /^[A-Z]/.test(name)).sort()))';
+const run = (file: string) => JSON.parse(execFileSync(process.execPath, [file], { encoding: 'utf8' }));
+
+// Node has it from 20.19 and 22.12 on; the types of Node 20 don't know of it.
+const canRequire = 'require_module' in process.features && process.features.require_module;
+for (const [how, file, skip] of [
+  ['import', 'program.mjs', false],
+  ['require', 'program.cjs', !canRequire && 'this Node cannot require() an ES module'],
+] as const)
+  test(`a program has it by ${how}, and so has a bundle of that program`, { skip }, async () => {
+    const path = join(consumer(), file);
+    writeFileSync(path, `${ask[how]} ${tell}`);
+    assert.deepEqual(run(path), EXPORTS);
+    const outfile = join(temporaryFolder(), 'bundle.cjs');
+    await build({ entryPoints: [path], bundle: true, format: 'cjs', outfile, logLevel: 'silent' });
+    assert.deepEqual(run(outfile), EXPORTS);
+  });
 
 const CONSUMER = `
 import { type ChangeEvent, ChangeStream, LiveTable, type Options, type State } from 'changebell';
@@ -72,9 +101,7 @@ for (const [name, lib, types] of [
   ['Node', ['es2022'], ['node']],
 ] as const) {
   test(`a program in strict TypeScript for ${name} compiles with it`, () => {
-    const folder = temporaryFolder();
-    mkdirSync(join(folder, 'node_modules'));
-    symlinkSync(ROOT, join(folder, 'node_modules/changebell'), 'dir');
+    const folder = consumer();
     symlinkSync(join(ROOT, 'node_modules/@types'), join(folder, 'node_modules/@types'), 'dir');
     writeFileSync(join(folder, 'package.json'), '{"type": "module"}');
     writeFileSync(join(folder, 'consumer.ts'), CONSUMER);

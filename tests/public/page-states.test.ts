@@ -30,7 +30,7 @@ const says = (page: Page, words: RegExp) => region(page, 'Connection').getByText
 
 test('live and empty: it says what to do first', needsChromium, async () => {
   const { page } = await samePage(server.url);
-  await says(page, /Live at 0/);
+  await says(page, /Live at 0: no event yet/);
   await page.getByText('No customers yet. Add one').waitFor();
   await assertGoodToLookAt(page, 'empty');
 });
@@ -55,6 +55,11 @@ test('live and full: every region has something to show', needsChromium, async (
   await button(page, 'Add client').click();
   await page.locator('#lanes').getByText('Live at').waitFor();
   await region(page, "Server's view").getByText('this page').waitFor();
+  const rows = page.locator('#server-rows tr');
+  const wide = await rows.count();
+  await page.setViewportSize({ width: 390, height: 844 });
+  assert.equal(await rows.filter({ visible: true }).count(), wide, 'a phone shows every row of it');
+  await page.setViewportSize({ width: 1280, height: 800 });
   await assertGoodToLookAt(page, 'full');
   assert.equal(await region(page, 'Notifications').getAttribute('tabindex'), '0');
   assert.equal(await page.locator('[aria-live], [role=log]').count(), 0, 'the log is no live region');
@@ -189,6 +194,7 @@ test('refused: the server has no place for one more; then it has', needsChromium
   const { page } = await openPage(full.url, { state: 'refused' });
   await says(page, /^Refused$/);
   await says(page, /Too many clients are connected: try again later\. Next try in \d+ s\./);
+  await page.locator('#loop-why').getByText('It waits until this page is connected.').waitFor();
   assert.equal(
     await page.getByText('No customers yet').isVisible(),
     false,

@@ -243,12 +243,13 @@ test(
     const first = await startServer();
     const { page } = await openPage(first.url);
     const asked: string[] = [];
-    page.on('request', (request) => /people\.js/.test(request.url()) && asked.push(request.url()));
+    page.on('request', (request) => /story\.js/.test(request.url()) && asked.push(request.url()));
     await addCustomer(page, 'Before');
     await page.getByRole('button', { name: 'Edit Before' }).waitFor();
     await first.kill9();
     await inState(page, 'refused');
     await region(page, 'Connection').getByText('Nobody answers').waitFor();
+    assert.equal(await page.locator('#clients').textContent(), '?', 'nobody tells how many there are');
     await button(page, 'Add a customer').click();
     await page.locator('#caption-text').getByText('No answer came').waitFor();
     const db = openDatabase(first.databaseFile); // another program, while no server runs
@@ -356,7 +357,7 @@ test(
   async () => {
     const { page, faults } = await openPage(server.url);
     await page.waitForLoadState('networkidle');
-    const later = ['/earlier.js', '/rows.js']; // once it is live, and there is something to show
+    const later = ['/earlier.js', '/editor.js']; // once it is live, and there is something to show
     const own = await page.evaluate(() =>
       performance.getEntriesByType('resource').map((entry) => new URL(entry.name).pathname),
     );

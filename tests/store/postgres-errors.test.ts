@@ -9,6 +9,7 @@ test('a refusal is told from a lost connection, also where the database speaks a
     ['ERROR', '57014', true],
     ['FEHLER', '55P03', true],
     ['FEHLER', '23505', true],
+    ['FEHLER', '57014', true],
     ['FATAL', '57P01', false],
     ['FATAL', '40001', false],
     ['PANIK', '53100', false],

@@ -8,6 +8,7 @@ import { type Cluster, INITDB, startCluster } from '../support/postgres-cluster.
 
 describe('older PostgreSQL databases', { skip: skipWithout(INITDB, 'postgresql') }, () => {
   let cluster: Cluster;
+  const urls = new Map<string, string>();
   before(async () => {
     cluster = await startCluster();
   });
@@ -21,16 +22,18 @@ describe('older PostgreSQL databases', { skip: skipWithout(INITDB, 'postgresql')
       FROM information_schema.columns WHERE table_name LIKE 'changebell%' ORDER BY 1`;
 
   async function open(name: string, dump?: string) {
-    const databaseUrl = await cluster.createDatabase(name);
+    const databaseUrl = urls.get(name) ?? (await cluster.createDatabase(name));
+    urls.set(name, databaseUrl);
     if (dump) {
       const old = await cluster.connect(name);
       await old.query(readFileSync(new URL(`fixtures/${dump}`, import.meta.url), 'utf8'));
       await old.end();
     }
-    const store = await openPostgresStore({ databaseUrl, eventRetention: 1000, watch: new Set() });
+    const reopen = () => openPostgresStore({ databaseUrl, eventRetention: 1000, watch: new Set() });
+    const store = await reopen();
     const program = await cluster.connect(name);
-    const objects = (await program.query(OBJECTS)).rows.map(({ it }) => it);
-    return { store, program, objects };
+    const look = async () => (await program.query(OBJECTS)).rows.map(({ it }) => it);
+    return { store, reopen, program, look, objects: await look() };
   }
 
   for (const version of ['version-1', 'version-2-early']) {
@@ -60,4 +63,37 @@ describe('older PostgreSQL databases', { skip: skipWithout(INITDB, 'postgresql')
       for (const { store, program } of [fresh, old]) await Promise.all([store.close(), program.end()]);
     });
   }
+
+  test('a function of ours that no version uses any more goes at the next start, and no other', async () => {
+    const { store, program } = await open('unused');
+    await store.close();
+    await program.query(`
+      CREATE FUNCTION changebell_old(of text) RETURNS text LANGUAGE sql AS 'SELECT $1';
+      COMMENT ON FUNCTION changebell_old IS 'Changebell 0 1';
+      CREATE FUNCTION changebell_used() RETURNS text LANGUAGE sql AS $f$SELECT text 'a'$f$;
+      COMMENT ON FUNCTION changebell_used IS 'Changebell 2 3';
+      CREATE VIEW user_of_it AS SELECT changebell_used();
+      CREATE FUNCTION changebell_theirs() RETURNS text LANGUAGE sql AS $f$SELECT text 'b'$f$`);
+    await program.end();
+    const again = await open('unused');
+    const { rows } = await again.program.query(
+      "SELECT proname FROM pg_proc WHERE proname ~ '^changebell_(old|used|theirs)$' ORDER BY 1",
+    );
+    assert.deepEqual(
+      rows.map(({ proname }) => proname),
+      ['changebell_theirs', 'changebell_used'],
+    );
+    await again.store.close();
+    await again.program.end();
+  });
+
+  test('customers that have lost all their triggers are still ours, and are announced again', async () => {
+    const { store, reopen, program, look, objects } = await open('bereft');
+    await store.close();
+    for (const name of ['customer_changed', 'customer_updating', 'customers_truncated', 'refuse'])
+      await program.query(`DROP FUNCTION changebell_${name} CASCADE`);
+    await (await reopen()).close();
+    assert.deepEqual(await look(), objects);
+    await program.end();
+  });
 });

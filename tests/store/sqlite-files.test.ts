@@ -140,6 +140,24 @@ test('a view that has the name of one of our tables is refused, and stays', asyn
   db.close();
 });
 
+test('a start beside customers of which a column was renamed is one line, and breaks no other program', async () => {
+  const DATABASE_URL = fileOf('renamed');
+  await openStore({ DATABASE_URL }).then((store) => store.close());
+  const db = openDatabase(DATABASE_URL);
+  db.exec('ALTER TABLE customers RENAME COLUMN name TO full_name');
+  for (const CUSTOMERS of ['1', '0'])
+    assert.match(
+      await refusalToStart({ DATABASE_URL, CUSTOMERS }),
+      /that Changebell made, but without name: give/,
+    );
+  db.exec("INSERT INTO customers (full_name) VALUES ('Ada')");
+  db.exec('ALTER TABLE customers RENAME COLUMN full_name TO name');
+  db.close();
+  const server = await startServer({ DATABASE_URL });
+  assert.equal((await get(`${server.url}/api/customers/1`)).body.name, 'Ada');
+  await server.stop();
+});
+
 test('a backup that is restored in place resets who is ahead of it, and nobody else', async () => {
   const DATABASE_URL = fileOf('restored');
   const server = await startServer({ DATABASE_URL });

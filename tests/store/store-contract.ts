@@ -335,6 +335,10 @@ export function testStore(backend: Backend): void {
       );
     }
     await assert.rejects(
+      other.run(`INSERT INTO changebell_events (data) VALUES ('"${'x'.repeat(1024 * 1024)}"')`),
+      /1 MiB|constraint/i,
+    );
+    await assert.rejects(
       other.run("INSERT INTO changebell_events (seq, type) VALUES (1, 'a')"),
       /leave seq out|constraint/i,
     );

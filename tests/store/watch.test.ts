@@ -17,6 +17,7 @@ import {
   skipWithout,
   startServer,
   temporaryFolder,
+  within,
 } from '../support/helpers.ts';
 import { openStore, refusalToStart } from '../support/open-store.ts';
 import { type Cluster, INITDB, startCluster } from '../support/postgres-cluster.ts';
@@ -114,6 +115,44 @@ function testWatch(open: Connect): void {
     await program.close();
   });
 
+  test('who goes on where a table was made anew while no server ran is told to load it again', async () => {
+    const program = await open('anew');
+    await program.run(
+      'CREATE TABLE orders (id integer PRIMARY KEY); CREATE TABLE quiet (id integer PRIMARY KEY)',
+    );
+    const env = { DATABASE_URL: program.url, WATCH: 'orders,quiet' };
+    let server = await startServer(env);
+    await program.run('INSERT INTO orders VALUES (1)');
+    const first = await connect(server.wsUrl, { query: { from: 'earliest' } });
+    await first.next();
+    const { id, type } = await first.nextEvent();
+    assert.equal(type, 'orders.created', 'nobody can have a copy of a table that was never watched');
+    await first.close();
+    await server.stop();
+    for (const table of ['orders', 'quiet'])
+      await program.run(`DROP TABLE ${table}; CREATE TABLE ${table} (id integer PRIMARY KEY, more text)`);
+    await program.run('INSERT INTO orders (id) VALUES (7)');
+    server = await startServer(env);
+    await program.run('INSERT INTO orders (id) VALUES (8)');
+    const client = await connect(server.wsUrl, { query: { lastEventId: id } });
+    await client.next();
+    const heard = [await client.nextEvent(), await client.nextEvent()];
+    assert.deepEqual(
+      heard.map(({ type, source, data }) => [type, source, data]),
+      [
+        ['orders.reset', '/watch/orders/*', null],
+        ['orders.created', '/watch/orders/8', { id: 8, more: null }],
+      ],
+    );
+    assert.equal((await post(`${server.url}/api/events`, { type: 'orders.reset' })).status, 422);
+    await client.close();
+    await server.stop();
+    server = await startServer(env);
+    assert.equal((await get(`${server.url}/healthz`)).body.lastEventId, heard[1]!.id, 'and once');
+    await server.stop();
+    await program.close();
+  });
+
   test('odd names, keys of several columns and changes of the schema survive', async () => {
     const program = await open('odd');
     const odd = `"Odd ""näme's"" %41"`;
@@ -172,6 +211,9 @@ function testWatch(open: Connect): void {
     for (const key of ['7,a', '%2B7,a', '07,a', '%207,a', '7,%61'])
       assert.equal((await get(`${server.url}/api${list}/${key}`)).status, key === '7,a' ? 200 : 404, key);
     assert.deepEqual((await get(`${server.url}/api${list}`)).body.rows, [last.data], 'and so are all');
+    await program.run(`DROP TABLE ${odd}`);
+    for (const path of [list, last.source])
+      assert.equal((await get(`${server.url}/api${path}`)).status, 404, 'a table that is gone');
     await client.close();
     await server.stop();
     await program.close();
@@ -374,6 +416,52 @@ describe('SQLite', () => {
     db.close();
   });
 
+  test('a row that gives way under an index of an expression, or of a part of the table, is told as deleted', async () => {
+    const db = openDatabase(fileOf('expressions'), { timeout: 5000 });
+    db.exec(`CREATE TABLE orders (id integer PRIMARY KEY, no text COLLATE NOCASE, "a, (b" text);
+      CREATE UNIQUE INDEX one ON orders (lower("a, (b") DESC, abs(id) % 10 -- a comment, with a )
+        ASC) WHERE no IN ('open', ('late')) -- and one at the end
+      ;
+      CREATE UNIQUE INDEX two ON orders (no) WHERE no = 'Best';
+      CREATE UNIQUE INDEX three ON orders ((no || 'x') COLLATE BINARY) WHERE no LIKE 'X%'`);
+    db.function('ours_alone', { deterministic: true }, (value) => value);
+    db.exec('CREATE UNIQUE INDEX four ON orders (ours_alone(id))');
+    const server = await startServer({ DATABASE_URL: fileOf('expressions'), WATCH: 'orders' });
+    const client = await connect(server.wsUrl);
+    await client.next();
+    const hears = async (values: string, ...expected: string[]) => {
+      db.exec(`INSERT OR REPLACE INTO orders VALUES ${values}`);
+      const heard = [];
+      for (const _ of expected) heard.push(await client.nextEvent());
+      const lines = heard.map(({ type, source }) => `${type.slice(7)} ${source.split('/').at(-1)}`);
+      assert.deepEqual(lines.sort(), expected.sort(), values);
+    };
+    await hears(
+      "(1, 'open', 'A'), (2, 'done', 'a'), (3, 'late', 'a')",
+      'created 1',
+      'created 2',
+      'created 3',
+    );
+    await hears("(11, 'LATE', 'a')", 'created 11', 'deleted 1');
+    await hears("(13, 'done', 'a')", 'created 13');
+    await hears("(14, 'best', NULL), (15, 'BEST', NULL)", 'created 14', 'deleted 14', 'created 15');
+    await hears(
+      "(16, 'x', NULL), (17, 'X', NULL), (18, 'x', 1)",
+      'created 16',
+      'created 17',
+      'deleted 16',
+      'created 18',
+    );
+    db.exec("UPDATE OR REPLACE orders SET \"a, (b\" = 'A', no = 'OPEN' WHERE id = 13");
+    assert.deepEqual([(await client.nextEvent()).source, (await client.nextEvent()).source].sort(), [
+      '/watch/orders/13',
+      '/watch/orders/3',
+    ]);
+    await client.close();
+    await server.stop();
+    db.close();
+  });
+
   test('what a server watched that was killed is announced for its lease, and then taken down by another', async () => {
     const DATABASE_URL = fileOf('lease');
     const db = openDatabase(DATABASE_URL, { timeout: 5000 });
@@ -415,6 +503,7 @@ describe('SQLite', () => {
     const client = await connect(server.wsUrl);
     await client.next();
     const page = () => get(`${server.url}/api/watch/orders`);
+    const isReset = async () => assert.equal((await client.nextEvent()).type, 'orders.reset');
     const find = db
       .prepare(
         "SELECT count(*) FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = 'orders' AND instr(sql, ?)",
@@ -436,6 +525,7 @@ describe('SQLite', () => {
     db.exec('ALTER TABLE orders ADD COLUMN more');
     await isTold('more', 'INSERT INTO orders VALUES (1, 2, 3)', { id: 1, item: 2, more: 3 });
     db.exec('ALTER TABLE orders RENAME TO old_orders; CREATE TABLE orders (no integer PRIMARY KEY)');
+    await isReset();
     await isTold('"no"', 'INSERT INTO orders VALUES (5)', { no: 5 });
     db.exec('PRAGMA legacy_alter_table = ON; CREATE UNIQUE INDEX one ON orders (no)');
     await isTold('changebell_evicted', 'INSERT INTO orders VALUES (6)', { no: 6 }, 5);
@@ -455,8 +545,32 @@ describe('SQLite', () => {
     db.exec('INSERT INTO other VALUES (1)');
     assert.equal((await client.nextEvent()).source, '/watch/other/1');
     db.exec('CREATE TABLE orders (id integer PRIMARY KEY, anew)');
+    await isReset();
     await isTold('anew', 'INSERT INTO orders VALUES (7, 8)', { id: 7, anew: 8 });
     await client.close();
+    await server.stop();
+    db.close();
+  });
+
+  test('a copy of a table that is made anew while the server runs becomes what the table is', async () => {
+    const db = openDatabase(fileOf('copied'), { timeout: 5000 });
+    db.exec(
+      "CREATE TABLE orders (id integer PRIMARY KEY, item); INSERT INTO orders VALUES (1, 'a'), (2, 'b')",
+    );
+    const server = await startServer({ DATABASE_URL: fileOf('copied'), WATCH: 'orders' });
+    const copy = new LiveTable(`${server.url}/api/watch/orders`, { WebSocket });
+    await copy.ready;
+    // As SQLite's documentation has it for changes that ALTER TABLE can't make.
+    db.exec(`BEGIN; CREATE TABLE new_orders (id integer PRIMARY KEY, item NOT NULL, price DEFAULT 5);
+      INSERT INTO new_orders (id, item) SELECT id, item FROM orders WHERE id > 1; DROP TABLE orders;
+      ALTER TABLE new_orders RENAME TO orders; COMMIT; INSERT INTO orders VALUES (3, 'c', 6)`);
+    await eventually(
+      () => [...copy.values()],
+      (rows) => rows.length === 2 && rows.every(({ price }) => price > 0),
+      'the copy has the new rows and no others',
+      1500,
+    );
+    copy.close();
     await server.stop();
     db.close();
   });
@@ -579,6 +693,12 @@ describe('PostgreSQL', { skip: skipWithout(INITDB, 'postgresql') }, () => {
     assert.equal((await client.nextEvent()).data.float, 1e300);
 
     // A column of text that only looks like that takes nothing from the others.
+    // A program of long ago, whose session reads strings in another way.
+    const { client: legacy } = await open('kinds');
+    await legacy.query('SET standard_conforming_strings = off');
+    await legacy.query(`UPDATE sales.kinds SET big = 1, raw = '["\\\\u00fc", 12345678901234567890]'`);
+    assert.deepEqual((await client.nextEvent()).data.raw[0], 'ü');
+    await legacy.end();
     await program.query(`ALTER TABLE sales.kinds ADD COLUMN note text; UPDATE sales.kinds SET raw = 'null',
       big = 9007199254740993, bytes = '\\x00', note = 'regex \\u0000 and \\\\ud800'`);
     const odd = (await client.nextEvent()).data;
@@ -611,6 +731,78 @@ describe('PostgreSQL', { skip: skipWithout(INITDB, 'postgresql') }, () => {
     const gone = await client.nextEvent();
     assert.deepEqual([gone.type, gone.data.extra], ['sales.kinds.deleted', 1]);
     await client.close();
+    await server.stop();
+    await program.end();
+  });
+
+  test('rows that hand on their keys within one statement are all there in a copy', async () => {
+    const { url, client: program } = await open('swapped');
+    await program.query(`CREATE TABLE seats (a int, b text, who text, PRIMARY KEY (a, b) DEFERRABLE);
+      INSERT INTO seats VALUES (1, 'x', 'Ada'), (2, 'x', 'Bob'), (3, 'x', 'Cy')`);
+    const server = await startServer({ DATABASE_URL: url, WATCH: 'seats' });
+    const table = new LiveTable(`${server.url}/api/watch/seats`, { WebSocket });
+    await table.ready;
+    let marks = 0;
+    const marked = (table: LiveTable, key: string) =>
+      new Promise((resolve) => {
+        table.addEventListener('change', (change) => change.key === key && !change.row && resolve(key));
+      });
+    const shows = async (sql: string, seats: string) => {
+      marks += 1;
+      await program.query(`${sql}; INSERT INTO seats VALUES (0, '${marks}'); DELETE FROM seats WHERE a = 0`);
+      await within(marked(table, `0,${marks}`), 'what comes after it');
+      const shown = [...table].map(([key, { who }]) => `${key} ${who}`);
+      assert.equal(shown.sort().join('; '), seats, sql);
+    };
+    await shows('UPDATE seats SET a = 3 - a WHERE a < 3', '1,x Bob; 2,x Ada; 3,x Cy');
+    await shows('UPDATE seats SET a = a + 1', '2,x Bob; 3,x Ada; 4,x Cy');
+    await shows('UPDATE seats SET a = a % 3 + 1', '1,x Ada; 2,x Cy; 3,x Bob');
+    await shows(
+      `BEGIN; SET CONSTRAINTS ALL DEFERRED; UPDATE seats SET a = 2 WHERE who = 'Ada';
+       UPDATE seats SET a = 1 WHERE who = 'Cy'; COMMIT`,
+      '1,x Cy; 2,x Ada; 3,x Bob',
+    );
+    await shows('UPDATE seats SET a = 9 WHERE a = 1', '2,x Ada; 3,x Bob; 9,x Cy');
+    await shows(
+      `BEGIN; SET CONSTRAINTS ALL DEFERRED; UPDATE seats SET a = 2 WHERE a = 3; UPDATE seats SET who = 'Al' WHERE who = 'Ada';
+       UPDATE seats SET a = 9 WHERE who = 'Al'; DELETE FROM seats WHERE who = 'Cy'; COMMIT`,
+      '2,x Bob; 9,x Al',
+    );
+    table.close();
+    await server.stop();
+    await program.end();
+  });
+
+  test('what a trigger of the application makes of a row in turn is what the answer says, and what copies end with', async () => {
+    const { url, client: program } = await open('turns');
+    await program.query('CREATE TABLE orders (id int PRIMARY KEY, name text, email text)');
+    const server = await startServer({ DATABASE_URL: url, WATCH: 'orders' });
+    await program.query(`CREATE FUNCTION again() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF TG_OP = 'DELETE' AND OLD.name = 'stays' THEN EXECUTE format('INSERT INTO %s (id, name) VALUES (%s, %L)', TG_RELID::regclass, OLD.id, 'back');
+        ELSIF TG_OP <> 'DELETE' AND NEW.name = 'goes' THEN EXECUTE format('DELETE FROM %s WHERE id = %s', TG_RELID::regclass, NEW.id);
+        ELSIF TG_OP <> 'DELETE' THEN EXECUTE format($e$UPDATE %s SET email = name || '@x' WHERE id = %s AND email IS DISTINCT FROM name || '@x'$e$, TG_RELID::regclass, NEW.id);
+        END IF; RETURN NULL; END $$;
+      CREATE TRIGGER again AFTER INSERT OR UPDATE OR DELETE ON orders FOR EACH ROW EXECUTE FUNCTION again();
+      CREATE TRIGGER again AFTER INSERT OR UPDATE OR DELETE ON customers FOR EACH ROW EXECUTE FUNCTION again()`);
+    const tables = ['watch/orders', 'customers'].map(
+      (path) => new LiveTable(`${server.url}/api/${path}`, { WebSocket }),
+    );
+    await Promise.all(tables.map(({ ready }) => ready));
+    const { body: made } = await post(`${server.url}/api/customers`, { name: 'Ada' });
+    assert.equal(made.email, 'Ada@x');
+    for (const table of ['orders', 'customers'])
+      await program.query(`INSERT INTO ${table} (id, name) VALUES (2, 'Bob'), (3, 'goes'), (4, 'stays'), (5, 'Cy');
+        UPDATE ${table} SET name = 'Al' WHERE id = 2; UPDATE ${table} SET name = 'goes' WHERE id = 5;
+        DELETE FROM ${table} WHERE id = 4; INSERT INTO ${table} (id, name) VALUES (9, 'last')`);
+    for (const table of tables) {
+      const shown = () => [...table.values()].map(({ id, name, email }) => `${id} ${name} ${email}`).sort();
+      await eventually(shown, (rows) => rows.at(-1) === '9 last last@x', 'the last row of it is told');
+      assert.deepEqual(
+        shown().filter((row) => row !== '1 Ada Ada@x'),
+        ['2 Al Al@x', '4 back back@x', '9 last last@x'],
+      );
+      table.close();
+    }
     await server.stop();
     await program.end();
   });

@@ -139,11 +139,14 @@ test('a client that goes away is taken off the list', async () => {
   await eventually(clients, (list) => !isListed(list), 'the client is off the list');
 });
 
-test('whoever gives a stream the weight 0 gets a page, and whoever gives it any other gets a stream', async () => {
+test('who takes a page and a stream gets what weighs more, and at a tie the stream', async () => {
   for (const [accept, type] of [
     ['text/event-stream;q=0', 'application/json'],
     ['application/json, text/event-stream ; q=0.000', 'application/json'],
     ['text/event-stream;q=0.5', 'text/event-stream'],
+    ['application/json, text/event-stream;q=0.5', 'application/json'],
+    ['application/json;q=0.9, text/event-stream', 'text/event-stream'],
+    ['application/json, text/event-stream', 'text/event-stream'],
   ]) {
     const { headers } = await request('HEAD', events, { headers: { Accept: accept! } });
     assert.equal(headers.get('content-type')!.split(';')[0], type, accept);

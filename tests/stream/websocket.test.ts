@@ -430,6 +430,18 @@ test('conflate=source: of what waits for a client it gets of each source the new
   await client.close();
 });
 
+test('conflate=source: large events are conflated too', async () => {
+  const start = await publish();
+  const text = 'x'.repeat(100_000);
+  let newest: { id: string }[] = [];
+  for (const round of range(1, 10))
+    newest = await publish(range(1, 3).map((n) => ({ source: `/rooms/${n}`, data: { round, text } })));
+  const client = await connect(server.wsUrl, { query: { lastEventId: start.id, conflate: 'source' } });
+  await client.next();
+  for (const event of newest) assert.deepEqual(await client.nextEvent(), event);
+  await client.close();
+});
+
 test('sources keeps only what it names, alone and beside types', async () => {
   const client = await connect(server.wsUrl, { query: { sources: '/rooms/42/*,/one', types: 'said' } });
   await client.next();

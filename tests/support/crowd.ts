@@ -15,6 +15,8 @@ export type Plan = {
   openings: string[];
   /** What each sends again and again once it is answered, in hexadecimal; who is cut off comes back. */
   spam?: string;
+  /** They read the first bytes of what comes, and no more. */
+  areDeaf?: boolean;
 };
 
 // What a thousand handshakes may take on a busy machine.
@@ -38,12 +40,14 @@ export async function startCrowd(plan: Plan): Promise<ChildProcess> {
 }
 
 /** One client: it opens, throws away all that comes, and sends its spam as fast as it is taken. */
-function join(port: number, opening: string, spam: Buffer | undefined, onAnswer: () => void): void {
+function join(plan: Plan, opening: string, spam: Buffer | undefined, onAnswer: () => void): void {
+  const { port, areDeaf } = plan;
   const socket = connectTcp(port, '127.0.0.1', () => socket.write(opening));
   // To be cut off is what some of them are here for.
   socket.on('error', () => {});
   socket.once('data', () => {
     onAnswer();
+    if (areDeaf) socket.pause();
     if (!spam) return;
     const send = () => {
       // Until the socket is full: then the server's own pace decides.
@@ -54,7 +58,7 @@ function join(port: number, opening: string, spam: Buffer | undefined, onAnswer:
   });
   socket.resume();
   // It was answered once already: only the first answer counts for the plan.
-  if (spam) socket.once('close', () => setTimeout(() => join(port, opening, spam, () => {}), COME_BACK_MS));
+  if (spam) socket.once('close', () => setTimeout(() => join(plan, opening, spam, () => {}), COME_BACK_MS));
 }
 
 /** The process: reads its plan, opens all, and says when each has had its first bytes. */
@@ -67,7 +71,7 @@ async function run(): Promise<void> {
     if (left === 0) console.log('all of them');
   };
   // All at once: that is what a herd does after a restart.
-  for (const opening of plan.openings) join(plan.port, opening, spam, onAnswer);
+  for (const opening of plan.openings) join(plan, opening, spam, onAnswer);
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) await run();

@@ -2,9 +2,9 @@
 // little on a machine that is busy with other things: who asks compares two of them, taken side by side.
 import { openDatabase } from '../../lib/store/sqlite.ts';
 import { startCrowd } from './crowd.ts';
-import { connect, eventually, get, post, type Server, startServer } from './helpers.ts';
+import { connect, eventually, get, post, range, type Server, startServer } from './helpers.ts';
 import { insertEvents } from './many-clients.ts';
-import { handshake } from './raw-websocket.ts';
+import { clientFrame, handshake } from './raw-websocket.ts';
 
 // Between two questions: the one who asks must not be what keeps the server busy.
 const PAUSE_MS = 5;
@@ -52,11 +52,13 @@ export function eventIds(file: string): string[] {
   return ids;
 }
 
+type Herd = { clients: number; events: number; isSpread?: boolean };
+
 /**
- * While a herd resumes from all over the log: how long POSTs take, and how long after the answer to each its event
+ * While a herd resumes, from all over the log or all from its middle, which is the same number of events: how long POSTs take, and how long after the answer to each its event
  * comes to a client that is live. Whatever else the machine does delays both.
  */
-export async function besideHerd({ clients, events }: { clients: number; events: number }) {
+export async function besideHerd({ clients, events, isSpread = true }: Herd) {
   const server = await startServer();
   insertEvents(server.databaseFile, events, 200);
   // At the head all the time: what comes late to it, the herd has delayed.
@@ -68,10 +70,11 @@ export async function besideHerd({ clients, events }: { clients: number; events:
     const answeredAt = performance.now();
     return { id: body.id, answeredAt };
   };
-  // From all over the log, so that they share no chunk at first.
   const ids = eventIds(server.databaseFile);
+  // Those from all over the log share no chunk at first.
+  const place = (i: number) => (isSpread ? i / clients : 0.5);
   const openings = Array.from({ length: clients }, (_, i) =>
-    handshake(`?lastEventId=${ids[Math.floor((i * ids.length) / clients)]}`),
+    handshake(`?lastEventId=${ids[Math.floor(place(i) * ids.length)]}`),
   );
   const startedAt = performance.now();
   const posts: number[] = [];
@@ -98,4 +101,29 @@ function everyoneAtHead(server: Server): Promise<unknown> {
     Number(/^changebell_client_lag_events (\d+)$/m.exec((await get(`${server.url}/metrics`)).text)![1]);
   // Nearly: POSTs go on, so somebody is always a few events behind.
   return eventually(furthest, (lag) => lag < 100, 'the herd is at the head', HERD_MS);
+}
+
+/**
+ * How long nine of ten events of somebody take from their POST to a stream, in milliseconds: alone, and beside twenty who
+ * send pings without end and come back when they are cut off. By turns, so that whatever else the machine does is in both.
+ */
+export async function besideFlooders(turns: number): Promise<{ usual: number; slow: number }> {
+  const server = await startServer();
+  const live = await connect(server.wsUrl);
+  const ask = async () =>
+    live.event((await post(`${server.url}/api/events`, { message: 'innocent' })).body.id);
+  await waitsFor(ask, 500); // warm
+  const spam = Buffer.concat(range(1, 2000).map(() => clientFrame(0x89))).toString('hex');
+  const openings = range(1, 20).map(() => handshake());
+  const crowd = await startCrowd({ port: server.port, openings, spam });
+  const waits: Record<'SIGSTOP' | 'SIGCONT', number[]> = { SIGSTOP: [], SIGCONT: [] };
+  for (const _ of range(1, turns)) {
+    for (const signal of ['SIGSTOP', 'SIGCONT'] as const) {
+      crowd.kill(signal);
+      waits[signal].push(...(await waitsFor(ask, 500)));
+    }
+  }
+  crowd.kill('SIGKILL');
+  await server.stop();
+  return { usual: quantile(waits.SIGSTOP, 0.9), slow: quantile(waits.SIGCONT, 0.9) };
 }

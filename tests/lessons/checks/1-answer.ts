@@ -50,6 +50,11 @@ export const answer: Checks = {
           `DELETE /api/customers was refused with Allow: ${allow}. It should name GET and POST.`,
         );
         assert.doesNotMatch(String(allow), /DELETE/, 'Allow names DELETE, which was just refused.');
+        assert.match(
+          String(headers['content-type']),
+          /^application\/problem\+json/,
+          'DELETE /api/customers was refused, and no problem document says why: throw a Problem, and `answer` writes it.',
+        );
       },
     },
     {

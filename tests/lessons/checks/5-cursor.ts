@@ -111,6 +111,11 @@ export const cursor: Checks = {
           `All that is kept was asked for, from the last that is gone: nothing is lost, and the answer was ${status}, 'expired'.`,
         );
         const { events } = JSON.parse(text) as { events: { id: string }[] };
+        assert.equal(
+          events.length,
+          KEPT,
+          `${KEPT} events are kept, and a page of them all holds ${events.length}.`,
+        );
         const oldest = ids.indexOf(events[0]!.id); // the last that is gone stands before it
         const lost = verdictOf(await program.open(ids[oldest - 2]));
         assert.equal(

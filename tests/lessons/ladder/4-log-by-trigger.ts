@@ -33,5 +33,5 @@ function tellNews(): void {
   }
 }
 
-setInterval(tellNews, 50);
+setInterval(tellNews, 250);
 start(server);

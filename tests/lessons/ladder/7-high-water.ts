@@ -42,5 +42,5 @@ function serve(client: Client): void {
   }
 }
 
-setInterval(() => clients.forEach(serve), 50);
+setInterval(() => clients.forEach(serve), 250);
 start(server);

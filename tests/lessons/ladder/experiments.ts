@@ -10,6 +10,7 @@ export type Experiment = { promise: string; run: (rung: Rung) => Promise<string 
 const HEAVY_BYTES = 500_000;
 const HEAVY_SAVES = 24;
 const MAX_WAITING_BYTES = 1024 * 1024;
+const SEAMS = 8; // rounds: where nothing else runs the first one meets it
 
 export const EXPERIMENTS: Experiment[] = [
   { promise: 'everyone hears', run: everyoneHears },
@@ -78,9 +79,12 @@ async function awayGetsWhatItMissed(rung: Rung) {
     : `Ada had seen Cyd, missed Dan and Eve, and came back for Fay. She was told: ${said(ada.heard)}.`;
 }
 
-/** Many come at the very moment of a save: one of them meets the seam, where there is one. */
+/**
+ * Many come at the very moment of a save: it is in the log, and nobody was told yet. A round ends when all were told, so
+ * the next one begins right after a look at the log, with all the time until the next look.
+ */
 async function eachOnce(rung: Rung) {
-  for (let seq = 1; seq <= 40; seq += 2) {
+  for (let seq = 1; seq <= 2 * SEAMS; seq += 2) {
     const saved = `x${seq}`;
     const saving = rung.save(saved);
     const people = [await rung.connect(seq - 1), await rung.connect(seq - 1)];

@@ -3,10 +3,13 @@
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { changedLines } from '../diff.ts';
+import { freePort } from '../ports.ts';
 import { EXPERIMENTS } from './experiments.ts';
 import { fileOf, RUNGS, startRung } from './rung.ts';
 
 const PATIENCE_SECONDS = '2'; // a save that nobody answers, or a word that does not come, is given up after it
+
+const SHOW_PORT = 5100;
 
 const USAGE = `npm run ladder               all rungs, all experiments: a minute
 npm run ladder -- 5          the seven experiments on rung 5
@@ -38,14 +41,17 @@ async function main(): Promise<void> {
       show: { type: 'boolean' },
       diff: { type: 'boolean' },
       patience: { type: 'string', default: PATIENCE_SECONDS },
-      port: { type: 'string', default: '5100' },
+      port: { type: 'string' },
     },
   });
   const number = Number(positionals[0] ?? 0);
   const patienceMs = 1000 * Number(values.patience);
   const isRung = Number.isInteger(number) && number >= 0 && number <= RUNGS.length;
   if (!isRung || positionals.length > 1 || !(patienceMs > 0)) throw new Error(USAGE);
-  if (values.show) return (await import('./show.ts')).showRung(number || 1, Number(values.port));
+  if (values.show) {
+    const { showRung } = await import('./show.ts');
+    return showRung(number || 1, Number(values.port ?? (await freePort(SHOW_PORT))));
+  }
   if (values.diff) return showDiff(number || 1);
   if (number > 0) return tryAll(number, patienceMs);
   for (let each = 1; each <= RUNGS.length; each += 1) await tryAll(each, patienceMs);

@@ -7,9 +7,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import Database from 'better-sqlite3';
 import { WebSocket } from 'ws';
 import { stripTypes } from '../../support/typescript.ts';
+import { runSql } from '../database.ts';
 
 const HERE = fileURLToPath(new URL('.', import.meta.url));
 
@@ -51,9 +51,8 @@ export class Rung {
 
   /** Saves a customer as another program would: straight into the database. */
   saveByHand(name: string): void {
-    const db = new Database(join(this.folder, 'shop.db'), { timeout: this.patienceMs });
-    db.prepare('INSERT INTO customers (name) VALUES (?)').run(name);
-    db.close();
+    const sql = `INSERT INTO customers (name) VALUES ('${name}')`;
+    runSql(join(this.folder, 'shop.db'), sql, this.patienceMs);
   }
 
   /** How many bytes wait in the rung's memory for the slowest of its readers. A rung that is busy is asked once. */

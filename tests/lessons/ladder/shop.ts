@@ -10,7 +10,7 @@ export type Customer = { name: string };
 /** The database, and a way to save: `insert` returns false where the name is taken. */
 export function openShop() {
   const db = new Database(process.env.DATABASE_URL ?? ':memory:');
-  db.pragma('journal_mode = WAL');
+  db.exec('PRAGMA journal_mode = WAL');
   db.exec('CREATE TABLE customers (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)');
   const statement = db.prepare('INSERT INTO customers (name) VALUES (?) ON CONFLICT DO NOTHING');
   return { db, insert: ({ name }: Customer) => statement.run(name).changes > 0 };

@@ -4,6 +4,7 @@ import { heavy, type Person, type Rung, startRung } from './rung.ts';
 
 const PATIENCE_MS = 3000;
 const BIG_SAVES = 20;
+const SEAM_TRIES = 3; // on the lowest rungs somebody is always told before the answer comes
 const BIG_BYTES = 500_000;
 const CUSTOMERS = [
   'Cyd',
@@ -129,10 +130,16 @@ export class Stage {
     role.isReading = true;
   }
 
-  /** At the very moment of a save: it is in the log, and nobody was told yet. */
+  /** At the very moment of a save: it is in the log, and nobody was told yet. If somebody was, once more. */
   private async bringBackAtASave(role: Role): Promise<void> {
-    await this.save(this.newName());
-    await this.bringBack(role);
+    const others = this.roles.filter((one) => one !== role);
+    for (let i = 0; i < SEAM_TRIES; i += 1) {
+      role.person.leave();
+      const name = this.newName();
+      await this.save(name);
+      await this.bringBack(role);
+      if (!others.some(({ person }) => person.heard.includes(name))) return;
+    }
   }
 
   private setReading(role: Role, isReading: boolean): void {
