@@ -10,7 +10,7 @@ import { MERGE_PATCH } from './api/resource-api.ts';
 import { createRoutes, findMethods, type Methods, type Route } from './api/routes.ts';
 import { Waiting } from './api/waiting.ts';
 import type { Config } from './config.ts';
-import { Access } from './http/access.ts';
+import { Access, type Visit } from './http/access.ts';
 import type { Answer } from './http/answer.ts';
 import { Connections } from './http/connections.ts';
 import { connectionLimit, type Door } from './http/listen.ts';
@@ -21,7 +21,7 @@ import { StaticFiles } from './http/static-files.ts';
 import { Tokens } from './http/tokens.ts';
 import { Turns } from './http/turns.ts';
 import { nothingAt, Problem } from './problem.ts';
-import { NOTHING } from './scope.ts';
+import type { Scope } from './scope.ts';
 import type { Store } from './store/store.ts';
 import { Hub } from './stream/hub.ts';
 import { offersWebSocket, WebSockets } from './stream/websocket.ts';
@@ -95,24 +95,23 @@ export class App {
     try {
       if (this.health.isDraining) refuseWhileDraining(req, res);
       const { path, query } = parseTarget(req);
-      const call: Call = { req, res, path, query, params: [], scope: NOTHING };
       isStream = path === '/ws' || (path === '/api/events' && wantsEventStream(req));
-      await this.admit(call, isStream);
-      if (!res.destroyed) await this.dispatch(call); // the client may have left meanwhile
+      const admitted = this.admit({ req, path, query, isStream }, res);
+      const scope = admitted instanceof Promise ? await admitted : admitted; // to wait would cost each request a promise
+      const turn = CHEAP.has(path) ? undefined : this.turns.next();
+      if (turn) await turn;
+      // The client may have left meanwhile.
+      if (!res.destroyed) await this.dispatch({ req, res, path, query, params: [], scope });
     } catch (error) {
       this.note(req, error, isStream);
       sendProblem(req, res, error);
     }
   };
 
-  /** Lets the call in, and waits for its turn. @throws {Problem} 401, 403, 421 it may not come in */
-  private async admit(call: Call, isStream: boolean): Promise<void> {
-    const visit = { ...call, isStream };
-    this.access.addHeaders(visit, call.res); // first: a browser shows a page the refusal only with its CORS headers
-    const scope = this.access.admit(visit);
-    call.scope = scope instanceof Promise ? await scope : scope; // a promise would cost every request a turn
-    const turn = CHEAP.has(call.path) ? undefined : this.turns.next();
-    if (turn) await turn;
+  /** What the caller may. @throws {Problem} 401, 403, 421 it may not come in */
+  private admit(visit: Visit, res: Answer): Scope | Promise<Scope> {
+    this.access.addHeaders(visit, res); // first: a browser shows a page the refusal only with its CORS headers
+    return this.access.admit(visit);
   }
 
   /** Finds who answers: first the path, then the method. @throws {Problem} 404, 405 nothing is there, or does this */

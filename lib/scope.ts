@@ -72,9 +72,6 @@ export class Scope {
 /** Of the API token, and of everyone where none is wanted. */
 export const EVERYTHING = new Scope({ subscribe: ['*'], publish: ['*'], write: true });
 
-/** Until somebody was let in. */
-export const NOTHING = new Scope({});
-
 /** `orders.*` covers `orders.created`, `/rooms/*` also the prefix `/rooms/42/*`, and `*` everything. */
 function covers(patterns: readonly string[], value: string): boolean {
   return patterns.some((pattern) =>

@@ -165,7 +165,7 @@ export class Connection {
       // Handed on at once: what `push` keeps in Node's buffer would go to the parser whatever is in work by then.
       this.socket.emit('data', piece);
       // In the middle of a body in chunks: each of them costs as much as a request, so others have their turn.
-      if (this.answer && !this.isBusy()) {
+      if (this.answer && this.ahead.bodyLeft === 0 && !this.isBusy()) {
         setImmediate(this.feed);
         return false;
       }

@@ -152,7 +152,7 @@ async function readBody({ req, res }: Call, maxBytes: number): Promise<Buffer> {
   });
   // Writes that wait have a bound of their own: counted here as well, 32 MiB of them would be refused for no reason.
   res.giveBack(size);
-  const whole = body.subarray(0, size);
+  const whole = body.length === size ? body : body.subarray(0, size);
   body = NOTHING;
   return whole;
 }

@@ -21,12 +21,6 @@ export const LIBRARY: Mutation[] = [
     '',
     'a reset during a load aborts it, and the next snapshot counts',
   ),
-  world('change-stream.js')(
-    'after a reset a table stays as it was',
-    "const isReload = load && (name === 'reset' || loadsAfter?.(frame.event));",
-    'const isReload = load && loadsAfter?.(frame.event);',
-    'a backup that is put back: the copy is the table again',
-  ),
   world('live-table.js')(
     'rows that a new snapshot lacks are kept',
     'this.#rows = rows;',

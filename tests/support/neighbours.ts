@@ -8,7 +8,7 @@ import { clientFrame, handshake } from './raw-websocket.ts';
 
 // Between two questions: the one who asks must not be what keeps the server busy.
 const PAUSE_MS = 5;
-const HERD_MS = 60_000; // what a large herd takes on a slow machine
+const HERD_MS = 180_000; // what a large herd takes on a slow machine
 
 /** What lies at this share of the values. */
 export function quantile(values: readonly number[], share: number): number {

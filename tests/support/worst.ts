@@ -45,9 +45,6 @@ const WORST: Record<string, Worst> = {
   'resumes from the first event, each with a filter of its own': {
     openings: range(1, 2000).map((n) => eventStream(`?from=earliest&types=nowhere${n}`)),
   },
-  'resumes from the first event, all at once': {
-    openings: Array(2000).fill(eventStream('?from=earliest')),
-  },
   'sends pings without end, and comes back when it is cut off': {
     openings: range(1, 20).map(() => handshake()),
     spam: Buffer.concat(range(1, 2000).map(() => clientFrame(0x89))),
