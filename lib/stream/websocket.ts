@@ -144,8 +144,8 @@ class Peer extends WebSocket implements Stream {
     if (bytes === null) return push.call(out, null);
     const allowed = frames.count(bytes, performance.now(), this.client.liveness.pings);
     if (frames.tooMany > 0 && this.isOpen()) this.close(1008, FLOOD_REASON);
-    const canTakeMore = push.call(out, bytes.subarray(0, allowed));
-    if (allowed === bytes.length) return canTakeMore;
+    if (allowed === bytes.length) return push.call(out, bytes);
+    push.call(out, bytes.subarray(0, allowed));
     out._read = ignore; // to pause it would not do: Node fills a buffer in advance
     return false;
   }

@@ -1,7 +1,6 @@
 // A cursor that moves with the work: events come one after another, each waits until the one before it is
 // done, and `lastEventId` is always that of the last one done. Whatever breaks, the stream goes on from there;
 // and where the server can't, a fresh snapshot is loaded first, and what came meanwhile follows it.
-
 import { eventsOf } from './events-of.js';
 import { Inbox, parse, toEvent } from './inbox.js';
 import { Link } from './link.js';
