@@ -92,7 +92,8 @@ const TIME = /^(\d{4}-\d\d-\d\d)T((?!24)\d\d:\d\d:\d\d(?:\.\d{1,30})?)(?:Z|([+-]
 /** A time as RFC 3339 writes it; undefined if there is no such moment. */
 export function parseTime(text: string): Date | undefined {
   const [, day, time, offset = 'Z'] = TIME.exec(text) ?? [];
-  const date = new Date(`${day}T${time}${offset}`);
+  // A leap second is one more 59th: the clocks of computers know no 60th.
+  const date = new Date(`${day}T${time?.replace(/:60(?=\.|$)/, ':59')}${offset}`);
   const isDay = new Date(`${day}T00:00:00Z`).toJSON()?.startsWith(day!);
   return isDay && !Number.isNaN(date.getTime()) ? date : undefined;
 }

@@ -7,6 +7,7 @@ import {
   judgeCursor,
   onOneLine,
   parseCursor,
+  parseTime,
   type StoredEvent,
   toCloudEvent,
 } from '../lib/event.ts';
@@ -108,4 +109,11 @@ test('line breaks between the tokens of JSON become blanks: they would end a lin
   const { data } = onOneLine(event({ data: '{\n "a":\r\n1}' }));
   assert.deepEqual(JSON.parse(data), { a: 1 });
   assert.doesNotMatch(data, /[\r\n]/);
+});
+
+test('a time may be a leap second, which RFC 3339 has and the clocks of computers have not', () => {
+  assert.equal(parseTime('2016-12-31T23:59:60Z')?.toJSON(), '2016-12-31T23:59:59.000Z');
+  assert.equal(parseTime('2016-12-31T18:59:60.25-05:00')?.toJSON(), '2016-12-31T23:59:59.250Z');
+  for (const text of ['2016-12-31T23:60:00Z', '2016-12-31T23:59:61Z', '2016-12-31T23:60:60Z'])
+    assert.equal(parseTime(text), undefined, text);
 });

@@ -3,8 +3,8 @@
 // its tokens. A description of all that the program could be would be wrong on every single server.
 import { readFileSync } from 'node:fs';
 import type { Config } from '../config.ts';
-import { etagOf, matchesWeakly } from '../etag.ts';
-import { type Call, parsePreconditions } from '../http/request.ts';
+import { etagOf } from '../etag.ts';
+import { type Call, isKnown } from '../http/request.ts';
 import { sendEmpty, sendJson } from '../http/response.ts';
 import type { Resource } from '../resource.ts';
 import { describeWatched } from '../store/watch.ts';
@@ -100,11 +100,10 @@ function toDocument(document: Json): Document {
 
 /**
  * `no-cache`: a cache may keep it, but asks each time, since a restart with other settings changes it.
- * @throws {Problem} 400 an If-None-Match that is no list
+ * @throws {Problem} 400, 412 as `isKnown`
  */
 function send({ req, res }: Call, { json, etag }: Document): void {
-  const { ifNoneMatch } = parsePreconditions(req);
   const headers = { ETag: etag, 'Cache-Control': 'no-cache' };
-  if (ifNoneMatch && matchesWeakly(ifNoneMatch, etag)) return sendEmpty(res, 304, headers);
+  if (isKnown(req, etag)) return sendEmpty(res, 304, headers);
   sendJson(res, 200, json, headers);
 }

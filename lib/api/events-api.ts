@@ -1,11 +1,11 @@
 // `GET /api/events`: the log in pages, over plain HTTP, with the same ids and cursors that the streams use. One
 // request reads a bounded stretch of the log, in slices, and says how far it came: `lastEventId`.
 import { setImmediate as roundOfTheLoop } from 'node:timers/promises';
-import { etagOf, matchesWeakly, parseEtagList } from '../etag.ts';
+import { etagOf } from '../etag.ts';
 import { type Cursor, eventId, type ResetReason, type StoredEvent, toCloudEvent } from '../event.ts';
 import type { Filter } from '../filter.ts';
 import type { Answer } from '../http/answer.ts';
-import { type Call, queryInteger, wantsEventStream } from '../http/request.ts';
+import { type Call, isKnown, queryInteger, wantsEventStream } from '../http/request.ts';
 import { sendEmpty, sendJson } from '../http/response.ts';
 import { Problem } from '../problem.ts';
 import type { Store, Stretch } from '../store/store.ts';
@@ -153,8 +153,7 @@ function sendPage({ req, res }: Call, { events, end, more }: Page, hasCursor: bo
     // A browser's own cache must not give it to who comes with another token, and may read less (RFC 9111 §4.1).
     Vary: 'Origin, Accept, Authorization',
   };
-  const known = parseEtagList(req.headers['if-none-match'], 'If-None-Match');
-  if (known && matchesWeakly(known, etag)) return sendEmpty(res, 304, headers);
+  if (isKnown(req, etag)) return sendEmpty(res, 304, headers);
   sendJson(res, 200, json, headers);
 }
 

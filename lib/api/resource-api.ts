@@ -2,9 +2,16 @@
 // anything: the event is written by the database with the row, and the hub reads it from the log. Rows travel as the
 // JSON that the database made, so that an answer, a snapshot and an event are the same to the byte.
 import { CUSTOMERS } from '../customer.ts';
-import { etagOf, matchesWeakly, parseEtagList } from '../etag.ts';
+import { etagOf } from '../etag.ts';
 import { eventId } from '../event.ts';
-import { type Call, parsePreconditions, queryInteger, queryValue, readJson } from '../http/request.ts';
+import {
+  type Call,
+  isKnown,
+  parsePreconditions,
+  queryInteger,
+  queryValue,
+  readJson,
+} from '../http/request.ts';
 import { sendEmpty, sendJson } from '../http/response.ts';
 import { readIdempotency } from '../idempotency.ts';
 import { nothingAt } from '../problem.ts';
@@ -49,17 +56,16 @@ export function createResourceApi(store: Store, resource: Resource) {
       sendJson(call.res, 201, answer.json, headers, headersOf(answer));
     },
 
-    /** 200 with its tag, or 304 for whoever has it. @throws {Problem} 400, 403, 404 */
+    /** 200 with its tag, or 304 for whoever has it. @throws {Problem} 400, 403, 404, 412 */
     async read(call: Call): Promise<void> {
       const { req, res, scope } = call;
       const id = idIn(call);
       // Before the look: who may not read it must not learn whether it is there.
       scope.checkRead(type, `${source}/${id}`);
-      const noneMatch = parseEtagList(req.headers['if-none-match'], 'If-None-Match');
       const json = await readOne(store, resource, id);
       if (json === undefined) throw nothingAt(`${path}/${id}`);
       const headers = { ETag: etagOf(json) };
-      if (noneMatch && matchesWeakly(noneMatch, headers.ETag)) sendEmpty(res, 304, headers);
+      if (isKnown(req, headers.ETag)) sendEmpty(res, 304, headers);
       else sendJson(res, 200, json, headers);
     },
 

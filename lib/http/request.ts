@@ -1,7 +1,7 @@
 // What a request says: its path, its query, and a bounded body of JSON. Whatever is wrong with one of them
 // is a Problem that names it; nothing is guessed.
 import type { IncomingMessage } from 'node:http';
-import { type EtagList, parseEtagList } from '../etag.ts';
+import { type EtagList, matchesStrongly, matchesWeakly, parseEtagList } from '../etag.ts';
 import { Problem } from '../problem.ts';
 import type { Scope } from '../scope.ts';
 import type { Answer } from './answer.ts';
@@ -23,7 +23,7 @@ export const MAX_BODY_BYTES = 64 * 1024;
 // One for all requests without a query, which are most: nobody writes to it.
 const NO_QUERY = new URLSearchParams();
 const NOTHING = Buffer.alloc(0);
-const utf8 = new TextDecoder('utf-8', { fatal: true }); // it skips a byte order mark, as RFC 8259 §8.1 allows
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }); // it keeps a byte order mark: see `readJson`
 
 /**
  * Path and query; also of the absolute form (RFC 9112 §3.2.2). The path is still percent-encoded, but every escape in
@@ -53,7 +53,8 @@ export function parseTarget(req: IncomingMessage): { path: string; query: URLSea
 }
 
 /** Does the caller ask for a stream rather than a page? If it takes both, the greater weight decides; a stream at a tie. */
-export function wantsEventStream({ headers: { accept = '' } }: IncomingMessage): boolean {
+export function wantsEventStream({ method, headers: { accept = '' } }: IncomingMessage): boolean {
+  if (method !== 'GET' && method !== 'HEAD') return false; // who publishes gets no stream, whatever it would take
   const stream = weightIn(accept, 'text/event-stream');
   return stream > 0 && stream >= weightIn(accept, 'application/json');
 }
@@ -85,7 +86,8 @@ export async function readJson(
   const bytes = await readBody(call, maxBytes);
   try {
     const text = utf8.decode(bytes);
-    return { text, value: JSON.parse(text) };
+    // One byte order mark is skipped, as RFC 8259 §8.1 allows. In `text` it stays: with it the bytes are others.
+    return { text, value: JSON.parse(text.replace(/^\ufeff/, '')) };
   } catch (error) {
     // Two errors can come here: of JSON, in words that say where, and of the decoder, whose words help nobody.
     const isText = error instanceof SyntaxError;
@@ -178,6 +180,17 @@ function tooLarge(maxBytes: number): Problem {
 
 /** What must be true of a thing before it is read or written (RFC 9110 §13.1). */
 export type Preconditions = { ifMatch: EtagList | undefined; ifNoneMatch: EtagList | undefined };
+
+/**
+ * Has the caller this state already? Then a 304 is all that it needs.
+ * @throws {Problem} 400 as `parsePreconditions`, 412 if If-Match names another state (RFC 9110 §13.1.1)
+ */
+export function isKnown(req: IncomingMessage, etag: string): boolean {
+  const { ifMatch, ifNoneMatch } = parsePreconditions(req);
+  if (ifMatch !== undefined && !matchesStrongly(ifMatch, etag))
+    throw new Problem(412, 'What is here is not what If-Match names.');
+  return ifNoneMatch !== undefined && matchesWeakly(ifNoneMatch, etag);
+}
 
 /** @throws {Problem} 400 if one of them is no list of entity tags */
 export function parsePreconditions({ headers }: IncomingMessage): Preconditions {

@@ -4,10 +4,9 @@ import { createHash } from 'node:crypto';
 import { readFile, realpath, stat } from 'node:fs/promises';
 import { extname, join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { matchesWeakly } from '../etag.ts';
 import { Problem, unavailable } from '../problem.ts';
 import type { Refusals } from './refusals.ts';
-import { type Call, parsePreconditions } from './request.ts';
+import { type Call, isKnown } from './request.ts';
 import { sendBody, sendEmpty } from './response.ts';
 
 // From this file's own place: the program may be started in any folder.
@@ -69,14 +68,13 @@ export class StaticFiles {
       const headers = { Location: found.redirect, 'Cache-Control': 'no-cache', 'Content-Length': '0' };
       return sendEmpty(res, 301, headers);
     }
-    const { ifNoneMatch } = parsePreconditions(req);
     const content = await this.read(found.file).catch((error) => this.tellUnreadable(error));
     if (content === undefined) throw new Problem(404, 'There is nothing here.');
     // Of the content and not of its date: a file that was copied anew with the same bytes isn't sent again.
     const etag = `"${createHash('sha1').update(content).digest('base64url')}"`;
     // `no-cache` lets a browser keep the file, and makes it ask whether that is still the one.
     const headers = { ETag: etag, 'Cache-Control': 'no-cache', 'Content-Security-Policy': POLICY };
-    if (ifNoneMatch && matchesWeakly(ifNoneMatch, etag)) return sendEmpty(res, 304, headers);
+    if (isKnown(req, etag)) return sendEmpty(res, 304, headers);
     const type = TYPES[extname(found.file)] ?? 'application/octet-stream';
     sendBody(res, 200, content, headers, { 'Content-Type': type, 'Referrer-Policy': 'no-referrer' });
   }

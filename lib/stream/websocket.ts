@@ -69,7 +69,7 @@ export class WebSockets {
     });
   }
 
-  /** Upgrades and joins. @throws {Problem} 400 bad cursor or handshake, 426, 503 full: all before the upgrade */
+  /** Upgrades and joins. @throws {Problem} 400 bad cursor or handshake, 405, 426, 503 full: all before the upgrade */
   async accept({ req, socket, head, query, scope }: Handshake): Promise<void> {
     const { wish, kind } = parseStream(WEBSOCKET, query, scope);
     const start = await this.hub.locate(wish);
@@ -88,8 +88,10 @@ export class WebSockets {
   }
 }
 
-/** What ws would leave to others, or say in other words. @throws {Problem} 400, 426 */
-function checkHandshake({ headers }: IncomingMessage): void {
+/** What ws would leave to others, or say in other words. @throws {Problem} 400, 405, 426 */
+function checkHandshake({ method, headers }: IncomingMessage): void {
+  if (method !== 'GET')
+    throw new Problem(405, 'A WebSocket handshake is a GET.', { headers: { Allow: 'GET, HEAD, OPTIONS' } });
   // What is behind the head would be read as frames here, and as a body by a proxy before us.
   if (headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0)
     throw new Problem(400, 'A WebSocket handshake has no body.');

@@ -186,6 +186,17 @@ test('of two concurrent changes with the same If-Match exactly one wins', async 
   assert.deepEqual(answers.map((answer) => answer.status).sort(), [200, 412, 412, 412]);
 });
 
+test('If-Match holds for a read too: it is 412 unless it names the current ETag', async () => {
+  const { url, headers } = await create();
+  const etag = headers.get('etag')!;
+  for (const match of [etag, '*', `"x", ${etag}`])
+    assert.equal((await get(url, { 'If-Match': match })).status, 200, match);
+  for (const match of ['"x"', `W/${etag}`, ''])
+    assert.equal((await get(url, { 'If-Match': match })).status, 412, match);
+  for (const path of ['/', '/openapi.json'])
+    assert.equal((await get(`${server.url}${path}`, { 'If-Match': '"x"' })).status, 412, path);
+});
+
 test('a malformed If-Match is a 400', async () => {
   const { url } = await create();
   assert.equal((await del(url, { 'If-Match': 'unquoted' })).status, 400);

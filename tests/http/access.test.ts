@@ -180,6 +180,9 @@ test('access_token in the query counts on streams only', async () => {
   assert.equal((await get(`${locked.url}/api/events?access_token=${TOKEN}`)).status, 401);
   assert.equal((await get(`${locked.url}/api/customers?access_token=${TOKEN}`)).status, 401);
   assert.equal((await get(`${locked.url}/metrics?access_token=${TOKEN}`)).status, 401);
+  const accept = { Accept: 'text/event-stream' }; // who publishes gets no stream, whatever it would take
+  const published = await post(`${locked.url}/api/events?access_token=${TOKEN}`, { message: 'x' }, accept);
+  assert.equal(published.status, 401);
   assert.equal((await refusedHandshake(`${locked.wsUrl}?access_token=wrong`)).status, 401);
 });
 

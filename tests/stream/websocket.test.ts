@@ -159,6 +159,18 @@ test('a handshake without a key, or of another version, is a plain HTTP refusal'
   assert.ok([400, 426].includes(answer.status), answer.head);
 });
 
+test('a handshake that is no GET is a 405 like any other method', async () => {
+  const headers = {
+    Connection: 'Upgrade',
+    Upgrade: 'websocket',
+    'Sec-WebSocket-Version': '13',
+    'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ==',
+  };
+  const answer = await rawRequest(server.port, 'POST /ws', headers);
+  assert.equal(answer.status, 405);
+  assert.match(answer.head, /^Allow: GET, HEAD, OPTIONS$/m);
+});
+
 test('too many clients are refused with 503 and Retry-After, and a place that is left can be taken', async () => {
   const clients = await Promise.all(range(1, 3).map(() => connect(quick.wsUrl)));
   const refused = await refusedHandshake(quick.wsUrl);
