@@ -4,7 +4,8 @@
 import { readFileSync } from 'node:fs';
 import type { Config } from '../config.ts';
 import { etagOf } from '../etag.ts';
-import { type Call, isKnown } from '../http/request.ts';
+import { isKnown } from '../http/preconditions.ts';
+import type { Call } from '../http/request.ts';
 import { sendEmpty, sendJson } from '../http/response.ts';
 import type { Resource } from '../resource.ts';
 import { describeWatched } from '../store/watch.ts';

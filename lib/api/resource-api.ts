@@ -4,14 +4,8 @@
 import { CUSTOMERS } from '../customer.ts';
 import { etagOf } from '../etag.ts';
 import { eventId } from '../event.ts';
-import {
-  type Call,
-  isKnown,
-  parsePreconditions,
-  queryInteger,
-  queryValue,
-  readJson,
-} from '../http/request.ts';
+import { isKnown, parsePreconditions } from '../http/preconditions.ts';
+import { type Call, queryInteger, queryValue, readJson } from '../http/request.ts';
 import { sendEmpty, sendJson } from '../http/response.ts';
 import { readIdempotency } from '../idempotency.ts';
 import { nothingAt } from '../problem.ts';

@@ -3,11 +3,12 @@
 // segment at once, and each answer would have to wait in our memory. So the bytes are handed on one request at a
 // time, and while one is in work the kernel keeps the rest: a client that runs ahead only slows itself down.
 // Short writes alone may be several: they wait for the disk, and one commit is enough for all of them.
+import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import type { Answer } from './answer.ts';
 import { ReadAhead } from './read-ahead.ts';
-import type { UnsentBytes } from './unsent-bytes.ts';
+import { queuedBytes, type UnsentBytes } from './unsent-bytes.ts';
 
 const END_PATIENCE_MS = 10_000; // for an answer to somebody who sends no more: perhaps gone, perhaps reading
 const MAX_WRITES = 100; // in work at once on one connection
@@ -22,6 +23,8 @@ export class Connection {
    * taken all of it.
    */
   private readonly answers: Answer[] = [];
+  /** One whose answer was taken while its body had yet to come. */
+  private early: IncomingMessage | undefined;
   /** When it had nothing to do last; whoever waits longest goes first when there are too many. */
   idleSince = performance.now();
   private readonly ahead: ReadAhead;
@@ -91,6 +94,11 @@ export class Connection {
     setImmediate(this.feed);
   }
 
+  /** What comes now is of a request that has its answer: a second one would be taken for that of the next. */
+  get isAnswered(): boolean {
+    return this.answer?.headersSent === true || this.early?.complete === false;
+  }
+
   /** Nothing is under way on it. */
   isIdle(): boolean {
     return this.answer === undefined && this.ahead.isEmpty && this.ahead.bodyLeft === 0 && this.isParsing;
@@ -129,6 +137,7 @@ export class Connection {
 
   private finish(answer: Answer): void {
     answer.settle();
+    this.early = answer.req.complete ? undefined : answer.req;
     this.answers.splice(this.answers.indexOf(answer), 1);
     if (this.answers.length > 0) return;
     this.idleSince = performance.now();
@@ -205,11 +214,6 @@ export class Connection {
     if (!isQueued || !shouldKeepAlive || this.answers.length >= MAX_WRITES) return false;
     return Number(req.headers['content-length']) <= SHORT_BYTES && this.ahead.isNextAlike();
   }
-}
-
-/** What is left of a write that the kernel took in part: only the handle tells, and Node's own timeouts ask it too. */
-export function queuedBytes(socket: Socket): number {
-  return (socket as { _handle?: { writeQueueSize?: number } })._handle?.writeQueueSize ?? 0;
 }
 
 function ignore(): void {}

@@ -1,7 +1,7 @@
 // All open connections, and the bounds that hold over them: how many there may be, how long an answer may lie
 // unread, how many bytes may wait. Also what `node:http` alone does not settle: nonsense instead of a request,
 // offers of other protocols, and an end without cutting anyone off.
-import { type IncomingMessage, STATUS_CODES } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { Problem } from '../problem.ts';
@@ -9,7 +9,7 @@ import { Answer } from './answer.ts';
 import { Connection } from './connection.ts';
 import type { HttpServer } from './listen.ts';
 import type { Refusals } from './refusals.ts';
-import { sendProblem } from './response.ts';
+import { problemByHand, sendProblem } from './response.ts';
 import { UnsentBytes } from './unsent-bytes.ts';
 
 const UNREAD_MS = 30_000; // so long an answer may wait without a byte of it being taken
@@ -181,16 +181,8 @@ export class Connections {
     this.suspend(socket); // no border between requests is certain any more
     // In the middle of an answer, other words would be taken for a part of it: a cut says that it isn't whole.
     const isBroken = error.code === 'ECONNRESET' || !socket.writable;
-    if (isBroken || this.all.get(socket)?.answer?.headersSent) return void socket.destroy();
-    // Written by hand: there is no request that `node:http` would let us answer.
-    const problem = malformedProblem(error.code);
-    const body = JSON.stringify(problem);
-    socket.end(
-      `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\nConnection: close\r\nCache-Control: no-store\r\n` +
-        `Date: ${new Date().toUTCString()}\r\n` +
-        'Content-Type: application/problem+json; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n' +
-        `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
-    );
+    if (isBroken || this.all.get(socket)?.isAnswered) return void socket.destroy();
+    socket.end(problemByHand(malformedProblem(error.code)));
     this.linger(socket);
   }
 

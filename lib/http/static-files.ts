@@ -5,8 +5,9 @@ import { readFile, realpath, stat } from 'node:fs/promises';
 import { extname, join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Problem, unavailable } from '../problem.ts';
+import { isKnown } from './preconditions.ts';
 import type { Refusals } from './refusals.ts';
-import { type Call, isKnown } from './request.ts';
+import type { Call } from './request.ts';
 import { sendBody, sendEmpty } from './response.ts';
 
 // From this file's own place: the program may be started in any folder.

@@ -1,5 +1,6 @@
 // How much of our memory is held by clients, over all connections: bodies that are coming in, requests that were
 // read ahead, answers that nobody takes. Each connection holds little; all of them together would end the process.
+import type { Socket } from 'node:net';
 import { Problem } from '../problem.ts';
 
 // Of the process, whatever MAX_CLIENTS is; frames of streams are not in it, since each stream is bounded by itself. So
@@ -30,4 +31,9 @@ export class UnsentBytes {
       headers: { 'Retry-After': '5' },
     });
   }
+}
+
+/** What is left of a write that the kernel took in part: only the handle tells, and Node's own timeouts ask it too. */
+export function queuedBytes(socket: Socket): number {
+  return (socket as { _handle?: { writeQueueSize?: number } })._handle?.writeQueueSize ?? 0;
 }

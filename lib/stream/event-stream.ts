@@ -1,8 +1,8 @@
 // A server-sent-events response as a client of the hub (HTML Standard §9.2). It ends with the
 // connection instead of chunked encoding, so that the same bytes can go to every client.
 import type { Answer } from '../http/answer.ts';
-import { queuedBytes } from '../http/connection.ts';
 import type { Call } from '../http/request.ts';
+import { queuedBytes } from '../http/unsent-bytes.ts';
 import type { Kind } from './chunks.ts';
 import type { Stream } from './client.ts';
 import { EVENT_STREAM } from './frames.ts';

@@ -4,7 +4,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { type RawData, type Server, type ServerOptions, WebSocket, WebSocketServer } from 'ws';
-import { queuedBytes } from '../http/connection.ts';
+import { queuedBytes } from '../http/unsent-bytes.ts';
 import { Problem } from '../problem.ts';
 import type { Scope } from '../scope.ts';
 import type { Kind } from './chunks.ts';

@@ -6,9 +6,9 @@ import { createServer } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { test } from 'node:test';
 import { Answer } from '../../lib/http/answer.ts';
-import { queuedBytes } from '../../lib/http/connection.ts';
 import { Connections } from '../../lib/http/connections.ts';
 import { Refusals } from '../../lib/http/refusals.ts';
+import { queuedBytes } from '../../lib/http/unsent-bytes.ts';
 import { eventually, within } from '../support/helpers.ts';
 import { deaf, head } from '../support/raw-http.ts';
 
