@@ -17,6 +17,7 @@ export const REASONS = {
   host: 'a foreign Host',
   handshake: 'a bad handshake or cursor',
   clients: 'MAX_CLIENTS is reached',
+  unavailable: 'the database is away, or the server stops',
   connections: 'too many connections',
   memory: 'too many answers wait to be taken',
   unread: 'an answer was not taken',
@@ -26,9 +27,8 @@ export const REASONS = {
 
 export type Reason = keyof typeof REASONS;
 
-// Only these statuses turn somebody away. A 404 or a 422 is an ordinary answer.
+// Only these statuses turn somebody away. A 404 or a 422 is an ordinary answer, but to who wants a stream none is.
 const OF_ALL: Partial<Record<number, Reason>> = { 401: 'token', 403: 'origin', 421: 'host' };
-const OF_STREAMS: Partial<Record<number, Reason>> = { 400: 'handshake', 426: 'handshake' };
 
 /** Why this error turned its caller away; undefined if it didn't. `isFull`: all streams that may be open are. */
 export function reasonOf(error: unknown, isStream: boolean, isFull: boolean): Reason | undefined {
@@ -36,8 +36,8 @@ export function reasonOf(error: unknown, isStream: boolean, isFull: boolean): Re
   const { status, headers } = error;
   if (error instanceof KeysAway) return 'keys';
   if (status === 403 && 'WWW-Authenticate' in headers) return 'scope'; // only tokens are told how to do better
-  if (isStream && isFull && status === 503) return 'clients';
-  return OF_ALL[status] ?? (isStream ? OF_STREAMS[status] : undefined);
+  if (isStream && status === 503) return isFull ? 'clients' : 'unavailable';
+  return OF_ALL[status] ?? (isStream ? 'handshake' : undefined);
 }
 
 export class Refusals {

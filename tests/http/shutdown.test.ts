@@ -81,7 +81,7 @@ test('a request in flight is finished, reads are still answered, writes are 503,
   const open = () => connectTcp(server.port, '127.0.0.1');
   const post = (length: number) =>
     `POST /api/customers HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${length}\r\n\r\n`;
-  const answers = [open(), open(), open()].map((socket) => {
+  const answers = [open(), open(), open(), open()].map((socket) => {
     let text = '';
     socket
       .on('error', () => {})
@@ -90,11 +90,13 @@ test('a request in flight is finished, reads are still answered, writes are 503,
       });
     return { socket, closed: new Promise<string>((resolve) => socket.on('close', () => resolve(text))) };
   });
-  const [flying, reader, writer] = answers as [(typeof answers)[0], (typeof answers)[0], (typeof answers)[0]];
+  type Asked = (typeof answers)[number];
+  const [flying, reader, writer, streamer] = answers as [Asked, Asked, Asked, Asked];
   // Half a request each, so that none of the connections is idle when the signal comes.
   flying.socket.write(post(body.length) + body.slice(0, 5));
   reader.socket.write('GET /healthz HTTP/1.1\r\nHost: localhost\r\n');
   writer.socket.write('POST /api/customers HTTP/1.1\r\nHost: localhost\r\n');
+  streamer.socket.write('GET /ws HTTP/1.1\r\nHost: localhost\r\n');
   await get(`${server.url}/healthz`); // on a later connection: what came before it has been read
   const exit = server.stop();
   const isRefused = () =>
@@ -105,7 +107,11 @@ test('a request in flight is finished, reads are still answered, writes are 503,
   await eventually(isRefused, (refused) => refused, 'no new connection is accepted');
   reader.socket.write('\r\n');
   writer.socket.write(`Content-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
+  streamer.socket.write(
+    'Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n',
+  );
   const [read, written] = [parseRaw(await reader.closed), parseRaw(await writer.closed)];
+  assert.equal(parseRaw(await streamer.closed).status, 503);
   flying.socket.write(body.slice(5));
   const flown = parseRaw(await flying.closed);
   assert.equal(flown.status, 201, flown.head);
@@ -114,6 +120,11 @@ test('a request in flight is finished, reads are still answered, writes are 503,
   assert.equal(written.status, 503);
   for (const answer of [flown, read, written]) assert.match(answer.head, /\r\nConnection: close/i);
   assert.deepEqual(await exit, { code: 0, signal: null });
+  assert.match(
+    server.output.stderr,
+    /^Refused: .+ \(unavailable\): GET "\/ws"\.$/m,
+    'a stream that was refused',
+  );
 });
 
 test('a connection that will not end does not keep the server from ending', async () => {
