@@ -23,7 +23,7 @@ try {
   const app = await App.open(door, store, config); // until now requests were told that the server is starting
   for (const stream of [process.stdout, process.stderr]) surviveReader(stream);
   stopOnSignals(app); // first: whoever reads the lines below may stop it at once
-  sayHello(door, store, config);
+  sayHello(door, store);
   warn(door, config);
 } catch (error) {
   if (!(error instanceof StartError)) throw error; // our bug: whole, with its stack
@@ -47,10 +47,10 @@ function surviveReader(stream: NodeJS.WriteStream): void {
   };
 }
 
-/** What was started, with the real port, and no password. */
-function sayHello(door: Door, store: Store, config: Config): void {
+/** What was started, with the real port, and no password; tables by the names that their events have. */
+function sayHello(door: Door, store: Store): void {
   const urls = describeUrls(door);
-  const watching = config.watch.size > 0 ? `\n  watching   ${[...config.watch].join(', ')}` : '';
+  const watching = store.watch.size > 0 ? `\n  watching   ${[...store.watch].join(', ')}` : '';
   console.log(`Changebell is running.
   page       ${urls.page}
   API        ${store.hasCustomers ? urls.customers : urls.events}

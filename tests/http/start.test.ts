@@ -5,9 +5,21 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { networkInterfaces } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { readConfig, StartError } from '../../lib/config.ts';
-import { eventually, get, launch, post, rawRequest, startServer, within } from '../support/helpers.ts';
+import { openDatabase } from '../../lib/store/sqlite.ts';
+import {
+  connect,
+  eventually,
+  get,
+  launch,
+  post,
+  rawRequest,
+  startServer,
+  temporaryFolder,
+  within,
+} from '../support/helpers.ts';
 
 const hasIpv6 = Object.values(networkInterfaces())
   .flat()
@@ -234,4 +246,20 @@ test('CUSTOMERS and LAB are switches: 1 or 0, and nothing else', () => {
   for (const name of ['CUSTOMERS', 'LAB'])
     for (const value of ['yes', 'true', '2'])
       assert.match(refusal({ [name]: value }), new RegExp(`^${name} is`));
+});
+
+test('the tables that are watched stand in the start lines by the names that their events have', async () => {
+  const DATABASE_URL = join(temporaryFolder(), 'test.db');
+  const db = openDatabase(DATABASE_URL);
+  db.exec('CREATE TABLE orders (id integer PRIMARY KEY)');
+  const server = await startServer({ DATABASE_URL, WATCH: 'ORDERS' }); // to SQLite that is the same name
+  const said = () => server.output.stdout;
+  assert.match(
+    await eventually(said, (text) => text.includes('watching'), 'all lines'),
+    /^ +watching +orders$/m,
+  );
+  const client = await connect(server.wsUrl);
+  db.exec('INSERT INTO orders VALUES (1)');
+  await client.until(({ type }) => type === 'orders.created');
+  db.close();
 });
