@@ -63,8 +63,8 @@ export const DOOR: Mutation[] = [
   ),
   http('lib/http/static-files.ts')(
     'a page is sent again although the browser has it',
-    'if (ifNoneMatch && matchesWeakly(ifNoneMatch, etag))',
-    'if (ifNoneMatch && matchesWeakly(ifNoneMatch, ifNoneMatch[0] ?? etag) && !etag)',
+    'if (isKnown(req, etag))',
+    'if (isKnown(req, etag) && !etag)',
     'the page is HTML with a strict policy, and is not sent again',
   ),
   http('lib/http/request.ts')(
