@@ -2,6 +2,7 @@
 import type { DatabaseError } from 'pg';
 import { type Problem, unavailable } from '../problem.ts';
 import type { Result } from './group-commit.ts';
+import { tell } from './tell.ts';
 
 /**
  * The database itself says that it didn't do it, and the connection lives on as it was. Anything else is of the
@@ -47,13 +48,4 @@ export function toProblem(error: unknown): Problem {
   const { code = '', message } = error as { code?: string; message: string };
   tell(`The database failed${code && ` (${code})`}: ${message}`);
   return unavailable('The database cannot be used at the moment.');
-}
-
-const told = { line: '', at: 0 };
-
-/** The same line once a minute: while the database is away, every request and every turn meets it. */
-function tell(line: string): void {
-  if (line === told.line && performance.now() - told.at < 60_000) return;
-  Object.assign(told, { line, at: performance.now() });
-  console.error(line);
 }

@@ -5,6 +5,7 @@
 import Database from 'better-sqlite3';
 import { type Problem, unavailable } from '../problem.ts';
 import type { Outcome } from './store.ts';
+import { tell } from './tell.ts';
 
 const kept: unknown[] = [];
 
@@ -48,7 +49,7 @@ const MACHINE = /^SQLITE_(BUSY|LOCKED|FULL|IOERR|READONLY|CANTOPEN|NOTADB|CORRUP
 /** The outcome of a write that cannot be made, while others can; undefined if the error is of another kind. */
 export function refusalOf(error: unknown): Outcome | undefined {
   if (!(error instanceof Database.SqliteError) || MACHINE.test(error.code)) return undefined;
-  console.error(`The database refused a write (${error.code}): ${error.message}`);
+  tell(`The database refused a write (${error.code}): ${error.message}`);
   if (error.code.startsWith('SQLITE_CONSTRAINT'))
     return { is: 'refused', status: 409, detail: 'A rule of the database forbids this change.' };
   // A trigger that names a table which is gone, and the like: who wrote it can mend it.
@@ -61,6 +62,6 @@ const NOT_WRITTEN = 'The database cannot be written to at the moment. Nothing wa
 /** What the caller may know when the database fails; anything else is our bug and is thrown as it is. */
 export function failureOf(error: unknown, detail = NOT_WRITTEN): Problem {
   if (!(error instanceof Database.SqliteError)) throw error;
-  console.error(`The database failed (${error.code}): ${error.message}`);
+  tell(`The database failed (${error.code}): ${error.message}`);
   return unavailable(detail);
 }
