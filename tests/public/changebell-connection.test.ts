@@ -7,7 +7,7 @@ import { WebSocket } from 'ws';
 import { Silence } from '../../public/changebell/silence.js';
 import { ChangeStream, type Options } from '../../public/changebell.js';
 import { fakeStream, type Script } from '../support/fake-stream.ts';
-import { eventually, post, range, type Server, startServer } from '../support/helpers.ts';
+import { eventually, post, range, type Server, startServer, within } from '../support/helpers.ts';
 import { freePort } from '../support/postgres-cluster.ts';
 
 // What a browser has and Node has not: a window that tells of the network. Before the first stream is made.
@@ -93,12 +93,12 @@ test('who was blocked, or whose clock was set, does not take that for silence', 
   await inState(stream, 'live');
   const states: string[] = [];
   stream.addEventListener('state', () => states.push(stream.state));
-  await once(stream, 'heartbeat');
+  await within(once(stream, 'heartbeat'), 'a heartbeat');
   block(4500); // of 2.4 s that make a silence; it is noticed when it is long over
   const { now } = Date;
   Date.now = () => now() + 3_600_000;
-  await once(stream, 'heartbeat');
-  await once(stream, 'heartbeat');
+  await within(once(stream, 'heartbeat'), 'a heartbeat');
+  await within(once(stream, 'heartbeat'), 'a heartbeat');
   Date.now = now;
   assert.deepEqual([states, stream.closeReason], [[], '']);
   stream.close();
