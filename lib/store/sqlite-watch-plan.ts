@@ -70,7 +70,7 @@ function findTable(db: Database.Database, table: string): string {
      FROM pragma_table_list AS list WHERE schema = 'main' AND name = ? COLLATE NOCASE`,
   );
   const found = find.get(table);
-  if (!found) throw cannotWatch(table, 'there is no such table');
+  if (!found) throw cannotWatch(table, `there is no such table in ${db.name}`);
   if (found.type !== 'table')
     throw cannotWatch(table, `that is a ${found.type}, and only tables have triggers for every change`);
   // With both kinds of triggers each change of a customer would be two events.

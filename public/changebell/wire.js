@@ -12,6 +12,7 @@ const PAGE_PATIENCE_MS = 30_000; // over a dead network an answer never comes
 /** @param {URL} url @param {string | undefined} token @param {Ear} ear @param {typeof WebSocket} Socket @returns {Wire} */
 export function openWebSocket(url, token, { hear, lose }, Socket) {
   let isOpen = false;
+  let isRefused = false;
   url.protocol = url.protocol.replace('http', 'ws');
   if (token) url.searchParams.set('access_token', token); // browsers can't give a WebSocket a header
   const socket = new Socket(url, 'cloudevents.json');
@@ -20,9 +21,13 @@ export function openWebSocket(url, token, { hear, lose }, Socket) {
     isOpen = true;
   };
   socket.onmessage = ({ data }) => hear(data);
-  socket.onerror = () => {}; // 'close' follows
+  const refuse = () => {
+    if (!isRefused) void whyRefused(url).then(lose);
+    isRefused = true;
+  };
+  socket.onerror = () => isOpen || refuse(); // 'close' follows, but in Node 22 not after a handshake that failed
   socket.onclose = ({ code }) => {
-    if (!isOpen) return void whyRefused(url).then(lose);
+    if (!isOpen) return refuse();
     lose(new Error(`${code}: the connection was ${code === 1006 ? 'cut without a goodbye' : 'closed'}`));
   };
   return { close: () => socket.close(1000), send: (text) => socket.readyState === 1 && socket.send(text) };

@@ -61,6 +61,12 @@ export const DOOR: Mutation[] = [
     'page.more = false;',
     'a search in vain ends at a bound',
   ),
+  breaksOf('lib/http/response.ts', 'tests/http/response.test.ts')(
+    'what went wrong in the server is told to whoever asks',
+    "'Something went wrong on the server.'",
+    'String(error)',
+    'an error of ours is a bare 500 to the caller',
+  ),
   http('lib/http/static-files.ts')(
     'a page is sent again although the browser has it',
     'if (isKnown(req, etag))',

@@ -8,7 +8,15 @@ const table = breaksOf('public/changebell/live-table.js', 'tests/public/live-tab
 // Real servers and databases: it takes its time.
 const world = (file: string) => breaksOf(`public/changebell/${file}`, 'tests/proof/live-tables.test.ts', 120);
 
+const wire = breaksOf('public/changebell/wire.js', 'tests/public/changebell-connection.test.ts');
+
 export const LIBRARY: Mutation[] = [
+  wire(
+    'a handshake that fails without a close is waited for',
+    'isOpen || refuse();',
+    '{};',
+    'a handshake that fails with an error alone is asked about',
+  ),
   cursor('inbox.js')(
     'what came before a snapshot is applied over it',
     'this.#frames.splice(0, index)',

@@ -46,10 +46,7 @@ test('every metric that the rules and the board name is one that a server has, a
 
 test('each of the five alerts comes when it should, and at no other time', { skip }, () => {
   promtool('check', 'rules', RULES);
-  const folder = temporaryFolder();
-  copyFileSync(RULES, join(folder, 'alerts-under-test.yml'));
-  copyFileSync(join(ROOT, 'tests/operations/alerts.yml'), join(folder, 'series.yml'));
-  promtool('test', 'rules', join(folder, 'series.yml'));
+  promtool('test', 'rules', join(ROOT, 'tests/operations/alerts.yml'));
   assert.equal(alerts.length, 5);
 });
 

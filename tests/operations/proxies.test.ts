@@ -120,10 +120,12 @@ for (const [name, file, debianPackage] of [
     });
 
     if (name === 'nginx') {
-      test('plain HTTP leads to HTTPS, and to nothing else', async () => {
+      test('plain HTTP leads to HTTPS, and to nothing else but the proof of the name', async () => {
         const url = `http://localhost:${proxy.plainPort}/api/customers?limit=1`;
         const { status, headers } = await fetch(url, { redirect: 'manual', headers: bearer });
         assert.deepEqual([status, headers.get('location')], [301, 'https://localhost/api/customers?limit=1']);
+        const proof = `http://localhost:${proxy.plainPort}/.well-known/acme-challenge/none`;
+        assert.equal((await fetch(proof, { redirect: 'manual' })).status, 404);
       });
 
       test('one address may make so many writes at once and no more, and its streams are let in all the same', async () => {

@@ -2,7 +2,8 @@
 // time where Node can't strip types by itself.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -30,16 +31,16 @@ const blocks = (language: string, part: string) =>
     .filter(([, name, block]) => name === language && block!.includes(part))
     .map(([, , block]) => block!);
 
-/** Runs until the test ends. @returns all that it has printed so far */
-function listen(program: string, args: string[]): () => string {
-  const child = spawn(program, args, { cwd: ROOT });
+/** Runs until the test ends. `said`: all that it has printed so far. */
+function listen(program: string, args: string[], cwd = ROOT) {
+  const child = spawn(program, args, { cwd });
   closeAfterTest(() => child.kill());
   let output = '';
   for (const stream of [child.stdout, child.stderr])
     stream.setEncoding('utf8').on('data', (text: string) => {
       output += text;
     });
-  return () => output;
+  return { child, said: () => output };
 }
 
 const at = (server: Server, block: string) => block.replaceAll('localhost:5000', new URL(server.url).host);
@@ -60,37 +61,40 @@ test('what is typed in one terminal is heard in the other', {
   skip: skipWithout('/usr/bin/curl', 'curl'),
 }, async () => {
   const server = await startServer();
-  const [listening, change, notice] = blocks('sh', 'curl').map((block) => at(server, block));
-  assert.ok(listening?.includes('-N') && change && notice);
-  const heard = listen('sh', ['-c', `exec ${listening}`]);
-  await eventually(heard, (text) => text.includes('stream.ready'), 'the stream begins');
-  await runShell(`${change}\n${notice}`, ROOT);
-  await eventually(heard, (text) => /Ada Lovelace[\s\S]*Lunch is ready/.test(text), 'both are heard');
+  const [listening, changes] = blocks('sh', 'curl').map((block) => at(server, block));
+  assert.ok(listening?.includes('-N') && changes);
+  const { said } = listen('sh', ['-c', `exec ${listening}`]);
+  await eventually(said, (text) => text.includes('stream.ready'), 'the stream begins');
+  await runShell(changes, ROOT);
+  await eventually(said, (text) => /Ada Lovelace[\s\S]*Lunch is ready/.test(text), 'both are heard');
 });
 
-test('the program with the client library takes each change in order, and stores where it stands', async () => {
+test('the program with the client library goes on where it stood, when it is started again', async () => {
   const server = await startServer();
   const [code] = blocks('js', 'new ChangeStream').map((block) => at(server, block));
-  const file = join(temporaryFolder(), 'program.mjs');
-  const before = `let lastEventId;
-    const load = async () => (await (await fetch('${server.url}/api/customers')).json()).lastEventId;
-    const apply = async ({ data }) => console.log('applied', data.name);
-    const save = async (id) => console.log('saved', id);\n`;
-  writeFileSync(
-    file,
-    before + code!.replace('./public/changebell.js', pathToFileURL(join(ROOT, 'public/changebell.js')).href),
-  );
-  const said = listen(process.execPath, [file]);
-  await eventually(
-    () => get(`${server.url}/healthz`),
-    ({ body }) => body.clients === 1,
-    'it listens',
-  );
-  const ids = [];
-  for (const name of ['Ada', 'Grace'])
-    ids.push((await post(`${server.url}/api/customers`, { name })).headers.get('last-event-id'));
-  const all = `applied Ada\nsaved ${ids[0]}\napplied Grace\nsaved ${ids[1]}\n`;
-  await eventually(said, (text) => text === all, 'it has said so');
+  const library = pathToFileURL(join(ROOT, 'public/changebell.js')).href;
+  const folder = temporaryFolder();
+  writeFileSync(join(folder, 'listen.mjs'), code!.replace('./public/changebell.js', library));
+  const file = join(folder, 'cursor.txt');
+  const add = (name: string) => post(`${server.url}/api/customers`, { name });
+  const hears = (said: () => string, ...names: string[]) => {
+    const heard = (text: string) => [...text.matchAll(/name: '(\w+)'/g)].map(([, name]) => name).join();
+    return eventually(said, (text) => heard(text) === names.join(), `it hears ${names}`);
+  };
+  const first = listen(process.execPath, ['listen.mjs'], folder);
+  const isThere = ({ body }: { body: { clients: number } }) => body.clients === 1;
+  await eventually(() => get(`${server.url}/healthz`), isThere, 'it listens');
+  const id = (await add('Ada')).headers.get('last-event-id');
+  const cursor = () => existsSync(file) && readFileSync(file, 'utf8');
+  await eventually(cursor, (text) => text === id, 'it has stored where it stands');
+  await hears(first.said, 'Ada');
+  first.child.kill();
+  await once(first.child, 'exit');
+  await add('Grace');
+  const second = listen(process.execPath, ['listen.mjs'], folder);
+  await hears(second.said, 'Grace');
+  await add('Mary');
+  await hears(second.said, 'Grace', 'Mary');
 });
 
 test('the README is short enough to be read before anything is tried', () => {

@@ -7,7 +7,8 @@ import { WebSocket } from 'ws';
 import { Silence } from '../../public/changebell/silence.js';
 import { ChangeStream, type Options } from '../../public/changebell.js';
 import { fakeStream, type Script } from '../support/fake-stream.ts';
-import { eventually, post, range, type Server, startServer } from '../support/helpers.ts';
+import { eventually, post, range, type Server, startServer, within } from '../support/helpers.ts';
+import { freePort } from '../support/postgres-cluster.ts';
 
 // What a browser has and Node has not: a window that tells of the network. Before the first stream is made.
 const browser = new EventTarget();
@@ -92,12 +93,12 @@ test('who was blocked, or whose clock was set, does not take that for silence', 
   await inState(stream, 'live');
   const states: string[] = [];
   stream.addEventListener('state', () => states.push(stream.state));
-  await once(stream, 'heartbeat');
+  await within(once(stream, 'heartbeat'), 'a heartbeat');
   block(4500); // of 2.4 s that make a silence; it is noticed when it is long over
   const { now } = Date;
   Date.now = () => now() + 3_600_000;
-  await once(stream, 'heartbeat');
-  await once(stream, 'heartbeat');
+  await within(once(stream, 'heartbeat'), 'a heartbeat');
+  await within(once(stream, 'heartbeat'), 'a heartbeat');
   Date.now = now;
   assert.deepEqual([states, stream.closeReason], [[], '']);
   stream.close();
@@ -264,6 +265,40 @@ test('what is no event ends the connection, and nothing else', async (t) => {
   await eventually(() => stream.closeReason, Boolean, 'the end of the first');
   assert.equal(stream.closeReason, 'what came is no event');
   await inState(stream, 'live');
+  stream.close();
+});
+
+/** As Node 22 has it: of a handshake that failed it tells an error, and nothing more. */
+class NeverClosed {
+  readyState = 0;
+  onerror?: () => void;
+  constructor() {
+    setImmediate(() => this.onerror?.());
+  }
+  close() {}
+}
+
+test('a handshake that fails with an error alone is asked about as one that is closed', async () => {
+  const refused = new ChangeStream(server.wsUrl, { token: 'wrong', WebSocket: NeverClosed });
+  await inState(refused, 'refused');
+  assert.equal(refused.status, 401);
+  refused.close();
+});
+
+test('with the platform’s own WebSocket it finds a server that was away', async () => {
+  const PORT = String(await freePort());
+  const stream = new ChangeStream(`ws://127.0.0.1:${PORT}/ws`);
+  await inState(stream, 'waiting');
+  const late = await startServer({ PORT });
+  stream.retry();
+  await inState(stream, 'live');
+  await late.kill9();
+  await inState(stream, 'waiting');
+  await eventually(
+    () => stream.tries,
+    (tries) => tries > 1,
+    'it tries again',
+  );
   stream.close();
 });
 

@@ -210,7 +210,7 @@ test('after a reset what comes is held until the snapshot is there, and begins b
   const seen: string[] = [];
   stream.addEventListener('message', ({ data }) => seen.push(data.data));
   const reached = stream.reached('00000000-5').then(() => seen.push('reached'));
-  const [{ detail }] = (await once(stream, 'reset')) as [CustomEvent];
+  const [{ detail }] = (await within(once(stream, 'reset'), 'a reset')) as [CustomEvent];
   assert.equal(detail.reason, 'expired');
   await eventually(() => tokens.length, Boolean, 'the load');
   assert.deepEqual([seen, stream.state, stream.lastEventId], [[], 'catching-up', 'aaaaaaaa-3']);
@@ -297,7 +297,7 @@ test('reached() resolves when a write has been processed, also one that a filter
 
 test('a cursor that was never an id is dropped, as after a reset; other malformed questions are refused', async () => {
   const bad = open(server.wsUrl, { lastEventId: 'what is this' });
-  const [{ detail }] = (await once(bad, 'reset')) as [CustomEvent];
+  const [{ detail }] = (await within(once(bad, 'reset'), 'a reset')) as [CustomEvent];
   assert.equal(detail.reason, 'no-id');
   await inState(bad, 'live');
   bad.close();

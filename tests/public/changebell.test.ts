@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { after, before, test } from 'node:test';
 import { WebSocket, WebSocketServer } from 'ws';
 import { ChangeStream, type Options } from '../../public/changebell.js';
-import { eventually, get, post, range, type Server, seqOf, startServer } from '../support/helpers.ts';
+import { eventually, get, post, range, type Server, seqOf, startServer, within } from '../support/helpers.ts';
 
 // Node has one of its own from version 22 on.
 Object.assign(globalThis, { WebSocket: globalThis.WebSocket ?? WebSocket });
@@ -117,7 +117,7 @@ for (const [transport, path] of [
 
   test(`over ${transport}: a cursor that has expired is a reset, and the stream goes on`, async () => {
     const { stream, heard, inState } = follow(urlOf(server), { lastEventId: 'abcdef12-1' });
-    const [{ detail }] = (await once(stream, 'reset')) as [CustomEvent];
+    const [{ detail }] = (await within(once(stream, 'reset'), 'a reset')) as [CustomEvent];
     assert.equal(detail.reason, 'unknown-log');
     assert.equal(detail.lastEventId, (await get(`${server.url}/healthz`)).body.lastEventId);
     await inState('live');

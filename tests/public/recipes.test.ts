@@ -126,6 +126,17 @@ test(
   },
 );
 
+test('the Python consumer ends where it is refused, and says why', needsPython, async () => {
+  const locked = await startServer({ API_TOKEN: 'a-token-that-it-does-not-send' });
+  const script = codeOf('python').replace('http://localhost:5000', locked.url);
+  const child = spawn('/usr/bin/python3', ['-'], { cwd: temporaryFolder() });
+  closeAfterTest(() => child.kill('SIGKILL'));
+  child.stdin.end(script);
+  const said = (await child.stderr.setEncoding('utf8').toArray()).join('');
+  assert.match(said, /"status":401/);
+  await locked.stop();
+});
+
 /** The Express app of the reference, and the server beside it on the same file. */
 async function startShop() {
   const folder = folderWith('express', 'better-sqlite3');
