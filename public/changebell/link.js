@@ -155,7 +155,8 @@ export class Link {
 
   /** @param {any} why it ended, or could not begin: an Error, perhaps with what the server answered */
   fail(why) {
-    if (this.state === 'closed') return;
+    // Nothing is under way that could fail: a snapshot whose line broke with the stream's would count, and wait, twice.
+    if (this.state !== 'open' && this.state !== 'connecting') return;
     this.leave();
     if (performance.now() - this.#liveAt >= STEADY_MS) this.tries = 0;
     this.#liveAt = Number.POSITIVE_INFINITY;
