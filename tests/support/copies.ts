@@ -100,15 +100,27 @@ export class Copy {
   }
 
   /**
-   * Where the table stands is asked beside it: as soon as the copy has passed that, it shows this row, or a later state.
-   * @returns what must be true of the row in the end: first `atLeast`, then `shows`
+   * Where the table stands is asked beside it: as soon as the copy has passed that, it shows these rows, or later states.
+   * @returns where it shows others, what must be no later than what
    */
-  async readBehind(world: World) {
-    const { body } = await get(`${world.url}?limit=1`);
-    const [row] = (body.customers ?? body.rows) as Row[];
+  async readBehind(world: World): Promise<Later[]> {
+    const { body } = await get(`${world.url}?limit=500`);
     await within(this.table.reached(body.lastEventId), 'a position that is passed', SETTLE_MS);
-    const key = String(row!.id);
-    return { key, atLeast: stateOf(row), shows: stateOf(this.table.get(key)) };
+    const rows: Row[] = body.customers ?? body.rows;
+    return rows
+      .map((row) => ({ key: String(row.id), atLeast: stateOf(row), shows: stateOf(this.table.get(row.id)) }))
+      .filter(({ atLeast, shows }) => atLeast !== shows);
+  }
+}
+
+/** What a copy shows of a row, and what it must not be behind. */
+export type Later = { key: string; atLeast: string; shows: string };
+
+export function assertIsLater(all: Later[], history: History, when: string) {
+  for (const { key, atLeast, shows } of all) {
+    const states = history.get(key) ?? [];
+    const [first, last] = [states.indexOf(atLeast), states.lastIndexOf(shows)];
+    assert.ok(first >= 0 && last > first, `passed, but ${key} shows ${shows} for ${atLeast}: ${when}`);
   }
 }
 
