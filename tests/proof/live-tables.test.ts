@@ -161,20 +161,27 @@ class Story {
       this.lost.push(await world.history());
       await putBack();
     };
+    const restoreUnder = async () => {
+      // Each has what will be lost, and the server a second to find out: until then it says what was.
+      await this.deeds.addOutside!(0);
+      const { lastEventId } = await readAll(world);
+      for (const { table } of this.copies)
+        await within(table.reached(lastEventId), 'what will be lost', SETTLE_MS);
+      const told = this.copies.map((copy) => copy.isReset());
+      await restore(world.putBackUnder!);
+      await Promise.all(told);
+    };
+    // Looked at before anything else can put it right, and behind a few events more.
+    const andLook = (deed: () => Promise<void>) => async () => {
+      await deed();
+      await this.deeds.renameOutside!(0);
+      await Promise.all(this.copies.map((copy) => this.readBehind(copy)));
+    };
     return {
-      crash: () => world.crash(),
-      makeAnew: () => world.crash(() => world.makeAnew(this.name('anew'))),
-      restore: () => world.crash(() => restore(world.putBack)),
-      restoreUnder: async () => {
-        // Each has what will be lost, and the server a second to find out: until then it says what was.
-        await this.deeds.addOutside!(0);
-        const { lastEventId } = await readAll(world);
-        for (const { table } of this.copies)
-          await within(table.reached(lastEventId), 'what will be lost', SETTLE_MS);
-        const told = this.copies.map((copy) => copy.isReset());
-        await restore(world.putBackUnder!);
-        await Promise.all(told);
-      },
+      crash: andLook(() => world.crash()),
+      makeAnew: andLook(() => world.crash(() => world.makeAnew(this.name('anew')))),
+      restore: andLook(() => world.crash(() => restore(world.putBack))),
+      restoreUnder: andLook(restoreUnder),
     };
   }
 
