@@ -142,17 +142,20 @@ class Story {
         await this.readBehind(copy);
       },
       readBehind: (row) => this.readBehind(one(row)),
-      kill: () => this.application.killAndStart(),
+      kill: (row) =>
+        this.look((world) => this.application.die(world, async () => this.deeds.renameOutside!(row))),
     };
   }
 
   /** Twice: what a snapshot got wrong is seen behind it. */
   private async readBehind(copy: Copy) {
-    for (const _ of [1, 2]) {
-      const of = this.lost.length;
-      const later = await copy.readBehind(this.world);
-      if (of === this.lost.length) this.seen.push({ of, later });
-    }
+    for (const _ of [1, 2]) await this.look((world) => copy.readBehind(world));
+  }
+
+  private async look(read: (world: World) => Promise<Later[]>) {
+    const of = this.lost.length;
+    const later = await read(this.world);
+    if (of === this.lost.length) this.seen.push({ of, later });
   }
 
   private ofServers(): Record<string, Deed> {
@@ -224,6 +227,9 @@ class Story {
   async assertTrue(steps: Step[]): Promise<void> {
     const { world, copies } = this;
     const when = steps.map(({ does, row }) => `${does} ${row}`).join(', ');
+    // A position that none of them has passed yet, if it may be.
+    await this.deeds.touch!(0);
+    await Promise.all(copies.map((copy) => this.look(() => copy.readBehind(world, 1))));
     await this.deeds.addOutside!(0);
     for (const copy of copies) await copy.assertIsTable(world, when);
     await this.application.assertIsTable(world, when);

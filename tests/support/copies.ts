@@ -99,18 +99,32 @@ export class Copy {
     assert.deepEqual(this.faults, [], when);
   }
 
-  /**
-   * Where the table stands is asked beside it: as soon as the copy has passed that, it shows these rows, or later states.
-   * @returns where it shows others, what must be no later than what
-   */
-  async readBehind(world: World): Promise<Later[]> {
-    const { body } = await get(`${world.url}?limit=500`);
-    await within(this.table.reached(body.lastEventId), 'a position that is passed', SETTLE_MS);
-    const rows: Row[] = body.customers ?? body.rows;
-    return rows
-      .map((row) => ({ key: String(row.id), atLeast: stateOf(row), shows: stateOf(this.table.get(row.id)) }))
-      .filter(({ atLeast, shows }) => atLeast !== shows);
+  readBehind(world: World, limit = 500): Promise<Later[]> {
+    return readBehind(
+      world,
+      limit,
+      (id) => this.table.reached(id),
+      (key) => this.table.get(key),
+    );
   }
+}
+
+/**
+ * Where the table stands is asked beside a copy: as soon as that has passed it, it shows these rows, or later states.
+ * @returns where it shows others, what must be no later than what
+ */
+async function readBehind(
+  world: World,
+  limit: number,
+  reached: (id: string) => Promise<void>,
+  rowOf: (key: string) => Row | undefined,
+): Promise<Later[]> {
+  const { body } = await get(`${world.url}?limit=${limit}`);
+  await within(reached(body.lastEventId), 'a position that is passed', SETTLE_MS);
+  const rows: Row[] = body.customers ?? body.rows;
+  return rows
+    .map((row) => ({ key: String(row.id), atLeast: stateOf(row), shows: stateOf(rowOf(String(row.id))) }))
+    .filter(({ atLeast, shows }) => atLeast !== shows);
 }
 
 /** What a copy shows of a row, and what it must not be behind. */
@@ -159,6 +173,7 @@ export class Application {
     lastEventId: undefined,
   };
   private stream: ChangeStream;
+  private isToDie = false;
 
   constructor(world: World) {
     this.world = world;
@@ -181,6 +196,7 @@ export class Application {
       loadsAfter: ({ type }) => type.endsWith('.reset'),
     });
     stream.addEventListener('message', async ({ data: { type, data } }) => {
+      if (this.isToDie && stream === this.stream) return this.killAndStart();
       if (Math.random() < 0.2) await delay(1);
       else await null;
       if (type.endsWith('.deleted')) saved.rows.delete(String(data.id));
@@ -194,11 +210,32 @@ export class Application {
     if (row.id <= FIRST) rows.set(String(row.id), row);
   }
 
-  /** In the middle of whatever it does: that work goes on, but nobody sees what comes of it. */
-  killAndStart() {
+  /** In the middle of its next work, which never ends. What was saved by then is what it goes on from. */
+  async die(world: World, write: () => Promise<unknown>): Promise<Later[]> {
+    this.isToDie = true;
+    await write();
+    await eventually(
+      () => this.isToDie,
+      (isToDie) => !isToDie,
+      'it is killed in its work',
+      SETTLE_MS,
+    );
+    const { stream, saved } = this;
+    const later = await readBehind(
+      world,
+      FIRST,
+      (id) => stream.reached(id),
+      (key) => saved.rows.get(key),
+    );
+    return later.filter(({ key }) => Number(key) <= FIRST); // where rows were deleted the page has others
+  }
+
+  private killAndStart(): Promise<void> {
+    this.isToDie = false;
     this.saved = { rows: new Map(this.saved.rows), lastEventId: this.stream.lastEventId };
     this.stream.close();
     this.stream = this.start();
+    return new Promise(() => {});
   }
 
   async assertIsTable(world: World, when: string) {
