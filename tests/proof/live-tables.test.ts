@@ -171,8 +171,10 @@ class Story {
       for (const { table } of this.copies)
         await within(table.reached(lastEventId), 'what will be lost', SETTLE_MS);
       const told = this.copies.map((copy) => copy.isReset());
+      const lost = this.copies.map(({ table }) => table.reached('00000000-999999999')); // who waits for it need not any more
       await restore(world.putBackUnder!);
       await Promise.all(told);
+      await within(Promise.all(lost), 'an end to the wait for what is lost', SETTLE_MS);
     };
     // Looked at before anything else can put it right, and behind a few events more.
     const andLook = (deed: () => Promise<void>) => async () => {

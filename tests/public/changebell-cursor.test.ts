@@ -268,8 +268,9 @@ test('a load that fails after its connection is one loss, and the next connectio
   };
   const stream = open(url, { lastEventId: 'aaaaaaaa-3', load });
   await eventually(() => loads, Boolean, 'the load');
+  const waiting = once(stream, 'state'); // by its event: the wait itself may be shorter than any poll
   end();
-  await inState(stream, 'waiting');
+  await waiting;
   stream.retry(60_000);
   fail(new Error('the same line'));
   await new Promise(setImmediate);
