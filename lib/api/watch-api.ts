@@ -4,6 +4,7 @@
 import { type Call, queryInteger, queryValue } from '../http/request.ts';
 import { sendJson } from '../http/response.ts';
 import { nothingAt, Problem } from '../problem.ts';
+import type { Scope } from '../scope.ts';
 import type { Store } from '../store/store.ts';
 import { describeWatched, type Watched } from '../store/watch.ts';
 import { sendPage } from './resource-api.ts';
@@ -12,22 +13,24 @@ import { sendPage } from './resource-api.ts';
 export function createWatchApi(store: Store) {
   const tables = describeWatched(store.watch);
 
-  /** By its name as it stands in the source of its events. @throws {Problem} 404 */
-  function find(name: string): Watched {
+  /**
+   * By its name as it stands in the source of its events. Asked before the look: who may not read it must not learn
+   * whether it is there. @throws {Problem} 403, 404
+   */
+  function find(name: string, key: string, scope: Scope): Watched {
     const found = tables.find(({ source }) => source === `/watch/${name}`);
+    const table = decodeURIComponent(name);
+    const { type, source } = found ?? describeWatched([table])[0]!;
+    scope.checkRead(type, `${source}/${key}`);
     if (found) return found;
-    throw new Problem(
-      404,
-      `No table ${decodeURIComponent(name)} is watched here: WATCH names those that are.`,
-    );
+    throw new Problem(404, `No table ${table} is watched here: WATCH names those that are.`);
   }
 
   return {
     /** Pages follow each other by `next`; `keys` are what a copy knows its rows by. @throws {Problem} 403, 404 */
     async list({ res, query, scope, params: [name = ''] }: Call): Promise<void> {
-      const { table, type, source } = find(name);
-      // As for a resource: a list with holes would pass for the whole table.
-      scope.checkRead(type, `${source}/*`);
+      // All rows, as for a resource: a list with holes would pass for the whole table.
+      const { table, source } = find(name, '*', scope);
       const limit = queryInteger(query, 'limit', 100, 1, 500);
       const page = await store.readRows(table, queryValue(query, 'after') ?? undefined, limit);
       // Named by WATCH and yet not there: it was dropped while the server runs.
@@ -38,9 +41,7 @@ export function createWatchApi(store: Store) {
 
     /** One row; its key is written as in the event's source. @throws {Problem} 403, 404 */
     async read({ res, scope, params: [name = '', key = ''] }: Call): Promise<void> {
-      const { table, type, source } = find(name);
-      // Before the look: who may not read it must not learn whether it is there.
-      scope.checkRead(type, `${source}/${key}`);
+      const { table } = find(name, key, scope);
       const json = await store.readRow(table, key);
       if (json === undefined) throw nothingAt(`/api/watch/${name}/${key}`);
       sendJson(res, 200, json);

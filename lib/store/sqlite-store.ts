@@ -158,8 +158,9 @@ class SqliteStore implements Store {
     } catch (error) {
       failureOf(error); // printed; locked or gone for the moment: the next look sees what this one missed
     }
-    // Where we write, each batch prunes; here it is what others wrote, once the hub has told of it.
-    if (this.shared.announced > this.toldAnnounced && this.group.isIdle) void this.prune();
+    // Where we write, each batch prunes; here it is what others wrote, once the hub has told of it. Another place, not a
+    // later one: a backup that was put back is shorter, and its log would not be pruned before it has caught up.
+    if (this.shared.announced !== this.toldAnnounced && this.group.isIdle) void this.prune();
   }
 
   /**

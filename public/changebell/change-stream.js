@@ -7,7 +7,7 @@ import { Link } from './link.js';
 import { LinkedTarget } from './linked-target.js';
 import { Snapshots } from './snapshots.js';
 import { seqOf, Waiters } from './waiters.js';
-import { withQuery } from './wire.js';
+import { parseAddress, withQuery } from './wire.js';
 
 /**
  * A stream of changes that survives its connections. Dispatches `message` once for each event; `ready`, `reset`,
@@ -43,7 +43,7 @@ export class ChangeStream extends LinkedTarget {
     });
     super(link);
     this.#link = link;
-    this.#url = new URL(url, globalThis.location?.href);
+    this.#url = parseAddress(url);
     this.#options = options;
     this.#snapshots = new Snapshots(options.load, this.#waiters);
     this.lastEventId = options.lastEventId;

@@ -1,7 +1,7 @@
 // Stays connected: one connection after another, and in between the time to wait. It knows nothing of events
 // and cursors; it only decides when a connection is dead, when the next is due, and when asking again is useless.
 import { Silence } from './silence.js';
-import { openEventStream, openWebSocket } from './wire.js';
+import { checkToken, openEventStream, openWebSocket } from './wire.js';
 
 const FIRST_WAIT_MS = 250;
 const LONGEST_WAIT_MS = 10_000;
@@ -66,6 +66,7 @@ export class Link {
     // Both may take long, and be overtaken by a newer try: after each it is asked whether this one still counts.
     const said = this.#token ?? (typeof token === 'function' ? await token() : token);
     signal.throwIfAborted();
+    checkToken(said);
     this.#token = said;
     const url = await this.#owner.address({ token: this.#token, signal });
     signal.throwIfAborted();
@@ -155,7 +156,8 @@ export class Link {
 
   /** @param {any} why it ended, or could not begin: an Error, perhaps with what the server answered */
   fail(why) {
-    if (this.state === 'closed') return;
+    // Nothing is under way that could fail: a snapshot whose line broke with the stream's would count, and wait, twice.
+    if (this.state !== 'open' && this.state !== 'connecting') return;
     this.leave();
     if (performance.now() - this.#liveAt >= STEADY_MS) this.tries = 0;
     this.#liveAt = Number.POSITIVE_INFINITY;

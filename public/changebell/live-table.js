@@ -1,6 +1,7 @@
 // A live copy of a table: a snapshot, then every change after it. At each moment the copy is the table as it
 // was at one position of the log, and at rest it is the table as it is.
 import { ChangeStream } from './change-stream.js';
+import { seqOf } from './waiters.js';
 import { WaitingTarget } from './waiting-target.js';
 import { getJson } from './wire.js';
 
@@ -214,6 +215,3 @@ function nameOf(path) {
   const source = encodeURIComponent(name).slice(0, 120).replace(/%.?$/, '');
   return { type: `${isPlain ? '' : 't_'}${type}`.slice(0, 90), source: `/watch/${source}` };
 }
-
-/** @param {string} id */
-const seqOf = (id) => Number(id.slice(id.lastIndexOf('-') + 1));

@@ -82,6 +82,21 @@ async function askForStream(url, token, signal) {
 /** @param {string | undefined} token @returns {Record<string, string>} */
 const authorization = (token) => (token ? { Authorization: `Bearer ${token}` } : {});
 
+/** Said in words, since `fetch` would call it a failure of the network, and with the token in its message. @param {string | undefined} token */
+export function checkToken(token) {
+  if (!token || !/[^!-~]/.test(token)) return;
+  const detail = 'The token has a space, a line end, or what else no header may have.';
+  throw Object.assign(new TypeError(detail), { status: 401, detail });
+}
+
+/** @param {string | URL} address */
+export function parseAddress(address) {
+  const url = new URL(address, globalThis.location?.href);
+  // `localhost:5000/ws` is a URL too, and its scheme is `localhost:`.
+  if (!/^(http|ws)s?:$/.test(url.protocol)) throw new TypeError(`no stream is at ${url}`);
+  return url;
+}
+
 /** The same address with what is asked for; what is empty is left out. @param {URL} url @param {Record<string, unknown>} query */
 export function withQuery(url, query) {
   const asked = new URL(url);

@@ -44,7 +44,7 @@ function search() {
   const words = element('wanted').value.toLowerCase().split(/\s+/).filter(Boolean);
   const entries = /** @type {NodeListOf<HTMLDetailsElement>} */ (document.querySelectorAll('.entry'));
   const found = [...entries].filter((entry) => {
-    const text = entry.textContent?.toLowerCase() ?? '';
+    const text = `${entry.id} ${entry.textContent}`.toLowerCase(); // an id is a word that can be typed: csharp
     entry.hidden = !words.every((/** @type {string} */ word) => text.includes(word));
     return !entry.hidden;
   });

@@ -13,6 +13,7 @@ import { RESOURCES } from '../../lib/resources.ts';
 import { answerFault, frameFault } from '../support/described.ts';
 import {
   get,
+  parseBody,
   post,
   ROOT,
   range,
@@ -21,7 +22,7 @@ import {
   startServer,
   temporaryFolder,
 } from '../support/helpers.ts';
-import { raw } from '../support/raw-http.ts';
+import { raw, rawRequest } from '../support/raw-http.ts';
 
 // One server where all is on that can be, and one where all is off that can be, and a token is wanted.
 const server = await shareServer();
@@ -131,6 +132,55 @@ test('both are open like the page, answer HEAD, and 304 to whoever has them', as
     const head = await request('HEAD', `${narrow.url}/${name}`);
     assert.deepEqual([head.status, head.text, head.headers.get('etag')], [200, '', etag]);
     assert.equal((await post(`${narrow.url}/${name}`, {})).status, 405);
+  }
+});
+
+/** What is refused on any path before anyone looks what it is. */
+const REFUSALS: [status: number, headers: Record<string, string>][] = [
+  [400, { Host: 'two, names' }],
+  [421, { Host: 'evil.example' }],
+  [417, { Expect: 'a-miracle' }],
+  [431, { 'X-Long': 'x'.repeat(17_000) }],
+  [403, { Origin: 'http://evil.example' }],
+];
+
+test('what is refused on any path is described for each path and method, and comes as described', async () => {
+  const { body: openapi } = await get(`${server.url}/openapi.json`);
+  for (const [path, item] of Object.entries<Record<string, { responses: object }>>(openapi.paths))
+    for (const method of Object.keys(item).filter((name) => name !== 'parameters'))
+      for (const [wanted, more] of REFUSALS) {
+        const name = `${method.toUpperCase()} ${path.replace('{id}', '1')}`;
+        const isRead = /^(get|head)$/.test(method);
+        if (wanted === 403 && isRead) continue;
+        const { status, head, body } = await rawRequest(server.port, name, more);
+        assert.equal(status, wanted, `${name}: ${head}`);
+        assert.ok(
+          `${status}` in item[method]!.responses,
+          `${name} answers ${status}, which is not described`,
+        );
+        const headers = new Headers(
+          head
+            .split('\r\n')
+            .slice(1)
+            .map((line) => line.split(/: ?/, 2) as [string, string]),
+        );
+        const answer = { status, headers, text: body, body: parseBody(headers, body) };
+        assert.equal(answerFault(method.toUpperCase(), server.url + name.split(' ')[1]!, answer), undefined);
+      }
+});
+
+test('HEAD answers what GET does, and OPTIONS what may be asked, on every path that is described', async () => {
+  const customer = await post(`${server.url}/api/customers`, { name: 'Ada' });
+  const { body: openapi } = await get(`${server.url}/openapi.json`);
+  for (const [path, item] of Object.entries<Record<string, object>>(openapi.paths)) {
+    const url = server.url + path.replace('{id}', customer.body.id);
+    const options = await request('OPTIONS', url);
+    assert.deepEqual([options.status, options.text], [204, ''], path);
+    const statuses = [await request('GET', url), await request('HEAD', url)].map(({ status }) => status);
+    assert.deepEqual(statuses, path === '/ws' ? [400, 400] : [200, 200], path);
+    if (!('304' in (item.head as { responses: object }).responses)) continue;
+    const etag = (await get(url)).headers.get('etag');
+    if (etag) assert.equal((await request('HEAD', url, { headers: { 'If-None-Match': etag } })).status, 304);
   }
 });
 

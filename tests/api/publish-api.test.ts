@@ -111,6 +111,8 @@ test('a CloudEvent in binary mode is the same event, with its headers percent-de
   assert.equal(quoted.body.subject, '50% "off"', 'as older senders wrote it');
   const empty = await fetch(url, { method: 'POST', headers: { ...headers, 'ce-id': 'no-data' } });
   assert.deepEqual([empty.status, (await empty.json()).data], [201, null]);
+  const inHeader = { ...headers, 'ce-id': 'data-as-header', 'ce-data': 'hello' };
+  assert.equal((await fetch(url, { method: 'POST', headers: inHeader })).status, 400);
   const { 'ce-id': _, ...nameless } = headers;
   const refused = await post(url, data, nameless);
   assert.deepEqual([refused.status, refused.body.errors[0].pointer], [422, '#/id']);

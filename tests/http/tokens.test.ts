@@ -155,6 +155,15 @@ test('a snapshot is for those who may see the events of all its rows', async () 
   const created = bearer(await sign({ subscribe: ['customer.created'] }));
   assert.equal((await get(api('/customers'), created)).status, 403);
   assert.equal((await get(api('/customers'), bearer(await sign({ subscribe: ['customer.*'] })))).status, 200);
+  assert.equal(
+    (await get(api('/watch/orders'), one)).status,
+    403,
+    'nor does it learn which tables are watched',
+  );
+  assert.equal(
+    (await get(api('/watch/orders'), bearer(await sign({ subscribe: ['orders.*'] })))).status,
+    404,
+  );
 });
 
 test('what it may not see never reaches a reader: not live, not replayed, not in a page, not in a count', async () => {

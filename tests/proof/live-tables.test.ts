@@ -1,294 +1,248 @@
 // A LiveTable is the table, on both engines, of customers and of a watched table: whatever is written by whom, cut,
-// killed, pruned or restored. And no row of it ever shows what was never true of that row, or goes back to what it
-// was before. A witness in the database itself knows every state that a row ever had.
+// killed, pruned, made anew or restored. And no row of it ever shows what was never true of that row, or goes back to what
+// it was before. A witness in the database itself knows every state that a row ever had.
 import assert from 'node:assert/strict';
-import { copyFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import Database from 'better-sqlite3';
 import fc from 'fast-check';
 import { WebSocket } from 'ws';
 import { LiveTable } from '../../public/changebell.js';
 import {
-  del,
-  eventually,
-  get,
-  patch,
-  post,
-  type Server,
-  skipWithout,
-  startServer,
-  temporaryFolder,
-  within,
-} from '../support/helpers.ts';
-import { type Cluster, INITDB, startCluster } from '../support/postgres-cluster.ts';
-
-type Row = { id: number; name: string };
-type Rows = Record<string, string>[];
-
-/** A database as another program has it: SQL, and a backup that is put back while the server is away. */
-type Engine = {
-  databaseUrl: string;
-  sql: (text: string) => Promise<Rows>;
-  save: () => Promise<void>;
-  putBack: () => Promise<void>;
-  /** The same under a server that runs, where that can be. */
-  putBackUnder?: () => Promise<void>;
-  /** In SQL of this engine. */
-  key: string;
-  witness: string;
-};
+  Application,
+  assertIsLater,
+  assertWasTrue,
+  Copy,
+  type Later,
+  readAll,
+  SETTLE_MS,
+} from '../support/copies.ts';
+import { del, patch, post, type Server, skipWithout, startServer, within } from '../support/helpers.ts';
+import { INITDB } from '../support/postgres-cluster.ts';
+import {
+  type History,
+  onPostgres,
+  onSqlite,
+  openWorld,
+  ROWS,
+  type Row,
+  sharedCluster,
+  stopSharedCluster,
+  type World,
+} from '../support/told-table.ts';
 
 const SEED = Number(process.env.SEED ?? Date.now() % 1e9);
 const RUNS = Number(process.env.PROPERTY_RUNS || 1);
-const ROWS = 520; // more than one page
-const SETTLE_MS = 10_000; // what a story may need to come to rest
+after(stopSharedCluster);
 
-let cluster: Cluster | undefined;
-after(() => cluster?.stop());
+type Deed = (row: number) => unknown;
+type Step = { does: string; row: number };
 
-function onSqlite(): Engine {
-  const file = join(temporaryFolder(), 'copies.db');
-  const using = <T>(deed: (db: Database.Database) => T): T => {
-    const db = new Database(file, { timeout: 5000 });
-    try {
-      return deed(db);
-    } finally {
-      db.close();
-    }
-  };
-  return {
-    databaseUrl: file,
-    sql: async (text) =>
-      using((db) => {
-        if (text.startsWith('SELECT')) return db.prepare(text).all() as Rows;
-        db.exec(text);
-        return [];
-      }),
-    save: async () => {
-      using((db) => db.pragma('wal_checkpoint(TRUNCATE)'));
-      copyFileSync(file, `${file}.backup`);
-    },
-    putBack: async () => {
-      for (const end of ['-wal', '-shm']) rmSync(file + end, { force: true });
-      copyFileSync(`${file}.backup`, file);
-    },
-    putBackUnder: async () => {
-      const backup = new Database(`${file}.backup`);
-      await backup.backup(file);
-      backup.close();
-    },
-    key: 'INTEGER PRIMARY KEY AUTOINCREMENT',
-    witness: `CREATE TABLE witness (n INTEGER PRIMARY KEY, source TEXT, state TEXT);
-      CREATE TRIGGER witness AFTER INSERT ON changebell_events BEGIN
-        INSERT INTO witness (source, state) VALUES (NEW.source, iif(NEW.type GLOB '*.deleted', 'gone', NEW.data));
-      END`,
-  };
-}
+// Each story has all of these, in an order of its own: what breaks a copy needs two or three of them together.
+const WRITES = 'add rename remove addOutside renameOutside removeOutside rolledBack published'.split(' ');
+const COPIES = 'cut resume kill readBehind openLate awayInLoad'.split(' ');
+const allOf = (isWatched: boolean, mayRestoreUnder: boolean) => [
+  ...[...WRITES, ...COPIES, ...WRITES, ...COPIES, 'away', 'awayTwice', 'crash', 'restore'],
+  ...(isWatched ? ['makeAnew'] : []),
+  ...(mayRestoreUnder ? ['restoreUnder'] : []),
+];
+const storyOf = (deeds: string[]) => {
+  const order = fc.shuffledSubarray([...deeds.keys()], { minLength: deeds.length });
+  const rows = fc.array(fc.nat(ROWS - 1), { minLength: deeds.length, maxLength: deeds.length });
+  return fc
+    .tuple(order, rows)
+    .map(([places, chosen]) => places.map((place, i): Step => ({ does: deeds[place]!, row: chosen[i]! })));
+};
 
-async function onPostgres(name: string): Promise<Engine> {
-  cluster ??= await startCluster();
-  const { connect } = cluster;
-  const run = async (database: string, text: string): Promise<Rows> => {
-    const client = await connect(database);
-    try {
-      return (await client.query<Record<string, string>>(text)).rows;
-    } finally {
-      await client.end();
-    }
-  };
-  const alone = (database: string) =>
-    run('postgres', `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '${database}'`);
-  return {
-    databaseUrl: await cluster.createDatabase(name),
-    sql: (text) => run(name, text),
-    save: async () => {
-      await alone(name);
-      await run('postgres', `CREATE DATABASE ${name}_backup TEMPLATE ${name}`);
-    },
-    putBack: async () => {
-      await run('postgres', `DROP DATABASE ${name} WITH (FORCE)`);
-      await run('postgres', `CREATE DATABASE ${name} TEMPLATE ${name}_backup`);
-    },
-    key: 'bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY',
-    witness: `CREATE TABLE witness (n bigserial PRIMARY KEY, source text, state text);
-      CREATE FUNCTION witness() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-        INSERT INTO public.witness (source, state)
-        VALUES (NEW.source, CASE WHEN NEW.type LIKE '%.deleted' THEN 'gone' ELSE NEW.data END);
-        RETURN NULL;
-      END $$;
-      CREATE TRIGGER witness AFTER INSERT ON changebell_events FOR EACH ROW EXECUTE FUNCTION witness()`,
-  };
-}
+/** One story: the copies that are in it, and what they must have shown in the end. */
+class Story {
+  readonly copies: Copy[];
+  private readonly world: World;
+  private readonly application: Application;
+  /** Of a history that was replaced, all that it was. */
+  private readonly lost: History[] = [];
+  /** By the history in which it was seen. */
+  private readonly seen: { of: number; later: Later[] }[] = [];
+  private readonly deeds: Record<string, Deed>;
+  private isQuiet = false;
+  private isOver = false;
+  private n = 0;
 
-/** The program on such a database, with rows; `crash` ends it the hard way, and starts it again. */
-async function openWorld(engine: Engine, { table, source }: { table: string; source: string }) {
-  const isWatched = table !== 'customers';
-  if (isWatched) await engine.sql(`CREATE TABLE ${table} (id ${engine.key}, name TEXT NOT NULL)`);
-  const env = {
-    HEARTBEAT_SECONDS: '1',
-    EVENT_RETENTION: '30',
-    DATABASE_URL: engine.databaseUrl,
-    ...(isWatched ? { WATCH: table } : {}),
-  };
-  let server = await startServer(env);
-  await engine.sql(engine.witness);
-  const rows = Array.from({ length: ROWS }, (_, i) => `('row ${i}')`);
-  await engine.sql(`INSERT INTO ${table} (name) VALUES ${rows.join()}`);
-  return {
-    ...engine,
-    table,
-    isWatched,
-    url: () => `${server.url}${isWatched ? `/api/watch/${table}` : '/api/customers'}`,
-    server: () => server,
-    async crash(meanwhile?: () => Promise<void>) {
-      await server.kill9();
-      await meanwhile?.();
-      server = await startServer({ ...env, PORT: String(server.port) });
-    },
-    /** By key, every state that a row ever had, oldest first. */
-    async states(): Promise<Map<string, string[]>> {
-      const all = new Map<string, string[]>();
-      const seen = await engine.sql('SELECT source, state FROM witness ORDER BY n');
-      for (const { source: of, state } of seen) {
-        if (!of!.startsWith(`${source}/`)) continue;
-        const key = of!.slice(source.length + 1);
-        all.set(key, [...(all.get(key) ?? []), state!]);
-      }
-      return all;
-    },
-  };
-}
-
-type World = Awaited<ReturnType<typeof openWorld>>;
-const tables = new Set<LiveTable<Row>>();
-after(() => {
-  for (const table of tables) table.close();
-});
-
-/** A table, and what it told of each row. */
-function open(world: World, transport: 'WebSocket' | 'server-sent events') {
-  const stream = transport === 'WebSocket' ? {} : { stream: new URL('/api/events', world.server().url) };
-  const table = new LiveTable<Row>(world.url(), { WebSocket, ...stream });
-  tables.add(table);
-  const told = new Map<string, string[]>();
-  table.addEventListener('change', ({ key, row, before: old }) => {
-    assert.deepEqual(row, table.get(key));
-    assert.notDeepEqual(row, old);
-    told.set(key, [...(told.get(key) ?? []), row ? JSON.stringify(row) : 'gone']);
-  });
-  return { table, told };
-}
-
-async function readAll(world: World) {
-  const rows = new Map<string, Row>();
-  let lastEventId = '';
-  for (let next: string | null = `${world.url()}?limit=500`; next; ) {
-    const { body } = await get(new URL(next, world.server().url).href);
-    for (const row of body.customers ?? body.rows) rows.set(String(row.id), row);
-    lastEventId = body.lastEventId;
-    next = body.next;
+  constructor(world: World) {
+    this.world = world;
+    this.copies = [new Copy(world, 'WebSocket'), new Copy(world, 'server-sent events')];
+    this.application = new Application(world);
+    this.deeds = { ...this.writes(), ...this.ofCopies(), ...this.ofServers() };
   }
-  return { rows, lastEventId };
-}
 
-const sorted = (rows: Iterable<[string, Row]>) => [...rows].sort(([a], [b]) => Number(a) - Number(b));
+  /** No two rows ever have the same. */
+  private name(what: string) {
+    this.n += 1;
+    return `${what} ${process.pid} ${this.n}`;
+  }
 
-/** It is the table, at the very moment at which it says that it has reached the newest position. */
-async function assertIsTable(table: LiveTable<Row>, world: World, when: string) {
-  await within(table.ready, `ready: ${table.state} ${table.stream.closeReason}`, SETTLE_MS);
-  const { rows, lastEventId } = await readAll(world);
-  const where = () => `${lastEventId} from ${table.stream.lastEventId}, ${table.state}`;
-  await within(table.reached(lastEventId), 'the newest position', { takes: SETTLE_MS, instead: where });
-  assert.deepEqual(sorted(table), sorted(rows), when);
-}
+  private writes(): Record<string, Deed> {
+    const { table, sql, isWatched, url, source } = this.world;
+    const at = (row: number) => `${url}/${1 + row}`;
+    const outside: Record<string, Deed> = {
+      addOutside: () => sql(`INSERT INTO ${table} (name) VALUES ('${this.name('added outside')}')`),
+      renameOutside: (row) =>
+        sql(
+          `UPDATE ${table} SET name = '${this.name('outside')}' WHERE id % 3 = ${row % 3} AND id BETWEEN 10 AND 60`,
+        ),
+      removeOutside: (row) => sql(`DELETE FROM ${table} WHERE id % 40 = ${row % 40} AND id > 1`),
+      rolledBack: (row) => sql(`BEGIN; UPDATE ${table} SET name = 'never' WHERE id = ${1 + row}; ROLLBACK`),
+      touch: (row) => sql(`UPDATE ${table} SET name = '${this.name('touched')}' WHERE id = ${1 + row}`),
+      // What only looks like one of its events.
+      published: (row) => {
+        const type = `${isWatched ? table : 'customer'}.noted`;
+        const data = { id: 1 + row, name: 'never' };
+        return post(`${this.world.server().url}/api/events`, { type, source: `${source}/${1 + row}`, data });
+      },
+    };
+    const inside: Record<string, Deed> = {
+      add: () => post(url, { name: this.name('added') }),
+      rename: (row) => patch(at(row), { name: this.name('renamed') }),
+      remove: (row) => del(at(row)),
+    };
+    const { addOutside, touch, removeOutside } = outside;
+    const watched = { add: addOutside!, rename: touch!, remove: removeOutside! };
+    return { ...outside, ...(isWatched ? watched : inside) };
+  }
 
-/** These states, in this order, perhaps not all of them. */
-function isPartOf(told: string[], states: string[]): boolean {
-  let at = 0;
-  return told.every((state) => {
-    at = states.indexOf(state, at) + 1;
-    return at > 0;
-  });
-}
+  private ofCopies(): Record<string, Deed> {
+    const { world, copies } = this;
+    const one = (row: number) => copies[row % copies.length]!;
+    // More than is kept.
+    const burst = () =>
+      world.sql(`UPDATE ${world.table} SET name = '${this.name('burst')}' WHERE id > 100 AND id <= 350`);
+    const away = (copy: Copy) => copy.missTooMuch(world, burst);
+    return {
+      cut: () => world.line.cut(),
+      resume: (row) => one(row).table.stream.disconnect(),
+      away: async (row) => {
+        await away(one(row));
+        await this.readBehind(one(row));
+      },
+      // The line breaks while the snapshot is under way.
+      awayInLoad: async (row) => {
+        await away(one(row));
+        await delay(row % 40);
+        world.line.cut();
+        await this.readBehind(one(row));
+      },
+      // A newer reset comes while the snapshot is under way.
+      awayTwice: async (row) => {
+        await away(one(row));
+        await away(one(row));
+        await this.readBehind(one(row));
+      },
+      openLate: async (row) => {
+        const copy = new Copy(world, row % 2 ? 'WebSocket' : 'server-sent events');
+        copies.push(copy);
+        await this.readBehind(copy);
+      },
+      readBehind: (row) => this.readBehind(one(row)),
+      kill: (row) =>
+        this.look((world) => this.application.die(world, async () => this.deeds.renameOutside!(row))),
+    };
+  }
 
-const INSIDE = ['add', 'rename', 'remove'];
-const OUTSIDE = ['addOutside', 'renameOutside', 'removeOutside', 'rolledBack'];
-const step = (weight: number, ...deeds: string[]) => ({
-  weight,
-  arbitrary: fc.record({ does: fc.constantFrom(...deeds), row: fc.nat(ROWS * 2) }),
-});
-const stories = fc.array(
-  fc.oneof(
-    step(4, ...INSIDE),
-    step(4, ...OUTSIDE),
-    step(2, 'cut', 'away', 'burst'),
-    step(1, 'openLate', 'crash'),
-  ),
-  { minLength: 5, maxLength: 20 },
-);
+  /** Twice: what a snapshot got wrong is seen behind it. */
+  private async readBehind(copy: Copy) {
+    for (const _ of [1, 2]) await this.look((world) => copy.readBehind(world));
+  }
 
-/** What may happen in a story. A write of a server that crashes may fail; nothing else may. */
-function deedsIn(world: World, copies: ReturnType<typeof open>[]) {
-  const { table, sql, isWatched } = world;
-  let n = 0;
-  const name = (what: string) => {
-    n += 1;
-    return `${what} ${n}`;
-  };
-  const at = (row: number) => `${world.url()}/${1 + row}`;
-  const outside: Record<string, (row: number) => Promise<unknown>> = {
-    addOutside: () => sql(`INSERT INTO ${table} (name) VALUES ('${name('added outside')}')`),
-    renameOutside: (row) =>
-      sql(`UPDATE ${table} SET name = '${name('outside')}' WHERE id % 3 = ${row % 3} AND id < 30`),
-    removeOutside: (row) => sql(`DELETE FROM ${table} WHERE id = ${1 + row}`),
-    rolledBack: (row) => sql(`BEGIN; UPDATE ${table} SET name = 'never' WHERE id = ${1 + row}; ROLLBACK`),
-    burst: () => sql(`UPDATE ${table} SET name = '${name('burst')}' WHERE id > 480 AND id <= 560`),
-  };
-  const inside: Record<string, (row: number) => Promise<unknown>> = {
-    add: () => post(world.url(), { name: name('added') }),
-    rename: (row) => patch(at(row), { name: name('renamed') }),
-    remove: (row) => del(at(row)),
-    touch: (row) => patch(at(row), { name: name('touched') }),
-  };
-  const watched = {
-    add: outside.addOutside!,
-    rename: outside.renameOutside!,
-    remove: outside.removeOutside!,
-    touch: (row: number) => sql(`UPDATE ${table} SET name = '${name('touched')}' WHERE id = ${1 + row}`),
-  };
-  const ofCopies: Record<string, (row: number) => unknown> = {
-    cut: (row) => copies[row % copies.length]?.table.stream.send('{"lab":"cut"}'),
-    // More is written than is kept, while it is away: it has to begin anew.
-    away: async (row) => {
-      copies[row % copies.length]?.table.stream.disconnect();
-      await outside.burst!(row);
-    },
-    openLate: (row) =>
-      copies.length < 6 && copies.push(open(world, row % 2 ? 'WebSocket' : 'server-sent events')),
-    crash: () => world.crash(),
-  };
-  return { ...outside, ...(isWatched ? watched : inside), ...ofCopies };
-}
+  private async look(read: (world: World) => Promise<Later[]>) {
+    const of = this.lost.length;
+    const later = await read(this.world);
+    if (of === this.lost.length) this.seen.push({ of, later });
+  }
 
-/**
- * Tells it, while a row of the first page and one of the last are written again and again: so whatever is loaded is
- * overtaken while it is loaded, by more than one change of the same row.
- */
-async function withoutRest(touch: (row: number) => unknown, story: () => Promise<void>): Promise<void> {
-  let isOver = false;
-  const writing = (async () => {
-    for (let n = 0; !isOver; n += 1) {
-      await Promise.resolve(touch(n % 2 ? 0 : ROWS - 1)).catch(() => {}); // the server may be away
-      await delay(2); // SQLite works in this thread: the copies must have their turn
+  private ofServers(): Record<string, Deed> {
+    const { world } = this;
+    const restore = async (putBack: () => Promise<void>) => {
+      this.lost.push(await world.history());
+      await putBack();
+    };
+    const restoreUnder = async () => {
+      // Each has what will be lost, and the server a second to find out: until then it says what was.
+      await this.deeds.addOutside!(0);
+      const { lastEventId } = await readAll(world);
+      for (const { table } of this.copies)
+        await within(table.reached(lastEventId), 'what will be lost', SETTLE_MS);
+      const told = this.copies.map((copy) => copy.isReset());
+      const lost = this.copies.map(({ table }) => table.reached('00000000-999999999')); // who waits for it need not any more
+      await restore(world.putBackUnder!);
+      await Promise.all(told);
+      await within(Promise.all(lost), 'an end to the wait for what is lost', SETTLE_MS);
+    };
+    // Looked at before anything else can put it right, and behind a few events more.
+    const andLook = (deed: () => Promise<void>) => async () => {
+      await deed();
+      await this.deeds.renameOutside!(0);
+      await Promise.all(this.copies.map((copy) => this.readBehind(copy)));
+    };
+    return {
+      crash: andLook(() => world.crash()),
+      makeAnew: andLook(() => world.crash(() => world.makeAnew(this.name('anew')))),
+      restore: andLook(() => world.crash(() => restore(world.putBack))),
+      restoreUnder: andLook(restoreUnder),
+    };
+  }
+
+  /** While each row is written a few times, one after another: what is loaded is overtaken, and not put right by chance. */
+  private async withoutRest() {
+    for (let n = 0; !this.isOver; n += 1) {
+      const row = (Math.floor(n / 4) * 7) % ROWS;
+      if (!this.isQuiet) await Promise.resolve(this.deeds.touch!(row)).catch(() => {});
+      await delay(4); // SQLite works in this thread: the copies must have their turn
     }
-  })();
-  try {
-    await story();
-  } finally {
-    isOver = true;
-    await writing;
+  }
+
+  async tell(steps: Step[]): Promise<void> {
+    const touching = this.withoutRest();
+    const underWay: Promise<unknown>[] = [];
+    const quiet = async (isQuiet: boolean) => {
+      this.isQuiet = isQuiet;
+      const results = await Promise.allSettled(underWay.splice(0));
+      for (const result of results)
+        if (result.status === 'rejected' && result.reason instanceof assert.AssertionError)
+          throw result.reason;
+    };
+    try {
+      for (const { does, row } of steps) {
+        const isAlone = /restore|makeAnew/.test(does);
+        if (isAlone) await quiet(true); // what the lost history was must be known
+        const deed = Promise.resolve(this.deeds[does]!(row));
+        underWay.push(deed);
+        deed.catch(() => {}); // a write of a server that crashes may fail
+        if (isAlone || /crash|away/.test(does) || row % 2) await deed.catch(() => {}); // the others go on at once
+        this.isQuiet = false;
+      }
+      await quiet(false);
+    } finally {
+      this.isOver = true;
+      await touching;
+    }
+  }
+
+  async assertTrue(steps: Step[]): Promise<void> {
+    const { world, copies } = this;
+    const when = steps.map(({ does, row }) => `${does} ${row}`).join(', ');
+    // A position that none of them has passed yet, if it may be.
+    await this.deeds.touch!(0);
+    await Promise.all(copies.map((copy) => this.look(() => copy.readBehind(world, 1))));
+    await this.deeds.addOutside!(0);
+    for (const copy of copies) await copy.assertIsTable(world, when);
+    await this.application.assertIsTable(world, when);
+    const histories = [...this.lost, await world.history()];
+    for (const { told } of copies) assertWasTrue(told, histories, when);
+    for (const { of, later } of this.seen) assertIsLater(later, histories[of]!, when);
+  }
+
+  close(): void {
+    for (const { table } of this.copies) table.close();
+    this.application.close();
   }
 }
 
@@ -308,56 +262,22 @@ for (const { engine, skip, make } of engines) {
       before(async () => {
         world = await openWorld(await make(kind.table), kind);
       });
-      after(() => world?.server().stop());
+      after(() => world?.stop());
 
       test('after any story every copy is the table, and no row ever showed what was not true of it', async () => {
-        const copies = [open(world, 'WebSocket'), open(world, 'server-sent events')];
-        const deeds: Record<string, (row: number) => unknown> = deedsIn(world, copies);
-        const tell = async (story: { does: string; row: number }[]) => {
-          const underWay: Promise<unknown>[] = [];
-          await withoutRest(deeds.touch!, async () => {
-            for (const { does, row } of story) {
-              const deed = Promise.resolve(deeds[does]!(row));
-              underWay.push(deed.catch(() => {}));
-              if (does === 'crash' || row % 2) await deed; // the others go on at once
-            }
-          });
-          await Promise.all(underWay); // none may come after the look below
-          await deeds.addOutside!(0);
-          const context = story.map(({ does, row }) => `${does} ${row}`).join(', ');
-          for (const { table } of copies) await assertIsTable(table, world, context);
-          const states = await world.states();
-          for (const { told } of copies)
-            for (const [key, seen] of told)
-              assert.ok(
-                isPartOf(seen, states.get(key) ?? []),
-                `${key}: ${seen} is not part of ${states.get(key)}: ${context}`,
-              );
+        const deeds = allOf(world.isWatched, 'putBackUnder' in world);
+        const tell = async (steps: Step[]) => {
+          const story = new Story(world);
+          try {
+            await story.tell(steps);
+            await story.assertTrue(steps);
+          } finally {
+            story.close();
+          }
         };
-        await fc.assert(fc.asyncProperty(stories, tell), {
-          seed: SEED,
-          numRuns: RUNS,
-          endOnFailure: true,
-          includeErrorInReport: true,
-        });
-      });
-
-      test('a backup that is put back: the copy is the table again, without what is lost', async () => {
-        const { table } = open(world, 'WebSocket');
-        await within(table.ready, 'the table', SETTLE_MS);
-        await world.crash(world.save);
-        const isLost = () => [...table.values()].filter(({ name }) => name.startsWith('lost')).length;
-        const ways = [() => world.crash(world.putBack), world.putBackUnder ?? []].flat();
-        for (const putBack of ways) {
-          await world.sql(`INSERT INTO ${kind.table} (name) VALUES ('lost 1'), ('lost 2')`);
-          await assertIsTable(table, world, 'before');
-          assert.equal(isLost(), 2);
-          await putBack();
-          await eventually(isLost, (many) => many === 0, 'the lost rows to go', SETTLE_MS);
-          await world.sql(`INSERT INTO ${kind.table} (name) VALUES ('afterwards')`);
-          await assertIsTable(table, world, 'after');
-        }
-        table.close();
+        const settings = { seed: SEED, numRuns: RUNS, endOnFailure: true };
+        const { failed, errorInstance } = await fc.check(fc.asyncProperty(storyOf(deeds), tell), settings);
+        if (failed) throw errorInstance;
       });
     });
   }
@@ -368,8 +288,7 @@ test(
   'reached(): a copy over one server has passed what was written over another',
   needsPostgres,
   async () => {
-    cluster ??= await startCluster();
-    const DATABASE_URL = await cluster.createDatabase('two_servers');
+    const DATABASE_URL = await (await sharedCluster()).createDatabase('two_servers');
     const servers: Server[] = [await startServer({ DATABASE_URL }), await startServer({ DATABASE_URL })];
     const [here, there] = servers.map(({ url }) => new LiveTable<Row>(`${url}/api/customers`, { WebSocket }));
     for (let i = 0; i < 30; i += 1) {

@@ -168,6 +168,23 @@ for (const path of ['/ws', '/api/events']) {
   });
 }
 
+for (const path of ['/ws', '/api/events'])
+  test(`a token that no header may have is refused in words, without a try (${path})`, async () => {
+    const stream = new ChangeStream(server.url + path, { token: 'open-sesame\n', WebSocket });
+    await inState(stream, 'refused');
+    assert.equal(stream.status, 401);
+    assert.match(stream.detail ?? '', /^The token has a space, a line end/);
+    assert.doesNotMatch(stream.closeReason, /sesame/);
+    stream.token = 'open-sesame';
+    await inState(stream, 'live');
+    stream.close();
+  });
+
+test('what is no address of a stream is said at once', () => {
+  for (const address of ['localhost:5000/ws', 'ftp://localhost/ws', '/ws'])
+    assert.throws(() => new ChangeStream(address), TypeError, address);
+});
+
 test('a token that has expired is asked for anew, and the stream goes on at its cursor', async (t) => {
   const { url, asked, send, end } = await fakeStream(t, (_, __, { authorization }) => [
     ['stream.ready', 1, { behind: 0, client: String(authorization) }],

@@ -255,6 +255,37 @@ test('a reset during a load aborts it, and the next snapshot counts', async (t) 
   stream.close();
 });
 
+test('a load that fails after its connection is one loss, and the next connection begins with a snapshot', async (t) => {
+  const { url, asked, end } = await fakeStream(t, () => RESET);
+  let fail = (_: Error) => {};
+  let loads = 0;
+  const load = () => {
+    loads += 1;
+    if (loads > 1) return Promise.resolve('abcdef-13');
+    return new Promise<string>((_, reject) => {
+      fail = reject;
+    });
+  };
+  const stream = open(url, { lastEventId: 'aaaaaaaa-3', load });
+  await eventually(() => loads, Boolean, 'the load');
+  const waiting = once(stream, 'state'); // by its event: the wait itself may be shorter than any poll
+  end();
+  await waiting;
+  stream.retry(60_000);
+  fail(new Error('the same line'));
+  await new Promise(setImmediate);
+  assert.equal(stream.tries, 1);
+  assert.ok((stream.nextTryAt ?? 0) - Date.now() > 50_000, 'the wait goes on as it was');
+  stream.retry();
+  await eventually(
+    () => asked.length,
+    (length) => length === 2,
+    'a second connection',
+  );
+  assert.equal(asked[1]?.get('lastEventId'), 'abcdef-13');
+  stream.close();
+});
+
 test('closed during a load, a stream has not moved', async (t) => {
   const { url } = await fakeStream(t, () => RESET);
   const aborted = gate();

@@ -54,6 +54,35 @@ test('a snapshot of several pages, between which others write, is of one moment'
   table.close();
 });
 
+test('a table that is made anew between two pages of a snapshot is loaded again', async (t) => {
+  let snapshots = 0;
+  const api = createServer((request, response) => {
+    const { pathname, searchParams } = new URL(request.url ?? '', 'http://localhost');
+    const row = (n: number) => ({ rows: [{ n }], keys: [`${n}`] });
+    const event = { id: 'b-2', source: '/watch/orders/*', type: 'orders.reset', data: null };
+    const isFirst = pathname.startsWith('/api/watch') && !searchParams.has('after');
+    if (isFirst) snapshots += 1;
+    const [first, second] = snapshots === 1 ? ['a-1', 'b-2'] : ['b-2', 'b-2'];
+    const page = isFirst
+      ? { ...row(snapshots), lastEventId: first, next: '/api/watch/orders?after=1' }
+      : { ...row(10 + snapshots), lastEventId: second, next: null };
+    response.end(
+      JSON.stringify(
+        pathname === '/api/events' ? { events: [event], lastEventId: 'b-2', more: false } : page,
+      ),
+    );
+  }).listen(0);
+  t.after(() => api.close());
+  const { url } = await fakeStream(t, () => [['stream.ready', 2, { behind: 0 }]]);
+  const table = new LiveTable<{ n: number }>(
+    `http://localhost:${(api.address() as { port: number }).port}/api/watch/orders`,
+    { stream: url },
+  );
+  await table.ready;
+  assert.deepEqual([...table.keys()], ['2', '12'], 'and nothing of the table that was');
+  table.close();
+});
+
 test('a watched table: its keys are those of its events, and events that only look alike change nothing', async (t) => {
   const rows = [
     { tenant: 'a', no: 1 },

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { assertAccessible, needsChromium, openPage, outlive } from '../support/browser.ts';
-import { get, shareServer, within } from '../support/helpers.ts';
+import { get, post, shareServer, within } from '../support/helpers.ts';
 
 const server = await shareServer();
 const url = `${server.url}/reference.html`;
@@ -63,12 +63,17 @@ test('a search for a first question begins with its answer, whose links lead on'
     ['lost-database', 'lose the database', 'lost database', 'restore backup'],
     ['bundle', 'webpack', 'vite', 'require('],
     ['authenticate', 'authentication', 'login', 'passwords', 'authenticate'],
+    ['promises', 'exactly once', 'duplicate', 'offline', 'reconnect'],
+    ['transports', 'EventSource', 'long polling', 'pagination', 'webhook'],
+    ['settings', 'CORS', 'retention', 'ALLOWED_ORIGINS'],
+    ['limits', 'rate limit', '1009'],
   ] as const)
     for (const words of questions) assert.equal((await found(words))[0], answer, words);
   for (const [words, answer] of [
     ['React', 'react'],
     ['Python', 'python'],
     ['C#', 'csharp'],
+    ['csharp', 'jwt-csharp'],
     ['Express', 'express'],
   ] as const)
     assert.ok((await found(words)).includes(answer), words);
@@ -112,6 +117,27 @@ test(
     assert.deepEqual(faults, []);
   },
 );
+
+test('Try it follows a stream: what comes is shown as it comes', needsChromium, async () => {
+  const { page, faults } = await open('#readEvents');
+  const entry = page.locator('#readEvents');
+  await entry.getByLabel('Accept (header)').selectOption('text/event-stream');
+  assert.match(
+    (await entry.locator('pre', { hasText: 'curl' }).textContent())!,
+    /^curl -iN .*text\/event-stream'$/,
+  );
+  await entry.getByRole('button', { name: 'Send' }).click();
+  const answer = entry.getByRole('status');
+  await answer.filter({ hasText: 'stream.ready' }).waitFor();
+  await post(`${server.url}/api/events`, { message: 'seen in the reference' });
+  await answer.filter({ hasText: 'seen in the reference' }).waitFor();
+  await entry.getByLabel('Accept (header)').selectOption('application/json');
+  await entry.getByRole('button', { name: 'Send' }).click();
+  await answer.filter({ hasText: '"more": false' }).waitFor();
+  const { body } = await get(`${server.url}/healthz`);
+  assert.equal(body.clients, 0, 'the stream was let go');
+  assert.deepEqual(faults, []);
+});
 
 test('it is accessible with an entry of each kind open, light and dark', needsChromium, async () => {
   const { page, faults } = await open();

@@ -201,6 +201,36 @@ test('two servers that watch different tables both announce what either names; C
   db.close();
 });
 
+test('a backup that is put back under the server is pruned like any log, though it is shorter than the one before', async () => {
+  const DATABASE_URL = fileOf('shorter');
+  const server = await startServer({ DATABASE_URL, EVENT_RETENTION: '10', HEARTBEAT_SECONDS: '1' });
+  const client = await connect(server.wsUrl);
+  const db = openDatabase(DATABASE_URL, { timeout: 5000 });
+  await db.backup(fileOf('short'));
+  await post(
+    `${server.url}/api/events`,
+    range(1, 300)
+      .map(String)
+      .map((message) => ({ message })),
+  );
+  const backup = openDatabase(fileOf('short'), { timeout: 5000 });
+  // Where the server holds the lock at that moment it ends without a page, and calls that success.
+  while ((await backup.backup(DATABASE_URL)).totalPages === 0);
+  backup.close();
+  await client.until(({ type }) => type === 'stream.reset');
+  const insert = db.prepare("INSERT INTO changebell_events (type) VALUES ('theirs')");
+  for (const _ of range(1, 100)) insert.run();
+  const kept = db.prepare('SELECT count(*) FROM changebell_events').pluck();
+  await eventually(
+    () => kept.get() as number,
+    (many) => many < 30,
+    'what another program pushes out is pruned',
+  );
+  await client.close();
+  db.close();
+  await server.stop();
+});
+
 test('what another program pushes out of the retention is announced first, and pruned without a write of ours', async () => {
   const DATABASE_URL = fileOf('retention');
   const server = await startServer({ DATABASE_URL, EVENT_RETENTION: '10' });
