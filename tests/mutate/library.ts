@@ -65,10 +65,11 @@ export const LIBRARY: Mutation[] = [
     'this.lastEventId = undefined; // the next connection begins with a snapshot',
     'this.#forget();',
   ),
-  world('change-stream.js')(
+  cursor('change-stream.js')(
     'an event counts as processed when its work begins',
     'const name = /^stream',
     'this.#lastEventId = frame.id;\n    const name = /^stream',
+    'an async listener: the next event waits',
   ),
   world('change-stream.js')(
     'a position is passed as soon as its event has come',
