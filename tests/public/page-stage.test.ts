@@ -19,7 +19,7 @@ import {
   sentences,
   verdict,
 } from '../support/browser.ts';
-import { del, eventually, get, post, type Server, startServer } from '../support/helpers.ts';
+import { del, eventually, get, post, range, type Server, startServer } from '../support/helpers.ts';
 
 const WIDE_FONT = 'DejaVu Sans';
 const NARROW_FONT = 'DejaVu Sans Condensed';
@@ -421,8 +421,10 @@ test(
   needsChromium,
   async () => {
     const { page } = await openPage(server.url);
-    for (let number = 1; number <= 55; number += 1)
-      await post(at('/api/events'), { message: `number ${number}` });
+    await post(
+      at('/api/events'),
+      range(1, 55).map((number) => ({ message: `number ${number}` })),
+    );
     await field(page, 'Message to everyone').fill('Lunch is ready');
     await button(page, 'Publish').click();
     await page.locator('#log').getByText('Lunch is ready').waitFor();

@@ -225,7 +225,7 @@ test('connecting: which try this is', needsChromium, async () => {
 test('with reduced motion nothing moves', needsChromium, async () => {
   const animations = (page: Page) =>
     page.evaluate(() => document.getAnimations().filter(({ playState }) => playState === 'running').length);
-  const moving = await samePage(server.url);
+  const moving = await openPage(server.url, { reducedMotion: 'no-preference' });
   const still = await openPage(server.url, { reducedMotion: 'reduce' });
   await Promise.all(
     [moving, still].map(({ page }) => page.getByText('the bell rings').waitFor({ state: 'detached' })),

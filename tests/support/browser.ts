@@ -41,6 +41,8 @@ export async function openPage(url: string, options: PageOptions = {}) {
   const { state = 'live', prepare, ...contextOptions } = options;
   const context = await (await browser).newContext({
     viewport: LAPTOP,
+    // The bell would ring, and be painted sixty times a second, at each event.
+    reducedMotion: 'reduce',
     ...contextOptions,
   });
   open.push(context);
