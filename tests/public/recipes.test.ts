@@ -63,13 +63,12 @@ function codeOf(id: string): string {
 }
 
 const JWT_SECRET = 'a secret of more than thirty-two bytes';
+const signing = await shareServer({ JWT_SECRET });
 
 /** What a program prints last is a token: with it, a server that has the same secret shows its log. */
 async function assertTaken(token: string): Promise<void> {
-  const signing = await startServer({ JWT_SECRET });
   const answer = await get(`${signing.url}/api/events`, { Authorization: `Bearer ${token.trim()}` });
   assert.equal(answer.status, 200, answer.text);
-  await signing.stop();
 }
 
 /** Runs it with the secret. @returns what it prints */
