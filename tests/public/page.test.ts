@@ -17,11 +17,12 @@ import {
   sentences,
   verdict,
 } from '../support/browser.ts';
-import { eventually, get, post, range, type Server, startServer } from '../support/helpers.ts';
+import { eventually, get, post, range, startServer } from '../support/helpers.ts';
+import { type OpenServer, openServer } from '../support/open-server.ts';
 
-let server: Server;
+let server: OpenServer;
 before(async () => {
-  server = await startServer();
+  server = await openServer();
 });
 after(() => server.stop());
 
@@ -261,7 +262,7 @@ test(
     const db = openDatabase(first.databaseFile); // another program, while no server runs
     db.exec("INSERT INTO customers (name) VALUES ('After')");
     db.close();
-    const second = await startServer({ PORT: String(first.port), DATABASE_URL: first.databaseFile });
+    const second = await openServer({ PORT: String(first.port), DATABASE_URL: first.databaseFile });
     await button(page, 'Retry now')
       .click({ timeout: 2000 })
       .catch(() => {}); // it may be back by itself
@@ -280,7 +281,7 @@ test(
   'where the server wants a token, the page asks for it and keeps it for the tab alone',
   needsChromium,
   async () => {
-    const locked = await startServer({ API_TOKEN: 'open-sesame' });
+    const locked = await openServer({ API_TOKEN: 'open-sesame' });
     const { page, context } = await openPage(locked.url, { state: '' });
     await inState(page, 'refused');
     await assertAccessible(page, 'the token is asked for');
@@ -302,7 +303,7 @@ test(
   'a link may carry the token behind its #: it is used, kept for the tab, and gone from the address',
   needsChromium,
   async () => {
-    const locked = await startServer({ API_TOKEN: 'open-sesame' });
+    const locked = await openServer({ API_TOKEN: 'open-sesame' });
     const { page } = await openPage(`${locked.url}/?present#access_token=open-sesame`, { state: '' });
     await inState(page, 'live');
     assert.equal(page.url(), `${locked.url}/?present`);

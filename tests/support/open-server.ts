@@ -7,10 +7,13 @@ import { isPostgresUrl, readConfig } from '../../lib/config.ts';
 import { describeUrls, listen } from '../../lib/http/listen.ts';
 import { openPostgresStore } from '../../lib/store/postgres-store.ts';
 import { openSqliteStore } from '../../lib/store/sqlite-store.ts';
-import { closeAfterTest } from './cleanup.ts';
+import { closeInTime } from './cleanup.ts';
 import { temporaryFolder } from './server.ts';
 
-/** A server on a free port, with a database of its own unless `env` names one; it ends with the test that opened it. */
+/** What a test has of it. */
+export type OpenServer = Awaited<ReturnType<typeof openServer>>;
+
+/** A server on a free port, with a database of its own unless `env` names one; it ends with the test, or the file, that opened it. */
 export async function openServer(env: Record<string, string> = {}) {
   const databaseFile = env.DATABASE_URL ?? join(temporaryFolder(), 'test.db');
   const config = readConfig({ PORT: '0', DATABASE_URL: databaseFile, ...env });
@@ -21,6 +24,6 @@ export async function openServer(env: Record<string, string> = {}) {
   // A test may stop it by itself, and it is stopped once more at its end.
   let stopping: Promise<void> | undefined;
   const stop = () => (stopping ??= app.close());
-  closeAfterTest(stop);
+  closeInTime(stop);
   return { url: `http://${new URL(webSocket).host}`, wsUrl: webSocket, port: door.port, databaseFile, stop };
 }
