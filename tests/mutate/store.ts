@@ -57,8 +57,8 @@ export const STORE: Mutation[] = [
   ),
   groupCommit(
     'what was locked is forgotten',
-    'this.waiting.push(write);\n        hasLocked = true;',
-    'hasLocked = true;',
+    "if (result.is === 'locked') locked.push(write);",
+    "if (result.is === 'locked') continue;",
     'what was locked is tried again',
   ),
   groupCommit(
