@@ -2,21 +2,10 @@
 // preconditions; what is refused and how; pages that are a snapshot; keys that make a POST safe to repeat.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import {
-  type Answer,
-  connect,
-  del,
-  get,
-  patch,
-  post,
-  put,
-  request,
-  seqOf,
-  shareServer,
-  startServer,
-} from '../support/helpers.ts';
+import { type Answer, connect, del, get, patch, post, put, request, seqOf } from '../support/helpers.ts';
+import { openServer } from '../support/open-server.ts';
 
-const server = await shareServer();
+const server = await openServer();
 const customers = `${server.url}/api/customers`;
 
 const create = async (fields: object = { name: 'Ada Lovelace', email: 'ada@example.com' }) => {
@@ -416,10 +405,10 @@ test('an Idempotency-Key that is empty, too long or not visible characters is a 
 
 test('an Idempotency-Key is remembered through a restart', async () => {
   const key = { 'Idempotency-Key': 'survivor' };
-  const first = await startServer();
+  const first = await openServer();
   const made = await post(`${first.url}/api/customers`, { name: 'Ada' }, key);
   await first.stop();
-  const second = await startServer({ DATABASE_URL: first.databaseFile });
+  const second = await openServer({ DATABASE_URL: first.databaseFile });
   const again = await post(`${second.url}/api/customers`, { name: 'Ada' }, key);
   assert.deepEqual([again.status, again.body], [201, made.body]);
   assert.equal(again.headers.get('idempotency-replayed'), 'true');

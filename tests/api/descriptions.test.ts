@@ -11,23 +11,14 @@ import { readConfig } from '../../lib/config.ts';
 import type { Call } from '../../lib/http/request.ts';
 import { RESOURCES } from '../../lib/resources.ts';
 import { answerFault, frameFault } from '../support/described.ts';
-import {
-  get,
-  parseBody,
-  post,
-  ROOT,
-  range,
-  request,
-  shareServer,
-  startServer,
-  temporaryFolder,
-} from '../support/helpers.ts';
+import { get, parseBody, post, ROOT, range, request, temporaryFolder } from '../support/helpers.ts';
+import { openServer } from '../support/open-server.ts';
 import { raw, rawRequest } from '../support/raw-http.ts';
 
 // One server where all is on that can be, and one where all is off that can be, and a token is wanted.
-const server = await shareServer();
+const server = await openServer();
 const closed = { LAB: '0', CUSTOMERS: '0', API_TOKEN: 'a-token', JWT_SECRET: 's'.repeat(32) };
-const narrow = await shareServer(closed);
+const narrow = await openServer(closed);
 
 async function lintOpenApi(source: string): Promise<string[]> {
   const rules = { 'info-license': 'off', 'no-server-example.com': 'off' } as const; // it is at localhost
@@ -116,7 +107,7 @@ test('watched tables are named where they may stand in a path', async () => {
     'CREATE TABLE orders (shop, id, PRIMARY KEY (shop, id)); CREATE TABLE "odd name" (shop, id, PRIMARY KEY (shop, id))',
   );
   db.close();
-  const watching = await startServer({ DATABASE_URL: file, WATCH: 'orders,odd name' });
+  const watching = await openServer({ DATABASE_URL: file, WATCH: 'orders,odd name' });
   const { body, text } = await get(`${watching.url}/openapi.json`);
   assert.deepEqual(body.components.schemas.WatchedTable.enum, ['orders', 'odd name']);
   assert.ok(body.paths['/api/watch/{table}'] && body.paths['/api/watch/{table}/{key}']);

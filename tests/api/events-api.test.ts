@@ -3,21 +3,11 @@
 import assert from 'node:assert/strict';
 import { connect as connectSocket } from 'node:net';
 import { after, before, describe, test } from 'node:test';
-import {
-  connect,
-  get,
-  post,
-  range,
-  type Server,
-  seqOf,
-  seqsOf,
-  shareServer,
-  startServer,
-  within,
-} from '../support/helpers.ts';
+import { connect, get, post, range, seqOf, seqsOf, within } from '../support/helpers.ts';
+import { type OpenServer, openServer } from '../support/open-server.ts';
 import { head } from '../support/raw-http.ts';
 
-const server = await shareServer();
+const server = await openServer();
 const events = `${server.url}/api/events`;
 
 const publish = async (body: unknown) => {
@@ -247,9 +237,9 @@ test('a filter may hide thousands of events: one request looks past them for wha
 });
 
 describe('in a log of 11,000 events that a filter hides', () => {
-  let busy: Server;
+  let busy: OpenServer;
   before(async () => {
-    busy = await startServer();
+    busy = await openServer();
     const common = range(1, 1000).map(() => ({ type: 'common' }));
     for (const _ of range(1, 11)) await post(`${busy.url}/api/events`, common);
   });
@@ -322,7 +312,7 @@ test('a cursor of another log, or ahead of this one, is 410 with the reason and 
 });
 
 test('a cursor older than what EVENT_RETENTION keeps is 410 expired; the oldest kept can be continued', async () => {
-  const small = await startServer({ EVENT_RETENTION: '20' });
+  const small = await openServer({ EVENT_RETENTION: '20' });
   const url = `${small.url}/api/events`;
   const sent = [];
   for (let i = 0; i < 200; i++) sent.push((await post(url, { data: i })).body);

@@ -2,12 +2,13 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { CloudEvent, HTTP } from 'cloudevents';
-import { connect, get, post, type Server, startServer } from '../support/helpers.ts';
+import { connect, get, post } from '../support/helpers.ts';
+import { type OpenServer, openServer } from '../support/open-server.ts';
 
-let server: Server;
+let server: OpenServer;
 let url: string;
 before(async () => {
-  server = await startServer();
+  server = await openServer();
   url = `${server.url}/api/events`;
 });
 after(() => server?.stop());

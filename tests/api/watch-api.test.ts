@@ -5,16 +5,8 @@ import { after, before, describe, test } from 'node:test';
 import { WebSocket } from 'ws';
 import { openDatabase } from '../../lib/store/sqlite.ts';
 import { LiveTable } from '../../public/changebell.js';
-import {
-  connect,
-  type Frame,
-  get,
-  range,
-  type Server,
-  skipWithout,
-  startServer,
-  temporaryFolder,
-} from '../support/helpers.ts';
+import { connect, type Frame, get, range, skipWithout, temporaryFolder } from '../support/helpers.ts';
+import { type OpenServer, openServer } from '../support/open-server.ts';
 import { type Cluster, INITDB, startCluster } from '../support/postgres-cluster.ts';
 
 type Page = { rows: unknown[]; keys: string[]; next: string | null };
@@ -26,7 +18,7 @@ type Engine = { url: string; program: Program; bytes: (hex: string) => string };
 function testWatchApi(open: () => Promise<Engine>): void {
   let program: Program;
   let bytes: Engine['bytes'];
-  let server: Server;
+  let server: OpenServer;
   before(async () => {
     const engine = await open();
     ({ program, bytes } = engine);
@@ -43,7 +35,7 @@ function testWatchApi(open: () => Promise<Engine>): void {
     INSERT INTO "odd name" VALUES ('x y', 9007199254740993);
     WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 100000)
     INSERT INTO many SELECT n, 'Engine' FROM numbers;`);
-    server = await startServer({
+    server = await openServer({
       DATABASE_URL: engine.url,
       WATCH: 'orders,lines,odd name,many,odd_keys,tags',
       CUSTOMERS: '0',
@@ -177,7 +169,7 @@ test('rows of SQLite with NULL in their key are in the pages of their table, and
   db.exec(`CREATE TABLE nulls (a text, b integer, PRIMARY KEY (a, b));
     INSERT INTO nulls VALUES (NULL, NULL), (NULL, 1), ('a', NULL), ('a', 2), ('b', 1)`);
   db.close();
-  const server = await startServer({ DATABASE_URL, WATCH: 'nulls' });
+  const server = await openServer({ DATABASE_URL, WATCH: 'nulls' });
   const keys: string[] = [];
   for (let next: string | null = '/api/watch/nulls?limit=1'; next; ) {
     const page: Page = (await get(new URL(next, server.url).href)).body;
@@ -193,7 +185,7 @@ test('a table of SQLite is at the name that its events have, however WATCH write
   const db = openDatabase(DATABASE_URL);
   db.exec('CREATE TABLE Orders (id integer PRIMARY KEY); INSERT INTO Orders VALUES (7)');
   db.close();
-  const server = await startServer({ DATABASE_URL, WATCH: 'ORDERS,orders' });
+  const server = await openServer({ DATABASE_URL, WATCH: 'ORDERS,orders' });
   const page = await get(`${server.url}/api/watch/Orders`);
   assert.equal(page.status, 200, `the table is created as Orders, and its page says: ${page.text}`);
   assert.deepEqual(page.body.keys, ['7']);
@@ -217,7 +209,7 @@ describe('PostgreSQL', { skip: skipWithout(INITDB, 'postgresql') }, () => {
     const client = await cluster.connect('arrays');
     await client.query(`CREATE TABLE cells (place integer[], names text[], PRIMARY KEY (place, names));
       INSERT INTO cells VALUES ('{1,2}', '{a}'), ('{}', '{"b,c","\\"",NULL,""}')`);
-    const server = await startServer({ DATABASE_URL, WATCH: 'cells' });
+    const server = await openServer({ DATABASE_URL, WATCH: 'cells' });
     const { rows, keys } = (await get(`${server.url}/api/watch/cells`)).body;
     assert.equal(rows.length, 2);
     for (const [i, key] of keys.entries()) {

@@ -10,9 +10,8 @@ import {
   rawRequest,
   refusedHandshake,
   request,
-  type Server,
-  startServer,
 } from '../support/helpers.ts';
+import { type OpenServer, openServer } from '../support/open-server.ts';
 
 const FRIEND = 'https://shop.example';
 const FOE = 'https://evil.example';
@@ -40,12 +39,12 @@ const SENDABLE = [
   'traceparent',
   'tracestate',
 ];
-let open: Server;
-let locked: Server;
+let open: OpenServer;
+let locked: OpenServer;
 before(async () => {
   [open, locked] = await Promise.all([
-    startServer({ ALLOWED_ORIGINS: FRIEND, ALLOWED_HOSTS: 'bell.example' }),
-    startServer({ API_TOKEN: TOKEN, ALLOWED_ORIGINS: FRIEND }),
+    openServer({ ALLOWED_ORIGINS: FRIEND, ALLOWED_HOSTS: 'bell.example' }),
+    openServer({ API_TOKEN: TOKEN, ALLOWED_ORIGINS: FRIEND }),
   ]);
 });
 after(() => Promise.all([open.stop(), locked.stop()]));

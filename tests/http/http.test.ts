@@ -14,17 +14,16 @@ import {
   raw,
   rawRequest,
   request,
-  type Server,
-  startServer,
   statusesOf,
 } from '../support/helpers.ts';
+import { type OpenServer, openServer } from '../support/open-server.ts';
 
-let server: Server;
+let server: OpenServer;
 let dribbledHeaders: Promise<string>;
 let dribbledBody: Promise<string>;
 let answeredEarly: Promise<string>;
 before(async () => {
-  server = await startServer();
+  server = await openServer();
   // All take the server's whole patience, so they begin now and are looked at last.
   const started = `POST /api/customers HTTP/1.1\r\nHost: localhost:${server.port}\r\nContent-Type: application/json\r\n`;
   dribbledHeaders = raw(server.port, started, 20_000);

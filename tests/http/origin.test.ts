@@ -2,9 +2,10 @@
 // looks at the beginning of a name, or at its end, lets the page in.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { get, post, rawRequest, refusedHandshake, shareServer } from '../support/helpers.ts';
+import { get, post, rawRequest, refusedHandshake } from '../support/helpers.ts';
+import { openServer } from '../support/open-server.ts';
 
-const server = await shareServer({ ALLOWED_ORIGINS: 'https://shop.example', ALLOWED_HOSTS: 'bell.example' });
+const server = await openServer({ ALLOWED_ORIGINS: 'https://shop.example', ALLOWED_HOSTS: 'bell.example' });
 
 const LIKE_OURS = [
   `http://localhost.evil.example:${server.port}`,

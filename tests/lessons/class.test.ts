@@ -4,7 +4,8 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { follow, rowsOf, summaryOf } from '../../public/workshop/class.js';
 import { assertAccessible, needsChromium, openPage } from '../support/browser.ts';
-import { post, type Server, startServer } from '../support/helpers.ts';
+import { post } from '../support/helpers.ts';
+import { type OpenServer, openServer } from '../support/open-server.ts';
 
 const MINUTE = 60_000;
 const NOON = Date.parse('2026-11-25T12:00:00Z');
@@ -89,9 +90,9 @@ test('yesterday’s class is not today’s, and what has another shape is nobody
   assert.deepEqual(rowsAfter(events, 1), []);
 });
 
-let server: Server;
+let server: OpenServer;
 before(async () => {
-  server = await startServer();
+  server = await openServer();
 });
 after(() => server.stop());
 
@@ -126,7 +127,7 @@ test(
 );
 
 test('the board of a class with a token asks for it, and is live with it', needsChromium, async () => {
-  const guarded = await startServer({ API_TOKEN: 'open-sesame' });
+  const guarded = await openServer({ API_TOKEN: 'open-sesame' });
   const url = `${guarded.url}/workshop/board.html`;
   const { page } = await openPage(url, { state: 'waiting' });
   await page.getByText('The class wants its token.').waitFor();

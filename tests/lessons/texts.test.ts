@@ -5,7 +5,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { assertAccessible, needsChromium, openPage } from '../support/browser.ts';
-import { type Server, startServer } from '../support/helpers.ts';
+import { type OpenServer, openServer } from '../support/open-server.ts';
 import { COMMANDS, LESSON_PORT } from './cli.ts';
 import { ROOT } from './commands.ts';
 import { filesOf, LESSONS, type Lesson } from './lessons.ts';
@@ -138,7 +138,7 @@ test('the teaching script names only commands and files that are there', () => {
 });
 
 test('each card fits on its A6 page, and the pages are accessible', needsChromium, async () => {
-  const server: Server = await startServer();
+  const server: OpenServer = await openServer();
   const { page, faults } = await openPage(`${server.url}/workshop/cards.html`, { state: '' });
   const overflow = await page.$$eval('article', (all) =>
     all.map((one) => one.scrollHeight - one.clientHeight),

@@ -5,13 +5,14 @@ import { spawnSync } from 'node:child_process';
 import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { get, ROOT, shareServer, skipWithout, temporaryFolder } from '../support/helpers.ts';
+import { get, ROOT, skipWithout, temporaryFolder } from '../support/helpers.ts';
+import { openServer } from '../support/open-server.ts';
 import { OPERATIONS, recipe } from '../support/recipes.ts';
 
 type Target = { expr: string };
 type Panel = { title: string; gridPos: { x: number; y: number; w: number; h: number }; targets: Target[] };
 
-const server = await shareServer();
+const server = await openServer();
 const skip = skipWithout('/usr/bin/promtool', 'prometheus');
 const RULES = join(ROOT, 'lib/operations/alerts.yml');
 const rules = readFileSync(RULES, 'utf8');

@@ -4,13 +4,14 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import type { Browser, Page } from 'playwright-core';
 import { needsChromium, openBrowser } from '../support/browser.ts';
-import { eventually, type Frame, isOwn, post, range, type Server, startServer } from '../support/helpers.ts';
+import { eventually, type Frame, isOwn, post, range, startServer } from '../support/helpers.ts';
+import { type OpenServer, openServer } from '../support/open-server.ts';
 
 const { skip } = needsChromium;
-let server: Server;
+let server: OpenServer;
 let browser: Browser;
 before(async () => {
-  server = await startServer();
+  server = await openServer();
   if (!skip) browser = await openBrowser();
 });
 after(async () => {
@@ -22,7 +23,7 @@ const stored = (frames: Frame[]) => frames.filter((frame) => !isOwn(frame));
 
 /** An empty page of the server's own origin, in which `frames` collects what comes. */
 async function openPage(
-  { url }: Server,
+  { url }: { url: string },
   script: string,
 ): Promise<{ page: Page; frames: () => Promise<Frame[]> }> {
   const page = await browser.newPage();
@@ -68,7 +69,7 @@ test("a browser's EventSource comes back by itself after kill -9, and has everyt
   const sent = [(await post(`${first.url}/api/events`, { data: 'before' })).body];
   await eventually(frames, (all) => stored(all).length === 1, 'the first event');
   await first.kill9();
-  const second = await startServer({ PORT: String(first.port), DATABASE_URL: first.databaseFile });
+  const second = await openServer({ PORT: String(first.port), DATABASE_URL: first.databaseFile });
   sent.push((await post(`${second.url}/api/events`, { data: 'after' })).body);
   const all = await eventually(frames, (seen) => stored(seen).length >= 2, 'the event after the restart');
   assert.deepEqual(stored(all), sent);
@@ -87,10 +88,10 @@ test('a page of an allowed origin imports the client library from the server, an
 }, async () => {
   const page = await browser.newPage();
   await page.goto(`${server.url}/healthz`); // it plays the app: another port is another origin
-  const bell = await startServer({ ALLOWED_ORIGINS: new URL(server.url).origin });
+  const bell = await openServer({ ALLOWED_ORIGINS: new URL(server.url).origin });
   await post(`${bell.url}/api/customers`, { name: 'Ada' });
   assert.deepEqual(await page.evaluate(IMPORTED(bell.url)), ['Ada']);
-  const stranger = await startServer();
+  const stranger = await openServer();
   await assert.rejects(page.evaluate(IMPORTED(stranger.url)), /Failed to fetch dynamically imported module/);
   await page.close();
   await bell.stop();

@@ -4,22 +4,14 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { SignJWT } from 'jose';
-import {
-  connect,
-  type Frame,
-  get,
-  isOwn,
-  openEventStream,
-  post,
-  seqOf,
-  shareServer,
-} from '../support/helpers.ts';
+import { connect, type Frame, get, isOwn, openEventStream, post, seqOf } from '../support/helpers.ts';
+import { openServer } from '../support/open-server.ts';
 
 const SECRET = 'a secret of thirty-two bytes or more';
 const API_TOKEN = 'the-token';
 const SEED = Number(process.env.SEED ?? Date.now() % 1e9);
 const everything = { Authorization: `Bearer ${API_TOKEN}` };
-const server = await shareServer({ JWT_SECRET: SECRET, API_TOKEN, HEARTBEAT_SECONDS: '1' });
+const server = await openServer({ JWT_SECRET: SECRET, API_TOKEN, HEARTBEAT_SECONDS: '1' });
 const eventsUrl = `${server.url}/api/events`;
 
 const TYPES = ['room.said', 'room.left', 'rooms', 'room.said.loud', 'secret', 'customer.merged'];

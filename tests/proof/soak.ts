@@ -62,7 +62,9 @@ function copies(): string {
 
 /** What learners write instead of the lessons' lines is met by a sentence of its own; each rung is tried on all promises. */
 function workshop(): string {
-  const files = ['tests/lessons/mistakes.soak.ts', 'tests/lessons/ladder.test.ts'];
+  const files = ['mistakes.soak', 'desk.soak', 'lessons.test', 'ladder.test'].map(
+    (name) => `tests/lessons/${name}.ts`,
+  );
   const env = { ...process.env, LADDER: 'all' };
   execFileSync(process.execPath, [...stripTypes, '--test', ...files], { cwd: ROOT, env });
   return 'each likely mistake in a lesson has its sentence, each rung keeps all that is below it';

@@ -5,12 +5,13 @@ import { once } from 'node:events';
 import { after, before, test } from 'node:test';
 import { ChangeStream, type Options } from '../../public/changebell.js';
 import { fakeStream, type Script } from '../support/fake-stream.ts';
-import { eventually, get, post, range, type Server, startServer, within } from '../support/helpers.ts';
+import { eventually, get, post, range, within } from '../support/helpers.ts';
+import { type OpenServer, openServer } from '../support/open-server.ts';
 
-let server: Server;
+let server: OpenServer;
 const opened = new Set<ChangeStream>();
 before(async () => {
-  server = await startServer({ HEARTBEAT_SECONDS: '1', EVENT_RETENTION: '500' });
+  server = await openServer({ HEARTBEAT_SECONDS: '1', EVENT_RETENTION: '500' });
 });
 after(async () => {
   for (const stream of opened) stream.close();

@@ -13,13 +13,15 @@ import { eventually, get, post, range, type Server, seqOf, startServer, within }
 Object.assign(globalThis, { WebSocket: globalThis.WebSocket ?? WebSocket });
 
 let server: Server;
+let locked: Server; // wants a token
 const opened = new Set<ChangeStream>();
 before(async () => {
   server = await startServer({ HEARTBEAT_SECONDS: '1', EVENT_RETENTION: '500' });
+  locked = await startServer({ API_TOKEN: 'open-sesame' });
 });
 after(async () => {
   for (const stream of opened) stream.close();
-  await server.stop();
+  await Promise.all([server.stop(), locked.stop()]);
 });
 
 const publish = (message: string, url = server.url, type = 'notification') =>
@@ -127,7 +129,6 @@ for (const [transport, path] of [
   });
 
   test(`over ${transport}: it says its token; a refusal is told from a cut`, async () => {
-    const locked = await startServer({ API_TOKEN: 'open-sesame' });
     const told = follow(urlOf(locked), { token: 'open-sesame' });
     await told.inState('live');
     assert.equal(told.stream.isRefused, false);
@@ -138,7 +139,6 @@ for (const [transport, path] of [
     untold.stream.token = 'open-sesame';
     await untold.inState('live');
     for (const { stream } of [told, untold]) stream.close();
-    await locked.stop();
   });
 
   test(`over ${transport}: closed while it is connecting, or by a listener, it leaves nobody on the server`, async () => {

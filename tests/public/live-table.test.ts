@@ -6,7 +6,8 @@ import { test } from 'node:test';
 import { WebSocket } from 'ws';
 import { LiveTable } from '../../public/changebell.js';
 import { fakeStream } from '../support/fake-stream.ts';
-import { eventually, startServer } from '../support/helpers.ts';
+import { eventually } from '../support/helpers.ts';
+import { openServer } from '../support/open-server.ts';
 
 type Customer = { id: number; name: string; email: string | null; createdAt: string; updatedAt: string };
 
@@ -126,7 +127,7 @@ test('a watched table: its keys are those of its events, and events that only lo
 });
 
 test('a table that is not there, or not for this token, says so', async () => {
-  const locked = await startServer({ API_TOKEN: 'open-sesame' });
+  const locked = await openServer({ API_TOKEN: 'open-sesame' });
   const missing = new LiveTable(`${locked.url}/api/watch/nothing`, { token: 'open-sesame', WebSocket });
   await assert.rejects(missing.ready, { status: 404 });
   const table = new LiveTable<Customer>(`${locked.url}/api/customers`, { token: 'wrong', WebSocket });

@@ -13,11 +13,12 @@ import {
   region,
   samePage,
 } from '../support/browser.ts';
-import { eventually, post, type Server, startServer } from '../support/helpers.ts';
+import { eventually, post } from '../support/helpers.ts';
+import { type OpenServer, openServer } from '../support/open-server.ts';
 
-let server: Server;
+let server: OpenServer;
 before(async () => {
-  server = await startServer();
+  server = await openServer();
 });
 after(() => server.stop());
 
@@ -32,7 +33,7 @@ function commit(events: { type: string; source?: string; data: unknown }[]): voi
   db.close();
 }
 
-const addTo = async ({ url }: Server, name: string, email: string | null = null) => {
+const addTo = async ({ url }: OpenServer, name: string, email: string | null = null) => {
   const { status } = await post(`${url}/api/customers`, { name, email });
   assert.equal(status, 201, name);
 };
@@ -157,7 +158,7 @@ test(
 );
 
 test('names and addresses of any length and direction stay in their own lines', needsChromium, async () => {
-  const own = await startServer();
+  const own = await openServer();
   const { page, faults } = await openPage(own.url, { viewport: { width: 320, height: 640 } });
   const names = [
     'x'.repeat(200),
@@ -289,7 +290,7 @@ test('a write that nobody answers says that it cannot be known', needsChromium, 
 });
 
 test('where places are few the page comes first, and a refusal tells its reason', needsChromium, async () => {
-  const small = await startServer({ MAX_CLIENTS: '1' });
+  const small = await openServer({ MAX_CLIENTS: '1' });
   const { page } = await openPage(small.url);
   await inState(page, 'live');
   await page.locator('#loop-why').getByText('It has no connection.').waitFor(); // it found no place
@@ -303,7 +304,7 @@ test('where places are few the page comes first, and a refusal tells its reason'
 });
 
 test('where the server keeps no customers, the page is about messages alone', needsChromium, async () => {
-  const plain = await startServer({ CUSTOMERS: '0' });
+  const plain = await openServer({ CUSTOMERS: '0' });
   const { page, faults } = await openPage(plain.url);
   await page.locator('#caption-text').getByText('Cut the cable, publish a message').waitFor();
   for (const name of ['Show me', 'Add a customer', 'Tidy up', 'Add customer'])

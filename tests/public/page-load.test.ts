@@ -18,7 +18,7 @@ import {
 import { eventually, post, type Server, seqOf, startServer } from '../support/helpers.ts';
 
 /** More than a hundred times what is painted in a frame; the soak has 20,000. */
-const BURST = Number(process.env.BURST ?? 4000);
+const BURST = Number(process.env.BURST ?? 2500);
 const IN_WORDS = BURST.toLocaleString('en');
 /** How long a bare socket takes for them on a machine of today. */
 const USUAL_MS = BURST / 20;
@@ -268,36 +268,50 @@ test(
   },
 );
 
-test('a flood: bytes wait for the slow reader alone, and the page goes on', needsChromium, async () => {
+/** A page with a slow reader, and so many events of 8 KB that it has seen and its slow reader has not. */
+async function flood(count: number): Promise<Page> {
   const { page } = await openPage(server.url);
   await button(page, 'Slow reader').click();
   await page.locator('#lanes').getByText('Live at').waitFor();
   const insert = db.prepare("INSERT INTO changebell_events (type, data) VALUES ('flood', ?)");
   const text = JSON.stringify('x'.repeat(8 * 1024));
   const last = db.transaction(() =>
-    Array.from({ length: 2000 }, () => insert.run(text).lastInsertRowid).at(-1),
+    Array.from({ length: count }, () => insert.run(text).lastInsertRowid).at(-1),
   )();
-  const behind = page.locator('#server-rows .lagging');
-  await behind.getByRole('rowheader', { name: 'A', exact: true }).waitFor();
   await page.waitForFunction(
     (end) => document.getElementById('state')?.dataset.lastEventId?.endsWith(end),
     `-${last}`,
-  );
-  await eventually(
-    () => behind.count(),
-    (count) => count === 1,
-    'A alone is behind',
   );
   await page
     .locator('#lanes')
     .getByText(/, [\d,]+ behind/)
     .waitFor();
   assert.equal(await page.locator('#missing-count').textContent(), '0');
+  return page;
+}
+
+test('a slow reader falls behind, and the page beside it has all at once', needsChromium, async () => {
+  await flood(100);
 });
+
+// As many bytes as no buffer on the way takes. The browser tells each of them to whoever watches it, and that costs more
+// than all the rest of this file: so it is the soak's.
+if (process.env.BURST)
+  test('a flood: bytes wait for the slow reader alone, and the page goes on', needsChromium, async () => {
+    const page = await flood(2000);
+    const behind = page.locator('#server-rows .lagging');
+    await behind.getByRole('rowheader', { name: 'A', exact: true }).waitFor();
+    await eventually(
+      () => behind.count(),
+      (count) => count === 1,
+      'A alone is behind',
+    );
+  });
 
 test('a burst from the page itself: each one is saved, and comes', needsChromium, async () => {
   const { page } = await openPage(server.url);
   await button(page, 'Flood').click();
   await page.getByText(/^\d+ of 2,000 saved$/).waitFor();
-  await page.locator('#log button').filter({ hasText: 'lab.load: {"number":1,' }).waitFor();
+  // Whichever is seen: the log keeps 500 of them.
+  await page.locator('#log button').filter({ hasText: 'lab.load: {"number":' }).first().waitFor();
 });

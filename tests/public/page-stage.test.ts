@@ -19,7 +19,8 @@ import {
   sentences,
   verdict,
 } from '../support/browser.ts';
-import { del, eventually, get, post, type Server, startServer } from '../support/helpers.ts';
+import { del, eventually, get, post, range } from '../support/helpers.ts';
+import { type OpenServer, openServer } from '../support/open-server.ts';
 
 const WIDE_FONT = 'DejaVu Sans';
 const NARROW_FONT = 'DejaVu Sans Condensed';
@@ -32,9 +33,9 @@ const FONTS = [
 const BEAT_MS = 300;
 const ROW_PX = 36;
 
-let server: Server;
+let server: OpenServer;
 before(async () => {
-  server = await startServer();
+  server = await openServer();
 });
 after(() => server.stop());
 
@@ -421,8 +422,10 @@ test(
   needsChromium,
   async () => {
     const { page } = await openPage(server.url);
-    for (let number = 1; number <= 55; number += 1)
-      await post(at('/api/events'), { message: `number ${number}` });
+    await post(
+      at('/api/events'),
+      range(1, 55).map((number) => ({ message: `number ${number}` })),
+    );
     await field(page, 'Message to everyone').fill('Lunch is ready');
     await button(page, 'Publish').click();
     await page.locator('#log').getByText('Lunch is ready').waitFor();
@@ -443,7 +446,7 @@ test(
   'who opens the page for the first time sees the newest 50 events from before, then what comes, each once',
   needsChromium,
   async () => {
-    const own = await startServer();
+    const own = await openServer();
     const publish = (message: string) => post(`${own.url}/api/events`, { message });
     for (let number = 1; number <= 55; number += 1) await publish(`number ${number}`);
     const { page, context } = await openPage(own.url, {
@@ -523,7 +526,7 @@ test(
   'where the lab is off nothing dead is left, and the story can be told as well',
   needsChromium,
   async () => {
-    const plain = await startServer({ LAB: '0' });
+    const plain = await openServer({ LAB: '0' });
     const { page } = await openPage(plain.url);
     await bothLive(page);
     for (const name of ['Failure lab', "Server's view"])

@@ -18,6 +18,7 @@ import {
   verdict,
 } from '../support/browser.ts';
 import { connect, eventually, get, post, type Server, startServer } from '../support/helpers.ts';
+import { openServer } from '../support/open-server.ts';
 
 let server: Server;
 before(async () => {
@@ -103,7 +104,7 @@ test(
 );
 
 test('muted, then silent, for as long as one may look at it', needsChromium, async () => {
-  const calm = await startServer({ HEARTBEAT_SECONDS: '60' });
+  const calm = await openServer({ HEARTBEAT_SECONDS: '60' });
   const other = await connect(calm.wsUrl);
   await other.until(({ type }) => type === 'stream.heartbeat');
   const { page } = await openPage('about:blank', { state: '' });
@@ -189,7 +190,7 @@ test('refused, though the server answers: it does not say that nothing runs', ne
 });
 
 test('refused: the server has no place for one more; then it has', needsChromium, async () => {
-  const full = await startServer({ MAX_CLIENTS: '1' });
+  const full = await openServer({ MAX_CLIENTS: '1' });
   const first = await connect(full.wsUrl);
   const { page } = await openPage(full.url, { state: 'refused' });
   await says(page, /^Refused$/);
@@ -225,7 +226,7 @@ test('connecting: which try this is', needsChromium, async () => {
 test('with reduced motion nothing moves', needsChromium, async () => {
   const animations = (page: Page) =>
     page.evaluate(() => document.getAnimations().filter(({ playState }) => playState === 'running').length);
-  const moving = await samePage(server.url);
+  const moving = await openPage(server.url, { reducedMotion: 'no-preference' });
   const still = await openPage(server.url, { reducedMotion: 'reduce' });
   await Promise.all(
     [moving, still].map(({ page }) => page.getByText('the bell rings').waitFor({ state: 'detached' })),

@@ -17,16 +17,23 @@ import {
   sentences,
   verdict,
 } from '../support/browser.ts';
-import { eventually, get, post, type Server, startServer } from '../support/helpers.ts';
+import { eventually, get, post, range, startServer } from '../support/helpers.ts';
+import { type OpenServer, openServer } from '../support/open-server.ts';
 
-let server: Server;
+let server: OpenServer;
 before(async () => {
-  server = await startServer();
+  server = await openServer();
 });
 after(() => server.stop());
 
 const at = (path: string) => server.url + path;
 const publish = (message: string) => post(at('/api/events'), { message });
+/** In one request: the page paints them at once, and not one after the other. */
+const publishAll = (messages: string[]) =>
+  post(
+    at('/api/events'),
+    messages.map((message) => ({ message })),
+  );
 
 test(
   'one adds, sees, edits and deletes a customer, is cut off and comes back, by keyboard alone',
@@ -177,8 +184,8 @@ test(
     const { page } = await samePage(server.url);
     const log = region(page, 'Notifications');
     await page.setViewportSize({ width: 700, height: 900 });
-    for (const text of ['short', 'x'.repeat(900), 'many words '.repeat(80)])
-      for (let number = 0; number < 6; number += 1) await publish(`${number} ${text}`);
+    const texts = ['short', 'x'.repeat(900), 'many words '.repeat(80)];
+    await publishAll(texts.flatMap((text) => range(0, 5).map((number) => `${number} ${text}`)));
     await log.getByText('5 many words').waitFor();
     const heights = await log.locator('li').evaluateAll((rows) => rows.map((row) => row.clientHeight));
     assert.deepEqual([...new Set(heights)].length, 1, `${heights}`);
@@ -197,7 +204,7 @@ test(
     const { page } = await samePage(server.url);
     const log = region(page, 'Notifications');
     const isAtEnd = () => log.evaluate((node) => node.scrollHeight - node.scrollTop - node.clientHeight < 40);
-    for (let number = 1; number <= 30; number += 1) await publish(`number ${number}`);
+    await publishAll(range(1, 30).map((number) => `number ${number}`));
     await page.getByText('number 30', { exact: true }).waitFor();
     assert.ok(await isAtEnd(), 'it follows');
     await log.evaluate((node) => node.scrollTo(0, 0));
@@ -255,7 +262,7 @@ test(
     const db = openDatabase(first.databaseFile); // another program, while no server runs
     db.exec("INSERT INTO customers (name) VALUES ('After')");
     db.close();
-    const second = await startServer({ PORT: String(first.port), DATABASE_URL: first.databaseFile });
+    const second = await openServer({ PORT: String(first.port), DATABASE_URL: first.databaseFile });
     await button(page, 'Retry now')
       .click({ timeout: 2000 })
       .catch(() => {}); // it may be back by itself
@@ -274,7 +281,7 @@ test(
   'where the server wants a token, the page asks for it and keeps it for the tab alone',
   needsChromium,
   async () => {
-    const locked = await startServer({ API_TOKEN: 'open-sesame' });
+    const locked = await openServer({ API_TOKEN: 'open-sesame' });
     const { page, context } = await openPage(locked.url, { state: '' });
     await inState(page, 'refused');
     await assertAccessible(page, 'the token is asked for');
@@ -296,7 +303,7 @@ test(
   'a link may carry the token behind its #: it is used, kept for the tab, and gone from the address',
   needsChromium,
   async () => {
-    const locked = await startServer({ API_TOKEN: 'open-sesame' });
+    const locked = await openServer({ API_TOKEN: 'open-sesame' });
     const { page } = await openPage(`${locked.url}/?present#access_token=open-sesame`, { state: '' });
     await inState(page, 'live');
     assert.equal(page.url(), `${locked.url}/?present`);

@@ -22,6 +22,7 @@ import {
   temporaryFolder,
   within,
 } from '../support/helpers.ts';
+import { openServer } from '../support/open-server.ts';
 import { freePort } from '../support/postgres-cluster.ts';
 
 const server = await shareServer();
@@ -63,13 +64,12 @@ function codeOf(id: string): string {
 }
 
 const JWT_SECRET = 'a secret of more than thirty-two bytes';
+const signing = await openServer({ JWT_SECRET });
 
 /** What a program prints last is a token: with it, a server that has the same secret shows its log. */
 async function assertTaken(token: string): Promise<void> {
-  const signing = await startServer({ JWT_SECRET });
   const answer = await get(`${signing.url}/api/events`, { Authorization: `Bearer ${token.trim()}` });
   assert.equal(answer.status, 200, answer.text);
-  await signing.stop();
 }
 
 /** Runs it with the secret. @returns what it prints */
@@ -145,7 +145,7 @@ async function startShop() {
   const { child, output } = run(folder, 'app.js', codeOf('express-app'), { PORT: port });
   await Promise.race([once(child.stdout, 'data'), once(child, 'exit')]);
   const [app] = /http:[^ ]+(?=\/\n)/.exec(output.text) ?? assert.fail(output.text);
-  const beside = await startServer({
+  const beside = await openServer({
     DATABASE_URL: join(folder, 'shop.db'),
     WATCH: 'orders',
     CUSTOMERS: '0',
@@ -236,7 +236,7 @@ process.stdin.once('data', async () => {
 test('the React hook has 15 lines, renders the rows as they become, and lets go of its stream', async () => {
   const code = codeOf('react');
   assert.ok(code.split('\n').length <= 15);
-  const lone = await startServer();
+  const lone = await openServer();
   const { body: ada } = await post(`${lone.url}/api/customers`, { name: 'Ada' });
   const folder = folderWith('changebell', 'react', 'react-test-renderer');
   const { child, output } = run(folder, 'names.js', code + REACT, { TABLE: `${lone.url}/api/customers` });

@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { assertAccessible, needsChromium, openPage, outlive } from '../support/browser.ts';
-import { get, post, shareServer, within } from '../support/helpers.ts';
+import { get, post, within } from '../support/helpers.ts';
+import { openServer } from '../support/open-server.ts';
 
-const server = await shareServer();
+const server = await openServer();
 const url = `${server.url}/reference.html`;
 let shared: Awaited<ReturnType<typeof openPage>> | undefined;
 

@@ -7,12 +7,13 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type Database from 'better-sqlite3';
 import { openDatabase } from '../../lib/store/sqlite.ts';
-import { del, post, range, type Server, startServer } from '../support/helpers.ts';
+import { del, post, range } from '../support/helpers.ts';
+import { type OpenServer, openServer } from '../support/open-server.ts';
 
-let server: Server;
+let server: OpenServer;
 let db: Database.Database;
 const open = async () => {
-  server = await startServer();
+  server = await openServer();
   db = openDatabase(server.databaseFile, { timeout: 5000 });
 };
 const close = async () => {
@@ -120,6 +121,7 @@ for (const [rule, sql, status] of RULES) {
 }
 
 test('a foreign key that is checked at COMMIT refuses the one delete that breaks it', async () => {
+  await openAnew();
   const { body } = await post(`${server.url}/api/customers`, { name: 'has an invoice' });
   db.exec(`CREATE TABLE invoices (id integer PRIMARY KEY,
     customer integer REFERENCES customers (id) DEFERRABLE INITIALLY DEFERRED)`);
@@ -134,6 +136,7 @@ test('a foreign key that is checked at COMMIT refuses the one delete that breaks
 });
 
 test('of two equal writes under a UNIQUE index one is 201, the other 409', async () => {
+  await openAnew();
   db.exec('CREATE UNIQUE INDEX theirs ON customers (email)');
   const twin = () => post(`${server.url}/api/customers`, { name: 'twin', email: 'twin@example.com' });
   const answers = await Promise.all([twin(), twin(), twin()]);
@@ -143,6 +146,7 @@ test('of two equal writes under a UNIQUE index one is 201, the other 409', async
 });
 
 test("another program's trigger that is broken makes the write 503, and nobody else's", async () => {
+  await openAnew();
   db.exec(
     `CREATE TRIGGER theirs AFTER INSERT ON customers WHEN NEW.name = 'bad' BEGIN SELECT json('{'); END`,
   );
@@ -155,13 +159,13 @@ test("another program's trigger that is broken makes the write 503, and nobody e
 test("another program's trigger that was broken before the start keeps nobody from starting", async () => {
   const folder = await mkdtemp(join(tmpdir(), 'changebell-'));
   const databaseFile = join(folder, 'changebell.db');
-  await (await startServer({ DATABASE_URL: databaseFile })).stop();
+  await (await openServer({ DATABASE_URL: databaseFile })).stop();
   const theirs = openDatabase(databaseFile);
   theirs.exec(
     'CREATE TRIGGER theirs AFTER INSERT ON customers BEGIN INSERT INTO nowhere VALUES (NEW.id); END',
   );
   theirs.close();
-  const again = await startServer({ DATABASE_URL: databaseFile });
+  const again = await openServer({ DATABASE_URL: databaseFile });
   const refused = await post(`${again.url}/api/customers`, { name: 'x' });
   assert.equal(refused.status, 503, refused.body.detail);
   assert.match(refused.body.detail, /rule that another program put into the database/);

@@ -19,6 +19,7 @@ import {
   temporaryFolder,
   within,
 } from '../support/helpers.ts';
+import { openServer } from '../support/open-server.ts';
 import { openStore, refusalToStart } from '../support/open-store.ts';
 import { type Cluster, INITDB, startCluster } from '../support/postgres-cluster.ts';
 
@@ -31,7 +32,7 @@ function testWatch(open: Connect): void {
   test('every change of a watched table is an event with the row, whoever makes it; no change is none', async () => {
     const program = await open('shop');
     await program.run('CREATE TABLE orders (id integer PRIMARY KEY, "group" text, paid boolean)');
-    const watching = await startServer({ DATABASE_URL: program.url, WATCH: ' orders ,,orders' });
+    const watching = await openServer({ DATABASE_URL: program.url, WATCH: ' orders ,,orders' });
     const client = await connect(watching.wsUrl, { query: { types: 'orders.*' } });
     await client.next();
     for (const sql of [
@@ -72,7 +73,7 @@ function testWatch(open: Connect): void {
     const program = await open('moved');
     await program.run('CREATE TABLE orders (id integer PRIMARY KEY, item text)');
     await program.run("INSERT INTO orders VALUES (1, 'a'), (2, 'b')");
-    const server = await startServer({ DATABASE_URL: program.url, WATCH: 'orders' });
+    const server = await openServer({ DATABASE_URL: program.url, WATCH: 'orders' });
     const table = new LiveTable(`${server.url}/api/watch/orders`, { WebSocket });
     await table.ready;
     const client = await connect(server.wsUrl);
@@ -121,7 +122,7 @@ function testWatch(open: Connect): void {
       'CREATE TABLE orders (id integer PRIMARY KEY); CREATE TABLE quiet (id integer PRIMARY KEY)',
     );
     const env = { DATABASE_URL: program.url, WATCH: 'orders,quiet' };
-    let server = await startServer(env);
+    let server = await openServer(env);
     await program.run('INSERT INTO orders VALUES (1)');
     const first = await connect(server.wsUrl, { query: { from: 'earliest' } });
     await first.next();
@@ -132,7 +133,7 @@ function testWatch(open: Connect): void {
     for (const table of ['orders', 'quiet'])
       await program.run(`DROP TABLE ${table}; CREATE TABLE ${table} (id integer PRIMARY KEY, more text)`);
     await program.run('INSERT INTO orders (id) VALUES (7)');
-    server = await startServer(env);
+    server = await openServer(env);
     await program.run('INSERT INTO orders (id) VALUES (8)');
     const client = await connect(server.wsUrl, { query: { lastEventId: id } });
     await client.next();
@@ -147,7 +148,7 @@ function testWatch(open: Connect): void {
     assert.equal((await post(`${server.url}/api/events`, { type: 'orders.reset' })).status, 422);
     await client.close();
     await server.stop();
-    server = await startServer(env);
+    server = await openServer(env);
     assert.equal((await get(`${server.url}/healthz`)).body.lastEventId, heard[1]!.id, 'and once');
     await server.stop();
     await program.close();
@@ -161,7 +162,7 @@ function testWatch(open: Connect): void {
       `CREATE TABLE ${odd} ("A b" text, "ü" integer, "select" text, PRIMARY KEY ("ü", "A b"))`,
     );
     const env = { DATABASE_URL: program.url, WATCH: watch };
-    let server = await startServer(env);
+    let server = await openServer(env);
     let client = await connect(server.wsUrl);
     await client.next();
     await program.run(`INSERT INTO ${odd} VALUES ('x/ y,ß', 7, '1')`);
@@ -190,7 +191,7 @@ function testWatch(open: Connect): void {
     await program.run(`ALTER TABLE ${odd} ADD COLUMN t integer`); // as the rows are called where they are read
     await program.run(`ALTER TABLE ${odd} RENAME COLUMN "select" TO "renamed"`);
     await program.run(`ALTER TABLE ${odd} RENAME COLUMN "A b" TO "C d"`);
-    server = await startServer(env);
+    server = await openServer(env);
     client = await connect(server.wsUrl);
     await client.next();
     await program.run(`UPDATE ${odd} SET "C d" = 'a', t = 5`);
@@ -252,7 +253,7 @@ function testWatch(open: Connect): void {
     const program = await open('theirs');
     await program.run('CREATE TABLE customers (id integer PRIMARY KEY, full_name text)');
     assert.match(await refusalToStart({ DATABASE_URL: program.url }), /"customers".*WATCH/);
-    const server = await startServer({ DATABASE_URL: program.url, WATCH: 'customers' });
+    const server = await openServer({ DATABASE_URL: program.url, WATCH: 'customers' });
     const client = await connect(server.wsUrl);
     await client.next();
     await program.run("INSERT INTO customers VALUES (1, 'Grace Hopper')");
@@ -309,7 +310,7 @@ describe('SQLite', () => {
     db.exec(`PRAGMA foreign_keys = ON; CREATE TABLE parent (id integer PRIMARY KEY);
       CREATE TABLE child (parent REFERENCES parent ON UPDATE CASCADE, no, PRIMARY KEY (parent, no)) WITHOUT ROWID;
       INSERT INTO parent VALUES (1); INSERT INTO child VALUES (1, 1)`);
-    const server = await startServer({ DATABASE_URL: fileOf('cascade'), WATCH: 'parent,child' });
+    const server = await openServer({ DATABASE_URL: fileOf('cascade'), WATCH: 'parent,child' });
     const client = await connect(server.wsUrl);
     await client.next();
     db.exec('UPDATE parent SET rowid = 2; UPDATE child SET no = 1.0; UPDATE OR REPLACE child SET no = 1');
@@ -342,7 +343,7 @@ describe('SQLite', () => {
       CREATE TRIGGER one_best BEFORE INSERT ON orders WHEN NEW.no = 'best' BEGIN
         UPDATE orders SET no = id WHERE no = 'best';
       END`);
-    const server = await startServer({ DATABASE_URL: fileOf('replaced'), WATCH: 'orders,codes' });
+    const server = await openServer({ DATABASE_URL: fileOf('replaced'), WATCH: 'orders,codes' });
     const client = await connect(server.wsUrl);
     await client.next();
     const hears = async (sql: string, ...expected: string[]) => {
@@ -426,7 +427,7 @@ describe('SQLite', () => {
       CREATE UNIQUE INDEX three ON orders ((no || 'x') COLLATE BINARY) WHERE no LIKE 'X%'`);
     db.function('ours_alone', { deterministic: true }, (value) => value);
     db.exec('CREATE UNIQUE INDEX four ON orders (ours_alone(id))');
-    const server = await startServer({ DATABASE_URL: fileOf('expressions'), WATCH: 'orders' });
+    const server = await openServer({ DATABASE_URL: fileOf('expressions'), WATCH: 'orders' });
     const client = await connect(server.wsUrl);
     await client.next();
     const hears = async (values: string, ...expected: string[]) => {
@@ -468,7 +469,7 @@ describe('SQLite', () => {
     db.exec('CREATE TABLE a (id integer PRIMARY KEY); CREATE TABLE b (id integer PRIMARY KEY)');
     const killed = await startServer({ DATABASE_URL, WATCH: 'a' });
     await killed.kill9();
-    const server = await startServer({ DATABASE_URL, WATCH: 'b' });
+    const server = await openServer({ DATABASE_URL, WATCH: 'b' });
     const client = await connect(server.wsUrl);
     await client.next();
     db.exec('INSERT INTO a VALUES (1)');
@@ -499,7 +500,7 @@ describe('SQLite', () => {
     db.exec(
       'CREATE TABLE orders (id integer PRIMARY KEY, item); CREATE TABLE other (id integer PRIMARY KEY)',
     );
-    const server = await startServer({ DATABASE_URL: fileOf('altered'), WATCH: 'orders,other' });
+    const server = await openServer({ DATABASE_URL: fileOf('altered'), WATCH: 'orders,other' });
     const client = await connect(server.wsUrl);
     await client.next();
     const page = () => get(`${server.url}/api/watch/orders`);
@@ -557,7 +558,7 @@ describe('SQLite', () => {
     db.exec(
       "CREATE TABLE orders (id integer PRIMARY KEY, item); INSERT INTO orders VALUES (1, 'a'), (2, 'b')",
     );
-    const server = await startServer({ DATABASE_URL: fileOf('copied'), WATCH: 'orders' });
+    const server = await openServer({ DATABASE_URL: fileOf('copied'), WATCH: 'orders' });
     const copy = new LiveTable(`${server.url}/api/watch/orders`, { WebSocket });
     await copy.ready;
     // As SQLite's documentation has it for changes that ALTER TABLE can't make.
@@ -579,7 +580,7 @@ describe('SQLite', () => {
     const db = openDatabase(fileOf('kinds'));
     db.exec(`CREATE TABLE kinds (k text COLLATE NOCASE PRIMARY KEY, v, double AS (v || v), once integer DEFAULT 5) WITHOUT ROWID;
       CREATE TABLE wide (id integer PRIMARY KEY, ${Array.from({ length: 300 }, (_, i) => `c${i}`).join()})`);
-    const server = await startServer({ DATABASE_URL: fileOf('kinds'), WATCH: 'KINDS,wide' });
+    const server = await openServer({ DATABASE_URL: fileOf('kinds'), WATCH: 'KINDS,wide' });
     const client = await connect(server.wsUrl);
     await client.next();
     const values: [unknown, unknown][] = [
@@ -654,7 +655,7 @@ describe('PostgreSQL', { skip: skipWithout(INITDB, 'postgresql') }, () => {
     await program.query(`CREATE SCHEMA sales; CREATE TABLE sales.kinds (id uuid PRIMARY KEY,
       big bigint, exact numeric, float float8, yes boolean, bytes bytea, moment timestamptz, day date, span interval,
       doc jsonb, raw json, list text[], sum bigint GENERATED ALWAYS AS (big) STORED)`);
-    const server = await startServer({ DATABASE_URL: url, WATCH: 'sales.kinds' });
+    const server = await openServer({ DATABASE_URL: url, WATCH: 'sales.kinds' });
     const client = await connect(server.wsUrl);
     await client.next();
     await program.query(`SET TimeZone = 'Asia/Tokyo'; SET IntervalStyle = 'postgres_verbose'; SET DateStyle = 'German';
@@ -739,7 +740,7 @@ describe('PostgreSQL', { skip: skipWithout(INITDB, 'postgresql') }, () => {
     const { url, client: program } = await open('swapped');
     await program.query(`CREATE TABLE seats (a int, b text, who text, PRIMARY KEY (a, b) DEFERRABLE);
       INSERT INTO seats VALUES (1, 'x', 'Ada'), (2, 'x', 'Bob'), (3, 'x', 'Cy')`);
-    const server = await startServer({ DATABASE_URL: url, WATCH: 'seats' });
+    const server = await openServer({ DATABASE_URL: url, WATCH: 'seats' });
     const table = new LiveTable(`${server.url}/api/watch/seats`, { WebSocket });
     await table.ready;
     let marks = 0;
@@ -776,7 +777,7 @@ describe('PostgreSQL', { skip: skipWithout(INITDB, 'postgresql') }, () => {
   test('what a trigger of the application makes of a row in turn is what the answer says, and what copies end with', async () => {
     const { url, client: program } = await open('turns');
     await program.query('CREATE TABLE orders (id int PRIMARY KEY, name text, email text)');
-    const server = await startServer({ DATABASE_URL: url, WATCH: 'orders' });
+    const server = await openServer({ DATABASE_URL: url, WATCH: 'orders' });
     await program.query(`CREATE FUNCTION again() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
         IF TG_OP = 'DELETE' AND OLD.name = 'stays' THEN EXECUTE format('INSERT INTO %s (id, name) VALUES (%s, %L)', TG_RELID::regclass, OLD.id, 'back');
         ELSIF TG_OP <> 'DELETE' AND NEW.name = 'goes' THEN EXECUTE format('DELETE FROM %s WHERE id = %s', TG_RELID::regclass, NEW.id);
@@ -811,7 +812,7 @@ describe('PostgreSQL', { skip: skipWithout(INITDB, 'postgresql') }, () => {
     const { url, client: owner } = await open('rights');
     await owner.query(`CREATE TABLE orders (id integer PRIMARY KEY); CREATE ROLE clerk LOGIN PASSWORD 'hunter2';
       GRANT INSERT ON orders TO clerk`);
-    const server = await startServer({ DATABASE_URL: url, WATCH: 'orders' });
+    const server = await openServer({ DATABASE_URL: url, WATCH: 'orders' });
     const stream = await connect(server.wsUrl);
     await stream.next();
     const clerk = await cluster.connect('rights', 'clerk');

@@ -12,10 +12,10 @@ import {
   request,
   seqOf,
   seqsOf,
-  shareServer,
 } from '../support/helpers.ts';
+import { openServer } from '../support/open-server.ts';
 
-const server = await shareServer({ HEARTBEAT_SECONDS: '1' });
+const server = await openServer({ HEARTBEAT_SECONDS: '1' });
 const events = `${server.url}/api/events`;
 
 const publish = async (body: object = {}) => (await post(events, body)).body;
