@@ -9,7 +9,9 @@ CREATE TABLE bell.changebell_watched (
   -- The first part of the events' type: `.created`, `.updated` or `.deleted` follows.
   type text NOT NULL,
   key text NOT NULL,
-  bytes text NOT NULL
+  bytes text NOT NULL,
+  -- What the table was like when that was written: see `changebell_shape`.
+  shape text
 );
 
 -- SECURITY DEFINER: the writer needs no right on our log. All settings that shape a row's text stand in its head, since
@@ -35,7 +37,7 @@ BEGIN
     PERFORM bell.changebell_tell(watched, TG_RELID, TG_NAME, 'deleted', OLD, odd);
     RETURN NULL;
   END IF;
-  IF TG_OP = 'UPDATE' AND bell.changebell_source_of(watched, NEW, odd) = bell.changebell_source_of(watched, OLD, odd) THEN
+  IF TG_OP = 'UPDATE' AND bell.changebell_source_of(watched, NEW, odd) IS NOT DISTINCT FROM bell.changebell_source_of(watched, OLD, odd) THEN
     change := 'updated';
   ELSIF TG_OP = 'UPDATE' THEN -- copies are kept by key: the row is gone from one place, and there at another
     PERFORM bell.changebell_tell(watched, TG_RELID, TG_NAME, 'deleted', OLD, odd);
@@ -56,7 +58,7 @@ BEGIN
   IF odd IS NULL AND (EXISTS (SELECT FROM pg_index WHERE indrelid = relation AND indisprimary AND NOT indimmediate)
     OR EXISTS (SELECT FROM pg_trigger WHERE tgrelid = relation AND tgname < trigger_name AND tgtype & 3 = 1 AND NOT tgisinternal)) THEN
     BEGIN
-      EXECUTE format('SELECT count(bell.changebell_announce($1, $2, now, NULL)) FROM %s AS now WHERE %s', relation::regclass,
+      EXECUTE format('SELECT count(bell.changebell_announce($1, $2, now, NULL)) FROM ONLY %s AS now WHERE %s', relation::regclass,
         (SELECT string_agg(format('now.%1$I = ($3).%1$I', name), ' AND ') FROM json_array_elements_text(watched.key::json) AS name))
       INTO many USING watched, CASE change WHEN 'deleted' THEN 'created' ELSE change END, this_row;
     EXCEPTION WHEN OTHERS THEN -- such as row security that holds for us: the writer must not fail for that
@@ -94,13 +96,23 @@ BEGIN
     FROM pg_attribute WHERE attrelid = relation AND attnum > 0 AND NOT attisdropped);
 END $$;
 
--- Adds the draft of one row that was created or deleted.
+-- Adds the draft of one row that was created or deleted. Where its key isn't known, since a column of it has got another
+-- name just now, that copies must be loaded again: what would be told of the row under no key could never be put right.
 -- `odd`: see `changebell_odd_columns`; null for nearly all tables.
 CREATE FUNCTION bell.changebell_announce(watched bell.changebell_watched, change text, this_row record, odd text)
 RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   INSERT INTO bell.changebell_events (type, source, data, extensions)
-  SELECT watched.type || '.' || change, source, data, extensions FROM bell.changebell_row(watched, this_row, odd);
+  SELECT watched.type || '.' || change, source, data, extensions FROM bell.changebell_row(watched, this_row, odd)
+  WHERE source IS NOT NULL;
+  IF NOT FOUND THEN PERFORM bell.changebell_tell_reset(watched); END IF;
+END $$;
+
+-- Copies have to be loaded again.
+CREATE FUNCTION bell.changebell_tell_reset(watched bell.changebell_watched) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  INSERT INTO bell.changebell_events (type, source) VALUES (watched.type || '.reset', watched.source || '/*');
 END $$;
 
 -- What is told of a row. Of one over 1 MiB only the key; what is much larger is not even put together. On disk a column
@@ -144,13 +156,15 @@ BEGIN
 END $$;
 
 -- The key's columns alone. Nothing else of the row is read: a large value stays packed on disk.
--- Names become SQL by `format` with %I, so that none of them can be more than a name.
+-- Names become SQL by `format` with %I, so that none of them can be more than a name. One may lead to no column any more.
 CREATE FUNCTION bell.changebell_key_json(watched bell.changebell_watched, this_row record, odd text) RETURNS json
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   RETURN bell.changebell_to_json(this_row, (
     SELECT string_agg(format(CASE WHEN odd IS NULL THEN '($1).%1$I' ELSE 'format(''%%s'', ($1).%1$I) AS %1$I' END, name), ', ')
     FROM json_array_elements_text(watched.key::json) AS name));
+EXCEPTION WHEN undefined_column THEN
+  RETURN '{}';
 END $$;
 
 -- The same of a row that is read for a snapshot: its source, a space, its data. `of` is its table's part of the source.
@@ -166,6 +180,61 @@ BEGIN
   RETURN (SELECT source || ' ' || data FROM bell.changebell_row(watched, this_row, bell.changebell_odd_columns(relation, current_user)));
 END $$;
 
+-- What tells of a table that it is another, or was altered: columns with another name, type or value in rows that nobody
+-- has written; another key; triggers of ours that are gone or were out of work for a while. Null where there is no table.
+-- An ALTER of a column writes its line in the catalog anew: so the transaction that did says enough, and of a new type
+-- that has the old one's name as well. Copies of the trigger are as it is, unless somebody silenced that of a partition.
+-- A hash, since a table may have 1,600 columns.
+CREATE FUNCTION bell.changebell_shape(relation regclass) RETURNS text LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp AS $$
+  WITH ours AS (
+    SELECT trigger.*, trigger.xmin FROM bell.changebell_tree(relation) AS tree JOIN pg_trigger AS trigger ON tgrelid = tree.relation
+    WHERE tgfoid = 'bell.changebell_watch'::regproc)
+  SELECT oid || ' ' || hashtextextended(concat_ws(' ',
+    (SELECT string_agg(attnum || ' ' || attribute.xmin::text, ',' ORDER BY attnum) FROM pg_attribute AS attribute
+      WHERE attrelid = relation AND attnum > 0 AND NOT attisdropped),
+    (SELECT string_agg(enum.oid || ' ' || enum.xmin::text, ',' ORDER BY enum.oid) FROM pg_attribute
+      JOIN pg_enum AS enum ON enumtypid = atttypid WHERE attrelid = relation AND atttypid >= 16384),
+    (SELECT concat_ws(' ', indkey, indclass) FROM pg_index WHERE indrelid = relation AND indisprimary),
+    (SELECT string_agg(tgname || ' ' || tgenabled::text || xmin::text, ',' ORDER BY tgname) FROM ours WHERE tgrelid = relation),
+    (SELECT string_agg(tgrelid || tgenabled::text, ',' ORDER BY tgrelid) FROM ours
+      WHERE tgenabled <> (SELECT tgenabled FROM pg_trigger AS its WHERE its.oid = tgparentid))), 0)
+  FROM pg_class WHERE oid = relation
+$$;
+
+-- Sees to it that a table is watched as it is now: at the start, and when a look has found another shape. One server
+-- at a time, by the lock on the table's line, for which no writer waits. Copies must be loaded again where rows may have
+-- changed without a word: where the shape is another than it was, or the trigger is not there though events of the table are.
+-- With another key, nobody may be in the middle of writing by the old one: what he told would come after the reset.
+CREATE FUNCTION bell.changebell_renew(of text, its_type text, its_key text, its_bytes text, relation regclass) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  old bell.changebell_watched;
+  new_shape text;
+BEGIN
+  INSERT INTO bell.changebell_watched VALUES (of, its_type, its_key, its_bytes) ON CONFLICT DO NOTHING;
+  SELECT * INTO old FROM bell.changebell_watched WHERE source = of FOR UPDATE;
+  IF old.key <> its_key THEN
+    BEGIN
+      EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', relation);
+    EXCEPTION WHEN insufficient_privilege THEN -- who only has TRIGGER on it may not
+    END;
+  END IF;
+  IF old.key <> its_key OR old.shape <> bell.changebell_shape(relation) OR (
+    NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = relation AND tgname = 'changebell_watch')
+    AND EXISTS (SELECT FROM bell.changebell_events WHERE starts_with(type, its_type || '.')))
+  THEN
+    PERFORM bell.changebell_tell_reset(old);
+  END IF;
+  PERFORM bell.changebell_bind(relation, 'changebell_watch', of);
+  -- TRUNCATE of a partition fires its own triggers alone, and not those of the table that it is in.
+  PERFORM bell.changebell_bind(part, 'changebell_watch_truncate', of)
+  FROM (SELECT relation AS part UNION SELECT relid FROM pg_partition_tree(relation)) AS parts;
+  new_shape := bell.changebell_shape(relation); -- with the triggers that are there now
+  UPDATE bell.changebell_watched AS line SET type = its_type, key = its_key, bytes = its_bytes, shape = new_shape
+  WHERE source = of AND (line.type, line.key, line.bytes, line.shape) IS DISTINCT FROM (its_type, its_key, its_bytes, new_shape);
+END $$;
+
 -- Puts up one trigger, if it isn't there as it should be. One that is right is left alone: to make it anew would lock the
 -- table, and an application would wait for that. It is known by its name and its place, whatever it says: the table may
 -- be watched under another source than before.
@@ -176,7 +245,9 @@ DECLARE
   is_owner boolean := (SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = relation);
   is_right boolean;
 BEGIN
-  SELECT split_part(encode(tgargs, 'escape'), '\000', 1) = of AND (tgenabled = 'A' OR NOT is_owner) INTO is_right FROM pg_trigger
+  SELECT split_part(encode(tgargs, 'escape'), '\000', 1) = of AND (NOT is_owner OR tgenabled = 'A' AND NOT EXISTS (
+      SELECT FROM pg_trigger AS copy WHERE copy.tgparentid = trigger.oid AND copy.tgenabled <> 'A'))
+  INTO is_right FROM pg_trigger AS trigger
   WHERE tgrelid = relation AND tgname = trigger_name AND tgparentid = 0 AND tgfoid = 'bell.changebell_watch'::regproc;
   IF is_right THEN RETURN; END IF;
   IF FOUND THEN EXECUTE format('DROP TRIGGER %I ON %s', trigger_name, relation); END IF;
@@ -188,6 +259,23 @@ BEGIN
 EXCEPTION WHEN insufficient_privilege THEN
   RAISE insufficient_privilege USING MESSAGE =
     format('%s: its owner must GRANT SELECT, TRIGGER ON %s TO %I', SQLERRM, relation, current_user);
+END $$;
+
+-- Takes down what tells in the name of a table and stands on another: one that had its name and was put aside, or was a
+-- partition. Copies of the trigger for rows go with their partition by themselves.
+CREATE FUNCTION bell.changebell_unbind_others(of text, relation regclass) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  old record;
+BEGIN
+  FOR old IN
+    SELECT tgname, tgrelid::regclass AS aside FROM pg_trigger JOIN pg_class AS class ON class.oid = tgrelid
+    WHERE tgparentid = 0 AND tgfoid = 'bell.changebell_watch'::regproc AND pg_has_role(relowner, 'USAGE')
+      AND split_part(encode(tgargs, 'escape'), '\000', 1) = of AND tgrelid IS DISTINCT FROM relation::oid
+      AND tgrelid NOT IN (SELECT relid FROM pg_partition_tree(relation))
+  LOOP
+    EXECUTE format('DROP TRIGGER %I ON %s', old.tgname, old.aside);
+  END LOOP;
 END $$;
 
 -- Takes down the triggers of all tables but `wanted`. Where another server watches a table, its shared lock is in the way

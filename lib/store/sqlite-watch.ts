@@ -33,7 +33,7 @@ export function applyWatch(
     const { live, dead } = renewLease(db, wanted);
     const isOver = (table: string) => !live.has(table) && (!isRenewal || dead.has(table));
     for (const table of watched)
-      if (isNew(db, table) && (isRenewal || isTold(db, table))) tellReset(db, table);
+      if (!isRight(db, table) && (isRenewal || isTold(db, table))) tellReset(db, table);
     changeTriggers(db, wanted, isOver);
   });
   // Who watches nothing, and finds nothing to take down, needs no lock: it must not fail for another's transaction.
@@ -58,9 +58,13 @@ function changeTriggers(
   for (const sql of texts) db.exec(sql);
 }
 
-/** Has it none of our triggers? Then nobody heard of what became of its rows, as where it was dropped and made anew. */
-function isNew(db: Database.Database, { table }: WatchedTable): boolean {
-  return !readTriggers(db).some((one) => one.table === table && !isAside(one));
+/**
+ * Are all its triggers there as they must be? Else nobody heard of what became of its rows: it was made anew, or has other
+ * columns, or one of its triggers was dropped, or it has a UNIQUE index under which rows may have given way already.
+ */
+function isRight(db: Database.Database, { triggers }: WatchedTable): boolean {
+  const found = new Set(readTriggers(db).map(({ sql }) => sql));
+  return triggers.every(({ sql }) => found.has(sql));
 }
 
 /** Was it watched before? Then there may be copies of it. */
