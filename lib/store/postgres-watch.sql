@@ -198,7 +198,7 @@ SET search_path = pg_catalog, pg_temp AS $$
     (SELECT concat_ws(' ', indkey, indclass) FROM pg_index WHERE indrelid = relation AND indisprimary),
     (SELECT string_agg(tgname || ' ' || tgenabled::text || xmin::text, ',' ORDER BY tgname) FROM ours WHERE tgrelid = relation),
     (SELECT string_agg(tgrelid || tgenabled::text, ',' ORDER BY tgrelid) FROM ours
-      WHERE tgenabled <> (SELECT tgenabled FROM pg_trigger AS its WHERE its.oid = tgparentid))), 0)
+      WHERE tgenabled <> (SELECT its.tgenabled FROM pg_trigger AS its WHERE its.oid = ours.tgparentid))), 0)
   FROM pg_class WHERE oid = relation
 $$;
 

@@ -32,7 +32,7 @@ export function applyWatch(
   const renew = db.transaction(() => {
     const { live, dead } = renewLease(db, wanted);
     const isOver = (table: string) => !live.has(table) && (!isRenewal || dead.has(table));
-    for (const table of watched)
+    for (const table of wanted)
       if (!isRight(db, table) && (isRenewal || isTold(db, table))) tellReset(db, table);
     changeTriggers(db, wanted, isOver);
   });

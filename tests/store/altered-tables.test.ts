@@ -9,10 +9,12 @@ import { LiveTable } from '../../public/changebell.js';
 import {
   eventually,
   get,
+  post,
   type Server,
   skipWithout,
   startServer,
   temporaryFolder,
+  within,
 } from '../support/helpers.ts';
 import { type Cluster, INITDB, startCluster } from '../support/postgres-cluster.ts';
 
@@ -221,6 +223,26 @@ describe('SQLite', () => {
     run: async (sql) => db.exec(sql),
     count: async (table) => Number(db.prepare(`SELECT count(*) FROM ${table}`).pluck().get()),
   }));
+
+  test('a customer that gives way under an index that was made just now is gone from copies as well', async () => {
+    const server = await startServer({ DATABASE_URL: join(temporaryFolder(), 'customers.db') });
+    for (const name of ['Ada', 'Bob']) await post(`${server.url}/api/customers`, { name });
+    const copy = new LiveTable(`${server.url}/api/customers`, { WebSocket });
+    await copy.ready;
+    const other = openDatabase(server.databaseFile, { timeout: 5000 });
+    other.exec(
+      `BEGIN; CREATE UNIQUE INDEX one ON customers (name); REPLACE INTO customers (name) VALUES ('Ada'); COMMIT`,
+    );
+    await eventually(
+      () => [...copy.keys()].join(),
+      (keys) => keys === '2,3',
+      'the first one is gone',
+      2000,
+    );
+    copy.close();
+    other.close();
+    await server.stop();
+  });
 });
 
 describe('PostgreSQL', { skip: skipWithout(INITDB, 'postgresql') }, () => {
@@ -238,5 +260,32 @@ describe('PostgreSQL', { skip: skipWithout(INITDB, 'postgresql') }, () => {
         .rows[0].it;
     };
     return { url, run: (sql) => client.query(sql), count };
+  });
+
+  test('nobody who writes waits for us: what was missed is told when whoever holds the table has ended', async () => {
+    const url = await cluster.createDatabase('held');
+    const [program, holder] = [await cluster.connect('held'), await cluster.connect('held')];
+    await program.query(PLAIN('orders'));
+    const server = await startServer({ DATABASE_URL: url, WATCH: 'orders' });
+    const copy = new LiveTable(`${server.url}/api/watch/orders`, { WebSocket });
+    await copy.ready;
+    await program.query("ALTER TABLE orders DISABLE TRIGGER ALL; SET lock_timeout = '50ms'");
+    await holder.query("BEGIN; INSERT INTO orders VALUES (0, 'held')");
+    const reset = new Promise((resolve) => copy.stream.addEventListener('message', resolve, { once: true }));
+    let id = 2;
+    for (const end = performance.now() + 2500; performance.now() < end; )
+      await program.query('INSERT INTO orders VALUES ($1)', [++id]); // two looks at least, and it never fails
+    assert.equal(copy.size, 2, 'while it is held nobody can hear of it');
+    await holder.query('COMMIT');
+    await within(reset, 'copies are told to begin anew', 3000);
+    await program.query('INSERT INTO orders VALUES (-1)');
+    await eventually(
+      () => copy.size,
+      (size) => size === id + 2,
+      'the copy has all rows',
+    );
+    copy.close();
+    await server.stop();
+    await Promise.all([program.end(), holder.end()]);
   });
 });
