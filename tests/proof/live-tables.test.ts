@@ -6,9 +6,10 @@ import { copyFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import Database from 'better-sqlite3';
+import type { Database } from 'better-sqlite3';
 import fc from 'fast-check';
 import { WebSocket } from 'ws';
+import { openDatabase } from '../../lib/store/sqlite.ts';
 import { LiveTable } from '../../public/changebell.js';
 import {
   del,
@@ -50,8 +51,8 @@ after(() => cluster?.stop());
 
 function onSqlite(): Engine {
   const file = join(temporaryFolder(), 'copies.db');
-  const using = <T>(deed: (db: Database.Database) => T): T => {
-    const db = new Database(file, { timeout: 5000 });
+  const using = <T>(deed: (db: Database) => T): T => {
+    const db = openDatabase(file, { timeout: 5000 });
     try {
       return deed(db);
     } finally {
@@ -75,7 +76,7 @@ function onSqlite(): Engine {
       copyFileSync(`${file}.backup`, file);
     },
     putBackUnder: async () => {
-      const backup = new Database(`${file}.backup`);
+      const backup = openDatabase(`${file}.backup`);
       await backup.backup(file);
       backup.close();
     },
