@@ -100,29 +100,24 @@ function describeTable(db: Database.Database, watched: Watched): WatchedTable {
 }
 
 /**
- * What tells of NEW or OLD. Where the application has triggers of its own they may be faster, since SQLite gives them no
- * order, and change the row once more: that is told first. So what is told then is the row that is at its place now; and of
- * one that is gone nothing more, or of one that is there again.
+ * What tells of NEW or OLD. Where the application has triggers of its own, or a foreign key from the table to itself, they
+ * may be faster, since SQLite gives them no order, and change the row once more: that is told first. So what is told then
+ * is the row that is at its place now; and of one that is gone nothing more, or of one that is there again.
  */
 function teller(db: Database.Database, { table, type, source }: Watched, columns: Column[]) {
-  const find = `SELECT 1 FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ? AND name NOT GLOB '${PREFIX}*'`;
-  const isAlone = db.prepare(find).get(table) === undefined;
-  const isThere = (row: string) =>
-    keyOf(columns)
-      .map(({ name }) => `t.${quote(name)} IS ${row}.${quote(name)}`)
-      .join(' AND ');
-  const now = `FROM ${quote(table)} AS t WHERE`;
+  const others = `SELECT 1 FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = @table AND name NOT GLOB '${PREFIX}*'
+    UNION ALL SELECT 1 FROM pragma_foreign_key_list(@table) WHERE "table" = @table COLLATE NOCASE`;
+  const isAlone = db.prepare(others).get({ table }) === undefined;
+  const now = (row: string) => {
+    // By this the index finds it; but a collation may call two keys equal.
+    const isHit = keyOf(columns).map(({ name }) => `t.${quote(name)} IS ${row}.${quote(name)}`);
+    return `FROM ${quote(table)} AS t WHERE ${isHit.join(' AND ')} AND NOT ${isOther(columns, 't', row)}`;
+  };
   return (change: string, row: 'NEW' | 'OLD') => {
     if (isAlone) return eventSql(`${type}.${change}`, source, columns, row);
     return row === 'NEW'
-      ? eventSql(`${type}.${change}`, source, columns, 't', `${now} ${isThere(row)}`)
-      : eventSql(
-          `${type}.${change}`,
-          source,
-          columns,
-          row,
-          `WHERE NOT EXISTS (SELECT 1 ${now} ${isThere(row)})`,
-        );
+      ? eventSql(`${type}.${change}`, source, columns, 't', now(row))
+      : eventSql(`${type}.${change}`, source, columns, row, `WHERE NOT EXISTS (SELECT 1 ${now(row)})`);
   };
 }
 

@@ -85,6 +85,18 @@ const ON_SQLITE: Record<string, Case> = {
     ],
     later: (t) => [`INSERT INTO ${t} VALUES (4, 'd')`],
   },
+  'a row that refers to itself gets another key': {
+    made: (t) => `CREATE TABLE ${t} (id integer PRIMARY KEY, up REFERENCES ${t} ON UPDATE CASCADE);
+      INSERT INTO ${t} VALUES (1, 1)`,
+    done: (t) => [`PRAGMA foreign_keys = ON; UPDATE ${t} SET id = 10`],
+  },
+  'a key becomes one that its collation calls equal, beside a trigger of the application': {
+    made: (
+      t,
+    ) => `CREATE TABLE ${t} (id text COLLATE NOCASE PRIMARY KEY); INSERT INTO ${t} VALUES ('a'), ('b');
+      CREATE TRIGGER idle_${t} AFTER INSERT ON ${t} WHEN 0 BEGIN SELECT 1; END`,
+    done: (t) => [`UPDATE ${t} SET id = 'A' WHERE id = 'a'`],
+  },
   'such a trigger deletes what was written, or writes again what was deleted': {
     made: (t) => `${PLAIN(t)}; CREATE TRIGGER any_${t} BEFORE DELETE ON ${t} BEGIN SELECT 1; END`,
     done: (t) => [
