@@ -187,18 +187,18 @@ END $$;
 -- A hash, since a table may have 1,600 columns.
 CREATE FUNCTION bell.changebell_shape(relation regclass) RETURNS text LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp AS $$
-  WITH ours AS (
-    SELECT trigger.*, trigger.xmin FROM bell.changebell_tree(relation) AS tree JOIN pg_trigger AS trigger ON tgrelid = tree.relation
-    WHERE tgfoid = 'bell.changebell_watch'::regproc)
   SELECT oid || ' ' || hashtextextended(concat_ws(' ',
     (SELECT string_agg(attnum || ' ' || attribute.xmin::text, ',' ORDER BY attnum) FROM pg_attribute AS attribute
       WHERE attrelid = relation AND attnum > 0 AND NOT attisdropped),
     (SELECT string_agg(enum.oid || ' ' || enum.xmin::text, ',' ORDER BY enum.oid) FROM pg_attribute
       JOIN pg_enum AS enum ON enumtypid = atttypid WHERE attrelid = relation AND atttypid >= 16384),
     (SELECT concat_ws(' ', indkey, indclass) FROM pg_index WHERE indrelid = relation AND indisprimary),
-    (SELECT string_agg(tgname || ' ' || tgenabled::text || xmin::text, ',' ORDER BY tgname) FROM ours WHERE tgrelid = relation),
-    (SELECT string_agg(tgrelid || tgenabled::text, ',' ORDER BY tgrelid) FROM ours
-      WHERE tgenabled <> (SELECT its.tgenabled FROM pg_trigger AS its WHERE its.oid = ours.tgparentid))), 0)
+    (SELECT string_agg(tgname || ' ' || tgenabled::text || trigger.xmin::text, ',' ORDER BY tgname) FROM pg_trigger AS trigger
+      WHERE tgrelid = relation AND tgfoid = 'bell.changebell_watch'::regproc),
+    CASE relkind WHEN 'p' THEN (
+      SELECT string_agg(copy.tgrelid || copy.tgenabled::text, ',' ORDER BY copy.tgrelid) FROM bell.changebell_tree(relation) AS tree
+        JOIN pg_trigger AS copy ON copy.tgrelid = tree.relation JOIN pg_trigger AS its ON its.oid = copy.tgparentid
+      WHERE copy.tgfoid = 'bell.changebell_watch'::regproc AND copy.tgenabled <> its.tgenabled) END), 0)
   FROM pg_class WHERE oid = relation
 $$;
 
