@@ -9,7 +9,7 @@ import { sendEmpty, sendJson } from '../http/response.ts';
 import { readIdempotency } from '../idempotency.ts';
 import { nothingAt } from '../problem.ts';
 import { parsePatch, parseWhole, type Resource } from '../resource.ts';
-import type { Answer, RowPage, Store } from '../store/store.ts';
+import type { Answer, Order, RowPage, Store } from '../store/store.ts';
 
 /** What a PATCH may be (RFC 7396). */
 export const MERGE_PATCH = ['application/json', 'application/merge-patch+json'];
@@ -42,7 +42,7 @@ export function createResourceApi(store: Store, resource: Resource) {
       // The text, not the value: a repeat is known by its bytes.
       const idempotency = readIdempotency(call.req, call.path, body.text);
       const fields = parseWhole(resource, body.value);
-      const answer = await store.write({ op: 'create', table, fields, idempotency });
+      const answer = await write(call, store, { op: 'create', table, fields, idempotency });
       // The first that looks like it is the id: inside of a text its quotes would be escaped.
       const id = /"id":(\d+)/.exec(answer.json)?.[1];
       const headers = { Location: `${path}/${id}`, ETag: etagOf(answer.json) };
@@ -73,7 +73,7 @@ export function createResourceApi(store: Store, resource: Resource) {
     async remove(call: Call): Promise<void> {
       call.scope.checkWrite();
       const preconditions = parsePreconditions(call.req);
-      const answer = await store.write({ op: 'delete', table, id: idIn(call), preconditions });
+      const answer = await write(call, store, { op: 'delete', table, id: idIn(call), preconditions });
       sendEmpty(call.res, 204, headersOf(answer));
     },
   };
@@ -87,7 +87,7 @@ export function createResourceApi(store: Store, resource: Resource) {
     // Read here, judged in the transaction: a look before the write would leave time for another one in between.
     const preconditions = parsePreconditions(call.req);
     const fields = parse(resource, (await readJson(call, { mediaTypes })).value);
-    const answer = await store.write({ op: 'update', table, id: idIn(call), fields, preconditions });
+    const answer = await write(call, store, { op: 'update', table, id: idIn(call), fields, preconditions });
     sendJson(call.res, 200, answer.json, { ETag: etagOf(answer.json) }, headersOf(answer));
   }
 }
@@ -126,6 +126,13 @@ export function sendPage(
   // Behind the last row of this page: so the next one begins there, whatever was deleted meanwhile.
   const next = hasMore ? JSON.stringify(`${path}?limit=${limit}&after=${encodeURIComponent(last)}`) : 'null';
   sendJson(res, 200, `{${members},"lastEventId":"${eventId(head)}","next":${next}}`);
+}
+
+/** Resolves when the order is durable. Its place is certain at once, so the client's next write may come in meanwhile. */
+export function write({ res }: Call, store: Store, order: Order): Promise<Answer> {
+  const answer = store.write(order);
+  res.queued();
+  return answer;
 }
 
 /** What every answer to a write says: from where a stream sees it, and whether it was made by an earlier request. */

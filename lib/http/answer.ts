@@ -10,6 +10,10 @@ export type Headers = Record<string, string | number>;
 export class Answer extends ServerResponse {
   /** The sum over all connections. Set while a connection works on this one. */
   unsent: UnsentBytes | undefined;
+  /** Of a write: its place among those that wait for a commit is certain. */
+  isQueued = false;
+  /** Called when that becomes true. Set while a connection works on this one. */
+  onQueued = (): void => {};
   /** Its part of that: the body before it, and itself. */
   private held = 0;
   /** Headers that hang on where the request went, and not on what came of it: a refusal has them as well. */
@@ -46,6 +50,12 @@ export class Answer extends ServerResponse {
   /** Gives some back before the rest: a body that has become an order is counted where orders wait. */
   giveBack(bytes: number): void {
     this.count(-bytes);
+  }
+
+  /** To be called by whoever has given an order to the store: another write may come in behind it. */
+  queued(): void {
+    this.isQueued = true;
+    this.onQueued();
   }
 
   /** It was taken, or its connection has ended: all is given back. */

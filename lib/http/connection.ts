@@ -2,6 +2,7 @@
 // its answers is not parsed before they are taken: `node:http` would begin a thousand requests that came in one
 // segment at once, and each answer would have to wait in our memory. So the bytes are handed on one request at a
 // time, and while one is in work the kernel keeps the rest: a client that runs ahead only slows itself down.
+// Short writes alone may be several: they wait for the disk, and one commit is enough for all of them.
 import type { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import type { Answer } from './answer.ts';
@@ -9,13 +10,18 @@ import { ReadAhead } from './read-ahead.ts';
 import type { UnsentBytes } from './unsent-bytes.ts';
 
 const END_PATIENCE_MS = 10_000; // for an answer to somebody who sends no more: perhaps gone, perhaps reading
+const MAX_WRITES = 100; // in work at once on one connection
+const SHORT_BYTES = 1024; // of a body behind which another write is let in: its answer is short, too
 const NOTHING = Buffer.alloc(0);
 
 /** A socket from when it was accepted until it ends, or until a stream takes it over (`release`). */
 export class Connection {
   readonly socket: Socket;
-  /** The answer in work. An answer is in work until its reader has taken all of it. */
-  answer: Answer | undefined;
+  /**
+   * Those in work, the oldest first; but for the newest they are of writes. An answer is in work until its reader has
+   * taken all of it.
+   */
+  private readonly answers: Answer[] = [];
   /** When it had nothing to do last; whoever waits longest goes first when there are too many. */
   idleSince = performance.now();
   private readonly ahead: ReadAhead;
@@ -39,6 +45,11 @@ export class Connection {
     socket.push = this.push;
   }
 
+  /** The newest in work. */
+  get answer(): Answer | undefined {
+    return this.answers.at(-1);
+  }
+
   /** From now on `node:http` reads through `feed`: a listener for data keeps its parser from reading past us. */
   attach(): void {
     this.isParsing = true;
@@ -46,15 +57,16 @@ export class Connection {
     this.socket.on('data', ignore);
   }
 
-  /** A request has come: nothing behind it is parsed before its answer is taken. */
+  /** A request has come: nothing behind it is parsed before its answer is taken, or it is a write that waits. */
   begin(answer: Answer): void {
-    this.answer = answer;
+    this.answers.push(answer);
     answer.unsent = this.bytes;
-    this.taken = -1; // the time in which it must be taken begins anew
+    answer.onQueued = this.letIn;
+    if (this.answers.length === 1) this.taken = -1; // the time in which it must be taken begins anew
     // 0 where a body comes in chunks: those are handed on up to the empty line that ends them.
     this.ahead.bodyLeft = Number(answer.req.headers['content-length'] ?? 0);
     // It comes after the last byte went to the kernel, or when the connection broke before that.
-    answer.on('close', this.finish);
+    answer.on('close', () => this.finish(answer));
   }
 
   /** An upgrade has come: what is behind it may be no HTTP. */
@@ -94,8 +106,8 @@ export class Connection {
   /** How long its answer has waited without a byte being taken, in milliseconds. To be asked again and again. */
   waited(now: number): number {
     // Node counts what was written as sent, so what still waits with us or in the handle is taken off.
-    const { answer, socket } = this;
-    if (!answer?.writableEnded) return 0; // not answered yet, or a stream, which the hub watches
+    const { socket } = this;
+    if (!this.answers[0]?.writableEnded) return 0; // not answered yet, or a stream, which the hub watches
     const taken = socket.bytesWritten - socket.writableLength - queuedBytes(socket);
     // One byte begins the time anew: a slow reader is no reader that is gone.
     if (taken !== this.taken) this.takenAt = now;
@@ -105,27 +117,32 @@ export class Connection {
 
   /** Returns the bytes to the common account: the connection has ended. */
   end(): void {
-    this.answer?.settle();
+    for (const answer of this.answers) answer.settle();
     this.ahead.drop();
     this.isParsing = false;
   }
 
-  private readonly finish = (): void => {
-    this.answer?.settle();
-    this.answer = undefined;
+  /** Not at once: a write without a body has its place before the parser is through with its head. */
+  private readonly letIn = (): void => {
+    if (!this.ahead.isEmpty) process.nextTick(this.feed);
+  };
+
+  private finish(answer: Answer): void {
+    answer.settle();
+    this.answers.splice(this.answers.indexOf(answer), 1);
+    if (this.answers.length > 0) return;
     this.idleSince = performance.now();
     // After the others' turn: who has sent a thousand requests gets one answer each time the loop goes round.
     if (!this.ahead.isEmpty || this.hasEnded) setImmediate(this.feed);
-  };
+  }
 
   /** What the socket has read. False keeps it from reading more. */
   private receive(chunk: Buffer | null): boolean {
     if (chunk === null) return this.receiveEnd();
     if (this.isStreaming()) return true; // nothing is answered behind a stream: it is read so that its end is seen
-    // Asked before the chunk is added: what is there already goes first.
-    const mustWait = !this.ahead.isEmpty || this.isBusy();
+    const isBehind = !this.ahead.isEmpty; // what is there already goes first
     this.ahead.add(chunk);
-    if (!mustWait) return this.feed();
+    if (!isBehind && !this.isBusy()) return this.feed();
     // Memory is short, and this client sends ahead of its answers: nobody has to, so it may go.
     if (this.bytes.isFull) this.socket.destroy();
     return false;
@@ -174,9 +191,19 @@ export class Connection {
     return false;
   };
 
-  /** A request is in work, and has come in whole; or nothing is to be parsed at all. */
+  /** A request is in work, has come in whole, and holds up what comes next; or nothing is to be parsed at all. */
   private isBusy(): boolean {
-    return !this.isParsing || this.answer?.req.complete === true || this.socket.destroyed;
+    if (!this.isParsing || this.socket.destroyed) return true;
+    return this.answer?.req.complete === true && !this.canLetIn(this.answer);
+  }
+
+  /**
+   * May the next request come in while this one waits for its commit? Only if it is just such a one: the store writes
+   * those in the sequence in which they came, so that nobody can tell it from one after the other.
+   */
+  private canLetIn({ isQueued, shouldKeepAlive, req }: Answer): boolean {
+    if (!isQueued || !shouldKeepAlive || this.answers.length >= MAX_WRITES) return false;
+    return Number(req.headers['content-length']) <= SHORT_BYTES && this.ahead.isNextAlike();
   }
 }
 

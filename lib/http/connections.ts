@@ -111,7 +111,7 @@ export class Connections {
     // Looked at again and again: others may have begun meanwhile, since reads are answered to the end.
     for (let busy = inWork(); busy.length > 0; busy = inWork()) {
       for (const answer of busy) answer.shouldKeepAlive = false;
-      await Promise.all(busy.map((answer) => new Promise((resolve) => answer.once('close', resolve))));
+      await Promise.all(busy.map(isOver));
     }
   }
 
@@ -204,6 +204,12 @@ export class Connections {
     this.refusals.add('files');
     this.makeRoom();
   }
+}
+
+/** It was taken, or its connection broke: then one that waits behind another hears of no end of its own. */
+function isOver(answer: Answer): Promise<unknown> {
+  const ends = [answer, answer.req.socket];
+  return Promise.race(ends.map((end) => new Promise((resolve) => end.once('close', resolve))));
 }
 
 /** The code of the parser, or of the timer that watches how long a request takes, as an answer: 431, 408 or 400. */

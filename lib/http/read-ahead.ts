@@ -7,6 +7,7 @@ const LINE_FEED = 10;
 const CARRIAGE_RETURN = 13;
 const MAX_PIECE_BYTES = 4096; // of a body in chunks, which may be a byte each: hundreds of them take a millisecond
 const NOTHING = Buffer.alloc(0);
+const HEAD_END = Buffer.from('\r\n\r\n');
 
 /** The bytes of one connection that wait to be parsed. They count in `UnsentBytes` for as long as they are held. */
 export class ReadAhead {
@@ -17,6 +18,8 @@ export class ReadAhead {
   private heldBytes = 0;
   /** Since the last line feed nothing but a carriage return has come: the next one ends a head. */
   private isLineEmpty = false;
+  /** The head that was handed on last, where something came behind it: of a stream's head nothing shall be kept. */
+  private head: Buffer = NOTHING;
   /** The account of all connections: what each of them holds back is little, and together it is not. */
   private readonly bytes: UnsentBytes;
 
@@ -38,14 +41,28 @@ export class ReadAhead {
     this.hold(Buffer.concat([head, this.held]));
   }
 
+  /**
+   * Has the head of another request come, and is it the same as the last, but for the length of its body? Method and
+   * path are the same then, and whatever else says how a request is to be read.
+   */
+  isNextAlike(): boolean {
+    const end = this.held.indexOf(HEAD_END) + HEAD_END.length;
+    if (end < HEAD_END.length || end > MAX_PIECE_BYTES) return false;
+    const next = this.held.subarray(0, end);
+    return next.equals(this.head) || shapeOf(next) === shapeOf(this.head);
+  }
+
   /** Takes no more than what belongs to one request, and nothing behind it. */
   take(): Buffer {
     const { held } = this;
     // Views of what was read, and no copies: a body of a megabyte comes in many pieces.
+    const isBody = this.bodyLeft > 0;
     const end = this.endOfPiece();
     if (end === held.length) this.drop();
     else this.held = held.subarray(end);
-    return held.subarray(0, end);
+    const piece = held.subarray(0, end);
+    if (!isBody) this.head = this.isEmpty ? NOTHING : piece;
+    return piece;
   }
 
   /** Takes all of it, or throws it away. */
@@ -82,4 +99,9 @@ export class ReadAhead {
     }
     return most;
   }
+}
+
+/** A head without the length that it tells, if that is a good one. */
+function shapeOf(head: Buffer): string {
+  return head.toString('latin1').replace(/(\ncontent-length: )\d{1,9}\r/i, '$1');
 }

@@ -20,8 +20,11 @@ const LOOK_MS = 20;
 /** An order without its data: fields are bounded by their parsers. */
 const ORDER_BYTES = 1024;
 
-/** What a batch did with an order; `locked`: it wrote nothing of it, and the same may work in a moment. */
-export type Result = Outcome | { is: 'locked' };
+/**
+ * What a batch did with an order. Two wrote nothing, and the same may work in a moment: `locked`, where something stood
+ * in the way of this one, and `not tried`, where something stood in the way of all.
+ */
+export type Result = Outcome | { is: 'locked' } | { is: 'not tried' };
 
 /** A write that waits for its commit. */
 type Write = {
@@ -43,7 +46,7 @@ type Write = {
 export class GroupCommit {
   /** Runs orders in one transaction, and resolves to their results, in order, once they are durable. */
   private readonly commit: (orders: Order[]) => Promise<Result[]>;
-  /** In the order in which they came; what was locked is at the end. */
+  /** In the order in which they came, but what was locked is at the end. */
   private waiting: Write[] = [];
   /** The batch under way: whether it will be committed, nobody knows yet. */
   private flying: Write[] = [];
@@ -105,17 +108,17 @@ export class GroupCommit {
     const batch = this.takeBatch();
     if (batch.length === 0) return this.finish();
     this.flying = batch;
-    let hasLocked = false;
+    let isAgain = false;
     try {
       const results = await this.commit(batch.map((write) => write.order));
-      hasLocked = this.settleAll(batch, results);
+      isAgain = this.settleAll(batch, results);
     } catch (error) {
       // What an engine throws holds for all of the batch: that nobody can know what became of it, or a bug of ours.
       for (const write of batch) this.settle(write, () => write.reject(error));
     }
     this.flying = [];
     if (this.waiting.length === 0) return this.finish();
-    if (!hasLocked) return this.flushSoon();
+    if (!isAgain) return this.flushSoon();
     this.isFlushDue = true;
     setTimeout(() => this.flush(), RETRY_MS);
   }
@@ -132,19 +135,22 @@ export class GroupCommit {
     return this.waiting.splice(0, count);
   }
 
-  /** True if some were locked: they wait again, at the end, since a thousand of them would hold up the rest. */
+  /**
+   * True if some are to be tried again. What was not tried keeps its place: of two writes of one client the first stays
+   * the first. What was locked goes to the end, since a thousand of those would hold up the rest.
+   */
   private settleAll(batch: Write[], results: Result[]): boolean {
-    let hasLocked = false;
+    const notTried: Write[] = [];
+    const locked: Write[] = [];
     for (const [i, write] of batch.entries()) {
       const result = results[i]!;
-      if (result.is !== 'locked') {
-        this.settle(write, () => answer(write, result));
-      } else if (!write.isSettled) {
-        this.waiting.push(write);
-        hasLocked = true;
-      }
+      if (write.isSettled) continue; // its caller was told meanwhile that nobody knows
+      if (result.is === 'locked') locked.push(write);
+      else if (result.is === 'not tried') notTried.push(write);
+      else this.settle(write, () => answer(write, result));
     }
-    return hasLocked;
+    this.waiting = [...notTried, ...this.waiting, ...locked];
+    return notTried.length + locked.length > 0;
   }
 
   /** Answers once: a batch that hung may come back after its writes were refused. */

@@ -71,8 +71,7 @@ export class Writer {
   }
 
   private toResults(rows: Row[], orders: Order[]): Result[] {
-    // One that no row speaks of is tried again.
-    const results: Result[] = orders.map(() => ({ is: 'locked' }));
+    const results: Result[] = orders.map(() => ({ is: 'not tried' })); // if no row speaks of it
     for (const row of rows) {
       const order = orders[row.place]!;
       results[row.place] = toResult(row, order);

@@ -32,8 +32,8 @@ export class SqliteBatch {
   }
 
   /**
-   * Writes what came of each entry to its place in `results`: `done` once it is on the disk, `locked` where another
-   * program holds the lock, and then nothing was changed. It calls itself for what is left after a broken transaction:
+   * Writes what came of each entry to its place in `results`: `done` once it is on the disk, `not tried` where
+   * another program holds the lock, and then nothing was changed. It calls itself for what is left after a broken transaction:
    * each time fewer entries, or entries that are run one by one, so it comes to an end.
    * @param finish what else belongs into the transaction, also where there are no entries. It takes effect
    *   once, or not at all where the last transaction fails: then it must do for the next batch
@@ -43,7 +43,7 @@ export class SqliteBatch {
     try {
       this.sql.begin.run();
     } catch (error) {
-      const outcome = isBusy(error) ? ({ is: 'locked' } as const) : this.failed(error);
+      const outcome = isBusy(error) ? ({ is: 'not tried' } as const) : this.failed(error);
       return answerAll(entries, outcome, results);
     }
     const end = this.runAll(entries, results);

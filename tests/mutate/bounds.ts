@@ -2,6 +2,7 @@
 import { breaksOf, type Mutation } from './mutation.ts';
 
 const pipelined = breaksOf('lib/http/connection.ts', 'tests/http/bounds.test.ts');
+const together = breaksOf('lib/http/connection.ts', 'tests/http/pipelined-writes.test.ts');
 const unsent = breaksOf('lib/http/unsent-bytes.ts', 'tests/http/unsent-bytes.test.ts');
 const filter = breaksOf('lib/filter.ts', 'tests/filter.test.ts');
 
@@ -11,6 +12,18 @@ export const BOUNDS: Mutation[] = [
     'this.answer?.req.complete === true',
     'false',
     'a request that is pipelined behind a write begins after its answer',
+  ),
+  together(
+    'whatever is pipelined behind a write is let in beside it',
+    ' && this.ahead.isNextAlike()',
+    '',
+    'pipelined requests that differ are done one after the other',
+  ),
+  breaksOf('lib/store/group-commit.ts', 'tests/http/pipelined-writes.test.ts')(
+    'a batch that found the database locked loses its place to those behind it',
+    '[...notTried, ...this.waiting, ...locked]',
+    '[...this.waiting, ...notTried, ...locked]',
+    'pipelined writes that are alike wait for one commit together',
   ),
   unsent(
     'answers wait in memory without a bound',
