@@ -1,7 +1,7 @@
 // WATCH on PostgreSQL: one trigger for rows and one for TRUNCATE on each table, put up and taken down inside the
-// transaction of the start. Here is said which; `postgres-watch.sql` has what they do, and how they are bound. Whatever
-// any living server watches stays: each holds a shared lock for every table that it watches. What becomes of a table
-// while the server runs is seen by `postgres-watching.ts`.
+// transaction of the start. Here is said which; `postgres-watch.sql` has what they do, `postgres-watching.sql` how they are
+// bound. Whatever any living server watches stays: each holds a shared lock for every table that it watches. What becomes
+// of a table while the server runs is seen by `postgres-watching.ts`.
 import { StartError } from '../config.ts';
 import type { Run } from './postgres-connection.ts';
 import { cannotWatch, describeWatched, isOwnTable, type Watched } from './watch.ts';

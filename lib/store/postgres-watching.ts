@@ -61,8 +61,8 @@ export class Watching {
   private async look(run: Run): Promise<void> {
     for (const [i, shape] of (await readShapes(run, this.tables)).entries()) {
       const table = this.tables[i]!;
-      // One that is locked keeps nothing from the others.
-      if (shape !== table.shape) await this.follow(run, table, shape).catch(() => {});
+      // One that is locked, or to which a right is missing, keeps nothing from the others.
+      if (shape !== table.shape) await this.follow(run, table, shape).catch((error) => this.complain(error));
     }
     await this.partitions.look(run);
   }
@@ -72,17 +72,20 @@ export class Watching {
    * table was looked at, so what changed since then is seen at the next look.
    */
   private async follow(run: Run, table: WatchedTable, shape: string | null): Promise<void> {
-    const found = await findTable(run, table).catch((error) => this.complain(error));
+    const found = await findTable(run, table).catch((error) => {
+      if (!(error instanceof StartError)) throw error;
+      this.complain(error);
+    });
     // In two steps: another table that is locked, and had this one's name, must not hold up this one.
     if (found) await inTransaction(run, BRIEFLY, () => putUp(run, found));
     await inTransaction(run, BRIEFLY, () => tidyUp(run, table));
     Object.assign(table, found ?? { isAway: true }, { shape });
   }
 
-  /** An application may drop a table, and make it anew: till then the others go on. */
-  private complain(error: unknown): undefined {
-    if (!(error instanceof StartError)) throw error;
-    if (!this.complaints.has(error.message)) console.error(error.message);
+  /** An application may drop a table, and make it anew. Another failure is of the moment: the next look tries again. */
+  private complain(error: unknown): void {
+    if (!(error instanceof StartError) || this.complaints.has(error.message)) return;
+    console.error(error.message);
     this.complaints.add(error.message);
   }
 }
