@@ -177,5 +177,5 @@ DECLARE
   watched bell.changebell_watched;
 BEGIN
   SELECT * INTO watched FROM bell.changebell_watched WHERE source = of;
-  RETURN (SELECT source || ' ' || data FROM bell.changebell_row(watched, this_row, bell.changebell_odd_columns(relation, current_user)));
+  RETURN (SELECT coalesce(source, of || '/') || ' ' || data FROM bell.changebell_row(watched, this_row, bell.changebell_odd_columns(relation, current_user)));
 END $$;

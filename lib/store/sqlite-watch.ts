@@ -39,6 +39,7 @@ export function applyWatch(
   // Who watches nothing, and finds nothing to take down, needs no lock: it must not fail for another's transaction.
   if (wanted.length === 0 && readTriggers(db).length === 0) return;
   renew.immediate(); // takes the lock before it reads, so what it has read stays true
+  wantedBefore = new Set(wanted.flatMap(({ triggers }) => triggers).map(({ sql }) => sql));
 }
 
 /** @param isOver does nobody watch this table any more? */
@@ -58,13 +59,19 @@ function changeTriggers(
   for (const sql of texts) db.exec(sql);
 }
 
+/** The triggers that this server wanted the last time. */
+let wantedBefore = new Set<string>();
+
 /**
  * Are all its triggers there as they must be? Else nobody heard of what became of its rows: it was made anew, or has other
- * columns, or one of its triggers was dropped, or it has a UNIQUE index under which rows may have given way already.
+ * columns, or one of its triggers was dropped, or it has a UNIQUE index under which rows may have given way already. But
+ * where this server wants what it wanted before, and another text is there, that is of another version of this program.
  */
-function isRight(db: Database.Database, { triggers }: WatchedTable): boolean {
-  const found = new Set(readTriggers(db).map(({ sql }) => sql));
-  return triggers.every(({ sql }) => found.has(sql));
+function isRight(db: Database.Database, { table, triggers }: WatchedTable): boolean {
+  const found = readTriggers(db).filter((one) => one.table === table);
+  const isThere = ({ name, sql }: Trigger) =>
+    found.some((one) => one.sql === sql || (one.name === name && wantedBefore.has(sql)));
+  return triggers.every(isThere);
 }
 
 /** Was it watched before? Then there may be copies of it. */

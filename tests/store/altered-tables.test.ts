@@ -236,6 +236,29 @@ describe('SQLite', () => {
     count: async (table) => Number(db.prepare(`SELECT count(*) FROM ${table}`).pluck().get()),
   }));
 
+  test('two versions of the program on one file tell copies nothing when they put up their own texts in turn', async () => {
+    const DATABASE_URL = join(temporaryFolder(), 'versions.db');
+    const file = openDatabase(DATABASE_URL, { timeout: 5000 });
+    file.exec(PLAIN('orders'));
+    const server = await startServer({ DATABASE_URL, WATCH: 'orders' });
+    const read = file.prepare<[], string>(
+      "SELECT sql FROM sqlite_schema WHERE name = 'changebell_watch_orders_created'",
+    );
+    const ours = read.pluck().get()!;
+    file.exec(
+      `BEGIN; DROP TRIGGER changebell_watch_orders_created; ${ours.replace('WHEN 1', 'WHEN 2')}; COMMIT`,
+    );
+    await eventually(
+      () => read.get(),
+      (text) => text === ours,
+      'our text is there again',
+      2000,
+    );
+    assert.equal(file.prepare('SELECT count(*) FROM changebell_events').pluck().get(), 0);
+    file.close();
+    await server.stop();
+  });
+
   test('a customer that gives way under an index that was made just now is gone from copies as well', async () => {
     const server = await startServer({ DATABASE_URL: join(temporaryFolder(), 'customers.db') });
     for (const name of ['Ada', 'Bob']) await post(`${server.url}/api/customers`, { name });

@@ -186,7 +186,11 @@ function testWatch(open: Connect): void {
     assert.equal((await client.nextEvent()).source, long.source);
     const longer = await client.nextEvent();
     assert.ok(longer.source.length <= 8192 && longer.source.length > 4000, 'no room for more');
-    assert.equal(longer.source.replace(/[^,]*,(%C3%9F%E2%82%AC%F0%9F%94%94)*/, '').length % 3, 0, 'in no escape');
+    assert.equal(
+      longer.source.replace(/[^,]*,(%C3%9F%E2%82%AC%F0%9F%94%94)*/, '').length % 3,
+      0,
+      'in no escape',
+    );
     await program.run(`UPDATE ${odd} SET "A b" = '${'ß€🔔'.repeat(100)}'`);
     for (const _ of [1, 2]) await client.nextEvent();
     await client.close();
