@@ -34,7 +34,7 @@ CREATE TABLE bell.changebell_events (
   CONSTRAINT changebell_form CHECK (seq > 0 OR (
     stamp COLLATE "C" ~ '^[0-9a-f]{6,64}$'
     AND length(type) <= 100 AND type COLLATE "C" ~ '^[a-z][a-z0-9._-]*$' AND type NOT LIKE 'stream.%'
-    AND length(source) <= 200 AND source COLLATE "C" ~ '^[!-~]+$'
+    AND length(source) <= 8192 AND source COLLATE "C" ~ '^[!-~]+$'
     AND time COLLATE "C" ~ '^[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9]\.[0-9]{3}Z$'
     AND data::json IS NOT NULL
     AND (extensions IS NULL OR json_typeof(extensions::json) = 'object' AND extensions LIKE '{"%}')))

@@ -60,10 +60,3 @@ BEGIN
 EXCEPTION WHEN insufficient_privilege THEN
   RAISE WARNING 'Changebell may not read %, so what became of its rows is not announced', relation::regclass;
 END $$;
-
--- Takes down the TRUNCATE trigger of a partition that went. Those for rows went with the table that it was in.
-CREATE FUNCTION bell.changebell_unbind(relation regclass) RETURNS void LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-  EXECUTE format('DROP TRIGGER IF EXISTS changebell_watch_truncate ON %s', relation);
-END $$;

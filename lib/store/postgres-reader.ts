@@ -144,9 +144,9 @@ const EVENTS = {
   text: `SELECT ${PLACE}, (SELECT stamp FROM bell.changebell_events WHERE seq = $1) AS stamp_there,
       found, seq, stamp, type, source, time, data, extensions
     FROM bell.changebell_position LEFT JOIN (
-      SELECT *, sum(octet_length(data)) OVER (ORDER BY seq) AS bytes, count(*) OVER () AS found
-      FROM (SELECT * FROM bell.changebell_events WHERE seq > $1 AND seq > 0 AND seq <= $2 ORDER BY seq LIMIT $3) AS stretch
-    ) AS event ON bytes <= $4 OR bytes = octet_length(data) ORDER BY seq`,
+      SELECT *, sum(size) OVER (ORDER BY seq) AS bytes, count(*) OVER () AS found
+      FROM (SELECT *, octet_length(data) + length(source) AS size FROM bell.changebell_events WHERE seq > $1 AND seq > 0 AND seq <= $2 ORDER BY seq LIMIT $3) AS stretch
+    ) AS event ON bytes <= $4 OR bytes = size ORDER BY seq`,
 };
 
 const CUSTOMER = {

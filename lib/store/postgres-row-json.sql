@@ -54,7 +54,8 @@ BEGIN
   RETURN CASE WHEN plain::float8::text::numeric = plain::numeric THEN plain ELSE to_json(plain)::text END;
 END $$;
 
--- The key as a source ends with it, cut where it is too long.
+-- The key as a source ends with it, cut where even 8192 characters are too few: which takes a key that its index can pack,
+-- since that takes some 2,700 bytes. Null where a part of it isn't there.
 -- What PostgreSQL can't take apart becomes a question mark; and no cut goes through an escape.
 CREATE FUNCTION bell.changebell_source(this_row json, source text, key text) RETURNS text LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp AS $$
@@ -64,14 +65,14 @@ BEGIN
   IF bell.changebell_is_odd(this_row::text) THEN
     this_row := regexp_replace(this_row::text, '((?<!\\)(?:\\\\)*)\\u(?:0000|d[89a-f]..)', '\1\\u003f', 'gi');
   END IF;
-  SELECT string_agg(coalesce(bell.changebell_escape(this_row->>part), ''), ',') INTO row_key
-  FROM json_array_elements_text(key::json) AS part;
-  RETURN regexp_replace(left(source || '/' || row_key, 200), '%.?$', '');
+  SELECT string_agg(bell.changebell_escape(this_row->>part), ',') INTO row_key
+  FROM json_array_elements_text(key::json) AS part HAVING bool_and(this_row->>part IS NOT NULL);
+  RETURN regexp_replace(left(source || '/' || row_key, 8192), '%.?$', '');
 END $$;
 
 -- A part of the key, percent-encoded (RFC 3986, section 2.1).
--- Letters are those of ASCII under "C", whatever the collation of the database. At most 200 characters are looked at,
--- since a source has no room for more.
+-- Letters are those of ASCII under "C", whatever the collation of the database. No more characters are looked at than a
+-- source has room for.
 CREATE FUNCTION bell.changebell_escape(part text) RETURNS text LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -79,5 +80,5 @@ BEGIN
   RETURN (
     SELECT string_agg(CASE WHEN c COLLATE "C" ~ '[A-Za-z0-9._~-]' THEN c
       ELSE regexp_replace(upper(encode(convert_to(c, 'UTF8'), 'hex')), '(..)', '%\1', 'g') END, '' ORDER BY place)
-    FROM regexp_split_to_table(left(part, 200), '') WITH ORDINALITY AS characters(c, place));
+    FROM regexp_split_to_table(left(part, 8192), '') WITH ORDINALITY AS characters(c, place));
 END $$;

@@ -23,7 +23,7 @@ export class Rows {
    */
   async page(name: string, after: string | undefined, limit: number): Promise<RowPage | undefined> {
     const table = this.tables.get(name);
-    if (!table) return undefined;
+    if (!table || table.isAway) return undefined;
     const key = after === undefined ? [] : parsePlace(after, table.key.length);
     const reading = this.reader.page(this.select(table, key.length > 0), key, limit);
     const page = await this.unlessGone(table, reading);
@@ -41,9 +41,9 @@ export class Rows {
   /** The row whose events' source ends with this key, as JSON; undefined if there is none. @throws {Problem} 503 */
   async row(name: string, key: string): Promise<string | undefined> {
     const table = this.tables.get(name);
-    if (!table) return undefined;
+    if (!table || table.isAway) return undefined;
     const isFound = table.key.map((name, i) => isKey(table, i, `t.${quote(name)}`)).join(' AND ');
-    const text = `SELECT ${this.told(table)} AS told FROM ${table.relation} AS t WHERE ${isFound}`;
+    const text = `SELECT ${this.told(table)} AS told FROM ${rowsOf(table)} AS t WHERE ${isFound}`;
     // Without a name: under one, each session would keep a plan for each table that was ever asked for.
     const reading = this.reader.read<{ told: string }>({ text, isReady: true }, [parseKey(key)]);
     const found = (await this.unlessGone(table, reading.catch(asNoRows)))?.[0];
@@ -71,7 +71,7 @@ export class Rows {
     // `format` writes a value as its type says. A cast to text could be a function that another role has made.
     const key = `pg_catalog.json_build_array(${columns.map((column) => `pg_catalog.format('%s', ${column})`).join()})::text`;
     return `SELECT pg_catalog.row_number() OVER (ORDER BY ${columns.join()}), ${key}, ${this.told(table)}
-      FROM ${table.relation} AS t WHERE ${where} ORDER BY ${columns.join()} LIMIT $2`;
+      FROM ${rowsOf(table)} AS t WHERE ${where} ORDER BY ${columns.join()} LIMIT $2`;
   }
 
   /** What SQL says of the row `t`: see `changebell_row_json`. */
@@ -79,6 +79,11 @@ export class Rows {
     // With the star it is the row, also where the table has a column "t" (PostgreSQL, "Using Composite Types in Queries").
     return `${this.schema}.changebell_row_json(t.*, ${literal(relation)}::regclass::oid, ${literal(source)})`;
   }
+}
+
+/** Its own rows: what is in tables that inherit from it is another table's, of which no trigger tells under this name. */
+function rowsOf({ relation, isPartitioned }: WatchedTable): string {
+  return isPartitioned ? relation : `ONLY ${relation}`;
 }
 
 /** Text that is no value of the key's type is the key of no row. */

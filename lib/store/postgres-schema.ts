@@ -10,7 +10,7 @@ import { inSchema, type Run } from './postgres-connection.ts';
 export const VERSION = 2;
 
 // The log comes first, since triggers of the others call its functions.
-const FILES = ['log', 'write', 'write-one', 'watch', 'row-json', 'partitions', 'resource'];
+const FILES = ['log', 'write', 'write-one', 'watch', 'watching', 'row-json', 'partitions', 'resource'];
 
 /** A paragraph of a `.sql` file: what it makes, and the statements that make it. `table` is that of a trigger. */
 type Piece = { kind: string; name: string; table: string | undefined; sql: string };
@@ -39,17 +39,21 @@ export async function install(
  * that is right costs one look. @returns whether anything had to be done
  */
 async function upgrade(run: Run, schema: string): Promise<boolean> {
-  const [shape] = await run<{ hasOneName: boolean; numbersAtCommit: boolean; code: string[] }>(SHAPE);
-  const { hasOneName, numbersAtCommit, code } = shape!;
-  if (!hasOneName && !numbersAtCommit) return false;
-  // It reads columns that are about to go, and PostgreSQL would not let them.
-  await run('DROP VIEW IF EXISTS bell.changebell_position');
-  // Functions go with the triggers that call them, which would fire while rows are changed here. All are made anew.
-  for (const identity of code) await run(`DROP FUNCTION IF EXISTS ${identity} CASCADE`);
-  if (hasOneName) await run(readText('upgrade-1', schema));
-  await run(readText('upgrade-2', schema));
-  return true;
+  const [shape] = await run<Shape>(SHAPE);
+  const { hasOneName, numbersAtCommit, hasShortSources, code } = shape!;
+  if (hasOneName || numbersAtCommit) {
+    // It reads columns that are about to go, and PostgreSQL would not let them.
+    await run('DROP VIEW IF EXISTS bell.changebell_position');
+    // Functions go with the triggers that call them, which would fire while rows are changed here. All are made anew.
+    for (const identity of code) await run(`DROP FUNCTION IF EXISTS ${identity} CASCADE`);
+    if (hasOneName) await run(readText('upgrade-1', schema));
+    await run(readText('upgrade-2', schema));
+  }
+  if (hasShortSources) await run(readText('upgrade-3', schema));
+  return hasOneName || numbersAtCommit || hasShortSources;
 }
+
+type Shape = { hasOneName: boolean; numbersAtCommit: boolean; hasShortSources: boolean; code: string[] };
 
 /** Functions that older versions had. Where another program's view calls one it stays, and so where it isn't ours to drop. */
 async function dropUnused(run: Run, schema: string): Promise<void> {
@@ -113,11 +117,13 @@ async function makeRight(run: Run, { kind, name, table, sql }: Piece): Promise<v
 }
 
 // What shape the tables have. The oldest gave the log one name; the next numbered events in the writer's own commit,
-// with a sequence of seqs; the newest has neither.
+// with a sequence of seqs; the one after had room for sources of 200 characters; the newest has none of these.
 const SHAPE = `
   SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'bell.changebell_log'::regclass AND attname = 'name'
       AND NOT attisdropped) AS "hasOneName",
     to_regclass('bell.changebell_seq') IS NOT NULL AS "numbersAtCommit",
+    NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = 'bell.changebell_events'::regclass
+      AND pg_get_constraintdef(oid) LIKE '%length(source) <= 8192%') AS "hasShortSources",
     ARRAY(SELECT pg_proc.oid::regprocedure::text FROM pg_proc JOIN pg_class ON relnamespace = pronamespace
       WHERE pg_class.oid = 'bell.changebell_log'::regclass AND starts_with(proname::text, 'changebell_')) AS code`;
 

@@ -6,12 +6,12 @@ import { Commits } from './commits.ts';
 import { GroupCommit, MAX_WAITING_BYTES } from './group-commit.ts';
 import { loadPostgres, type Postgres } from './postgres-connection.ts';
 import { Numbering } from './postgres-numbering.ts';
-import { Partitions } from './postgres-partitions.ts';
 import { Reader } from './postgres-reader.ts';
 import { openReplica, Replica } from './postgres-replica.ts';
 import { Rows } from './postgres-rows.ts';
 import { type Opened, openDatabase } from './postgres-start.ts';
 import { Listener, Looks } from './postgres-wake.ts';
+import { Watching } from './postgres-watching.ts';
 import { Writer } from './postgres-writer.ts';
 import type { Store } from './store.ts';
 
@@ -47,10 +47,10 @@ type Parts = ReturnType<typeof assemble>;
 function assemble(postgres: Postgres, opened: Opened, retention: number, replica: Postgres | undefined) {
   const { hasCustomers, watched } = opened;
   const commits = new Commits();
-  // One connection for our writes, one for the numbering of others', one to look for partitions that moved.
+  // One connection for our writes, one for the numbering of others', one to look what became of watched tables.
   const pool = postgres.newPool(3);
   const numbering = new Numbering(postgres, pool, { retention, hasCustomers, commits });
-  const partitions = new Partitions(postgres, pool, watched);
+  const watching = new Watching(postgres, pool, watched);
   const writer = new Writer(postgres, pool, { retention, numbering, commits });
   const group = new GroupCommit((orders) => writer.commit(orders));
   // Of rows, and of their pages with the place in the log: whoever has written finds that there.
@@ -70,7 +70,7 @@ function assemble(postgres: Postgres, opened: Opened, retention: number, replica
     commits,
     pool,
     numbering,
-    partitions,
+    watching,
     group,
     reader,
     rows,
@@ -107,7 +107,7 @@ function storeOf({ description, opened, commits, group, reader, rows, log, ...pa
     async close() {
       parts.looks.stop();
       await group.drain();
-      await Promise.all([parts.numbering.stop(), parts.partitions.stop()]);
+      await Promise.all([parts.numbering.stop(), parts.watching.stop()]);
       const readers = [...new Set([reader, log])].map((one) => one.close());
       await Promise.all([parts.listener.close(), parts.pool.end(), ...readers]);
     },

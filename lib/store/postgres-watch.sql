@@ -9,7 +9,9 @@ CREATE TABLE bell.changebell_watched (
   -- The first part of the events' type: `.created`, `.updated` or `.deleted` follows.
   type text NOT NULL,
   key text NOT NULL,
-  bytes text NOT NULL
+  bytes text NOT NULL,
+  -- What the table was like when that was written: see `changebell_shape`.
+  shape text
 );
 
 -- SECURITY DEFINER: the writer needs no right on our log. All settings that shape a row's text stand in its head, since
@@ -35,7 +37,7 @@ BEGIN
     PERFORM bell.changebell_tell(watched, TG_RELID, TG_NAME, 'deleted', OLD, odd);
     RETURN NULL;
   END IF;
-  IF TG_OP = 'UPDATE' AND bell.changebell_source_of(watched, NEW, odd) = bell.changebell_source_of(watched, OLD, odd) THEN
+  IF TG_OP = 'UPDATE' AND bell.changebell_source_of(watched, NEW, odd) IS NOT DISTINCT FROM bell.changebell_source_of(watched, OLD, odd) THEN
     change := 'updated';
   ELSIF TG_OP = 'UPDATE' THEN -- copies are kept by key: the row is gone from one place, and there at another
     PERFORM bell.changebell_tell(watched, TG_RELID, TG_NAME, 'deleted', OLD, odd);
@@ -56,7 +58,7 @@ BEGIN
   IF odd IS NULL AND (EXISTS (SELECT FROM pg_index WHERE indrelid = relation AND indisprimary AND NOT indimmediate)
     OR EXISTS (SELECT FROM pg_trigger WHERE tgrelid = relation AND tgname < trigger_name AND tgtype & 3 = 1 AND NOT tgisinternal)) THEN
     BEGIN
-      EXECUTE format('SELECT count(bell.changebell_announce($1, $2, now, NULL)) FROM %s AS now WHERE %s', relation::regclass,
+      EXECUTE format('SELECT count(bell.changebell_announce($1, $2, now, NULL)) FROM ONLY %s AS now WHERE %s', relation::regclass,
         (SELECT string_agg(format('now.%1$I = ($3).%1$I', name), ' AND ') FROM json_array_elements_text(watched.key::json) AS name))
       INTO many USING watched, CASE change WHEN 'deleted' THEN 'created' ELSE change END, this_row;
     EXCEPTION WHEN OTHERS THEN -- such as row security that holds for us: the writer must not fail for that
@@ -94,13 +96,23 @@ BEGIN
     FROM pg_attribute WHERE attrelid = relation AND attnum > 0 AND NOT attisdropped);
 END $$;
 
--- Adds the draft of one row that was created or deleted.
+-- Adds the draft of one row that was created or deleted. Where its key isn't known, since a column of it has got another
+-- name just now, that copies must be loaded again: what would be told of the row under no key could never be put right.
 -- `odd`: see `changebell_odd_columns`; null for nearly all tables.
 CREATE FUNCTION bell.changebell_announce(watched bell.changebell_watched, change text, this_row record, odd text)
 RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   INSERT INTO bell.changebell_events (type, source, data, extensions)
-  SELECT watched.type || '.' || change, source, data, extensions FROM bell.changebell_row(watched, this_row, odd);
+  SELECT watched.type || '.' || change, source, data, extensions FROM bell.changebell_row(watched, this_row, odd)
+  WHERE source IS NOT NULL;
+  IF NOT FOUND THEN PERFORM bell.changebell_tell_reset(watched); END IF;
+END $$;
+
+-- Copies have to be loaded again.
+CREATE FUNCTION bell.changebell_tell_reset(watched bell.changebell_watched) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  INSERT INTO bell.changebell_events (type, source) VALUES (watched.type || '.reset', watched.source || '/*');
 END $$;
 
 -- What is told of a row. Of one over 1 MiB only the key; what is much larger is not even put together. On disk a column
@@ -144,13 +156,15 @@ BEGIN
 END $$;
 
 -- The key's columns alone. Nothing else of the row is read: a large value stays packed on disk.
--- Names become SQL by `format` with %I, so that none of them can be more than a name.
+-- Names become SQL by `format` with %I, so that none of them can be more than a name. One may lead to no column any more.
 CREATE FUNCTION bell.changebell_key_json(watched bell.changebell_watched, this_row record, odd text) RETURNS json
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   RETURN bell.changebell_to_json(this_row, (
     SELECT string_agg(format(CASE WHEN odd IS NULL THEN '($1).%1$I' ELSE 'format(''%%s'', ($1).%1$I) AS %1$I' END, name), ', ')
     FROM json_array_elements_text(watched.key::json) AS name));
+EXCEPTION WHEN undefined_column THEN
+  RETURN '{}';
 END $$;
 
 -- The same of a row that is read for a snapshot: its source, a space, its data. `of` is its table's part of the source.
@@ -163,57 +177,5 @@ DECLARE
   watched bell.changebell_watched;
 BEGIN
   SELECT * INTO watched FROM bell.changebell_watched WHERE source = of;
-  RETURN (SELECT source || ' ' || data FROM bell.changebell_row(watched, this_row, bell.changebell_odd_columns(relation, current_user)));
-END $$;
-
--- Puts up one trigger, if it isn't there as it should be. One that is right is left alone: to make it anew would lock the
--- table, and an application would wait for that. It is known by its name and its place, whatever it says: the table may
--- be watched under another source than before.
--- ALWAYS: also for rows that come by replication. Only the owner of a table may say that.
-CREATE FUNCTION bell.changebell_bind(relation regclass, trigger_name text, of text) RETURNS void LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  is_owner boolean := (SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = relation);
-  is_right boolean;
-BEGIN
-  SELECT split_part(encode(tgargs, 'escape'), '\000', 1) = of AND (tgenabled = 'A' OR NOT is_owner) INTO is_right FROM pg_trigger
-  WHERE tgrelid = relation AND tgname = trigger_name AND tgparentid = 0 AND tgfoid = 'bell.changebell_watch'::regproc;
-  IF is_right THEN RETURN; END IF;
-  IF FOUND THEN EXECUTE format('DROP TRIGGER %I ON %s', trigger_name, relation); END IF;
-  EXECUTE format(CASE trigger_name
-    WHEN 'changebell_watch' THEN 'CREATE TRIGGER %I AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW'
-    ELSE 'CREATE TRIGGER %I BEFORE TRUNCATE ON %s FOR EACH STATEMENT' END || ' EXECUTE FUNCTION bell.changebell_watch(%L)',
-    trigger_name, relation, of);
-  IF is_owner THEN EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', relation, trigger_name); END IF;
-EXCEPTION WHEN insufficient_privilege THEN
-  RAISE insufficient_privilege USING MESSAGE =
-    format('%s: its owner must GRANT SELECT, TRIGGER ON %s TO %I', SQLERRM, relation, current_user);
-END $$;
-
--- Takes down the triggers of all tables but `wanted`. Where another server watches a table, its shared lock is in the way
--- of ours, and they stay. Ours are those that call our function, so a name that another program uses as well is no
--- mistake; a partition's copy has a parent, and goes with it.
--- Only an owner may drop one. The line in `changebell_watched` goes in any case, and without it a trigger is idle.
--- Returns the tables on which one is left so.
-CREATE FUNCTION bell.changebell_unwatch(wanted text[]) RETURNS SETOF text LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  old record;
-BEGIN
-  FOR old IN
-    SELECT tgname, tgrelid::regclass::text AS relation, split_part(encode(tgargs, 'escape'), '\000', 1) AS of,
-      pg_has_role(relowner, 'USAGE') AS is_owner
-    FROM pg_trigger JOIN pg_class AS class ON class.oid = tgrelid
-    WHERE tgparentid = 0 AND tgfoid = 'bell.changebell_watch'::regproc
-  LOOP
-    CONTINUE WHEN old.of = ANY (wanted);
-    CONTINUE WHEN NOT pg_try_advisory_xact_lock(1130918255, hashtext(old.of));
-    DELETE FROM bell.changebell_watched WHERE source = old.of;
-    DELETE FROM bell.changebell_partitions WHERE source = old.of;
-    IF old.is_owner THEN
-      EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s', old.tgname, old.relation);
-    ELSE
-      RETURN NEXT old.relation;
-    END IF;
-  END LOOP;
+  RETURN (SELECT coalesce(source, of || '/') || ' ' || data FROM bell.changebell_row(watched, this_row, bell.changebell_odd_columns(relation, current_user)));
 END $$;

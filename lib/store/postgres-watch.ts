@@ -1,16 +1,16 @@
 // WATCH on PostgreSQL: one trigger for rows and one for TRUNCATE on each table, put up and taken down inside the
-// transaction of the start. Here is said which; `postgres-watch.sql` has what they do, and how they are bound. Whatever
-// any living server watches stays: each holds a shared lock for every table that it watches.
+// transaction of the start. Here is said which; `postgres-watch.sql` has what they do, `postgres-watching.sql` how they are
+// bound. Whatever any living server watches stays: each holds a shared lock for every table that it watches. What becomes
+// of a table while the server runs is seen by `postgres-watching.ts`.
 import { StartError } from '../config.ts';
 import type { Run } from './postgres-connection.ts';
-import { cannotWatch, describeWatched, isOwnTable } from './watch.ts';
+import { cannotWatch, describeWatched, isOwnTable, type Watched } from './watch.ts';
 
-/** A table that is watched here. `table` is as WATCH names it, `relation` as SQL does. */
-export type WatchedTable = {
-  table: string;
+const LOCK_MS = 5; // a CREATE TRIGGER that waits would let the application's writers wait behind it
+
+/** A table that is watched here, as it was when it was looked at last. `table` is as WATCH names it, `relation` as SQL does. */
+export type WatchedTable = Watched & {
   relation: string;
-  type: string;
-  source: string;
   /** Names of columns. */
   key: string[];
   /**
@@ -21,6 +21,10 @@ export type WatchedTable = {
   bytes: string[];
   /** Its partitions may come and go. */
   isPartitioned: boolean;
+  /** Where it is another one, so may be all of the above: see `changebell_shape`. Null where it isn't known, or no table is there. */
+  shape: string | null;
+  /** There is no such table at the moment, or it has no key. */
+  isAway: boolean;
 };
 
 /** What the catalog says of it: see `FIND_TABLE`. `kind` is PostgreSQL's letter; without a primary key there is none. */
@@ -34,21 +38,28 @@ export async function planWatch(
 ): Promise<WatchedTable[]> {
   // All are judged before the first trigger is put up: a name that is wrong changes nothing.
   const tables: WatchedTable[] = [];
-  for (const { table, type, source } of describeWatched(watch)) {
+  for (const watched of describeWatched(watch)) {
+    const { table } = watched;
     // An event about the log would make an event about the log, without an end.
     if (isOwnTable(table)) throw cannotWatch(table, 'that is no table of an application');
     if (table === 'customers' && hasOurCustomers)
       throw cannotWatch(table, 'its changes are announced anyway: leave it out');
-    const [found] = await run<Found>(FIND_TABLE, [table]);
-    if (!found) throw cannotWatch(table, 'there is no such table (upper and lower case count)');
-    // Ordinary or partitioned: a view's rows change without a trigger of its own.
-    if (!/[rp]/.test(found.kind))
-      throw cannotWatch(table, 'that is not a table, and only tables have triggers for every change');
-    if (found.key === null) throw cannotWatch(table, 'that table has no primary key');
-    const { kind, ...columns } = found;
-    tables.push({ table, type, source, isPartitioned: kind === 'p', ...columns });
+    tables.push(await findTable(run, watched));
   }
   return tables;
+}
+
+/** The table as it is now. @throws {StartError} if it can't be watched */
+export async function findTable(run: Run, watched: Watched): Promise<WatchedTable> {
+  const { table, type, source } = watched;
+  const [found] = await run<Found>(FIND_TABLE, [table]);
+  if (!found) throw cannotWatch(table, 'there is no such table (upper and lower case count)');
+  // Ordinary or partitioned: a view's rows change without a trigger of its own.
+  if (!/[rp]/.test(found.kind))
+    throw cannotWatch(table, 'that is not a table, and only tables have triggers for every change');
+  if (found.key === null) throw cannotWatch(table, 'that table has no primary key');
+  const { kind, ...columns } = found;
+  return { table, type, source, isPartitioned: kind === 'p', shape: null, isAway: false, ...columns };
 }
 
 /**
@@ -107,47 +118,50 @@ export async function applyWatch(run: Run, wanted: WatchedTable[]): Promise<stri
     'SELECT DISTINCT relation FROM bell.changebell_unwatch($1) AS relation',
     [sources],
   );
-  for (const table of wanted) await putUp(run, table);
+  // Looked at once more: it may have been altered since, and from now on another shape tells of that.
+  for (const [i, shape] of (await readShapes(run, wanted)).entries()) {
+    const table = Object.assign(wanted[i]!, await findTable(run, wanted[i]!), { shape });
+    await putUp(run, table);
+    await tidyUp(run, table);
+  }
   return left.map(({ relation }) => {
     const drop = `DROP TRIGGER IF EXISTS changebell_watch ON ${relation}; DROP TRIGGER IF EXISTS changebell_watch_truncate ON ${relation};`;
     return `${relation} is no longer watched, but its triggers can only be dropped by its owner: they are idle. ${drop} removes them.`;
   });
 }
 
-/** @throws {StartError} a right is missing: it says which one, and who can give it */
-async function putUp(run: Run, { table, relation, type, source, key, bytes }: WatchedTable): Promise<void> {
-  // Before the trigger, which does nothing while the table has no line there.
-  await run(REGISTER, [source, type, JSON.stringify(key), JSON.stringify(bytes)]);
+/** What the tables are like now: see `changebell_shape`. */
+export async function readShapes(run: Run, tables: WatchedTable[]): Promise<(string | null)[]> {
+  const relations = tables.map(({ relation }) => relation);
+  const rows = await run<{ shape: string | null }>(SHAPES, [relations]);
+  return rows.map(({ shape }) => shape);
+}
+
+const SHAPES = `
+  SELECT bell.changebell_shape(to_regclass(relation)) AS shape
+  FROM unnest($1::text[]) WITH ORDINALITY AS watched(relation, place) ORDER BY place`;
+
+/**
+ * Sees to it that the table is watched as it is now. Copies are told to begin anew where that is due.
+ * @throws {StartError} a right is missing: it says which one, and who can give it
+ */
+export async function putUp(run: Run, table: WatchedTable): Promise<void> {
+  const { source, type, key, bytes, relation } = table;
   try {
-    for (const sql of [RESET, BIND, BIND_TRUNCATE, FORGET_PARTS, NOTE_PARTS])
-      await run(sql, [source, relation]);
+    const values = [source, type, JSON.stringify(key), JSON.stringify(bytes), relation];
+    await run('SELECT bell.changebell_renew($1, $2, $3, $4, $5::regclass)', values);
+    for (const sql of [FORGET_PARTS, NOTE_PARTS]) await run(sql, [source, relation]);
   } catch (error) {
     // Insufficient privilege: the one failure here that a person can mend, so it says how.
     const { code, message } = error as { code?: string; message: string };
-    throw code === '42501' ? new StartError(`WATCH names "${table}", but ${message}.`) : error;
+    throw code === '42501' ? new StartError(`WATCH names "${table.table}", but ${message}.`) : error;
   }
 }
 
-// The WHERE keeps a restart from writing the same line again: nothing changes, so nothing waits for it.
-const REGISTER = `
-  INSERT INTO bell.changebell_watched AS old VALUES ($1, $2, $3, $4)
-  ON CONFLICT (source) DO UPDATE SET type = $2, key = $3, bytes = $4
-  WHERE (old.type, old.key, old.bytes) IS DISTINCT FROM ($2, $3, $4)`;
-
-// Where it was watched before and has no trigger now, nobody heard of what became of its rows: it was made anew, or
-// nobody watched it for a while. What the trigger tells comes after this.
-const RESET = `
-  INSERT INTO bell.changebell_events (type, source)
-  SELECT type || '.reset', source || '/*' FROM bell.changebell_watched AS watched
-  WHERE source = $1 AND EXISTS (SELECT FROM bell.changebell_events AS event WHERE starts_with(event.type, watched.type || '.'))
-    AND NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = $2::regclass AND tgname = 'changebell_watch')`;
-
-const BIND = "SELECT bell.changebell_bind($2::regclass, 'changebell_watch', $1)";
-
-// TRUNCATE of a partition fires its own triggers alone, and not those of the table that it is in.
-const BIND_TRUNCATE = `
-  SELECT bell.changebell_bind(part, 'changebell_watch_truncate', $1)
-  FROM (SELECT $2::regclass AS part UNION SELECT relid FROM pg_partition_tree($2::regclass)) AS parts`;
+/** Takes down what tells in the table's name and stands on another that had it before. */
+export async function tidyUp(run: Run, { source, relation }: WatchedTable): Promise<void> {
+  await run('SELECT bell.changebell_unbind_others($1, to_regclass($2))', [source, relation]);
+}
 
 // What came or went while no server ran is told by the first look. But a table that was made anew, or restored with
 // its database, has other partitions from the start, and what was noted may be the number of something else by now.
@@ -157,3 +171,18 @@ const FORGET_PARTS = `
 const NOTE_PARTS = `
   INSERT INTO bell.changebell_partitions SELECT $1, relation FROM bell.changebell_tree($2::regclass)
   WHERE NOT EXISTS (SELECT FROM bell.changebell_partitions WHERE source = $1)`;
+
+/** How a transaction may wait while the application writes. It ends with it: the connection goes back to its pool as it was. */
+export const BRIEFLY = `SET LOCAL lock_timeout = ${LOCK_MS}`;
+
+/** @throws what the work threw: then nothing of it is done */
+export async function inTransaction(run: Run, setting: string, work: () => Promise<unknown>): Promise<void> {
+  await run(`BEGIN; ${setting}`);
+  try {
+    await work();
+    await run('COMMIT');
+  } catch (error) {
+    await run('ROLLBACK');
+    throw error;
+  }
+}

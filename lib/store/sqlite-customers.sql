@@ -12,7 +12,7 @@ CREATE TABLE customers (
   updated_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
 );
 
--- The one place that says what a customer looks like in JSON.
+-- What a customer looks like in JSON.
 CREATE VIEW changebell_customers AS
 SELECT id, json_object('id', id, 'name', name, 'email', email,
   'createdAt', created_at, 'updatedAt', updated_at) AS json
@@ -42,11 +42,14 @@ BEGIN
   );
 END;
 
--- Before, not after: only now can the row still be read.
-CREATE TRIGGER changebell_customer_deleted BEFORE DELETE ON customers
+-- After, not before: a trigger of another program may ignore the DELETE, or write the row again, and then it is not gone.
+-- The view can't be asked any more, so what it says is said here once more.
+CREATE TRIGGER changebell_customer_deleted AFTER DELETE ON customers
+WHEN NOT EXISTS (SELECT 1 FROM customers WHERE id = OLD.id)
 BEGIN
   INSERT INTO changebell_events (type, source, data)
-  SELECT 'customer.deleted', '/api/customers/' || id, json FROM changebell_customers WHERE id = OLD.id;
+  VALUES ('customer.deleted', '/api/customers/' || OLD.id, json_object('id', OLD.id, 'name', OLD.name, 'email', OLD.email,
+    'createdAt', OLD.created_at, 'updatedAt', OLD.updated_at));
 END;
 
 -- A client knows a customer by its id, so a changed one would be a customer that goes and another that comes, with no

@@ -154,7 +154,7 @@ function bringUpToDate(db: Database.Database, { path, hasCustomers }: FileOption
   }
   const mended = mendSchema(db, isOurs);
   const what = isOld
-    ? `its format was ${version}, and is ${VERSION} now`
+    ? `its tables were made anew (format ${VERSION})`
     : mended.length > 0 && `${mended.join(', ')} made anew`;
   const notice = version > 0 && what ? `The database ${path} was brought up to date: ${what}.` : undefined;
   return { notice, hasCustomers: isOurs && hasCustomers };

@@ -2,7 +2,7 @@
 // trigger, perhaps one of 2019, so it uses nothing but plain SQL: the JSON is put together as text.
 
 const SAFE = '9007199254740991'; // the largest integer that JavaScript has whole
-const MAX_SOURCE = 200; // as the check of the log has it
+const MAX_SOURCE = 8192; // as the check of the log has it
 const MAX_KEY_IN_JSON = 10_000; // of each column: the key of a row that is too long may itself be long
 
 /** A column, and its place in the primary key, 0 if it isn't part of it; `hidden` is 0 unless it is generated. */
@@ -13,11 +13,24 @@ export function keyOf(columns: Column[]): Column[] {
   return columns.filter((column) => column.pk > 0).sort((a, b) => a.pk - b.pk);
 }
 
-/** Tells of a row: NEW or OLD in a trigger. */
-export function eventSql(type: string, source: string, columns: Column[], row: 'NEW' | 'OLD'): string {
+/**
+ * Tells of a row: NEW or OLD in a trigger; or the row `t` of what stands behind FROM.
+ * @param rest FROM and WHERE, or WHERE alone. Without it the key is not put together for a row that can be told whole
+ */
+export function eventSql(
+  type: string,
+  source: string,
+  columns: Column[],
+  row: string,
+  rest?: string,
+): string {
+  const [place, key] = [sourceSql(source, columns, row), keySql(columns, row)];
+  const json = `${wholeSql(columns, row)} AS json`;
+  const told = rest
+    ? `source, ${fittedSql(`SELECT ${place} AS source, ${key} AS key, ${json} ${rest}`, 'key')}`
+    : `${place}, ${fittedSql(`SELECT ${json}`, key)}`;
   return `INSERT INTO changebell_events (type, source, data, extensions)
-  SELECT ${text(type)}, ${sourceSql(source, columns, row)},
-    ${fittedSql(`SELECT ${wholeSql(columns, row)} AS json`, keySql(columns, row))};`;
+  SELECT ${text(type)}, ${told};`;
 }
 
 /** The whole row as a JSON object; `row` is NEW, OLD or the name of a table. */
@@ -112,14 +125,18 @@ export function sourceSql(source: string, columns: Column[], row: string): strin
   return `${text(`${source}/`)} || ${parts.join(" || ',' || ")}`;
 }
 
-/** A part of the key, percent-encoded (RFC 3986 §2.1), and cut where it is too long. */
+/**
+ * A part of the key, percent-encoded (RFC 3986 §2.1), and cut where it is too long. Character by character from what is
+ * left: to count to each from the first one would cost a long key milliseconds.
+ */
 function escapedSql(value: string, room: number): string {
   const key = `CASE WHEN typeof(${value}) = 'blob' THEN hex(${value}) ELSE coalesce(CAST(${value} AS TEXT), '') END`;
   return `(SELECT CASE WHEN k NOT GLOB '*[^A-Za-z0-9._~-]*' THEN substr(k, 1, ${room}) ELSE (
-      WITH RECURSIVE one(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM one WHERE i < min(${room}, length(k)))
+      WITH RECURSIVE one(c, rest) AS (SELECT substr(k, 1, 1), substr(k, 2, ${room})
+        UNION ALL SELECT substr(rest, 1, 1), substr(rest, 2) FROM one WHERE rest <> '')
       SELECT CASE '%' WHEN substr(e, -1) THEN substr(e, 1, length(e) - 1) WHEN substr(e, -2, 1) THEN substr(e, 1, length(e) - 2) ELSE e END
       FROM (SELECT substr(group_concat(CASE WHEN c GLOB '[A-Za-z0-9._~-]' THEN c ELSE ${percentSql('u')} END, ''), 1, ${room}) AS e
-        FROM (SELECT c, unicode(c) AS u FROM (SELECT substr(k, i, 1) AS c FROM one)))) END FROM (SELECT ${key} AS k))`;
+        FROM (SELECT c, unicode(c) AS u FROM one))) END FROM (SELECT ${key} AS k))`;
 }
 
 /** The bytes of a code point in UTF-8 (RFC 3629 §3), whatever the encoding of the database is. */

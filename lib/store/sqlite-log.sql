@@ -27,7 +27,7 @@ CREATE TABLE changebell_events (
     AND type GLOB '[a-z]*' AND NOT type GLOB '*[^a-z0-9._-]*' AND NOT type GLOB 'stream.*'
   ),
   source TEXT NOT NULL DEFAULT '/api/events' CHECK (
-    typeof(source) = 'text' AND length(source) BETWEEN 1 AND 200 AND instr(source, char(0)) = 0
+    typeof(source) = 'text' AND length(source) BETWEEN 1 AND 8192 AND instr(source, char(0)) = 0
     AND NOT source GLOB '*[^!-~]*'
   ),
   time TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')) CHECK (

@@ -43,9 +43,13 @@ const PUT_BACK = `
   INSERT INTO sqlite_sequence (name, seq) SELECT 'changebell_events',
     max(pruned, (SELECT coalesce(max(seq), 0) FROM changebell_events)) FROM changebell_log`;
 
-/** Was it made before the tables had the form that they have now? Version 2 had STRICT tables at first. */
+/**
+ * Was it made before the tables had the form that they have now? Version 2 had STRICT tables at first, and then room for
+ * sources of 200 characters.
+ */
 export function needsUpgrade(db: Database.Database): boolean {
-  return isVersion1(db) || readSchema(db).some(isStrict);
+  const isOld = (thing: Thing) => isStrict(thing) || thing.sql.includes('length(source) BETWEEN 1 AND 200');
+  return isVersion1(db) || readSchema(db).some(isOld);
 }
 
 /**
@@ -60,6 +64,8 @@ export function upgrade(db: Database.Database): void {
   for (const [table, columns] of kept)
     db.exec(`CREATE TABLE ${table}_old AS SELECT ${columns} FROM ${table}`);
   for (const [table] of kept) db.exec(`DROP TABLE ${table}`);
+  // What another server watches it says again within a second, when it sees that the schema has changed.
+  for (const table of ['changebell_watching', 'changebell_base64']) db.exec(`DROP TABLE IF EXISTS ${table}`);
   createTables(db);
   dropViewsAndTriggers(db); // they would judge old events as new ones
   db.exec(PUT_BACK);

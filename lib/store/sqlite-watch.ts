@@ -32,13 +32,14 @@ export function applyWatch(
   const renew = db.transaction(() => {
     const { live, dead } = renewLease(db, wanted);
     const isOver = (table: string) => !live.has(table) && (!isRenewal || dead.has(table));
-    for (const table of watched)
-      if (isNew(db, table) && (isRenewal || isTold(db, table))) tellReset(db, table);
+    for (const table of wanted)
+      if (!isRight(db, table) && (isRenewal || isTold(db, table))) tellReset(db, table);
     changeTriggers(db, wanted, isOver);
   });
   // Who watches nothing, and finds nothing to take down, needs no lock: it must not fail for another's transaction.
   if (wanted.length === 0 && readTriggers(db).length === 0) return;
   renew.immediate(); // takes the lock before it reads, so what it has read stays true
+  wantedBefore = new Set(wanted.flatMap(({ triggers }) => triggers).map(({ sql }) => sql));
 }
 
 /** @param isOver does nobody watch this table any more? */
@@ -58,9 +59,19 @@ function changeTriggers(
   for (const sql of texts) db.exec(sql);
 }
 
-/** Has it none of our triggers? Then nobody heard of what became of its rows, as where it was dropped and made anew. */
-function isNew(db: Database.Database, { table }: WatchedTable): boolean {
-  return !readTriggers(db).some((one) => one.table === table && !isAside(one));
+/** The triggers that this server wanted the last time. */
+let wantedBefore = new Set<string>();
+
+/**
+ * Are all its triggers there as they must be? Else nobody heard of what became of its rows: it was made anew, or has other
+ * columns, or one of its triggers was dropped, or it has a UNIQUE index under which rows may have given way already. But
+ * where this server wants what it wanted before, and another text is there, that is of another version of this program.
+ */
+function isRight(db: Database.Database, { table, triggers }: WatchedTable): boolean {
+  const found = readTriggers(db).filter((one) => one.table === table);
+  const isThere = ({ name, sql }: Trigger) =>
+    found.some((one) => one.sql === sql || (one.name === name && wantedBefore.has(sql)));
+  return triggers.every(isThere);
 }
 
 /** Was it watched before? Then there may be copies of it. */

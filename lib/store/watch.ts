@@ -3,9 +3,9 @@
 // and the source of its events.
 import { StartError } from '../config.ts';
 
-/** Of the 100 characters of a type and the 200 of a source: `.created` and the key want their room. */
+/** Of the 100 characters of a type and the 8192 of a source: `.created` and the key want their room. */
 const MAX_TYPE = 90;
-const MAX_SOURCE = 120;
+const MAX_SOURCE = 2000;
 
 /** A table to watch, and the first part of its events' `type` and `source`. */
 export type Watched = { table: string; type: string; source: string };

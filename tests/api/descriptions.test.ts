@@ -10,6 +10,7 @@ import { createDescriptionsApi, describe } from '../../lib/api/descriptions-api.
 import { readConfig } from '../../lib/config.ts';
 import type { Call } from '../../lib/http/request.ts';
 import { RESOURCES } from '../../lib/resources.ts';
+import { openDatabase } from '../../lib/store/sqlite.ts';
 import { answerFault, frameFault } from '../support/described.ts';
 import { get, parseBody, post, ROOT, range, request, temporaryFolder } from '../support/helpers.ts';
 import { openServer } from '../support/open-server.ts';
@@ -101,8 +102,7 @@ test('it is this very server that is described: its URL, its tables, and nothing
 
 test('watched tables are named where they may stand in a path', async () => {
   const file = join(temporaryFolder(), 'watched.db');
-  const { default: Database } = await import('better-sqlite3');
-  const db = new Database(file);
+  const db = openDatabase(file);
   db.exec(
     'CREATE TABLE orders (shop, id, PRIMARY KEY (shop, id)); CREATE TABLE "odd name" (shop, id, PRIMARY KEY (shop, id))',
   );

@@ -2,8 +2,8 @@
 // transactions of 100, with and without WATCH.
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import Database from 'better-sqlite3';
 import { openPostgresStore } from '../../lib/store/postgres-store.ts';
+import { openDatabase } from '../../lib/store/sqlite.ts';
 import { openSqliteStore } from '../../lib/store/sqlite-store.ts';
 import { temporaryFolder } from '../support/helpers.ts';
 import { startCluster } from '../support/postgres-cluster.ts';
@@ -45,7 +45,7 @@ async function compare(engine: string, run: Run, watch: () => Promise<{ close: (
 export async function run(): Promise<void> {
   const config = { eventRetention: 1_000_000, watch: new Set(['orders']) };
   const file = join(temporaryFolder(), 'bench.db');
-  const db = new Database(file, { timeout: 5000 });
+  const db = openDatabase(file, { timeout: 5000 });
   db.pragma('journal_mode = WAL');
   const openSqlite = async () => openSqliteStore({ databaseUrl: file, ...config });
   await compare('SQLite', async (sql) => db.exec(sql), openSqlite);

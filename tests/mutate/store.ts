@@ -129,8 +129,8 @@ export const STORE: Mutation[] = [
   ),
   store('sqlite-customers.sql')(
     'a deletion is announced as an update',
-    "SELECT 'customer.deleted', '/api",
-    "SELECT 'customer.updated', '/api",
+    "VALUES ('customer.deleted', '/api",
+    "VALUES ('customer.updated', '/api",
     'a deletion is an event with the customer as it last was',
   ),
 ];

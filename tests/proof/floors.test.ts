@@ -66,3 +66,13 @@ test('no file needs, over whatever way, what needs it', () => {
     [],
   );
 });
+
+test('a test opens a database by lib/store/sqlite.ts: of the package itself nothing may be garbage collected', () => {
+  const tests = readdirSync(join(ROOT, 'tests'), { recursive: true, encoding: 'utf8' }).filter((file) =>
+    /^(?!bench.peers|lessons).*\.ts$/.test(file),
+  );
+  assert.ok(tests.length > 50, `only ${tests.length} files were seen`);
+  const opens = /import\((?<quote>['"])better-sqlite3\k<quote>|^import (?!type\b).*'better-sqlite3'/m;
+  const own = tests.filter((file) => opens.test(readFileSync(join(ROOT, 'tests', file), 'utf8')));
+  assert.deepEqual(own, []);
+});

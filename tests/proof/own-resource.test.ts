@@ -5,8 +5,8 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import Database from 'better-sqlite3';
 import { WebSocket } from 'ws';
+import { openDatabase } from '../../lib/store/sqlite.ts';
 import { LiveTable } from '../../public/changebell.js';
 import { Copy } from '../mutate/copy.ts';
 import { needsChromium, openPage } from '../support/browser.ts';
@@ -166,7 +166,7 @@ for (const { name, skip, url } of engines) {
 
 test('what another program orders is announced too', async () => {
   const server = await start();
-  const db = new Database(server.databaseFile);
+  const db = openDatabase(server.databaseFile);
   db.exec("INSERT INTO orders (customer, item, quantity) VALUES (1, 'by hand', 2)");
   db.close();
   const log = await eventually(

@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import Database from 'better-sqlite3';
+import { openDatabase } from '../../lib/store/sqlite.ts';
 import { needsChromium, openPage } from '../support/browser.ts';
 import { closeAfterTest } from '../support/cleanup.ts';
 import {
@@ -104,7 +104,7 @@ test(
       return child;
     };
     const seen = (): string[] => {
-      const db = new Database(join(folder, 'effects.db'));
+      const db = openDatabase(join(folder, 'effects.db'));
       try {
         return db.prepare("SELECT name FROM seen WHERE name LIKE 'Python %'").pluck().all() as string[];
       } catch {
@@ -198,7 +198,7 @@ test(
     await order('/1/paid');
     await page.getByText('Loom, paid').waitFor();
     assert.deepEqual(await lines(), ['Loom, paid', 'Cards'], 'a line stays in its place');
-    const db = new Database(join(folder, 'shop.db'));
+    const db = openDatabase(join(folder, 'shop.db'));
     db.exec('DELETE FROM orders WHERE id = 1');
     db.close();
     await eventually(lines, (all) => all.length === 1, 'the other line');

@@ -56,6 +56,30 @@ test('the id of a customer stays, by whichever of its names SQLite is asked to c
     );
 });
 
+test('a customer whose deletion another program ignores, or undoes, is not told as deleted', async () => {
+  const client = await connect(server.wsUrl, { query: { types: 'customer.*' } });
+  await client.next();
+  const ours = db
+    .prepare<[], string>("SELECT sql FROM sqlite_schema WHERE name = 'changebell_customer_deleted'")
+    .pluck()
+    .get();
+  // Made last, ours is the first that SQLite runs: so an upgrade may leave it.
+  db.exec(`CREATE TRIGGER kept BEFORE DELETE ON customers WHEN OLD.name = 'kept' BEGIN SELECT RAISE(IGNORE); END;
+    DROP TRIGGER changebell_customer_deleted; ${ours};
+    CREATE TRIGGER back AFTER DELETE ON customers WHEN OLD.name = 'back' BEGIN
+      INSERT INTO customers (id, name) VALUES (OLD.id, 'again');
+    END`);
+  db.exec(`INSERT INTO customers (name) VALUES ('kept'), ('back'), ('gone');
+    DELETE FROM customers WHERE name IN ('kept', 'back', 'gone'); DROP TRIGGER kept; DROP TRIGGER back`);
+  const heard = [];
+  for (const _ of range(1, 5)) heard.push(await client.nextEvent());
+  assert.deepEqual(
+    heard.map(({ type, data }) => `${type.slice(9)} ${data.name}`),
+    ['created kept', 'created back', 'created gone', 'created again', 'deleted gone'],
+  );
+  await client.close();
+});
+
 test('a customer that gives way under another program’s UNIQUE index is told as deleted', async () => {
   db.exec('CREATE UNIQUE INDEX app_email ON customers (email)');
   const find = db

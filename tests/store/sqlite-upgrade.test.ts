@@ -17,6 +17,7 @@ const FIXTURES = [
   'version-1-watch',
   'version-1-last',
   'version-2-strict',
+  'version-2-short',
 ];
 
 /** What SQLite has of everything, in any order and however it is laid out. */

@@ -321,7 +321,7 @@ export function testStore(backend: Backend): void {
       ['source', ''],
       ['source', 'white space'],
       ['source', 'ä'],
-      ['source', 'x'.repeat(201)],
+      ['source', 'x'.repeat(8193)],
       ['time', '2026-11-24'],
       ['time', '2026-11-24T10:00:00.000+01'],
       ['data', ''],

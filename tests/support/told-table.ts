@@ -2,7 +2,7 @@
 // server before it, which can be killed, and its database put back. On both engines, for customers and a watched table.
 import { copyFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import Database from 'better-sqlite3';
+import type { Database } from 'better-sqlite3';
 import { startServer, temporaryFolder } from './helpers.ts';
 import { type Cluster, startCluster } from './postgres-cluster.ts';
 import { startSlowLine } from './slow-line.ts';
@@ -32,8 +32,8 @@ export const GONE = 'gone';
 
 export function onSqlite(): Engine {
   const file = join(temporaryFolder(), 'copies.db');
-  const using = <T>(deed: (db: Database.Database) => T): T => {
-    const db = new Database(file, { timeout: 5000 });
+  const using = <T>(deed: (db: Database) => T): T => {
+    const db = openDatabase(file, { timeout: 5000 });
     try {
       return deed(db);
     } finally {
@@ -57,7 +57,7 @@ export function onSqlite(): Engine {
       copyFileSync(`${file}.backup`, file);
     },
     putBackUnder: async () => {
-      const backup = new Database(`${file}.backup`);
+      const backup = openDatabase(`${file}.backup`);
       // Where the server holds the lock at that moment it ends without a page, and calls that success.
       while ((await backup.backup(file)).totalPages === 0);
       backup.close();

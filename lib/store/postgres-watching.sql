@@ -1,0 +1,128 @@
+-- Which tables are watched, and as what: how our triggers are put up and taken down, and how a server knows that a table is
+-- not as it was. What the triggers do stands in `postgres-watch.sql`.
+
+-- What tells of a table that it is another, or was altered: columns with another name, type or value in rows that nobody
+-- has written; another key; triggers of ours that are gone or were out of work for a while. Null where there is no table.
+-- An ALTER of a column writes its line in the catalog anew: so the transaction that did says enough, and of a new type
+-- that has the old one's name as well. Copies of the trigger are as it is, unless somebody silenced that of a partition.
+-- A hash, since a table may have 1,600 columns.
+CREATE FUNCTION bell.changebell_shape(relation regclass) RETURNS text LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp AS $$
+  SELECT oid || ' ' || hashtextextended(concat_ws(' ',
+    (SELECT string_agg(attnum || ' ' || attribute.xmin::text, ',' ORDER BY attnum) FROM pg_attribute AS attribute
+      WHERE attrelid = relation AND attnum > 0 AND NOT attisdropped),
+    (SELECT string_agg(enum.oid || ' ' || enum.xmin::text, ',' ORDER BY enum.oid) FROM pg_attribute
+      JOIN pg_enum AS enum ON enumtypid = atttypid WHERE attrelid = relation AND atttypid >= 16384),
+    (SELECT concat_ws(' ', indkey, indclass) FROM pg_index WHERE indrelid = relation AND indisprimary),
+    (SELECT string_agg(tgname || ' ' || tgenabled::text || trigger.xmin::text, ',' ORDER BY tgname) FROM pg_trigger AS trigger
+      WHERE tgrelid = relation AND tgfoid = 'bell.changebell_watch'::regproc),
+    CASE relkind WHEN 'p' THEN (
+      SELECT string_agg(copy.tgrelid || copy.tgenabled::text, ',' ORDER BY copy.tgrelid) FROM bell.changebell_tree(relation) AS tree
+        JOIN pg_trigger AS copy ON copy.tgrelid = tree.relation JOIN pg_trigger AS its ON its.oid = copy.tgparentid
+      WHERE copy.tgfoid = 'bell.changebell_watch'::regproc AND copy.tgenabled <> its.tgenabled) END), 0)
+  FROM pg_class WHERE oid = relation
+$$;
+
+-- Sees to it that a table is watched as it is now: at the start, and when a look has found another shape. One server
+-- at a time, by the lock on the table's line, for which no writer waits. Copies must be loaded again where rows may have
+-- changed without a word: where the shape is another than it was, or the trigger is not there though events of the table are.
+-- With another key, nobody may be in the middle of writing by the old one: what he told would come after the reset.
+CREATE FUNCTION bell.changebell_renew(of text, its_type text, its_key text, its_bytes text, relation regclass) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  old bell.changebell_watched;
+  new_shape text;
+BEGIN
+  INSERT INTO bell.changebell_watched VALUES (of, its_type, its_key, its_bytes) ON CONFLICT DO NOTHING;
+  SELECT * INTO old FROM bell.changebell_watched WHERE source = of FOR UPDATE;
+  IF old.key <> its_key THEN
+    BEGIN
+      EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', relation);
+    EXCEPTION WHEN insufficient_privilege THEN -- who only has TRIGGER on it may not
+    END;
+  END IF;
+  IF old.key <> its_key OR old.shape <> bell.changebell_shape(relation) OR (
+    NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = relation AND tgname = 'changebell_watch')
+    AND EXISTS (SELECT FROM bell.changebell_events WHERE starts_with(type, its_type || '.')))
+  THEN
+    PERFORM bell.changebell_tell_reset(old);
+  END IF;
+  PERFORM bell.changebell_bind(relation, 'changebell_watch', of);
+  -- TRUNCATE of a partition fires its own triggers alone, and not those of the table that it is in.
+  PERFORM bell.changebell_bind(part, 'changebell_watch_truncate', of)
+  FROM (SELECT relation AS part UNION SELECT relid FROM pg_partition_tree(relation)) AS parts;
+  new_shape := bell.changebell_shape(relation); -- with the triggers that are there now
+  UPDATE bell.changebell_watched AS line SET type = its_type, key = its_key, bytes = its_bytes, shape = new_shape
+  WHERE source = of AND (line.type, line.key, line.bytes, line.shape) IS DISTINCT FROM (its_type, its_key, its_bytes, new_shape);
+END $$;
+
+-- Puts up one trigger, if it isn't there as it should be. One that is right is left alone: to make it anew would lock the
+-- table, and an application would wait for that. It is known by its name and its place, whatever it says: the table may
+-- be watched under another source than before.
+-- ALWAYS: also for rows that come by replication. Only the owner of a table may say that.
+CREATE FUNCTION bell.changebell_bind(relation regclass, trigger_name text, of text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  is_owner boolean := (SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = relation);
+  is_right boolean;
+BEGIN
+  SELECT split_part(encode(tgargs, 'escape'), '\000', 1) = of AND (NOT is_owner OR tgenabled = 'A' AND NOT EXISTS (
+      SELECT FROM pg_trigger AS copy WHERE copy.tgparentid = trigger.oid AND copy.tgenabled <> 'A'))
+  INTO is_right FROM pg_trigger AS trigger
+  WHERE tgrelid = relation AND tgname = trigger_name AND tgparentid = 0 AND tgfoid = 'bell.changebell_watch'::regproc;
+  IF is_right THEN RETURN; END IF;
+  IF FOUND THEN EXECUTE format('DROP TRIGGER %I ON %s', trigger_name, relation); END IF;
+  EXECUTE format(CASE trigger_name
+    WHEN 'changebell_watch' THEN 'CREATE TRIGGER %I AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW'
+    ELSE 'CREATE TRIGGER %I BEFORE TRUNCATE ON %s FOR EACH STATEMENT' END || ' EXECUTE FUNCTION bell.changebell_watch(%L)',
+    trigger_name, relation, of);
+  IF is_owner THEN EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', relation, trigger_name); END IF;
+EXCEPTION WHEN insufficient_privilege THEN
+  RAISE insufficient_privilege USING MESSAGE =
+    format('%s: its owner must GRANT SELECT, TRIGGER ON %s TO %I', SQLERRM, relation, current_user);
+END $$;
+
+-- Takes down what tells in the name of a table and stands on another: one that had its name and was put aside, or was a
+-- partition. Copies of the trigger for rows go with their partition by themselves.
+CREATE FUNCTION bell.changebell_unbind_others(of text, relation regclass) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  old record;
+BEGIN
+  FOR old IN
+    SELECT tgname, tgrelid::regclass AS aside FROM pg_trigger JOIN pg_class AS class ON class.oid = tgrelid
+    WHERE tgparentid = 0 AND tgfoid = 'bell.changebell_watch'::regproc AND pg_has_role(relowner, 'USAGE')
+      AND split_part(encode(tgargs, 'escape'), '\000', 1) = of AND tgrelid IS DISTINCT FROM relation::oid
+      AND tgrelid NOT IN (SELECT relid FROM pg_partition_tree(relation))
+  LOOP
+    EXECUTE format('DROP TRIGGER %I ON %s', old.tgname, old.aside);
+  END LOOP;
+END $$;
+
+-- Takes down the triggers of all tables but `wanted`. Where another server watches a table, its shared lock is in the way
+-- of ours, and they stay. Ours are those that call our function, so a name that another program uses as well is no
+-- mistake; a partition's copy has a parent, and goes with it.
+-- Only an owner may drop one. The line in `changebell_watched` goes in any case, and without it a trigger is idle.
+-- Returns the tables on which one is left so.
+CREATE FUNCTION bell.changebell_unwatch(wanted text[]) RETURNS SETOF text LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  old record;
+BEGIN
+  FOR old IN
+    SELECT tgname, tgrelid::regclass::text AS relation, split_part(encode(tgargs, 'escape'), '\000', 1) AS of,
+      pg_has_role(relowner, 'USAGE') AS is_owner
+    FROM pg_trigger JOIN pg_class AS class ON class.oid = tgrelid
+    WHERE tgparentid = 0 AND tgfoid = 'bell.changebell_watch'::regproc
+  LOOP
+    CONTINUE WHEN old.of = ANY (wanted);
+    CONTINUE WHEN NOT pg_try_advisory_xact_lock(1130918255, hashtext(old.of));
+    DELETE FROM bell.changebell_watched WHERE source = old.of;
+    DELETE FROM bell.changebell_partitions WHERE source = old.of;
+    IF old.is_owner THEN
+      EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s', old.tgname, old.relation);
+    ELSE
+      RETURN NEXT old.relation;
+    END IF;
+  END LOOP;
+END $$;
