@@ -85,7 +85,7 @@ const authorization = (token) => (token ? { Authorization: `Bearer ${token}` } :
 /** Said in words, since `fetch` would call it a failure of the network, and with the token in its message. @param {string | undefined} token */
 export function checkToken(token) {
   if (!token || !/[^!-~]/.test(token)) return;
-  const detail = 'The token has a space, a line end, or what else no header may have.';
+  const detail = 'The token has characters that no header may have.';
   throw Object.assign(new TypeError(detail), { status: 401, detail });
 }
 

@@ -3,6 +3,7 @@
 import { copyFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Database } from 'better-sqlite3';
+import { openDatabase } from '../../lib/store/sqlite.ts';
 import { startServer, temporaryFolder } from './helpers.ts';
 import { type Cluster, startCluster } from './postgres-cluster.ts';
 import { startSlowLine } from './slow-line.ts';
