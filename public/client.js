@@ -35,9 +35,8 @@ function open(lastEventId) {
 function work() {
   const busyUntil = performance.now() + (isSlow ? BUSY_MS : 0);
   while (performance.now() < busyUntil);
-  // The last message of a burst is told too: else the lane would seem to be behind until the next heartbeat.
-  if (performance.now() - reportedAt > REPORT_MS) report();
-  else timer ??= setTimeout(report, REPORT_MS);
+  // Once it is done: until then the stream stands before it, and the lane would seem to be behind until a heartbeat.
+  timer ??= setTimeout(report, Math.max(0, reportedAt + REPORT_MS - performance.now()));
 }
 
 /** The page paints no more than this: messages stay in the Worker. */
