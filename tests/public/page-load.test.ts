@@ -252,7 +252,7 @@ test(
     await button(page, 'Cut client A').click();
     await lane('A').getByText('Cut at').waitFor();
     // Longer than a lane waits between two reports: the next one is due with the message itself.
-    await page.evaluate(() => new Promise((resolve) => setTimeout(resolve, 150)));
+    await page.evaluate(() => new Promise((resolve) => setTimeout(resolve, 600)));
     await post(`${server.url}/api/events`, { message: 'for those who are there' });
     await lane('A').getByText(', 1 behind').waitFor();
     await eventually(
