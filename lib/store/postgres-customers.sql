@@ -110,8 +110,10 @@ ALTER TABLE bell.customers ENABLE ALWAYS TRIGGER changebell_customers_truncated;
 
 -- An id that another program gave by hand is not given again. (Not in its own transaction: that waits for nobody.)
 -- A sequence that was never asked gives its `last_value` first, and not the number after it: hence the CASE.
-CREATE FUNCTION bell.changebell_keep_ids() RETURNS void LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
-  SELECT setval('bell.customers_id_seq', newest.id) FROM bell.customers_id_seq,
+-- In plpgsql, whose plans are kept: a function in SQL is planned anew in each batch, which took a sixth of its time.
+CREATE FUNCTION bell.changebell_keep_ids() RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM setval('bell.customers_id_seq', newest.id) FROM bell.customers_id_seq,
     (SELECT id FROM bell.customers ORDER BY id DESC LIMIT 1) AS newest
-  WHERE newest.id > last_value - CASE WHEN is_called THEN 0 ELSE 1 END
-$$;
+  WHERE newest.id > last_value - CASE WHEN is_called THEN 0 ELSE 1 END;
+END $$;
