@@ -18,8 +18,11 @@ export class ReadAhead {
   private heldBytes = 0;
   /** Since the last line feed nothing but a carriage return has come: the next one ends a head. */
   private isLineEmpty = false;
-  /** The head that was handed on last, where something came behind it: of a stream's head nothing shall be kept. */
-  private head: Buffer = NOTHING;
+  /**
+   * The head that was handed on last, where something came behind it: of a stream's head nothing shall be kept. As text,
+   * since a view of what was read would keep the body behind it, too.
+   */
+  private head = '';
   /** The account of all connections: what each of them holds back is little, and together it is not. */
   private readonly bytes: UnsentBytes;
 
@@ -48,8 +51,8 @@ export class ReadAhead {
   isNextAlike(): boolean {
     const end = this.held.indexOf(HEAD_END) + HEAD_END.length;
     if (end < HEAD_END.length || end > MAX_PIECE_BYTES) return false;
-    const next = this.held.subarray(0, end);
-    return next.equals(this.head) || shapeOf(next) === shapeOf(this.head);
+    const next = this.held.toString('latin1', 0, end);
+    return next === this.head || shapeOf(next) === shapeOf(this.head);
   }
 
   /** Takes no more than what belongs to one request, and nothing behind it. */
@@ -61,7 +64,7 @@ export class ReadAhead {
     if (end === held.length) this.drop();
     else this.held = held.subarray(end);
     const piece = held.subarray(0, end);
-    if (!isBody) this.head = this.isEmpty ? NOTHING : piece;
+    if (!isBody) this.head = this.isEmpty ? '' : piece.toString('latin1');
     return piece;
   }
 
@@ -102,6 +105,6 @@ export class ReadAhead {
 }
 
 /** A head without the length that it tells, if that is a good one. */
-function shapeOf(head: Buffer): string {
-  return head.toString('latin1').replace(/(\ncontent-length: )\d{1,9}\r/i, '$1');
+function shapeOf(head: string): string {
+  return head.replace(/(\ncontent-length: )\d{1,9}\r/i, '$1');
 }

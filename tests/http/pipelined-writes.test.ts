@@ -3,6 +3,10 @@
 import assert from 'node:assert/strict';
 import { connect as connectTcp } from 'node:net';
 import { test } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { ReadAhead } from '../../lib/http/read-ahead.ts';
+import { UnsentBytes } from '../../lib/http/unsent-bytes.ts';
 import { openDatabase } from '../../lib/store/sqlite.ts';
 import {
   eventually,
@@ -202,4 +206,25 @@ test('on PostgreSQL they keep their sequence as well', {
   assert.deepEqual(await loggedNames(own, 'gathered'), list);
   await own.stop();
   await cluster.stop();
+});
+
+test('of a request that was handed on its head is kept, and not the body behind it', () => {
+  setFlagsFromString('--expose-gc');
+  const collect: () => void = runInNewContext('gc');
+  const request = Buffer.from(jsonPost('/api/events', { data: 'x'.repeat(50_000) }));
+  const body = request.length - (request.indexOf('\r\n\r\n') + 4);
+  collect();
+  const before = process.memoryUsage().arrayBuffers;
+  const connections = range(1, 100).map(() => {
+    const ahead = new ReadAhead(new UnsentBytes());
+    ahead.add(Buffer.from(request));
+    ahead.take();
+    ahead.bodyLeft = body;
+    ahead.take();
+    assert.ok(ahead.isEmpty);
+    return ahead;
+  });
+  collect();
+  const kept = process.memoryUsage().arrayBuffers - before;
+  assert.ok(kept < 1_000_000, `${connections.length} connections keep ${kept} bytes`);
 });
