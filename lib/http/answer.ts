@@ -13,7 +13,7 @@ export class Answer extends ServerResponse {
   /** Of a write: its place among those that wait for a commit is certain. */
   isQueued = false;
   /** Called when that becomes true. Set while a connection works on this one. */
-  onQueued = (): void => {};
+  onQueued: (() => void) | undefined;
   /** Its part of that: the body before it, and itself. */
   private held = 0;
   /** Headers that hang on where the request went, and not on what came of it: a refusal has them as well. */
@@ -55,7 +55,7 @@ export class Answer extends ServerResponse {
   /** To be called by whoever has given an order to the store: another write may come in behind it. */
   queued(): void {
     this.isQueued = true;
-    this.onQueued();
+    this.onQueued?.();
   }
 
   /** It was taken, or its connection has ended: all is given back. */

@@ -3,11 +3,10 @@
 // segment at once, and each answer would have to wait in our memory. So the bytes are handed on one request at a
 // time, and while one is in work the kernel keeps the rest: a client that runs ahead only slows itself down.
 // Short writes alone may be several: they wait for the disk, and one commit is enough for all of them.
-import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import type { Answer } from './answer.ts';
-import { ReadAhead } from './read-ahead.ts';
+import { headOf, ReadAhead } from './read-ahead.ts';
 import { queuedBytes, type UnsentBytes } from './unsent-bytes.ts';
 
 const END_PATIENCE_MS = 10_000; // for an answer to somebody who sends no more: perhaps gone, perhaps reading
@@ -24,7 +23,7 @@ export class Connection {
    */
   private readonly answers: Answer[] = [];
   /** One whose answer was taken while its body had yet to come. */
-  private early: IncomingMessage | undefined;
+  private early: Answer['req'] | undefined;
   /** When it had nothing to do last; whoever waits longest goes first when there are too many. */
   idleSince = performance.now();
   private readonly ahead: ReadAhead;
@@ -69,7 +68,7 @@ export class Connection {
     // 0 where a body comes in chunks: those are handed on up to the empty line that ends them.
     this.ahead.bodyLeft = Number(answer.req.headers['content-length'] ?? 0);
     // It comes after the last byte went to the kernel, or when the connection broke before that.
-    answer.on('close', () => this.finish(answer));
+    answer.on('close', this.finish);
   }
 
   /** An upgrade has come: what is behind it may be no HTTP. */
@@ -135,15 +134,16 @@ export class Connection {
     if (!this.ahead.isEmpty) process.nextTick(this.feed);
   };
 
-  private finish(answer: Answer): void {
+  /** The oldest is through: Node answers in the sequence of the requests. */
+  private readonly finish = (): void => {
+    const answer = this.answers.shift()!;
     answer.settle();
     this.early = answer.req.complete ? undefined : answer.req;
-    this.answers.splice(this.answers.indexOf(answer), 1);
     if (this.answers.length > 0) return;
     this.idleSince = performance.now();
     // After the others' turn: who has sent a thousand requests gets one answer each time the loop goes round.
     if (!this.ahead.isEmpty || this.hasEnded) setImmediate(this.feed);
-  }
+  };
 
   /** What the socket has read. False keeps it from reading more. */
   private receive(chunk: Buffer | null): boolean {
@@ -211,8 +211,9 @@ export class Connection {
    * those in the sequence in which they came, so that nobody can tell it from one after the other.
    */
   private canLetIn({ isQueued, shouldKeepAlive, req }: Answer): boolean {
-    if (!isQueued || !shouldKeepAlive || this.answers.length >= MAX_WRITES) return false;
-    return Number(req.headers['content-length']) <= SHORT_BYTES && this.ahead.isNextAlike();
+    if (!isQueued || !shouldKeepAlive || this.answers.length >= MAX_WRITES || this.ahead.isEmpty)
+      return false;
+    return Number(req.headers['content-length']) <= SHORT_BYTES && this.ahead.isNext(headOf(req));
   }
 }
 

@@ -8,6 +8,7 @@ import { Problem } from '../problem.ts';
 import { Answer } from './answer.ts';
 import { Connection } from './connection.ts';
 import type { HttpServer } from './listen.ts';
+import { headOf } from './read-ahead.ts';
 import type { Refusals } from './refusals.ts';
 import { problemByHand, sendProblem } from './response.ts';
 import { UnsentBytes } from './unsent-bytes.ts';
@@ -73,13 +74,9 @@ export class Connections {
    */
   ignoreUpgrade(req: IncomingMessage, socket: Duplex): void {
     // The rest stays as it came, in its sequence: nothing else in it may get another meaning.
-    let lines = `${req.method} ${req.url} HTTP/${req.httpVersion}\r\n`;
-    for (let i = 0; i < req.rawHeaders.length; i += 2) {
-      const [name, value] = req.rawHeaders.slice(i, i + 2) as [string, string];
-      if (!/^(upgrade|http2-settings)$/i.test(name)) lines += `${name}: ${value}\r\n`;
-    }
+    const head = headOf(req, /^(upgrade|http2-settings)$/i);
     this.server.emit('connection', socket as Socket); // a parser again, in place of the one that has stopped
-    this.all.get(socket)?.parseAgain(Buffer.from(`${lines}\r\n`, 'latin1'));
+    this.all.get(socket)?.parseAgain(Buffer.from(head, 'latin1'));
   }
 
   /** Plain HTTP on the raw socket: the same answers, in the same words, as to any other request. */

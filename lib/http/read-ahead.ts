@@ -1,6 +1,7 @@
 // What was read of a socket and is not parsed yet, at most what one read brings, and where the request in work ends in
 // it. A client may send many requests in one segment (RFC 9112 §9.3.2); nothing tells the parser of `node:http` to
 // stop after the first, so it is given no more than that one.
+import type { IncomingMessage } from 'node:http';
 import type { UnsentBytes } from './unsent-bytes.ts';
 
 const LINE_FEED = 10;
@@ -18,11 +19,6 @@ export class ReadAhead {
   private heldBytes = 0;
   /** Since the last line feed nothing but a carriage return has come: the next one ends a head. */
   private isLineEmpty = false;
-  /**
-   * The head that was handed on last, where something came behind it: of a stream's head nothing shall be kept. As text,
-   * since a view of what was read would keep the body behind it, too.
-   */
-  private head = '';
   /** The account of all connections: what each of them holds back is little, and together it is not. */
   private readonly bytes: UnsentBytes;
 
@@ -44,28 +40,22 @@ export class ReadAhead {
     this.hold(Buffer.concat([head, this.held]));
   }
 
-  /**
-   * Has the head of another request come, and is it the same as the last, but for the length of its body? Method and
-   * path are the same then, and whatever else says how a request is to be read.
-   */
-  isNextAlike(): boolean {
+  /** Has the whole head of a request come, and is it this one, but for the length of its body? */
+  isNext(head: string): boolean {
     const end = this.held.indexOf(HEAD_END) + HEAD_END.length;
     if (end < HEAD_END.length || end > MAX_PIECE_BYTES) return false;
     const next = this.held.toString('latin1', 0, end);
-    return next === this.head || shapeOf(next) === shapeOf(this.head);
+    return next === head || withoutLength(next) === withoutLength(head);
   }
 
   /** Takes no more than what belongs to one request, and nothing behind it. */
   take(): Buffer {
     const { held } = this;
     // Views of what was read, and no copies: a body of a megabyte comes in many pieces.
-    const isBody = this.bodyLeft > 0;
     const end = this.endOfPiece();
     if (end === held.length) this.drop();
     else this.held = held.subarray(end);
-    const piece = held.subarray(0, end);
-    if (!isBody) this.head = this.isEmpty ? '' : piece.toString('latin1');
-    return piece;
+    return held.subarray(0, end);
   }
 
   /** Takes all of it, or throws it away. */
@@ -104,7 +94,17 @@ export class ReadAhead {
   }
 }
 
-/** A head without the length that it tells, if that is a good one. */
-function shapeOf(head: string): string {
+/** The head of a request, as it came where it was written as usual; without the headers of these names. */
+export function headOf({ method, url, httpVersion, rawHeaders }: IncomingMessage, without?: RegExp): string {
+  let lines = `${method} ${url} HTTP/${httpVersion}\r\n`;
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const [name, value] = rawHeaders.slice(i, i + 2) as [string, string];
+    if (!without?.test(name)) lines += `${name}: ${value}\r\n`;
+  }
+  return `${lines}\r\n`;
+}
+
+/** The length that a head tells is left out, if it is a good one. */
+function withoutLength(head: string): string {
   return head.replace(/(\ncontent-length: )\d{1,9}\r/i, '$1');
 }

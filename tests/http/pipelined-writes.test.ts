@@ -208,7 +208,7 @@ test('on PostgreSQL they keep their sequence as well', {
   await cluster.stop();
 });
 
-test('of a request that was handed on its head is kept, and not the body behind it', async () => {
+test('of a request that was handed on no byte is kept, while its connection stays open', async () => {
   setFlagsFromString('--expose-gc');
   const collect: () => void = runInNewContext('gc');
   const request = Buffer.from(jsonPost('/api/events', { data: 'x'.repeat(50_000) }));

@@ -15,7 +15,7 @@ export const BOUNDS: Mutation[] = [
   ),
   together(
     'whatever is pipelined behind a write is let in beside it',
-    ' && this.ahead.isNextAlike()',
+    ' && this.ahead.isNext(headOf(req))',
     '',
     'pipelined requests that differ are done one after the other',
   ),
