@@ -100,12 +100,19 @@ function valueSql(value: string): string {
   return `CASE typeof(${value})
     WHEN 'null' THEN 'null'
     WHEN 'integer' THEN CASE WHEN ${value} BETWEEN -${SAFE} AND ${SAFE} THEN '' || ${value} ELSE '"' || ${value} || '"' END
-    WHEN 'real' THEN CASE
-      WHEN ${value} = 9e999 THEN '"Infinity"' WHEN ${value} = -9e999 THEN '"-Infinity"'
-      WHEN CAST(printf('%!.15g', ${value}) AS REAL) = ${value} THEN printf('%!.15g', ${value})
-      ELSE printf('%!.17g', ${value}) END
+    WHEN 'real' THEN CASE ${value} WHEN 9e999 THEN '"Infinity"' WHEN -9e999 THEN '"-Infinity"' ELSE ${realSql(value)} END
     WHEN 'text' THEN json_quote(${value})
     ELSE '"' || ${base64Sql(value)} || '"' END`;
+}
+
+/**
+ * A real whole, with as few digits as that takes: the fewer, the more versions of SQLite write the same ones. They agree on
+ * nearly all reals of 16 digits; what CAST makes of most of them is another text in each.
+ */
+function realSql(value: string): string {
+  const digits = (count: number) => `printf('%!.${count}g', ${value})`;
+  const ifEnough = (count: number) => `WHEN CAST(${digits(count)} AS REAL) = ${value} THEN ${digits(count)}`;
+  return `CASE ${ifEnough(15)} ${ifEnough(16)} ELSE ${digits(17)} END`;
 }
 
 /** Three bytes are six hexadecimal digits, and each three of those are two characters of base64 (RFC 4648 §4). */
@@ -130,7 +137,8 @@ export function sourceSql(source: string, columns: Column[], row: string): strin
  * left: to count to each from the first one would cost a long key milliseconds.
  */
 function escapedSql(value: string, room: number): string {
-  const key = `CASE WHEN typeof(${value}) = 'blob' THEN hex(${value}) ELSE coalesce(CAST(${value} AS TEXT), '') END`;
+  const key = `CASE typeof(${value}) WHEN 'blob' THEN hex(${value}) WHEN 'real' THEN ${realSql(value)}
+    ELSE coalesce(CAST(${value} AS TEXT), '') END`;
   return `(SELECT CASE WHEN k NOT GLOB '*[^A-Za-z0-9._~-]*' THEN substr(k, 1, ${room}) ELSE (
       WITH RECURSIVE one(c, rest) AS (SELECT substr(k, 1, 1), substr(k, 2, ${room})
         UNION ALL SELECT substr(rest, 1, 1), substr(rest, 2) FROM one WHERE rest <> '')

@@ -76,7 +76,9 @@ export class SqliteRows {
     if (parts.length !== table.key.length) return undefined;
     // A URI doesn't say whether a part of the key is a text, a number, or bytes in hexadecimal digits. By these the
     // index finds the row; its source then says whether it is the one meant.
-    const isHit = table.key.map((name, i) => `${name} IN (@${i}, CAST(@${i} AS NUMERIC), unhex(@${i}))`);
+    const isHit = table.key.map(
+      (name, i) => `${name} IN (@${i}, CAST(replace(@${i}, 'Inf', '9e999') AS NUMERIC), unhex(@${i}))`,
+    );
     const one = table.select(`WHERE ${[...isHit, `${table.itsSource} = @source`].join(' AND ')}`);
     return one.get({ ...parts, source: `${table.source}/${key}` })?.[0] as string | undefined;
   }

@@ -636,6 +636,36 @@ describe('SQLite', () => {
     await server.stop();
     db.close();
   });
+
+  test('a row whose key is a real has one place, whichever SQLite writes it, and no other row has that', async (t) => {
+    if (skipWithout('/usr/bin/sqlite3', 'sqlite3')) return t.skip('sqlite3 is missing');
+    const db = openDatabase(fileOf('reals'));
+    db.exec('CREATE TABLE readings (at real PRIMARY KEY, v)');
+    const server = await openServer({ DATABASE_URL: fileOf('reals'), WATCH: 'readings' });
+    const client = await connect(server.wsUrl);
+    await client.next();
+    // Other versions of SQLite have only 15 digits when they CAST to TEXT: all that is written here is one moment to them.
+    const times = [0.3, 0.1 + 0.2, 1732612345.123456, 1732612345.123457, 1e15, 1e300];
+    execFileSync('sqlite3', [
+      fileOf('reals'),
+      `INSERT INTO readings VALUES ${times.map((at) => `(${at}, 1)`)}`,
+    ]);
+    const created = new Map<number, string>();
+    for (const _ of times) {
+      const { source, data } = await client.nextEvent();
+      created.set(data.at, source);
+    }
+    assert.equal(new Set(created.values()).size, times.length, [...created.values()].join());
+    db.exec('UPDATE readings SET v = 2');
+    for (const _ of times) {
+      const { source, data } = await client.nextEvent();
+      assert.equal(source, created.get(data.at));
+      assert.deepEqual((await get(`${server.url}/api${source}`)).body, data, source);
+    }
+    await client.close();
+    await server.stop();
+    db.close();
+  });
 });
 
 describe('PostgreSQL', { skip: skipWithout(INITDB, 'postgresql') }, () => {
