@@ -36,7 +36,9 @@ export class Scope {
 
   /** May it see this event? Both lists must let it through; a missing list of sources is all of them. */
   maySee({ type, source }: Seen): boolean {
-    return covers(this.types, type) && covers(this.sources, source);
+    if (!covers(this.sources, source)) return false;
+    // Who may see each change of a table holds a copy of it, and must hear that it is one no longer.
+    return covers(this.types, type) || (isReset(type, source) && this.seesChanges(type.slice(0, -6)));
   }
 
   /** The same filter, without what it may not see. */
@@ -48,9 +50,8 @@ export class Scope {
 
   /** A snapshot tells what the events of its rows tell. @throws {Problem} 403 unless it may see all of them */
   checkRead(type: string, source: string): void {
-    const changes = ['created', 'updated', 'deleted'];
-    const seesAll = changes.every((change) => this.maySee({ type: `${type}.${change}`, source }));
-    if (!seesAll) throw forbidden(`read ${type} at ${source}`);
+    if (!this.seesChanges(type) || !covers(this.sources, source))
+      throw forbidden(`read ${type} at ${source}`);
   }
 
   /** What tells of other clients' positions tells of events that they were sent. @throws {Problem} 403 */
@@ -67,10 +68,19 @@ export class Scope {
   checkPublish(types: Iterable<string>): void {
     for (const type of types) if (!covers(this.publishes, type)) throw forbidden(`publish ${type}`);
   }
+
+  private seesChanges(type: string): boolean {
+    return ['created', 'updated', 'deleted'].every((change) => covers(this.types, `${type}.${change}`));
+  }
 }
 
 /** Of the API token, and of everyone where none is wanted. */
 export const EVERYTHING = new Scope({ subscribe: ['*'], publish: ['*'], write: true });
+
+/** That a watched table has to be loaded again: it says nothing of any row. */
+function isReset(type: string, source: string): boolean {
+  return type.endsWith('.reset') && source.startsWith('/watch/') && source.endsWith('/*');
+}
 
 /** `orders.*` covers `orders.created`, `/rooms/*` also the prefix `/rooms/42/*`, and `*` everything. */
 function covers(patterns: readonly string[], value: string): boolean {

@@ -193,6 +193,35 @@ test('what it may not see never reaches a reader: not live, not replayed, not in
   for (const reader of [client, wide, stream]) reader.close();
 });
 
+test('who may see each change of a table hears that it must be loaded again, and nothing else beyond its scope', async () => {
+  const { lastEventId } = (await get(api('/customers'), everything)).body;
+  const changes = ['orders.created', 'orders.updated', 'orders.deleted'];
+  const stream = async (subscribe: string[]) =>
+    connect(server.wsUrl, { query: { lastEventId, access_token: await sign({ subscribe }) } });
+  const [copy, part] = [
+    await stream(changes),
+    await stream(['orders.created', 'orders.updated', 'orders.done']),
+  ];
+  for (const [type, source] of [
+    ['orders.reset', '/rooms/orders'],
+    ['orders.reset', '/watch/orders/*'],
+    ['orders.resets', '/watch/orders/*'],
+    ['orders.created', '/watch/orders/1'],
+  ])
+    await post(api('/events'), { type, source }, everything);
+  for (const [reader, types] of [
+    [copy, ['orders.reset', 'orders.created']],
+    [part, ['orders.created']],
+  ] as const) {
+    await reader.until(({ type }) => type === 'orders.created');
+    assert.deepEqual(
+      reader.events().map(({ type }) => type),
+      types,
+    );
+    reader.close();
+  }
+});
+
 test('at its end a stream says so, is closed, and goes on with a fresh token where it was', async () => {
   const exp = Date.now() / 1000 + 1;
   const client = await connect(server.wsUrl, { query: { access_token: await sign(ALL, { exp }) } });
