@@ -25,7 +25,8 @@ $$;
 
 -- Sees to it that a table is watched as it is now: at the start, and when a look has found another shape. One server
 -- at a time, by the lock on the table's line, for which no writer waits. Copies must be loaded again where rows may have
--- changed without a word: where the shape is another than it was, or the trigger is not there though events of the table are.
+-- changed without a word: where the shape is another than it was, or the trigger is not there though events of the table
+-- are, or may have been.
 -- With another key, nobody may be in the middle of writing by the old one: what he told would come after the reset.
 CREATE FUNCTION bell.changebell_renew(of text, its_type text, its_key text, its_bytes text, relation regclass) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -43,7 +44,8 @@ BEGIN
   END IF;
   IF old.key <> its_key OR old.shape <> bell.changebell_shape(relation) OR (
     NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = relation AND tgname = 'changebell_watch')
-    AND EXISTS (SELECT FROM bell.changebell_events WHERE starts_with(type, its_type || '.')))
+    AND (EXISTS (SELECT FROM bell.changebell_events WHERE starts_with(type, its_type || '.'))
+      OR EXISTS (SELECT FROM bell.changebell_log WHERE pruned > 0)))
   THEN
     PERFORM bell.changebell_tell_reset(old);
   END IF;

@@ -74,10 +74,11 @@ function isRight(db: Database.Database, { table, triggers }: WatchedTable): bool
   return triggers.every(isThere);
 }
 
-/** Was it watched before? Then there may be copies of it. */
-function isTold(db: Database.Database, { type }: WatchedTable): boolean {
-  const find = `SELECT 1 FROM changebell_events WHERE type GLOB '${type}.*' LIMIT 1`;
-  return db.prepare(find).get() !== undefined;
+/** Was it watched before, or can't we know, since events are gone? Then there may be copies of it. */
+function isTold(db: Database.Database, { table, type }: WatchedTable): boolean {
+  const find = `SELECT 1 FROM changebell_events WHERE type GLOB '${type}.*'
+    UNION ALL SELECT 1 FROM changebell_log WHERE pruned > 0 LIMIT 1`;
+  return readTriggers(db).some((one) => one.table === table) || db.prepare(find).get() !== undefined;
 }
 
 /** A copy has to be loaded again. Before its triggers are there: what they tell comes after this. */

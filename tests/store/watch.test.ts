@@ -130,18 +130,19 @@ function testWatch(open: Connect): void {
     assert.equal(type, 'orders.created', 'nobody can have a copy of a table that was never watched');
     await first.close();
     await server.stop();
-    for (const table of ['orders', 'quiet'])
-      await program.run(`DROP TABLE ${table}; CREATE TABLE ${table} (id integer PRIMARY KEY, more text)`);
+    await program.run('DROP TABLE orders; CREATE TABLE orders (id integer PRIMARY KEY, more text)');
+    await program.run("ALTER TABLE quiet ADD COLUMN more text DEFAULT 'none of its rows was told of'");
     await program.run('INSERT INTO orders (id) VALUES (7)');
     server = await openServer(env);
     await program.run('INSERT INTO orders (id) VALUES (8)');
-    const client = await connect(server.wsUrl, { query: { lastEventId: id, types: 'orders.*' } });
+    const client = await connect(server.wsUrl, { query: { lastEventId: id } });
     await client.next();
-    const heard = [await client.nextEvent(), await client.nextEvent()];
+    const heard = [await client.nextEvent(), await client.nextEvent(), await client.nextEvent()];
     assert.deepEqual(
       heard.map(({ type, source, data }) => [type, source, data]),
       [
         ['orders.reset', '/watch/orders/*', null],
+        ['quiet.reset', '/watch/quiet/*', null],
         ['orders.created', '/watch/orders/8', { id: 8, more: null }],
       ],
     );
@@ -152,6 +153,26 @@ function testWatch(open: Connect): void {
     await server.stop();
     server = await openServer(env);
     assert.equal(await newest(), before, 'and once');
+    await server.stop();
+    await program.close();
+  });
+
+  test('who goes on where a table was not watched for a while is told to load it again, though none of its events is kept', async () => {
+    const program = await open('unwatched');
+    await program.run('CREATE TABLE orders (id integer PRIMARY KEY)');
+    const env = { DATABASE_URL: program.url, WATCH: 'orders' };
+    const before = await openServer(env);
+    const { id } = (await post(`${before.url}/api/events`, { message: 'the last that this reader hears' }))
+      .body;
+    await before.stop();
+    const without = await openServer({ DATABASE_URL: program.url });
+    await program.run('INSERT INTO orders VALUES (1); DELETE FROM changebell_events');
+    await without.stop();
+    const server = await openServer(env);
+    const client = await connect(server.wsUrl, { query: { lastEventId: id } });
+    assert.equal((await client.next()).type, 'stream.ready');
+    assert.equal((await client.nextEvent()).type, 'orders.reset');
+    await client.close();
     await server.stop();
     await program.close();
   });
