@@ -57,7 +57,8 @@ export class Link {
     this.nextTryAt = null;
     this.isUnheard = true; // until it is heard
     this.#open(signal).catch((error) => signal.aborted || this.fail(error));
-    this.#setState('connecting'); // last, since a listener may close the stream
+    // Last, since a listener may close the stream; so may `token` and `load`, which were called just now.
+    if (!signal.aborted) this.#setState('connecting');
   }
 
   /** @param {AbortSignal} signal */

@@ -287,6 +287,22 @@ test('a load that fails after its connection is one loss, and the next connectio
   stream.close();
 });
 
+test('closed by its own load or token, a stream stays closed', async () => {
+  for (const option of ['load', 'token'] as const) {
+    let calls = 0;
+    const stream = open(streamUrl(), {
+      [option]: () => {
+        calls += 1;
+        if (calls === 1) throw new Error('not yet');
+        stream.close();
+      },
+    });
+    await inState(stream, 'waiting');
+    stream.retry();
+    assert.deepEqual([calls, stream.state], [2, 'closed'], option);
+  }
+});
+
 test('closed during a load, a stream has not moved', async (t) => {
   const { url } = await fakeStream(t, () => RESET);
   const aborted = gate();
