@@ -49,9 +49,9 @@ export class Reader {
 
   async position(cursors: readonly Cursor[]): Promise<Verdicts> {
     type Row = PositionRow & { stamps: (string | null)[] };
-    const [row] = await this.read<Row>(POSITION, [cursors.map((cursor) => cursor.seq)]);
-    const position = toPosition(row!);
-    return { ...position, resets: cursors.map((cursor, i) => judge(cursor, position, row!.stamps[i])) };
+    const [row] = await this.readWithPlace<Row>(POSITION, [cursors.map((cursor) => cursor.seq)]);
+    const position = toPosition(row);
+    return { ...position, resets: cursors.map((cursor, i) => judge(cursor, position, row.stamps[i])) };
   }
 
   /** The newest place before this time. */
@@ -62,8 +62,8 @@ export class Reader {
   /** At most `limit`, up to `upTo`; fewer where they exceed `maxBytes`, but always the first. */
   async events(after: Cursor, upTo: number, limit: number, maxBytes: number): Promise<Stretch> {
     type Row = PositionRow & { stamp_there: string | null; found: number | null } & StoredEvent;
-    const rows = await this.read<Row>(EVENTS, [after.seq, upTo, limit, maxBytes]);
-    const first = rows[0]!;
+    const rows = await this.readWithPlace<Row>(EVENTS, [after.seq, upTo, limit, maxBytes]);
+    const first = rows[0];
     const position = toPosition(first);
     const reset = judge(after, position, first.stamp_there);
     if (reset) return { ...position, events: [], end: after, reset };
@@ -88,12 +88,23 @@ export class Reader {
     // One row more than is wanted tells whether there is another page, and costs less than to count.
     const many = limit + 1;
     for (let tries = 1; tries <= TRIES; tries += 1) {
-      const rows = await this.read<PageRow>({ text, isReady: true }, [after, many, this.numbering.low]);
-      if (!rows[0]!.hasDrafts) return toPage(rows, limit);
+      const values = [after, many, this.numbering.low];
+      const rows = await this.readWithPlace<PageRow>({ text, isReady: true }, values);
+      if (!rows[0].hasDrafts) return toPage(rows, limit);
       await this.numbering.run().catch((error) => Promise.reject(toProblem(error)));
     }
     const snapshot = 'SELECT * FROM bell.changebell_snapshot($1, $2, $3, $4)';
     return toPage(await this.read<PageRow>(snapshot, [select, after, many, this.numbering.low]), limit);
+  }
+
+  /** What has the place in the log in each row. While a dump is read back there may be no place yet. @throws {Problem} 503 */
+  private async readWithPlace<Row>(
+    statement: string | Statement,
+    values: unknown[],
+  ): Promise<[Row, ...Row[]]> {
+    const [first, ...others] = await this.read<Row>(statement, values);
+    if (!first) throw toProblem(new Error('the log is empty: is a dump being read back?'));
+    return [first, ...others];
   }
 
   /** @throws {Problem} 400 if a value of the caller's is none of its type, 503 */

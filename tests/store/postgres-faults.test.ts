@@ -366,6 +366,19 @@ describe('PostgreSQL', { skip: skipWithout(INITDB, 'postgresql') }, () => {
     );
   });
 
+  test('while a dump is read back and the log has nothing yet, reads are 503 and streams wait', async () => {
+    const program = await cluster.connect('shop');
+    const { client } = await follow(one());
+    await program.query('CREATE TABLE aside AS SELECT * FROM changebell_log; DELETE FROM changebell_log');
+    for (const path of ['/api/events', '/api/events?from=2026-01-01T00:00:00Z', '/api/customers', '/readyz'])
+      assert.equal((await get(one().url + path)).status, 503, path);
+    await program.query('INSERT INTO changebell_log SELECT * FROM aside; DROP TABLE aside');
+    const { body } = await post(`${one().url}/api/events`, { message: 'it is back' });
+    await client.event(body.id);
+    assert.doesNotMatch(one().output.stderr, /TypeError/);
+    await Promise.all([client.close(), program.end()]);
+  });
+
   test('a database that answers nothing makes writes a 503 within seconds, and they go on when it is back', async () => {
     const { client, from } = await follow(one());
     cluster.signalAll('SIGSTOP');
