@@ -212,6 +212,6 @@ function nameOf(path) {
   const name = decodeURIComponent(table);
   const type = name.toLowerCase().replace(/[^a-z0-9._-]/gu, '_');
   const isPlain = /^[a-z]/.test(type) && !/^(stream|customer)(\.|$)/.test(type);
-  const source = encodeURIComponent(name).slice(0, 120).replace(/%.?$/, '');
+  const source = encodeURIComponent(name).slice(0, 2000).replace(/%.?$/, '');
   return { type: `${isPlain ? '' : 't_'}${type}`.slice(0, 90), source: `/watch/${source}` };
 }

@@ -2,11 +2,13 @@
 // `tests/proof/live-tables.test.ts`, with real servers and databases.
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { WebSocket } from 'ws';
+import { openDatabase } from '../../lib/store/sqlite.ts';
 import { LiveTable } from '../../public/changebell.js';
 import { fakeStream } from '../support/fake-stream.ts';
-import { eventually } from '../support/helpers.ts';
+import { eventually, temporaryFolder } from '../support/helpers.ts';
 import { openServer } from '../support/open-server.ts';
 
 type Customer = { id: number; name: string; email: string | null; createdAt: string; updatedAt: string };
@@ -141,4 +143,29 @@ test('a table that is not there, or not for this token, says so', async () => {
   );
   for (const { close } of [missing, table].map((one) => ({ close: () => one.close() }))) close();
   await locked.stop();
+});
+
+test('a table of any name is followed, also where that takes long escapes in a URI', async () => {
+  const DATABASE_URL = join(temporaryFolder(), 'shop.db');
+  const db = openDatabase(DATABASE_URL);
+  for (const name of ['Заказы покупателей за прошлый год', '100 % "ü/"', '名'.repeat(60)]) {
+    const quoted = `"${name.replaceAll('"', '""')}"`;
+    db.exec(
+      `CREATE TABLE ${quoted} (id text PRIMARY KEY, n integer); INSERT INTO ${quoted} VALUES ('a,b', 1)`,
+    );
+    const server = await openServer({ DATABASE_URL, WATCH: name });
+    const table = new LiveTable<{ n: number }>(`${server.url}/api/watch/${encodeURIComponent(name)}`, {
+      WebSocket,
+    });
+    await table.ready;
+    db.exec(`UPDATE ${quoted} SET n = 2`);
+    await eventually(
+      () => table.get('a%2Cb')?.n,
+      (n) => n === 2,
+      name,
+    );
+    table.close();
+    await server.stop();
+  }
+  db.close();
 });
