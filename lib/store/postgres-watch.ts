@@ -63,8 +63,8 @@ export async function findTable(run: Run, watched: Watched): Promise<WatchedTabl
 }
 
 /**
- * The table that WATCH names ($1): a name in the current schema; or, with a dot, in the schema before it. Where both
- * are there, the table whose own name has the dot counts. Views are found too, so that the refusal can say what they
+ * The table that WATCH names ($1): a name on the search path, as in any statement; or, with a dot, in the schema before
+ * it. Where both are there, the table whose own name has the dot counts. Views are found too, so that the refusal can say what they
  * are.
  *
  * The names of the key's columns are in the sequence of its index. A type in `keyTypes` is, of a domain, the one under
@@ -93,7 +93,7 @@ const FIND_TABLE = `
       WHERE attrelid = class.oid AND atttypid = 'bytea'::regtype AND NOT attisdropped), '[]') AS bytes
   FROM pg_class AS class JOIN pg_namespace AS namespace ON namespace.oid = relnamespace
   WHERE relkind IN ('r', 'p', 'v', 'm', 'f')
-    AND (nspname = current_schema() AND relname = $1 OR nspname || '.' || relname = $1)
+    AND nspname <> 'pg_catalog' AND (class.oid = to_regclass(quote_ident($1)) OR nspname || '.' || relname = $1)
   ORDER BY relname = $1 DESC LIMIT 1`;
 
 /**

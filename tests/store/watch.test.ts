@@ -713,6 +713,29 @@ describe('PostgreSQL', { skip: skipWithout(INITDB, 'postgresql') }, () => {
     };
   });
 
+  test('a table is found on the search path of the server’s role, as in any statement', async () => {
+    const { url, client: program } = await open('paths');
+    await program.query(
+      'CREATE SCHEMA bell; CREATE TABLE orders (id int PRIMARY KEY); CREATE TABLE bell.items (id int PRIMARY KEY)',
+    );
+    await program.query(
+      'CREATE TABLE items (other int PRIMARY KEY); ALTER DATABASE paths SET search_path = bell, public',
+    );
+    const server = await openServer({ DATABASE_URL: url, WATCH: 'orders,items' });
+    const client = await connect(server.wsUrl);
+    await client.next();
+    await program.query(
+      'INSERT INTO public.items VALUES (1); INSERT INTO public.orders VALUES (2); INSERT INTO bell.items VALUES (3)',
+    );
+    const sources = [(await client.nextEvent()).source, (await client.nextEvent()).source];
+    assert.deepEqual(sources, ['/watch/orders/2', '/watch/items/3']);
+    assert.deepEqual((await get(`${server.url}/api/watch/orders`)).body.rows, [{ id: 2 }]);
+    await client.close();
+    await server.stop();
+    assert.match(await refusalToStart({ DATABASE_URL: url, WATCH: 'pg_class' }), /no such table/);
+    await program.end();
+  });
+
   test('every kind of value that PostgreSQL holds survives, whatever the session of the writer is set to', async () => {
     const { url, client: program } = await open('kinds');
     await program.query(`CREATE SCHEMA sales; CREATE TABLE sales.kinds (id uuid PRIMARY KEY,
