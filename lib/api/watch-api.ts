@@ -14,14 +14,15 @@ export function createWatchApi(store: Store) {
   const tables = describeWatched(store.watch);
 
   /**
-   * By its name as it stands in the source of its events. Asked before the look: who may not read it must not learn
-   * whether it is there. @throws {Problem} 403, 404
+   * By its name, however it is escaped. Asked before the look: who may not read it must not learn whether it is there.
+   * @throws {Problem} 403, 404
    */
   function find(name: string, key: string, scope: Scope): Watched {
-    const found = tables.find(({ source }) => source === `/watch/${name}`);
     const table = decodeURIComponent(name);
-    const { type, source } = found ?? describeWatched([table])[0]!;
+    // Clients escape more or less of a name (RFC 3986 §6.2.2.2), so it is written anew, as in the sources.
+    const { type, source } = describeWatched([table])[0]!;
     scope.checkRead(type, `${source}/${key}`);
+    const found = tables.find((one) => one.source === source);
     if (found) return found;
     throw new Problem(404, `No table ${table} is watched here: WATCH names those that are.`);
   }

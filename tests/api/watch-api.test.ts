@@ -193,6 +193,20 @@ test('a table of SQLite is at the name that its events have, however WATCH write
   await server.stop();
 });
 
+test('a table is found however much of its name a client escapes', async () => {
+  const DATABASE_URL = join(temporaryFolder(), 'escapes.db');
+  const db = openDatabase(DATABASE_URL);
+  db.exec(`CREATE TABLE "it's (old)" (id integer PRIMARY KEY); INSERT INTO "it's (old)" VALUES (7)`);
+  db.close();
+  const server = await openServer({ DATABASE_URL, WATCH: "it's (old)" });
+  for (const name of ["it's%20(old)", 'it%27s%20%28old%29', '%69t%27s%20(old)']) {
+    const { body } = await get(`${server.url}/api/watch/${name}?limit=1`);
+    assert.deepEqual(body.rows, [{ id: 7 }], name);
+    assert.deepEqual((await get(`${server.url}/api/watch/${name}/7`)).body, { id: 7 });
+  }
+  await server.stop();
+});
+
 describe('PostgreSQL', { skip: skipWithout(INITDB, 'postgresql') }, () => {
   let cluster: Cluster;
   after(() => cluster?.stop());
