@@ -8,7 +8,7 @@ import { Liveness } from './liveness.ts';
 import type { Start, Wish } from './start.ts';
 
 const HIGH_WATER_BYTES = 256 * 1024; // unsent bytes above which a client lags
-const MAX_DELAY_MS = 2 ** 31 - 1; // 24.8 days: a longer timer would fire at once
+const LOOK_MS = 10_000; // how late a stream may hear that its token has ended while the machine slept
 const NOTHING = Buffer.alloc(0);
 
 /** An open connection, as its transport gives it to the hub. */
@@ -131,10 +131,10 @@ export class Client {
    * cursor. In milliseconds since 1970; a moment that has passed already is the next turn.
    */
   endAt(expiresAt: number): void {
-    // By the wall clock at each look, as tokens are: a laptop that slept wakes up late, and not with time left.
+    // By the wall clock at each look, as tokens are: it may be set, and timers don't run while a machine sleeps.
     const look = () => {
       const left = expiresAt - Date.now();
-      if (left > 0) timer = setTimeout(look, Math.min(left, MAX_DELAY_MS));
+      if (left > 0) timer = setTimeout(look, Math.min(left, LOOK_MS));
       else this.expire();
     };
     let timer = setTimeout(look, 0); // not at once: its first frame says where it stands

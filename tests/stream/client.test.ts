@@ -88,3 +88,18 @@ test('what is larger than a part is written part by part, as its side takes it, 
   assert.equal(text().match(/x/g)?.length, 1024 * KIB);
   assert.doesNotMatch(text(), /heartbeat/);
 });
+
+test('a stream ends with its token by the clock on the wall, also after a sleep of the machine, which timers miss', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  let clock = 0;
+  t.mock.method(Date, 'now', () => clock);
+  const { client, frames, isOpen } = open();
+  client.endAt(3_600_000);
+  t.mock.timers.tick(60_000);
+  clock = 3_599_999;
+  t.mock.timers.tick(10_000);
+  assert.ok(isOpen());
+  clock = 7_200_000;
+  t.mock.timers.tick(10_000);
+  assert.deepEqual([frames().at(-1)?.type, isOpen()], ['stream.expired', false]);
+});
