@@ -54,6 +54,12 @@ export const STREAM: Mutation[] = [
     'a client that goes away is taken off the list',
   ),
   client(
+    'a timer runs for all the time that a token has left',
+    'Math.min(left, LOOK_MS)',
+    'left',
+    'a stream ends with its token by the clock',
+  ),
+  client(
     'a full socket is written to without end',
     'if (out.writableLength > HIGH_WATER_BYTES) this.waitForDrain();',
     '',

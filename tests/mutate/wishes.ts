@@ -20,9 +20,15 @@ export const WISHES: Mutation[] = [
   ),
   scope(
     'the types of a token say which events, and its sources nothing',
-    'covers(this.types, type) && covers(this.sources, source)',
-    'covers(this.types, type)',
+    'if (!covers(this.sources, source)) return false;',
+    '',
     'what it may not see never reaches a reader',
+  ),
+  scope(
+    'who may see the three changes of a table never hears that it must be loaded again',
+    'isReset(type, source) && this.seesChanges(type.slice(0, -6))',
+    'false',
+    'who may see each change of a table',
   ),
   breaksOf('lib/stream/start.ts', 'tests/http/tokens.test.ts')(
     'what a reader may not see is counted as behind',
