@@ -55,10 +55,13 @@ for (const name of FIXTURES) {
     assert.deepEqual(db.prepare('SELECT * FROM customers').all(), customers);
     const cursors = ids.map((id) => ({ stamp: id.split('-')[0]!, seq: Number(id.split('-')[1]) }));
     const { head, resets } = await store.position(cursors);
-    assert.deepEqual(head, cursors.at(-1));
     assert.deepEqual(new Set(resets), new Set([undefined]), 'each old id can be resumed from');
     const { events } = await store.readEvents(cursors[0]!, head.seq, 100, 1e6);
-    assert.equal(events.length, ids.length - 1);
+    assert.deepEqual(
+      events.slice(0, -1).map(({ seq }) => seq),
+      cursors.slice(1).map(({ seq }) => seq),
+    );
+    assert.equal(events.at(-1)?.type, 'orders.reset', 'what became of the table meanwhile, nobody knows');
 
     const request = db.prepare<[], string>('SELECT request FROM changebell_idempotency').pluck().get()!;
     const event = { type: 'notification', source: '/api/events', data: '{}', extensions: null };
