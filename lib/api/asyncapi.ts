@@ -1,7 +1,7 @@
 // The AsyncAPI description (3.0) of the streams of this very server: its channels, and every frame that may come. It is
 // unfolded from the same data as the OpenAPI description, so that both name the same schemas. Where OpenAPI tells what
 // may be asked, this tells what will be said: events come unasked, and OpenAPI has no words for that.
-import { type Description, finish, type Json, mapValues, readData, schemasOf } from './description.ts';
+import { type Description, finish, type Json, mapValues, readData, ref, schemasOf } from './description.ts';
 
 /** The document, with what this server has and nothing that it has not. */
 export function asyncApi(server: Description): Json {
@@ -47,26 +47,23 @@ function serversOf({ url, securitySchemes }: Description): Json {
   const schemes = Object.keys(securitySchemes);
   // References here, where OpenAPI wants the names. Left out where nobody is asked for a token: an empty list would say
   // that there is one to give.
-  const security =
-    schemes.length > 0 ? schemes.map((name) => ref(`components/securitySchemes/${name}`)) : undefined;
+  const security = schemes.length > 0 ? schemes.map((name) => ref(`securitySchemes/${name}`)) : undefined;
   return {
     webSocketServer: { host, protocol: `ws${s}`, security },
     httpServer: { host, protocol: `http${s}`, security },
   };
 }
 
-const ref = (place: string): Json => ({ $ref: `#/${place}` });
-
 /** Messages are named, not repeated: both channels carry the same ones. */
 function channel(given: Json, server: string, messages: string[]): Json {
-  const all = messages.map((name) => [name, ref(`components/messages/${name}`)]);
-  return { ...given, servers: [ref(`servers/${server}`)], messages: Object.fromEntries(all) };
+  const all = messages.map((name) => [name, ref(`messages/${name}`)]);
+  return { ...given, servers: [{ $ref: `#/servers/${server}` }], messages: Object.fromEntries(all) };
 }
 
 /** It names messages of its channel, since AsyncAPI 3 lets an operation use no others. */
 function operation(action: string, name: string, messages: string[], summary: string): Json {
-  const all = messages.map((message) => ref(`channels/${name}/messages/${message}`));
-  return { action, channel: ref(`channels/${name}`), summary, messages: all };
+  const all = messages.map((message) => ({ $ref: `#/channels/${name}/messages/${message}` }));
+  return { action, channel: { $ref: `#/channels/${name}` }, summary, messages: all };
 }
 
 /** One of the server's own frames, with an example that stands in the reference page as it is. */
@@ -84,7 +81,7 @@ function frameMessage({ type, data, example, ...words }: Json, name: string): Js
     name: type,
     ...words,
     contentType: 'application/cloudevents+json',
-    payload: ref(`components/schemas/${name}`),
+    payload: ref(`schemas/${name}`),
     examples: [{ payload }],
   };
 }
@@ -96,10 +93,10 @@ function frameMessage({ type, data, example, ...words }: Json, name: string): Js
 function frameSchema({ type, data }: Json): Json {
   const properties = {
     specversion: { type: 'string', const: '1.0' },
-    id: ref('components/schemas/EventId'),
+    id: ref('schemas/EventId'),
     source: { type: 'string', pattern: '^/(ws|api/events)/[^/]+/[0-9]+$' },
     type: { type: 'string', const: type },
-    time: ref('components/schemas/Time'),
+    time: ref('schemas/Time'),
     data,
   };
   return { type: 'object', required: Object.keys(properties), properties };
