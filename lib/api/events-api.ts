@@ -1,13 +1,11 @@
 // `GET /api/events`: the log in pages, over plain HTTP, with the same ids and cursors that the streams use. One
 // request reads a bounded stretch of the log, in slices, and says how far it came: `lastEventId`.
 import { setImmediate as roundOfTheLoop } from 'node:timers/promises';
-import { etagOf } from '../etag.ts';
 import { type Cursor, eventId, type ResetReason, type StoredEvent, toCloudEvent } from '../event.ts';
 import type { Filter } from '../filter.ts';
 import type { Answer } from '../http/answer.ts';
-import { isKnown } from '../http/preconditions.ts';
 import { type Call, queryInteger, wantsEventStream } from '../http/request.ts';
-import { sendEmpty, sendJson } from '../http/response.ts';
+import { sendJson, sendTagged } from '../http/response.ts';
 import { Problem } from '../problem.ts';
 import type { Store, Stretch } from '../store/store.ts';
 import { openEventStream } from '../stream/event-stream.ts';
@@ -142,20 +140,16 @@ function nextTurn(): Promise<void> {
  * A page that ends below the head stays as it is, as long as its cursor is good: caches may keep it for a while. One
  * that ends at the head, or that began nowhere in particular, is another one after the next commit or pruning.
  */
-function sendPage({ req, res }: Call, { events, end, more }: Page, hasCursor: boolean): void {
+function sendPage(call: Call, { events, end, more }: Page, hasCursor: boolean): void {
   const json = `{"events":[${events.map(toCloudEvent).join()}],"lastEventId":"${eventId(end)}","more":${more}}`;
-  if (!more || !hasCursor) return sendJson(res, 200, json);
-  const etag = etagOf(json);
+  if (!more || !hasCursor) return sendJson(call.res, 200, json);
   // What was read with a token is for its bearer alone (RFC 9111 §5.2.2.7).
-  const whose = req.headers.authorization === undefined ? 'public' : 'private';
-  const headers = {
-    ETag: etag,
+  const whose = call.req.headers.authorization === undefined ? 'public' : 'private';
+  sendTagged(call, json, {
     'Cache-Control': `${whose}, max-age=${CACHE_SECONDS}`,
     // A browser's own cache must not give it to who comes with another token, and may read less (RFC 9111 §4.1).
     Vary: 'Origin, Accept, Authorization',
-  };
-  if (isKnown(req, etag)) return sendEmpty(res, 304, headers);
-  sendJson(res, 200, json, headers);
+  });
 }
 
 /** 410, with the newest id: from there a caller goes on once it has a fresh snapshot. */

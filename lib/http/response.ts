@@ -1,9 +1,10 @@
 // What goes back: JSON, nothing, or a problem document. Everything that is thrown on the way of a request ends
 // in `sendProblem`, so that every error has one form.
 import { type IncomingMessage, STATUS_CODES } from 'node:http';
+import { etagOf, isKnown } from '../etag.ts';
 import { Problem } from '../problem.ts';
 import type { Answer, Headers } from './answer.ts';
-import { MAX_BODY_BYTES } from './request.ts';
+import { type Call, MAX_BODY_BYTES } from './request.ts';
 
 // Time for a client that still sends its body to see the answer. A longer one would keep connections for nothing.
 const LINGER_MS = 500;
@@ -23,6 +24,18 @@ export function sendBody(res: Answer, status: number, body: string | Buffer, ...
 /** Answers with a JSON text. @throws {Problem} 503 as `sendBody` */
 export function sendJson(res: Answer, status: number, json: string, ...parts: Headers[]): void {
   sendBody(res, status, json, ...parts, JSON_TYPE);
+}
+
+/** Answers with a JSON text and its entity tag, or 304 if the caller has it. @throws {Problem} 400, 412 as `isKnown`, 503 */
+export function sendTagged(
+  { req, res }: Call,
+  json: string,
+  headers: Headers = {},
+  etag = etagOf(json),
+): void {
+  const all = { ETag: etag, ...headers };
+  if (isKnown(req, etag)) sendEmpty(res, 304, all);
+  else sendJson(res, 200, json, all);
 }
 
 /** Answers without content. */
