@@ -1,11 +1,11 @@
 // The one `node:http` server: dispatch, the upgrade, and the one place where an error becomes an answer. Which path
 // goes where stands in `api/routes.ts`. A request is let in, routed and answered here, and nothing is announced: the
 // hub hears of a change from the store, as it hears of everybody else's.
+import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { Health } from './api/health.ts';
-import { createMetrics } from './api/metrics.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { MERGE_PATCH } from './api/resource-api.ts';
 import { createRoutes, findMethods, type Methods, type Route } from './api/routes.ts';
 import { Waiting } from './api/waiting.ts';
@@ -45,7 +45,6 @@ export class App {
   private readonly files = new StaticFiles(this.refusals);
   private readonly connections: Connections;
   private readonly webSockets: WebSockets;
-  private readonly health: Health;
   /** Requests that wait for an event: they are answered when the server stops. */
   private readonly waiting: Waiting;
   private readonly routes: Route[];
@@ -56,21 +55,23 @@ export class App {
   }
 
   private constructor(door: Door, store: Store, hub: Hub, tokens: Tokens, config: Config) {
-    const { maxClients, heartbeatMs } = config;
     const isLabOn = config.isLabOn ?? (door.isLoopback && config.allowedHosts.size === 0);
-    const connections = new Connections(door.server, connectionLimit(config.maxConnections), this.refusals);
     this.door = door;
     this.store = store;
     this.hub = hub;
     this.access = new Access({ ...config, ...door }, tokens);
-    this.connections = connections;
+    this.connections = new Connections(door.server, connectionLimit(config.maxConnections), this.refusals);
     this.webSockets = new WebSockets(hub, isLabOn);
-    this.health = new Health({ hub, database: store, isLabOn, heartbeatMs });
     this.waiting = new Waiting(store);
-    const { health, waiting, refusals } = this;
-    const metrics = createMetrics({ store, hub, connections, refusals, maxClients });
-    this.routes = createRoutes({ store, hub, health, metrics, waiting, isLabOn, config });
+    const { connections, refusals, waiting } = this;
+    const isDraining = () => this.isDraining;
+    this.routes = createRoutes({ store, hub, waiting, connections, refusals, config, isLabOn, isDraining });
     this.takeOver();
+  }
+
+  /** While the program stops: what is in flight is finished, and no new work is taken. */
+  private get isDraining(): boolean {
+    return !this.door.server.listening;
   }
 
   /** Each way in which Node hands over a request; without a listener Node would answer in words of its own. */
@@ -93,7 +94,7 @@ export class App {
     this.connections.begin(res);
     let isStream = false;
     try {
-      if (this.health.isDraining) refuseWhileDraining(req, res);
+      if (this.isDraining) refuseWhileDraining(req, res);
       const { path, query } = parseTarget(req);
       isStream = path === '/ws' || (path === '/api/events' && wantsEventStream(req));
       const admitted = this.admit({ req, path, query, isStream }, res);
@@ -118,7 +119,8 @@ export class App {
   private async dispatch(call: Call): Promise<void> {
     const methods = findMethods(this.routes, call) ?? (await this.methodsOf(call));
     const method = call.req.method ?? '';
-    const handler = methods[method === 'HEAD' ? 'GET' : method]; // a HEAD is a GET whose body isn't sent (RFC 9110 §9.3.2)
+    // A HEAD is a GET whose body isn't sent (RFC 9110 §9.3.2).
+    const handler = method === 'HEAD' ? methods.GET : methods[method];
     if (handler) return handler(call);
     const allowed = ['HEAD', 'OPTIONS', ...Object.keys(methods)].sort().join(', ');
     if (method === 'OPTIONS') return this.answerOptions(call, methods, allowed);
@@ -151,7 +153,7 @@ export class App {
     try {
       const { path, query } = parseTarget(req);
       const scope = await this.access.admit({ req, path, query, isStream: true });
-      if (this.health.isDraining) throw stopping();
+      if (this.isDraining) throw stopping();
       if (path !== '/ws') await this.refuseElsewhere(path);
       await this.webSockets.accept({ req, socket, head, query, scope });
       this.connections.release(socket);
@@ -181,20 +183,15 @@ export class App {
    * needs the store, and its event should still reach the streams.
    */
   async close(): Promise<void> {
-    const { health, door, connections, hub } = this;
-    health.isDraining = true;
-    this.waiting.stop();
+    const { connections, door, hub } = this;
     door.close();
-    // Event streams are answers too, but they would never end by themselves.
-    const isStream = (answer: Answer) => [...hub.clients].some(({ stream }) => stream.out === answer);
-    const isDone = await within(DRAIN_MS, connections.finish(isStream));
+    this.waiting.stop();
+    const isDone = await within(DRAIN_MS, connections.finish());
     if (!isDone)
       console.error(`Stopping: requests that were not answered within ${DRAIN_MS} ms are cut off.`);
-    const streams = [...hub.clients].map(
-      ({ stream }) => new Promise<void>((resolve) => stream.out.once('close', resolve)),
-    );
+    const ends = [...hub.clients].map(({ stream }) => once(stream.out, 'close'));
     hub.close();
-    await within(CLOSE_MS, Promise.all(streams));
+    await within(CLOSE_MS, Promise.allSettled(ends));
     connections.destroy();
     await this.store.close();
   }
@@ -214,6 +211,5 @@ function stopping(): Problem {
 
 /** Waits for it, but no longer than this. False if it took longer. */
 function within(milliseconds: number, promise: Promise<unknown>): Promise<boolean> {
-  const timeout = new Promise<false>((resolve) => setTimeout(() => resolve(false), milliseconds).unref());
-  return Promise.race([promise.then(() => true), timeout]);
+  return Promise.race([promise.then(() => true), sleep(milliseconds, false, { ref: false })]);
 }

@@ -9,9 +9,9 @@ import { sendJson, sendTagged } from '../http/response.ts';
 import { Problem } from '../problem.ts';
 import type { Store, Stretch } from '../store/store.ts';
 import { openEventStream } from '../stream/event-stream.ts';
-import type { Hub } from '../stream/hub.ts';
 import { locate, parseConflation, parseFilters, parseWish, type Wish } from '../stream/start.ts';
-import { preferredWait, type Waiting } from './waiting.ts';
+import type { Parts } from './parts.ts';
+import { preferredWait } from './waiting.ts';
 
 // How far one request looks for events that its filter lets through: a filter that hides a million of them must not
 // keep the server busy on one question. The answer then says `more`, and its cursor has moved all the same.
@@ -29,18 +29,18 @@ const CACHE_SECONDS = 60;
 type Page = { events: StoredEvent[]; end: Cursor; more: boolean };
 
 /** The log as a stream, or as a page. @throws {Problem} 400 bad query, 410 the cursor can't be continued, 503 */
-export function readEvents(call: Call, store: Store, hub: Hub, waiting: Waiting): Promise<void> {
+export function readEvents(call: Call, parts: Parts): Promise<void> {
   // One resource has one query: what can never be right in it is refused in whichever form it was asked for.
   const limit = queryInteger(call.query, 'limit', 100, 1, 1000);
   parseConflation(call.query);
-  return wantsEventStream(call.req) ? openEventStream(call, hub) : catchUp(call, limit, store, waiting);
+  return wantsEventStream(call.req) ? openEventStream(call, parts.hub) : catchUp(call, limit, parts);
 }
 
 /**
  * Answers with events strictly after the cursor, oldest first, and with the position up to which was read: a caller
  * that goes on from there meets every event once, whatever its filter hides.
  */
-async function catchUp(call: Call, limit: number, store: Store, waiting: Waiting): Promise<void> {
+async function catchUp(call: Call, limit: number, { store, waiting }: Parts): Promise<void> {
   const { req, res, query, scope } = call;
   const wish = parseWish(query);
   const filter = parseFilters(query, scope);

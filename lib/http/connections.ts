@@ -102,9 +102,11 @@ export class Connections {
   }
 
   /** Waits for all answers but those of streams, which would never end; each ends its connection. */
-  async finish(isStream: (answer: Answer) => boolean): Promise<void> {
+  async finish(): Promise<void> {
     const inWork = () =>
-      [...this.all.values()].flatMap(({ answer }) => (answer && !isStream(answer) ? [answer] : []));
+      [...this.all.values()].flatMap((connection) =>
+        connection.answer && !connection.isStreaming() ? [connection.answer] : [],
+      );
     // Looked at again and again: others may have begun meanwhile, since reads are answered to the end.
     for (let busy = inWork(); busy.length > 0; busy = inWork()) {
       for (const answer of busy) answer.shouldKeepAlive = false;

@@ -3,8 +3,9 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { after, before, test } from 'node:test';
-import { Health } from '../../lib/api/health.ts';
+import { createHealthApi } from '../../lib/api/health.ts';
 import { LoopDelay } from '../../lib/api/loop-delay.ts';
+import type { Parts } from '../../lib/api/parts.ts';
 import type { Call } from '../../lib/http/request.ts';
 import { Problem, unavailable } from '../../lib/problem.ts';
 import {
@@ -107,10 +108,10 @@ test('/readyz is 200 while the database answers, also as HEAD', async () => {
   assert.equal((await request('HEAD', `${server.url}/readyz`)).status, 200);
 });
 
-/** A health that asks this database. */
-function healthOf(check: () => Promise<void>): Health {
-  const parts = { store: { log: 'x' }, database: { check }, isLabOn: false, heartbeatMs: 1000 };
-  return new Health(parts as unknown as ConstructorParameters<typeof Health>[0]); // the hub is asked by /healthz alone
+/** The handlers over a database of which only this is asked. */
+function healthOf(check: () => Promise<void>): ReturnType<typeof createHealthApi> {
+  const parts = { store: { check }, isDraining: () => false };
+  return createHealthApi(parts as unknown as Parts); // the rest is asked by the other handlers
 }
 
 const statusOf = (asked: Promise<void>) =>
