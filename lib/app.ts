@@ -11,7 +11,7 @@ import { createRoutes, findMethods, type Methods, type Route } from './api/route
 import { Waiting } from './api/waiting.ts';
 import type { Config } from './config.ts';
 import { Access, type Visit } from './http/access.ts';
-import type { Answer } from './http/answer.ts';
+import { Answer } from './http/answer.ts';
 import { Connections } from './http/connections.ts';
 import { connectionLimit, type Door } from './http/listen.ts';
 import { Refusals, reasonOf } from './http/refusals.ts';
@@ -24,7 +24,7 @@ import { nothingAt, Problem } from './problem.ts';
 import type { Scope } from './scope.ts';
 import type { Store } from './store/store.ts';
 import { Hub } from './stream/hub.ts';
-import { offersWebSocket, WebSockets } from './stream/websocket.ts';
+import { createWebSocketApi, offersWebSocket } from './stream/websocket.ts';
 
 const DRAIN_MS = 3000; // requests in flight may take so long; then the streams get CLOSE_MS, all within 5 s
 const CLOSE_MS = 1500;
@@ -44,7 +44,7 @@ export class App {
   private readonly turns = new Turns();
   private readonly files = new StaticFiles(this.refusals);
   private readonly connections: Connections;
-  private readonly webSockets: WebSockets;
+  private readonly acceptWebSocket: ReturnType<typeof createWebSocketApi>;
   /** Requests that wait for an event: they are answered when the server stops. */
   private readonly waiting: Waiting;
   private readonly routes: Route[];
@@ -61,7 +61,7 @@ export class App {
     this.hub = hub;
     this.access = new Access({ ...config, ...door }, tokens);
     this.connections = new Connections(door.server, connectionLimit(config.maxConnections), this.refusals);
-    this.webSockets = new WebSockets(hub, isLabOn);
+    this.acceptWebSocket = createWebSocketApi(hub, isLabOn);
     this.waiting = new Waiting(store);
     const { connections, refusals, waiting } = this;
     const isDraining = () => this.isDraining;
@@ -79,9 +79,9 @@ export class App {
     const { server } = this.door;
     this.door.open(this.answer);
     server.on('checkContinue', this.answer); // so that a 413 can be said before the body is sent
-    server.on('checkExpectation', (req, res) => {
+    server.on('checkExpectation', (_req, res) => {
       this.connections.begin(res);
-      sendProblem(req, res, new Problem(417, 'Only "Expect: 100-continue" can be met.'));
+      sendProblem(res, new Problem(417, 'Only "Expect: 100-continue" can be met.'));
     });
     server.on('upgrade', this.upgrade);
     server.on('connect', this.upgrade); // a proxy we are not: refused like any upgrade to nowhere
@@ -105,7 +105,7 @@ export class App {
       if (!res.destroyed) await this.dispatch({ req, res, path, query, params: [], scope });
     } catch (error) {
       this.note(req, error, isStream);
-      sendProblem(req, res, error);
+      sendProblem(res, error);
     }
   };
 
@@ -147,7 +147,7 @@ export class App {
   /** From here on Node has let go of the socket: whoever refuses must write the answer and close it. */
   private readonly upgrade = async (req: IncomingMessage, duplex: Duplex, head: Buffer): Promise<void> => {
     const socket = duplex as Socket; // `listen` accepts nothing but TCP
-    this.connections.suspend(socket); // what the client sends meanwhile stays unread
+    this.connections.at(socket)?.suspend(); // what the client sends meanwhile stays unread
     // A server may ignore an upgrade that it doesn't know, and answer as usual (RFC 9110 §7.8): h2c is offered often.
     if (!offersWebSocket(req) && req.method !== 'CONNECT') return this.connections.ignoreUpgrade(req, socket);
     try {
@@ -155,11 +155,11 @@ export class App {
       const scope = await this.access.admit({ req, path, query, isStream: true });
       if (this.isDraining) throw stopping();
       if (path !== '/ws') await this.refuseElsewhere(path);
-      await this.webSockets.accept({ req, socket, head, query, scope });
-      this.connections.release(socket);
+      await this.acceptWebSocket({ req, socket, head, query, scope });
+      this.connections.at(socket)?.release();
     } catch (error) {
       this.note(req, error, true);
-      this.connections.refuseUpgrade(req, socket, error);
+      this.connections.refuse(new Answer(req), socket, error);
     }
   };
 

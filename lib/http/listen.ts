@@ -68,6 +68,7 @@ function createHttpServer(): HttpServer {
     // Of the request line and all headers together; more is a 431.
     maxHeaderSize: 16 * 1024,
     requireHostHeader: false, // `access` looks for it, and answers with a problem
+    joinDuplicateHeaders: true, // else the first one counts without a word: of two Hosts, or two tokens
     // Who sends a byte now and then would hold a connection for ever: a head has 10 s, the whole request 12 s.
     headersTimeout: 10_000,
     requestTimeout: 12_000,
@@ -87,7 +88,7 @@ function keepTheDoor(server: HttpServer): Door['open'] {
   server.on('request', (req, res) => {
     res.shouldKeepAlive = false; // the app knows only the connections that come after it
     if (wantsEventStream(req)) waiting.push([req, res]);
-    else sendProblem(req, res, unavailable('The server is starting.'));
+    else sendProblem(res, unavailable('The server is starting.'));
   });
   return (answer) => {
     server.removeAllListeners('request').on('request', answer);

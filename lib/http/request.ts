@@ -32,7 +32,8 @@ export function parseTarget(req: IncomingMessage): { path: string; query: URLSea
   let target = req.url ?? '/';
   const absolute = /^https?:\/\/([^/?#]*)(.*)$/i.exec(target);
   if (absolute) {
-    req.headers.host = absolute[1]!; // it counts instead of the Host header
+    // It counts instead of the Host header. Where there are two of those, they stay, and are refused.
+    if (!req.headers.host?.includes(', ')) req.headers.host = absolute[1]!;
     target = absolute[2]!.startsWith('/') ? absolute[2]! : `/${absolute[2]}`;
   }
   // By hand and not by `new URL`, which would fold `..` away, and read `//` as the begin of a host: a path counts to

@@ -1,6 +1,5 @@
 // What goes back: JSON, nothing, or a problem document. Everything that is thrown on the way of a request ends
 // in `sendProblem`, so that every error has one form.
-import { type IncomingMessage, STATUS_CODES } from 'node:http';
 import { etagOf, isKnown } from '../etag.ts';
 import { Problem } from '../problem.ts';
 import type { Answer, Headers } from './answer.ts';
@@ -45,7 +44,8 @@ export function sendEmpty(res: Answer, status: number, headers: Headers = {}): v
 }
 
 /** Answers with the problem document; what isn't a Problem is logged, and shown as a bare 500. */
-export function sendProblem(req: IncomingMessage, res: Answer, error: unknown): void {
+export function sendProblem(res: Answer, error: unknown): void {
+  const { req } = res;
   if (!(error instanceof Problem)) console.error(error);
   // What has begun can't be taken back: a connection that is cut tells the caller that the answer isn't whole.
   if (res.headersSent || res.destroyed || !req.socket.writable) return void res.destroy();
@@ -70,15 +70,4 @@ export function sendProblem(req: IncomingMessage, res: Answer, error: unknown): 
   const end = () => res.end();
   req.once('end', end);
   setTimeout(end, LINGER_MS).unref();
-}
-
-/** The whole answer as text, where there is no request that `node:http` would let us answer. It ends the connection. */
-export function problemByHand(problem: Problem): string {
-  const body = JSON.stringify(problem);
-  return (
-    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\nConnection: close\r\nCache-Control: no-store\r\n` +
-    `Date: ${new Date().toUTCString()}\r\n` + // RFC 9110 §6.6.1 wants it of everyone who has a clock
-    'Content-Type: application/problem+json; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n' +
-    `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
-  );
 }
