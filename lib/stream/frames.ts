@@ -50,14 +50,14 @@ export const EVENT_STREAM: Transport = {
 function encodeWebSocket(items: { json: string }[]): Encoded {
   // Measured first, then written in place: joining many small buffers would copy every byte twice.
   const lengths = items.map((item) => Buffer.byteLength(item.json));
-  const total = lengths.reduce((sum, length) => sum + messageLength(length), 0);
-  const bytes = Buffer.allocUnsafeSlow(total); // not from the pool: it would keep 8 KiB alive for each
+  const most = lengths.reduce((sum, length) => sum + mostBytes(length), 0);
+  const bytes = Buffer.allocUnsafeSlow(most); // not from the pool: it would keep 8 KiB alive for each
   let end = 0;
   const ends = items.map(({ json }, i) => {
     end = writeMessage(bytes, end, lengths[i]!, json);
     return end;
   });
-  return { bytes, ends };
+  return { bytes: bytes.subarray(0, end), ends };
 }
 
 /** One block for each event: `id:` and `data:`, ended by an empty line (HTML Standard §9.2.6). */
@@ -71,15 +71,9 @@ function encodeEventStream(items: { id: string; json: string }[]): Encoded {
   return { bytes: Buffer.from(blocks.join('')), ends };
 }
 
-/** The length stands in 7, 16 or 64 bits, in the fewest that hold it (RFC 6455 §5.2). */
-function headerLength(payloadLength: number): number {
-  return payloadLength < 126 ? 2 : payloadLength < 65_536 ? 4 : LONGEST_HEADER;
-}
-
-/** With all headers: one, or one for each fragment. */
-function messageLength(length: number): number {
-  if (length > MAX_PAYLOAD) return PART_BYTES + messageLength(length - MAX_PAYLOAD);
-  return headerLength(length) + length;
+/** What a text of this length takes at most: each frame has a header, and only a large text has more than one frame. */
+function mostBytes(length: number): number {
+  return length + LONGEST_HEADER * Math.ceil(length / MAX_PAYLOAD);
 }
 
 /** @returns where the message ends */
@@ -102,19 +96,21 @@ function writeFragments(bytes: Buffer, start: number, text: Buffer): number {
   return at;
 }
 
-/** @returns where the payload begins */
+/** The length stands in 7, 16 or 64 bits, in the fewest that hold it (RFC 6455 §5.2). @returns where the payload begins */
 function writeHeader(bytes: Buffer, start: number, first: number, length: number): number {
   bytes[start] = first;
   if (length < 126) {
     bytes[start + 1] = length;
-  } else if (length < 65_536) {
+    return start + 2;
+  }
+  if (length < 65_536) {
     bytes[start + 1] = 126;
     bytes.writeUInt16BE(length, start + 2);
-  } else {
-    bytes[start + 1] = 127;
-    bytes.writeBigUInt64BE(BigInt(length), start + 2);
+    return start + 4;
   }
-  return start + headerLength(length);
+  bytes[start + 1] = 127;
+  bytes.writeBigUInt64BE(BigInt(length), start + 2);
+  return start + LONGEST_HEADER;
 }
 
 /** The end of the last frame that a part has room for: a frame must not be torn, or a pong could land inside it. */

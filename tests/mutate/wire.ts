@@ -14,8 +14,8 @@ export const WIRE: Mutation[] = [
   ),
   frames(
     '65,536 bytes are announced in 16 bits',
-    'payloadLength < 126 ? 2 : payloadLength < 65_536 ? 4 :',
-    'payloadLength < 126 ? 2 : payloadLength <= 65_536 ? 4 :',
+    '  if (length < 65_536) {',
+    '  if (length <= 65_536) {',
     'the length of a frame stands in 7, 16 or 64 bits',
   ),
   frames(
