@@ -51,7 +51,7 @@ function pathsOf({ resources, watched, isLabOn }: Description): Json {
     ...resources.map(({ paths }) => paths),
     readData('events'),
     watched.length > 0 && readData('watch'),
-    isLabOn && readData('lab'),
+    isLabOn && readData('lab').paths,
     readData('server'),
   );
 }
