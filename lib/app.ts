@@ -18,7 +18,7 @@ import { Refusals, reasonOf } from './http/refusals.ts';
 import { type Call, parseTarget, wantsEventStream } from './http/request.ts';
 import { sendEmpty, sendProblem } from './http/response.ts';
 import { StaticFiles } from './http/static-files.ts';
-import { Tokens } from './http/tokens.ts';
+import { openTokens, type Tokens } from './http/tokens.ts';
 import { Turns } from './http/turns.ts';
 import { nothingAt, Problem } from './problem.ts';
 import type { Scope } from './scope.ts';
@@ -51,7 +51,7 @@ export class App {
 
   /** Reads where the log stands, then answers. @throws {Problem} 503 if it can't be read */
   static async open(door: Door, store: Store, config: Config): Promise<App> {
-    return new App(door, store, await Hub.open(store, config), await Tokens.open(config), config);
+    return new App(door, store, await Hub.open(store, config), await openTokens(config), config);
   }
 
   private constructor(door: Door, store: Store, hub: Hub, tokens: Tokens, config: Config) {

@@ -62,31 +62,23 @@ export function createDescriptionsApi(described: Described) {
 export function describe(described: Described, url: string): { openapi: Json; asyncapi: Json } {
   const { watch, resources, isLabOn } = described;
   const security = (['apiToken', 'jwt'] as const).filter((scheme) => described[scheme] !== undefined);
+  // How a token is given. `accessToken` is whichever there is, and counts on streams alone: each of these says so.
+  const schemes = Object.entries(readData('parts').securitySchemes);
+  const wanted = security.length > 0 ? [...security, 'accessToken'] : [];
+  // The one place where the version stands.
+  const file = new URL('../../package.json', import.meta.url);
+  const { version, description } = JSON.parse(readFileSync(file, 'utf8'));
   const server: Description = {
-    info: infoOf(),
+    info: { title: 'Changebell', version, description },
     url,
     resources: resources.map(describeResource),
     // As the table stands in a path: the source of its events has that name too, cut and escaped.
     watched: describeWatched(watch).map(({ source }) => decodeURIComponent(source.slice('/watch/'.length))),
     isLabOn,
     security,
-    securitySchemes: schemesOf(security),
+    securitySchemes: Object.fromEntries(schemes.filter(([name]) => wanted.includes(name))),
   };
   return { openapi: openApi(server), asyncapi: asyncApi(server) };
-}
-
-/** From package.json, the one place where the version stands. */
-function infoOf(): Json {
-  const file = new URL('../../package.json', import.meta.url);
-  const { version, description } = JSON.parse(readFileSync(file, 'utf8'));
-  return { title: 'Changebell', version, description };
-}
-
-/** How a token is given. `accessToken` is whichever there is, and counts on streams alone: each of these says so. */
-function schemesOf(security: string[]): Json {
-  const { securitySchemes } = readData('parts');
-  const names = security.length > 0 ? [...security, 'accessToken'] : [];
-  return Object.fromEntries(names.map((name) => [name, securitySchemes[name]]));
 }
 
 /**

@@ -1,6 +1,7 @@
 // Taking the port, with the limits that `node:http` keeps by itself, and saying where the program is to be
 // found. The port comes first of all: if it is taken, the database stays untouched. What is loopback is judged
 // by the address that was really bound: HOST may be written in many ways (127.1, 2130706433, a name).
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { type AddressInfo, isIPv6, Server as NetServer } from 'node:net';
@@ -97,14 +98,8 @@ function keepTheDoor(server: HttpServer): Door['open'] {
 }
 
 /** Resolves when it listens. @throws what the system said */
-function bind(server: NetServer, port: number, host: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(port, host, () => {
-      server.off('error', reject);
-      resolve();
-    });
-  });
+async function bind(server: NetServer, port: number, host: string): Promise<void> {
+  await once(server.listen(port, host), 'listening');
 }
 
 /** Browsers try [::1] first for `localhost`: what comes in there goes to the same server. */
