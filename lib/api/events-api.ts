@@ -42,7 +42,7 @@ export function readEvents(call: Call, parts: Parts): Promise<void> {
  */
 async function catchUp(call: Call, limit: number, { store, waiting }: Parts): Promise<void> {
   const { req, res, query, scope } = call;
-  const wish = parseWish(query);
+  const wish = parseWish(query, 'earliest'); // who reads pages wants what was, and who opens a stream what comes
   const filter = parseFilters(query, scope);
   const seconds = preferredWait(req.headers.prefer);
   const page: Page = { events: [], end: await beginning(store, wish), more: true };
@@ -65,13 +65,9 @@ async function catchUp(call: Call, limit: number, { store, waiting }: Parts): Pr
   sendPage(call, page, wish.cursor !== undefined);
 }
 
-/**
- * Where the page begins. Without a wish at the oldest event that is kept: who reads pages wants what was, and who opens
- * a stream wants what comes. @throws {Problem} 410 that place is gone
- */
+/** Where the page begins. @throws {Problem} 410 that place is gone */
 async function beginning(store: Store, wish: Wish): Promise<Cursor> {
-  const isUnsaid = wish.cursor === undefined && wish.from === undefined;
-  const { cursor, reset } = await locate(store, isUnsaid ? { from: 'earliest' } : wish);
+  const { cursor, reset } = await locate(store, wish);
   if (reset) throw cannotContinue(reset, cursor);
   return cursor;
 }

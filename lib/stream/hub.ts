@@ -137,7 +137,8 @@ export class Hub {
 
   /** Gives a client a turn; one that is live goes before all who are not. One function for all clients. */
   private readonly enqueue = (client: Client): void => {
-    this.rounds.add(client, client.cursor.seq === this.liveSeq);
+    const isLive = client.cursor.seq === this.liveSeq;
+    this.rounds.add(client, isLive);
     this.schedule();
   };
 

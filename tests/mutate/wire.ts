@@ -50,8 +50,8 @@ export const WIRE: Mutation[] = [
   ),
   breaksOf('lib/stream/start.ts', 'tests/stream/event-stream.test.ts')(
     'the query wins over the header of a browser that resumes',
-    'if (lastEventId) return',
-    'if (lastEventId && inQuery === null) return',
+    'parseCursor(lastEventId || inQuery)',
+    'parseCursor(inQuery ?? lastEventId)',
     'it resumes by the Last-Event-ID header or by the query',
   ),
 ];
