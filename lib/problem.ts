@@ -56,9 +56,9 @@ export function nothingAt(path: string): Problem {
   return new Problem(404, `There is nothing at ${path}.`);
 }
 
-/** 503: nothing was written, and the same request may succeed in a moment. */
-export function unavailable(detail: string): Problem {
-  return new Problem(503, detail, { headers: { 'Retry-After': '1' } });
+/** 503: nothing was written, and the same request may succeed after so many seconds. */
+export function unavailable(detail: string, seconds = 1): Problem {
+  return new Problem(503, detail, { headers: { 'Retry-After': `${seconds}` } });
 }
 
 /**

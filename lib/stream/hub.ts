@@ -4,7 +4,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Config } from '../config.ts';
 import { type Cursor, eventId, type ResetReason } from '../event.ts';
-import { Problem } from '../problem.ts';
+import { Problem, unavailable } from '../problem.ts';
 import type { Store } from '../store/store.ts';
 import { Client, type Stream } from './client.ts';
 import { Head } from './head.ts';
@@ -128,9 +128,7 @@ export class Hub {
 
   /** @throws {Problem} 503 */
   private checkRoom(): void {
-    if (!this.isFull) return;
-    const headers = { 'Retry-After': '5' };
-    throw new Problem(503, 'Too many clients are connected: try again later.', { headers });
+    if (this.isFull) throw unavailable('Too many clients are connected: try again later.', 5);
   }
 
   // --- the turn: one slice of work, then the event loop goes round
