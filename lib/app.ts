@@ -10,7 +10,7 @@ import { MERGE_PATCH } from './api/resource-api.ts';
 import { createRoutes, findMethods, type Methods, type Route } from './api/routes.ts';
 import { Waiting } from './api/waiting.ts';
 import type { Config } from './config.ts';
-import { Access, type Visit } from './http/access.ts';
+import { Access } from './http/access.ts';
 import { Answer } from './http/answer.ts';
 import { Connections } from './http/connections.ts';
 import { connectionLimit, type Door } from './http/listen.ts';
@@ -21,7 +21,6 @@ import { StaticFiles } from './http/static-files.ts';
 import { openTokens, type Tokens } from './http/tokens.ts';
 import { Turns } from './http/turns.ts';
 import { nothingAt, Problem } from './problem.ts';
-import type { Scope } from './scope.ts';
 import type { Store } from './store/store.ts';
 import { Hub } from './stream/hub.ts';
 import { createWebSocketApi, offersWebSocket } from './stream/websocket.ts';
@@ -97,8 +96,9 @@ export class App {
       if (this.isDraining) refuseWhileDraining(req, res);
       const { path, query } = parseTarget(req);
       isStream = path === '/ws' || (path === '/api/events' && wantsEventStream(req));
-      const admitted = this.admit({ req, path, query, isStream }, res);
-      const scope = admitted instanceof Promise ? await admitted : admitted; // to wait would cost each request a promise
+      const visit = { req, path, query, isStream };
+      this.access.addHeaders(visit, res); // first: a browser shows a page the refusal only with its CORS headers
+      const scope = await this.access.admit(visit);
       const turn = CHEAP.has(path) ? undefined : this.turns.next();
       if (turn) await turn;
       // The client may have left meanwhile.
@@ -108,12 +108,6 @@ export class App {
       sendProblem(res, error);
     }
   };
-
-  /** What the caller may. @throws {Problem} 401, 403, 421 it may not come in */
-  private admit(visit: Visit, res: Answer): Scope | Promise<Scope> {
-    this.access.addHeaders(visit, res); // first: a browser shows a page the refusal only with its CORS headers
-    return this.access.admit(visit);
-  }
 
   /** Finds who answers: first the path, then the method. @throws {Problem} 404, 405 nothing is there, or does this */
   private async dispatch(call: Call): Promise<void> {

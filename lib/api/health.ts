@@ -44,12 +44,8 @@ export function createHealthApi({ hub, store, config, isLabOn, isDraining }: Par
       const { clients, lastEventId } = hub;
       // Left out where it is off, so that nobody takes the lab for a part of the product.
       const lab = isLabOn ? { lab: true } : {};
-      sendJson(
-        res,
-        200,
-        JSON.stringify({ status: 'ok', clients: clients.size, lastEventId, ...lab }),
-        headers,
-      );
+      const state = { status: 'ok', clients: clients.size, lastEventId, ...lab };
+      sendJson(res, 200, JSON.stringify(state), headers);
     },
 
     /**

@@ -65,9 +65,7 @@ function ofTheDoor({ connections, refusals }: Parts): string[] {
   // Bytes of requests that are being read count too: both wait in our memory for somebody else's line.
   const { unsent } = connections;
   // One metric with a label, not one for each reason: a chart can then show all of them, also one that is new.
-  const byReason = [...refusals.counts].map(
-    ([reason, count]) => `${PREFIX}refusals_total{reason="${reason}"} ${count}\n`,
-  );
+  const byReason = [...refusals.counts].map(([why, n]) => `${PREFIX}refusals_total{reason="${why}"} ${n}\n`);
   return [
     gauge('connections', 'Open connections of any kind.', connections.count),
     gauge('connections_limit', 'MAX_CONNECTIONS, or what the system allows.', connections.limit),

@@ -40,11 +40,8 @@ export async function publish(call: Call, store: Store, isReserved: IsReserved):
  */
 export function reservedTypes(watch: Iterable<string>): IsReserved {
   const tables = ['customer', ...describeWatched(watch).map(({ type }) => type)];
-  const types = new Set(
-    tables.flatMap((table) =>
-      ['created', 'updated', 'deleted', 'reset'].map((change) => `${table}.${change}`),
-    ),
-  );
+  const changes = ['created', 'updated', 'deleted', 'reset'];
+  const types = new Set(tables.flatMap((table) => changes.map((change) => `${table}.${change}`)));
   return (type) => types.has(type);
 }
 

@@ -103,10 +103,7 @@ export class Access {
       throw ambiguous(400, 'Host must be one name, and perhaps a port (RFC 9112 §3.2).');
     if (this.hosts === undefined || host === undefined) return;
     if (this.hosts.has(name.replace(/\.$/, '').toLowerCase())) return; // a dot at the end is the root of all names
-    throw new Problem(
-      421,
-      'This host name is not served here: use localhost, or add the name to ALLOWED_HOSTS.',
-    );
+    throw new Problem(421, 'This host name is not served here: use localhost, or add it to ALLOWED_HOSTS.');
   }
 
   /** @throws {Problem} 403 if a foreign page asks for what only our own, or an allowed one, may have */

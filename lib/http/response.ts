@@ -52,9 +52,9 @@ export function sendProblem(res: Answer, error: unknown): void {
   const problem = error instanceof Problem ? error : new Problem(500, 'Something went wrong on the server.');
   const body = JSON.stringify(problem);
   // A body that is too long to be read would stand before the next request: this connection ends here.
-  const hasUnreadBody =
-    !req.complete &&
-    !(Number(req.headers['content-length'] ?? 0) <= MAX_BODY_BYTES && !req.headers['transfer-encoding']);
+  const { 'content-length': length = 0, 'transfer-encoding': coding } = req.headers;
+  const isShort = Number(length) <= MAX_BODY_BYTES && coding === undefined;
+  const hasUnreadBody = !req.complete && !isShort;
   // After a 408 the rest of the request may still come, and would be read as the next one.
   const mustClose = hasUnreadBody || problem.status === 408;
   res.begin(problem.status, problem.headers, mustClose ? { Connection: 'close' } : {}, NO_SNIFF, {
