@@ -13,9 +13,9 @@ export const WIRE: Mutation[] = [
     'the length of a frame stands in 7, 16 or 64 bits',
   ),
   frames(
-    '65,536 bytes are announced in 16 bits',
+    '65,535 bytes are announced in 64 bits',
     '  if (length < 65_536) {',
-    '  if (length <= 65_536) {',
+    '  if (length < 65_535) {',
     'the length of a frame stands in 7, 16 or 64 bits',
   ),
   frames(

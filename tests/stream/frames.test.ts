@@ -12,12 +12,14 @@ function split(bytes: Buffer): { first: number; second: number; payload: string 
   const frames = [];
   for (let at = 0; at < bytes.length; ) {
     const [first, second] = [bytes[at]!, bytes[at + 1]!];
-    const [header, length] =
-      second < 126
-        ? [2, second]
-        : second === 126
-          ? [4, bytes.readUInt16BE(at + 2)]
-          : [10, Number(bytes.readBigUInt64BE(at + 2))];
+    const header = second < 126 ? 2 : second === 126 ? 4 : 10;
+    assert.ok(at + header <= bytes.length, `at byte ${at} of ${bytes.length} there is no whole header`);
+    const length =
+      header === 2
+        ? second
+        : header === 4
+          ? bytes.readUInt16BE(at + 2)
+          : Number(bytes.readBigUInt64BE(at + 2));
     frames.push({ first, second, payload: bytes.toString('utf8', at + header, at + header + length) });
     at += header + length;
     assert.ok(
