@@ -5,13 +5,13 @@ import type { IncomingMessage } from 'node:http';
 import { Problem } from './problem.ts';
 
 // One call, in Node 20.12 and later, costs a third of an object that is made, filled and asked.
-const sha256: (text: string) => string = crypto.hash
-  ? (text) => crypto.hash('sha256', text)
-  : (text) => crypto.createHash('sha256').update(text).digest('hex');
+const sha256: (data: string | Buffer) => string = crypto.hash
+  ? (data) => crypto.hash('sha256', data)
+  : (data) => crypto.createHash('sha256').update(data).digest('hex');
 
-/** The entity tag of a JSON text. A hash, since two updates in one millisecond share their `updatedAt`. */
-export function etagOf(json: string): string {
-  return `"${sha256(json).slice(0, 32)}"`; // SQL in the schema of PostgreSQL agrees
+/** The entity tag of a JSON text, or a file. A hash: two updates in one millisecond have one `updatedAt`, or one date. */
+export function etagOf(content: string | Buffer): string {
+  return `"${sha256(content).slice(0, 32)}"`; // SQL in the schema of PostgreSQL agrees
 }
 
 /** Entity tags from `If-Match` or `If-None-Match`; `*` stands for any (RFC 9110 §13.1). */

@@ -1,10 +1,9 @@
 // The files of `public/`, and nothing outside it: every path is resolved to the real file and must
 // still lie inside. Read anew for each request, so that an edited page shows at the next reload.
-import { createHash } from 'node:crypto';
 import { readFile, realpath, stat } from 'node:fs/promises';
 import { extname, join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { isKnown } from '../etag.ts';
+import { etagOf, isKnown } from '../etag.ts';
 import { Problem, unavailable } from '../problem.ts';
 import type { Refusals } from './refusals.ts';
 import type { Call } from './request.ts';
@@ -71,8 +70,7 @@ export class StaticFiles {
     }
     const content = await this.read(found.file).catch((error) => this.tellUnreadable(error));
     if (content === undefined) throw new Problem(404, 'There is nothing here.');
-    // Of the content and not of its date: a file that was copied anew with the same bytes isn't sent again.
-    const etag = `"${createHash('sha1').update(content).digest('base64url')}"`;
+    const etag = etagOf(content); // and not of its date: a file that was copied anew isn't sent again
     // `no-cache` lets a browser keep the file, and makes it ask whether that is still the one.
     const headers = { ETag: etag, 'Cache-Control': 'no-cache', 'Content-Security-Policy': POLICY };
     if (isKnown(req, etag)) return sendEmpty(res, 304, headers);

@@ -25,7 +25,7 @@ export async function openEventStream({ req, res, query, scope }: Call, hub: Hub
   // A browser that is cut off comes back after 2 s instead of its own default (HTML Standard §9.2.6).
   writeHead(res).write('retry: 2000\n\n');
   req.socket.setKeepAlive(true, KEEP_ALIVE_MS);
-  const client = hub.add(toStream(res, kind), start);
+  const client = hub.add(toStream(res, kind), start, wish);
   if (scope.expiresAt !== undefined) client.endAt(scope.expiresAt);
   // Either may come first, and sometimes only one of them: to remove twice is no harm.
   res.on('close', () => hub.remove(client));
