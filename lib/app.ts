@@ -17,9 +17,9 @@ import { connectionLimit, type Door } from './http/listen.ts';
 import { Refusals, reasonOf } from './http/refusals.ts';
 import { type Call, parseTarget, wantsEventStream } from './http/request.ts';
 import { sendEmpty, sendProblem } from './http/response.ts';
-import { StaticFiles } from './http/static-files.ts';
+import { createStaticFiles } from './http/static-files.ts';
 import { openTokens, type Tokens } from './http/tokens.ts';
-import { Turns } from './http/turns.ts';
+import { createTurns } from './http/turns.ts';
 import { nothingAt, Problem } from './problem.ts';
 import type { Store } from './store/store.ts';
 import { Hub } from './stream/hub.ts';
@@ -40,8 +40,8 @@ export class App {
   private readonly access: Access;
   private readonly refusals = new Refusals();
   /** Who answers next: a crowd of requests gives way to streams and timers between two of them. */
-  private readonly turns = new Turns();
-  private readonly files = new StaticFiles(this.refusals);
+  private readonly nextTurn = createTurns();
+  private readonly files = createStaticFiles(this.refusals);
   private readonly connections: Connections;
   private readonly acceptWebSocket: ReturnType<typeof createWebSocketApi>;
   /** Requests that wait for an event: they are answered when the server stops. */
@@ -99,7 +99,7 @@ export class App {
       const visit = { req, path, query, isStream };
       this.access.addHeaders(visit, res); // first: a browser shows a page the refusal only with its CORS headers
       const scope = await this.access.admit(visit);
-      const turn = CHEAP.has(path) ? undefined : this.turns.next();
+      const turn = CHEAP.has(path) ? undefined : this.nextTurn();
       if (turn) await turn;
       // The client may have left meanwhile.
       if (!res.destroyed) await this.dispatch({ req, res, path, query, params: [], scope });

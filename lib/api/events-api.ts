@@ -8,6 +8,7 @@ import { type Call, queryInteger, wantsEventStream } from '../http/request.ts';
 import { sendJson, sendTagged } from '../http/response.ts';
 import { Problem } from '../problem.ts';
 import type { Store, Stretch } from '../store/store.ts';
+import { textBytes } from '../stream/chunks.ts';
 import { openEventStream } from '../stream/event-stream.ts';
 import { locate, parseConflation, parseFilters, parseWish, type Wish } from '../stream/start.ts';
 import type { Parts } from './parts.ts';
@@ -78,7 +79,7 @@ async function fill(page: Page, log: AsyncIterable<Stretch>, limit: number, filt
   for await (const { events, end, head } of log) {
     for (const event of events) {
       if (!filter.matches(event)) continue;
-      room -= event.data.length + (event.extensions?.length ?? 0);
+      room -= textBytes(event);
       // The first one always: an event that is larger than an answer may be would never be told.
       if (page.events.length > 0 && room < 0) return;
       page.events.push(event);
@@ -113,7 +114,7 @@ async function* readOn(store: Store, start: Cursor, res: Answer): AsyncGenerator
     yield stretch;
     at = stretch.end;
     if (at.seq >= stretch.head.seq) return;
-    const stepBytes = stretch.events.reduce((sum, { data }) => sum + data.length, 0);
+    const stepBytes = stretch.events.reduce((sum, event) => sum + textBytes(event), 0);
     count += stretch.events.length;
     bytes += stepBytes;
     // So many events that a step stays a few milliseconds, whether they are small or large.

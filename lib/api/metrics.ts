@@ -4,7 +4,7 @@
 import type { Call } from '../http/request.ts';
 import { sendBody } from '../http/response.ts';
 import { MAX_CACHE_BYTES } from '../stream/chunks.ts';
-import { LoopDelay } from './loop-delay.ts';
+import { measureLoopDelay } from './loop-delay.ts';
 import type { Parts } from './parts.ts';
 
 /** Before every name, so that a search in Prometheus finds all of them. */
@@ -12,11 +12,12 @@ const PREFIX = 'changebell_';
 
 /** The handler of `/metrics`. What it keeps running between two scrapes is the one clock of the loop's delay. */
 export function createMetrics(parts: Parts): (call: Call) => void {
-  const loopDelay = new LoopDelay();
+  // Reading begins a new time: with two scrapers each of them sees only what came after the other.
+  const readLoopDelay = measureLoopDelay();
   const headers = { 'Content-Type': 'text/plain; version=0.0.4; charset=utf-8' };
   // All figures as text. It waits for nobody, and asks no database: it must answer while that is away.
   return ({ res }) => {
-    const all = [ofClients(parts), ofWork(parts), ofTheDoor(parts), ofTheProcess(loopDelay)];
+    const all = [ofClients(parts), ofWork(parts), ofTheDoor(parts), ofTheProcess(readLoopDelay())];
     sendBody(res, 200, all.flat().join(''), headers);
   };
 }
@@ -77,10 +78,8 @@ function ofTheDoor({ connections, refusals }: Parts): string[] {
 }
 
 /** What the machine sees of it. */
-function ofTheProcess(loopDelay: LoopDelay): string[] {
+function ofTheProcess({ p99, max }: { p99: number; max: number }): string[] {
   const { rss, heapUsed } = process.memoryUsage();
-  // Reading begins a new time: with two scrapers each of them sees only what came after the other.
-  const { p99, max } = loopDelay.read();
   return [
     // Seconds and bytes, as Prometheus wants all units: no reader of a chart has to guess.
     gauge('event_loop_delay_seconds', 'What 99 of 100 turns waited at most, since the last scrape.', p99),

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { after, before, test } from 'node:test';
 import { createHealthApi } from '../../lib/api/health.ts';
-import { LoopDelay } from '../../lib/api/loop-delay.ts';
+import { measureLoopDelay } from '../../lib/api/loop-delay.ts';
 import type { Parts } from '../../lib/api/parts.ts';
 import type { Call } from '../../lib/http/request.ts';
 import { Problem, unavailable } from '../../lib/problem.ts';
@@ -76,27 +76,27 @@ test('the lag of the slowest reader is told in events', async () => {
 });
 
 test("the loop's delay is that since it was asked last, and a freeze counts for all whom it kept waiting", async () => {
-  const delay = new LoopDelay();
+  const read = measureLoopDelay();
   const wait = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
   await wait(200);
-  delay.read();
+  read();
   const freezeEnd = performance.now() + 400;
   while (performance.now() < freezeEnd); // what any long computation does
   await wait(400);
-  const frozen = delay.read();
+  const frozen = read();
   await wait(400);
-  const calm = delay.read();
+  const calm = read();
   assert.ok(frozen.p99 > 0.25, `a freeze of 0.4 s is ${frozen.p99} s`);
   assert.ok(frozen.max >= frozen.p99 && frozen.max < 2);
   assert.ok(calm.p99 < frozen.p99 / 3, `afterwards ${calm.p99} s`);
 });
 
 test('an idle loop has no delay: the interval at which it is measured is not part of it', async () => {
-  const delay = new LoopDelay();
+  const read = measureLoopDelay();
   const reads: number[] = [];
   for (let i = 0; i < 6; i++) {
     await new Promise((resolve) => setTimeout(resolve, 250));
-    reads.push(delay.read().p99);
+    reads.push(read().p99);
   }
   assert.ok(Math.min(...reads) < 0.015, `99 of 100 waited up to ${reads} s, at the calmest of six moments`);
 });
