@@ -25,6 +25,12 @@ export const WIRE: Mutation[] = [
     'lengths count bytes of UTF-8',
   ),
   frames(
+    'a write ends in the middle of a frame',
+    'bytes[0]! & FIN ? bytes.length : PART_BYTES',
+    'Math.min(bytes.length, PART_BYTES)',
+    'a part ends between two frames',
+  ),
+  frames(
     'the blocks of an event stream run into each other',
     'json}\\n\\n`);',
     'json}\\n`);',
