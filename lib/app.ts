@@ -98,7 +98,8 @@ export class App {
       isStream = path === '/ws' || (path === '/api/events' && wantsEventStream(req));
       const visit = { req, path, query, isStream };
       this.access.addHeaders(visit, res); // first: a browser shows a page the refusal only with its CORS headers
-      const scope = await this.access.admit(visit);
+      const admitted = this.access.admit(visit);
+      const scope = admitted instanceof Promise ? await admitted : admitted; // to wait would cost each request a promise
       const turn = CHEAP.has(path) ? undefined : this.nextTurn();
       if (turn) await turn;
       // The client may have left meanwhile.
