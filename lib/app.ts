@@ -1,30 +1,29 @@
 // The one `node:http` server: dispatch, the upgrade, and the one place where an error becomes an answer. Which path
 // goes where stands in `api/routes.ts`. A request is let in, routed and answered here, and nothing is announced: the
 // hub hears of a change from the store, as it hears of everybody else's.
+import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { Health } from './api/health.ts';
-import { createMetrics } from './api/metrics.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { MERGE_PATCH } from './api/resource-api.ts';
 import { createRoutes, findMethods, type Methods, type Route } from './api/routes.ts';
 import { Waiting } from './api/waiting.ts';
 import type { Config } from './config.ts';
-import { Access, type Visit } from './http/access.ts';
-import type { Answer } from './http/answer.ts';
+import { Access } from './http/access.ts';
+import { Answer } from './http/answer.ts';
 import { Connections } from './http/connections.ts';
 import { connectionLimit, type Door } from './http/listen.ts';
 import { Refusals, reasonOf } from './http/refusals.ts';
 import { type Call, parseTarget, wantsEventStream } from './http/request.ts';
 import { sendEmpty, sendProblem } from './http/response.ts';
-import { StaticFiles } from './http/static-files.ts';
-import { Tokens } from './http/tokens.ts';
-import { Turns } from './http/turns.ts';
+import { createStaticFiles } from './http/static-files.ts';
+import { openTokens, type Tokens } from './http/tokens.ts';
+import { createTurns } from './http/turns.ts';
 import { nothingAt, Problem } from './problem.ts';
-import type { Scope } from './scope.ts';
 import type { Store } from './store/store.ts';
 import { Hub } from './stream/hub.ts';
-import { offersWebSocket, WebSockets } from './stream/websocket.ts';
+import { createWebSocketApi, offersWebSocket } from './stream/websocket.ts';
 
 const DRAIN_MS = 3000; // requests in flight may take so long; then the streams get CLOSE_MS, all within 5 s
 const CLOSE_MS = 1500;
@@ -41,36 +40,37 @@ export class App {
   private readonly access: Access;
   private readonly refusals = new Refusals();
   /** Who answers next: a crowd of requests gives way to streams and timers between two of them. */
-  private readonly turns = new Turns();
-  private readonly files = new StaticFiles(this.refusals);
+  private readonly nextTurn = createTurns();
+  private readonly files = createStaticFiles(this.refusals);
   private readonly connections: Connections;
-  private readonly webSockets: WebSockets;
-  private readonly health: Health;
+  private readonly acceptWebSocket: ReturnType<typeof createWebSocketApi>;
   /** Requests that wait for an event: they are answered when the server stops. */
   private readonly waiting: Waiting;
   private readonly routes: Route[];
 
   /** Reads where the log stands, then answers. @throws {Problem} 503 if it can't be read */
   static async open(door: Door, store: Store, config: Config): Promise<App> {
-    return new App(door, store, await Hub.open(store, config), await Tokens.open(config), config);
+    return new App(door, store, await Hub.open(store, config), await openTokens(config), config);
   }
 
   private constructor(door: Door, store: Store, hub: Hub, tokens: Tokens, config: Config) {
-    const { maxClients, heartbeatMs } = config;
     const isLabOn = config.isLabOn ?? (door.isLoopback && config.allowedHosts.size === 0);
-    const connections = new Connections(door.server, connectionLimit(config.maxConnections), this.refusals);
     this.door = door;
     this.store = store;
     this.hub = hub;
     this.access = new Access({ ...config, ...door }, tokens);
-    this.connections = connections;
-    this.webSockets = new WebSockets(hub, isLabOn);
-    this.health = new Health({ hub, database: store, isLabOn, heartbeatMs });
+    this.connections = new Connections(door.server, connectionLimit(config.maxConnections), this.refusals);
+    this.acceptWebSocket = createWebSocketApi(hub, isLabOn);
     this.waiting = new Waiting(store);
-    const { health, waiting, refusals } = this;
-    const metrics = createMetrics({ store, hub, connections, refusals, maxClients });
-    this.routes = createRoutes({ store, hub, health, metrics, waiting, isLabOn, config });
+    const { connections, refusals, waiting } = this;
+    const isDraining = () => this.isDraining;
+    this.routes = createRoutes({ store, hub, waiting, connections, refusals, config, isLabOn, isDraining });
     this.takeOver();
+  }
+
+  /** While the program stops: what is in flight is finished, and no new work is taken. */
+  private get isDraining(): boolean {
+    return !this.door.server.listening;
   }
 
   /** Each way in which Node hands over a request; without a listener Node would answer in words of its own. */
@@ -78,9 +78,9 @@ export class App {
     const { server } = this.door;
     this.door.open(this.answer);
     server.on('checkContinue', this.answer); // so that a 413 can be said before the body is sent
-    server.on('checkExpectation', (req, res) => {
+    server.on('checkExpectation', (_req, res) => {
       this.connections.begin(res);
-      sendProblem(req, res, new Problem(417, 'Only "Expect: 100-continue" can be met.'));
+      sendProblem(res, new Problem(417, 'Only "Expect: 100-continue" can be met.'));
     });
     server.on('upgrade', this.upgrade);
     server.on('connect', this.upgrade); // a proxy we are not: refused like any upgrade to nowhere
@@ -93,32 +93,29 @@ export class App {
     this.connections.begin(res);
     let isStream = false;
     try {
-      if (this.health.isDraining) refuseWhileDraining(req, res);
+      if (this.isDraining) refuseWhileDraining(req, res);
       const { path, query } = parseTarget(req);
       isStream = path === '/ws' || (path === '/api/events' && wantsEventStream(req));
-      const admitted = this.admit({ req, path, query, isStream }, res);
+      const visit = { req, path, query, isStream };
+      this.access.addHeaders(visit, res); // first: a browser shows a page the refusal only with its CORS headers
+      const admitted = this.access.admit(visit);
       const scope = admitted instanceof Promise ? await admitted : admitted; // to wait would cost each request a promise
-      const turn = CHEAP.has(path) ? undefined : this.turns.next();
+      const turn = CHEAP.has(path) ? undefined : this.nextTurn();
       if (turn) await turn;
       // The client may have left meanwhile.
       if (!res.destroyed) await this.dispatch({ req, res, path, query, params: [], scope });
     } catch (error) {
       this.note(req, error, isStream);
-      sendProblem(req, res, error);
+      sendProblem(res, error);
     }
   };
-
-  /** What the caller may. @throws {Problem} 401, 403, 421 it may not come in */
-  private admit(visit: Visit, res: Answer): Scope | Promise<Scope> {
-    this.access.addHeaders(visit, res); // first: a browser shows a page the refusal only with its CORS headers
-    return this.access.admit(visit);
-  }
 
   /** Finds who answers: first the path, then the method. @throws {Problem} 404, 405 nothing is there, or does this */
   private async dispatch(call: Call): Promise<void> {
     const methods = findMethods(this.routes, call) ?? (await this.methodsOf(call));
     const method = call.req.method ?? '';
-    const handler = methods[method === 'HEAD' ? 'GET' : method]; // a HEAD is a GET whose body isn't sent (RFC 9110 §9.3.2)
+    // A HEAD is a GET whose body isn't sent (RFC 9110 §9.3.2).
+    const handler = method === 'HEAD' ? methods.GET : methods[method];
     if (handler) return handler(call);
     const allowed = ['HEAD', 'OPTIONS', ...Object.keys(methods)].sort().join(', ');
     if (method === 'OPTIONS') return this.answerOptions(call, methods, allowed);
@@ -145,19 +142,19 @@ export class App {
   /** From here on Node has let go of the socket: whoever refuses must write the answer and close it. */
   private readonly upgrade = async (req: IncomingMessage, duplex: Duplex, head: Buffer): Promise<void> => {
     const socket = duplex as Socket; // `listen` accepts nothing but TCP
-    this.connections.suspend(socket); // what the client sends meanwhile stays unread
+    this.connections.at(socket)?.suspend(); // what the client sends meanwhile stays unread
     // A server may ignore an upgrade that it doesn't know, and answer as usual (RFC 9110 §7.8): h2c is offered often.
     if (!offersWebSocket(req) && req.method !== 'CONNECT') return this.connections.ignoreUpgrade(req, socket);
     try {
       const { path, query } = parseTarget(req);
       const scope = await this.access.admit({ req, path, query, isStream: true });
-      if (this.health.isDraining) throw stopping();
+      if (this.isDraining) throw stopping();
       if (path !== '/ws') await this.refuseElsewhere(path);
-      await this.webSockets.accept({ req, socket, head, query, scope });
-      this.connections.release(socket);
+      await this.acceptWebSocket({ req, socket, head, query, scope });
+      this.connections.at(socket)?.release();
     } catch (error) {
       this.note(req, error, true);
-      this.connections.refuseUpgrade(req, socket, error);
+      this.connections.refuse(new Answer(req), socket, error);
     }
   };
 
@@ -181,20 +178,15 @@ export class App {
    * needs the store, and its event should still reach the streams.
    */
   async close(): Promise<void> {
-    const { health, door, connections, hub } = this;
-    health.isDraining = true;
-    this.waiting.stop();
+    const { connections, door, hub } = this;
     door.close();
-    // Event streams are answers too, but they would never end by themselves.
-    const isStream = (answer: Answer) => [...hub.clients].some(({ stream }) => stream.out === answer);
-    const isDone = await within(DRAIN_MS, connections.finish(isStream));
+    this.waiting.stop();
+    const isDone = await within(DRAIN_MS, connections.finish());
     if (!isDone)
       console.error(`Stopping: requests that were not answered within ${DRAIN_MS} ms are cut off.`);
-    const streams = [...hub.clients].map(
-      ({ stream }) => new Promise<void>((resolve) => stream.out.once('close', resolve)),
-    );
+    const ends = [...hub.clients].map(({ stream }) => once(stream.out, 'close'));
     hub.close();
-    await within(CLOSE_MS, Promise.all(streams));
+    await within(CLOSE_MS, Promise.allSettled(ends));
     connections.destroy();
     await this.store.close();
   }
@@ -214,6 +206,5 @@ function stopping(): Problem {
 
 /** Waits for it, but no longer than this. False if it took longer. */
 function within(milliseconds: number, promise: Promise<unknown>): Promise<boolean> {
-  const timeout = new Promise<false>((resolve) => setTimeout(() => resolve(false), milliseconds).unref());
-  return Promise.race([promise.then(() => true), timeout]);
+  return Promise.race([promise.then(() => true), sleep(milliseconds, false, { ref: false })]);
 }

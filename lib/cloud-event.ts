@@ -51,33 +51,34 @@ export const parseCloudEvent: ParseOne = (item, at, errors, isReserved) => {
 
 /** What is wrong with an attribute; what has no rule of its own is an extension. */
 function attributeProblem(name: string, value: unknown, isReserved: IsReserved): string | undefined {
-  switch (name) {
-    case 'specversion':
-      return value === '1.0' ? undefined : 'must be "1.0"';
-    case 'id':
-    case 'subject':
-      return shortText(value);
-    case 'source':
-    case 'dataschema':
-      return sourceProblem(value);
-    case 'type':
-      return typeProblem(value, isReserved);
-    case 'time': {
-      const isTime = typeof value === 'string' && parseTime(value);
-      return isTime ? undefined : 'must be a time as in RFC 3339, such as 2026-11-23T09:30:00Z';
-    }
-    case 'datacontenttype': {
-      // Frames are JSON, so other data would have to be wrapped, in base64 for example, and no client here expects it.
-      const isJson = typeof value === 'string' && value.length <= 200 && JSON_TYPE.test(value);
-      return isJson
-        ? undefined
-        : 'must be application/json, or another type of JSON: other data is not stored here';
-    }
-    case 'data_base64':
-      return 'is not stored here: send data as JSON';
-    default:
-      return NAME.test(name) ? extensionProblem(value) : 'must have a name of a-z and 0-9';
-  }
+  const rule = RULES.get(name);
+  if (rule) return rule(value, isReserved);
+  return NAME.test(name) ? extensionProblem(value) : 'must have a name of a-z and 0-9';
+}
+
+const RULES = new Map<string, (value: unknown, isReserved: IsReserved) => string | undefined>([
+  ['specversion', (value) => (value === '1.0' ? undefined : 'must be "1.0"')],
+  ['id', shortText],
+  ['source', sourceProblem],
+  ['type', typeProblem],
+  ['subject', shortText],
+  ['time', timeProblem],
+  ['dataschema', sourceProblem],
+  ['datacontenttype', contentTypeProblem],
+  ['data_base64', () => 'is not stored here: send data as JSON'],
+]);
+
+function timeProblem(value: unknown): string | undefined {
+  const isTime = typeof value === 'string' && parseTime(value);
+  return isTime ? undefined : 'must be a time as in RFC 3339, such as 2026-11-23T09:30:00Z';
+}
+
+/** Frames are JSON, so other data would have to be wrapped, in base64 for example, and no client here expects it. */
+function contentTypeProblem(value: unknown): string | undefined {
+  const isJson = typeof value === 'string' && value.length <= 200 && JSON_TYPE.test(value);
+  return isJson
+    ? undefined
+    : 'must be application/json, or another type of JSON: other data is not stored here';
 }
 
 /** For `id` and `subject`, which must not be empty where they are there. */

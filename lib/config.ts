@@ -2,38 +2,8 @@
 // no other file has to ask whether a setting makes sense. An empty variable counts as absent.
 import { WATCHED_RESOURCES } from './resources.ts';
 
-/** Where to listen, what to open, who may come in. */
-export type Config = {
-  /** 0: any free one. */
-  port: number;
-  /** A name or an address; which addresses that is, and whether they are loopback, is known once it listens. */
-  host: string;
-  /** A SQLite file, `:memory:`, or a `postgres://` URL, whose password is never shown. */
-  databaseUrl: string;
-  /** A `postgres://` URL of a copy of that database, from which the log is read; undefined: from the database itself. */
-  replicaUrl: string | undefined;
-  /** Tables whose changes are announced too. */
-  watch: ReadonlySet<string>;
-  /** Who has it may do everything; undefined where everyone may. */
-  apiToken: string | undefined;
-  /** Who signs the JWTs that are taken; undefined where none are. */
-  jwt: JwtConfig | undefined;
-  /** Besides the server's own: lower case, without a slash at the end. */
-  allowedOrigins: ReadonlySet<string>;
-  /** Besides the loopback names and HOST: lower case, without a port. */
-  allowedHosts: ReadonlySet<string>;
-  /** Open streams, WebSocket and server-sent events together. */
-  maxClients: number;
-  /** Open connections of any kind. */
-  maxConnections: number;
-  /** How many of the newest events are kept. */
-  eventRetention: number;
-  heartbeatMs: number;
-  /** Undefined: it depends on who can reach the server, which is known once it listens. */
-  isLabOn: boolean | undefined;
-  /** False for a program that only watches another's tables: then `/api/customers` is off. */
-  hasCustomers: boolean;
-};
+/** Where to listen, what to open, who may come in: each setting is explained in `readConfig`. */
+export type Config = ReturnType<typeof readConfig>;
 
 /** One of `secret` and `jwksUrl` is there. */
 export type JwtConfig = { secret: string | undefined; jwksUrl: URL | undefined; audience: string };
@@ -48,26 +18,40 @@ const SPARE_CONNECTIONS = 2000; // beside the streams: requests, and browsers th
 export class StartError extends Error {}
 
 /** @throws {StartError} naming the variable, what was given and what is allowed */
-export function readConfig(env: Record<string, string | undefined>): Config {
+export function readConfig(env: Env) {
   const host = env.HOST || '127.0.0.1';
   if (/[\s/]/.test(host)) refuse('HOST', host, 'a host name or an IP address to listen on');
   const maxClients = readInteger(env, 'MAX_CLIENTS', 10_000, 1, 1_000_000);
   const databaseUrl = readDatabaseUrl(env.DATABASE_URL?.trim() || 'changebell.db');
   return {
+    /** A name or an address; which addresses that is, and whether they are loopback, is known once it listens. */
     host,
+    /** 0: any free one. */
     port: readInteger(env, 'PORT', 5000, 0, 65_535),
+    /** A SQLite file, `:memory:`, or a `postgres://` URL, whose password is never shown. */
     databaseUrl,
+    /** A `postgres://` URL of a copy of that database, from which the log is read; undefined: from the database itself. */
     replicaUrl: readReplicaUrl(env.READ_DATABASE_URL?.trim(), databaseUrl),
+    /** Tables whose changes are announced too. */
     watch: new Set([...WATCHED_RESOURCES.map(({ table }) => table), ...readList(env, 'WATCH')]),
+    /** Who has it may do everything; undefined where everyone may. */
     apiToken: readToken(env.API_TOKEN),
+    /** Who signs the JWTs that are taken; undefined where none are. */
     jwt: readJwt(env),
+    /** Besides the server's own: lower case, without a slash at the end. */
     allowedOrigins: new Set(readList(env, 'ALLOWED_ORIGINS').map(readOrigin)),
+    /** Besides the loopback names and HOST: lower case, without a port. */
     allowedHosts: new Set(readList(env, 'ALLOWED_HOSTS').map(readHostName)),
+    /** Open streams, WebSocket and server-sent events together. */
     maxClients,
+    /** Open connections of any kind. */
     maxConnections: readInteger(env, 'MAX_CONNECTIONS', maxClients + SPARE_CONNECTIONS, 1, 2_000_000),
+    /** How many of the newest events are kept. */
     eventRetention: readInteger(env, 'EVENT_RETENTION', 100_000, 1, 1_000_000_000),
     heartbeatMs: 1000 * readInteger(env, 'HEARTBEAT_SECONDS', 15, 1, 3600),
+    /** Undefined: it depends on who can reach the server, which is known once it listens. */
     isLabOn: readSwitch(env, 'LAB'),
+    /** False for a program that only watches another's tables: then `/api/customers` is off. */
     hasCustomers: readSwitch(env, 'CUSTOMERS') ?? true,
   };
 }

@@ -45,7 +45,10 @@ export function invalidFields(errors: FieldError[]): Problem {
 
 /** Notes what is wrong with a field of what stands at `at`, a JSON Pointer; nothing if nothing is. */
 export function addFault(errors: FieldError[], at: string, name: string, detail: string | undefined): void {
-  if (detail !== undefined) errors.push({ pointer: pointerTo(name, at), detail });
+  if (detail === undefined) return;
+  // In a JSON Pointer ~ and / are escaped, and the whole once more in a URI fragment (RFC 6901 §3 and §6).
+  const escaped = name.toWellFormed().replaceAll('~', '~0').replaceAll('/', '~1');
+  errors.push({ pointer: `${at}/${encodeURIComponent(escaped)}`, detail });
 }
 
 /** 404. */
@@ -53,9 +56,9 @@ export function nothingAt(path: string): Problem {
   return new Problem(404, `There is nothing at ${path}.`);
 }
 
-/** 503: nothing was written, and the same request may succeed in a moment. */
-export function unavailable(detail: string): Problem {
-  return new Problem(503, detail, { headers: { 'Retry-After': '1' } });
+/** 503: nothing was written, and the same request may succeed after so many seconds. */
+export function unavailable(detail: string, seconds = 1): Problem {
+  return new Problem(503, detail, { headers: { 'Retry-After': `${seconds}` } });
 }
 
 /**
@@ -69,9 +72,4 @@ export function textProblem(text: string, most: number, forbidden = /\p{Cc}/u): 
   // A text never has more code points than UTF-16 units, so most need no counting.
   if (text.length > most && [...text].length > most) return `must be at most ${most} characters long`;
   return undefined;
-}
-
-/** A field's name as a JSON Pointer in a URI fragment (RFC 6901 §3 and §6); `at` is the pointer of what it is in. */
-function pointerTo(field: string, at: string): string {
-  return `${at}/${encodeURIComponent(field.toWellFormed().replaceAll('~', '~0').replaceAll('/', '~1'))}`;
 }

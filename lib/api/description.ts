@@ -1,5 +1,5 @@
-// What the two descriptions share: the data in `described/`, what is true of this very server, and the rule that a
-// text in the place of a schema is the name of one. The data is what people edit: it must be short to be kept right.
+// What the two descriptions share: the data in `described/`, what is true of this very server, and the rule that a text
+// such as `#schemas/Event` is a reference to that. The data is what people edit: it must be short to be kept right.
 import { readFileSync } from 'node:fs';
 import { CUSTOMERS } from '../customer.ts';
 import type { Resource } from '../resource.ts';
@@ -34,7 +34,14 @@ export type DescribedResource = { tag: string; paths: Json; schemas: Json };
  * @param edit what is done to the text before it is parsed
  */
 export function readData(name: string, edit = (text: string) => text): Json {
-  return JSON.parse(edit(readFileSync(new URL(`./described/${name}.json`, import.meta.url), 'utf8')));
+  const text = edit(readFileSync(new URL(`./described/${name}.json`, import.meta.url), 'utf8'));
+  const isRef = (value: unknown) => typeof value === 'string' && /^#\w+\//.test(value);
+  return JSON.parse(text, (_key, value) => (isRef(value) ? ref(value.slice(1)) : value));
+}
+
+/** A component, such as `schemas/Event`, as both kinds of documents name it. */
+export function ref(component: string): Json {
+  return { $ref: `#/components/${component}` };
 }
 
 /**
@@ -56,7 +63,7 @@ export function describeResource(resource: Resource): DescribedResource {
     text.replace(/customer\.created|a customer|[Cc]ustomers?/g, (word) => words[word]!);
   const { paths, schemas } = readData('customers', inItsWords);
   if (resource !== CUSTOMERS) {
-    paths[`/api/${table}`].get.parameters = ['rowsLimit', 'after']; // its pages begin behind a key, not a number
+    paths[`/api/${table}`].get.parameters = [ref('parameters/rowsLimit'), ref('parameters/after')]; // its pages begin behind a key, not a number
     const names = [...readOnly, ...Object.keys(fields)];
     const row = { type: 'object', properties: Object.fromEntries(names.map((name) => [name, {}])) };
     const required = Object.keys(fields).filter((name) => fields[name]!.absent === undefined);
@@ -72,25 +79,10 @@ function capital(word: string): string {
 
 /** The schemas of both documents; those that nothing names are left out by `finish`. */
 export function schemasOf({ resources, watched }: Description): Json {
-  const given = Object.assign({}, ...resources.map(({ schemas }) => schemas), readData('schemas'));
+  const schemas = Object.assign({}, ...resources.map((resource) => resource.schemas), readData('schemas'));
   // Listed, so that a generated client knows which tables may stand in a path.
-  if (watched.length > 0) given.WatchedTable = { type: 'string', enum: watched };
-  return mapValues(given, schemaOf);
-}
-
-/**
- * A text is the name of a schema, also deep inside of one: `"items": "Customer"` becomes a reference to it. Only the
- * places where our own data has schemas are looked into; everything else in a schema stays as it is.
- */
-export function schemaOf(given: unknown): Json {
-  if (typeof given === 'string') return { $ref: `#/components/schemas/${given}` };
-  const { properties, items, anyOf } = given as Json;
-  return {
-    ...(given as Json),
-    ...(properties && { properties: mapValues(properties, schemaOf) }),
-    ...(items && { items: schemaOf(items) }),
-    ...(anyOf && { anyOf: anyOf.map(schemaOf) }),
-  };
+  if (watched.length > 0) schemas.WatchedTable = { type: 'string', enum: watched };
+  return schemas;
 }
 
 /** The same keys, each with what `map` makes of its value. */

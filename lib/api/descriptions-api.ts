@@ -4,9 +4,8 @@
 import { readFileSync } from 'node:fs';
 import type { Config } from '../config.ts';
 import { etagOf } from '../etag.ts';
-import { isKnown } from '../http/preconditions.ts';
 import type { Call } from '../http/request.ts';
-import { sendEmpty, sendJson } from '../http/response.ts';
+import { sendTagged } from '../http/response.ts';
 import type { Resource } from '../resource.ts';
 import { describeWatched } from '../store/watch.ts';
 import { asyncApi } from './asyncapi.ts';
@@ -17,13 +16,15 @@ import { openApi } from './openapi.ts';
 const MAX_URLS = 8;
 
 /** What is described: settings, and what came of them on this server. */
-export type Described = Pick<Config, 'apiToken' | 'jwt' | 'watch'> & {
+export type Described = Pick<Config, 'apiToken' | 'jwt'> & {
+  /** Tables of WATCH. */
+  watch: ReadonlySet<string>;
   resources: readonly Resource[];
   isLabOn: boolean;
 };
 
 /** A document as it is sent: the text is made once, and so is its tag. */
-type Document = { json: string; etag: string };
+type Sent = { json: string; etag: string };
 
 /**
  * The two handlers. To make both documents takes a few milliseconds, which nobody may cost the event loop with each
@@ -31,22 +32,26 @@ type Document = { json: string; etag: string };
  */
 export function createDescriptionsApi(described: Described) {
   // Both at once, since who asks for one asks for the other: the reference page shows both.
-  const made = new Map<string, Record<'openapi' | 'asyncapi', Document>>();
+  const made = new Map<string, { openapi: Sent; asyncapi: Sent }>();
 
-  function documentsAt(url: string) {
+  function documentsFor(call: Call) {
+    const url = urlOf(call);
     const known = made.get(url);
     if (known) return known;
     const { openapi, asyncapi } = describe(described, url);
-    const documents = { openapi: toDocument(openapi), asyncapi: toDocument(asyncapi) };
+    const documents = { openapi: toSent(openapi), asyncapi: toSent(asyncapi) };
     // All are dropped, not the oldest: no server has so many names, so it is somebody who plays.
     if (made.size === MAX_URLS) made.clear();
     made.set(url, documents);
     return documents;
   }
 
+  // A cache may keep it, but asks each time, since a restart with other settings changes it.
+  const headers = { 'Cache-Control': 'no-cache' };
+  const send = (call: Call, { json, etag }: Sent) => sendTagged(call, json, headers, etag);
   return {
-    openapi: (call: Call): void => send(call, documentsAt(urlOf(call)).openapi),
-    asyncapi: (call: Call): void => send(call, documentsAt(urlOf(call)).asyncapi),
+    openapi: (call: Call): void => send(call, documentsFor(call).openapi),
+    asyncapi: (call: Call): void => send(call, documentsFor(call).asyncapi),
   };
 }
 
@@ -57,31 +62,23 @@ export function createDescriptionsApi(described: Described) {
 export function describe(described: Described, url: string): { openapi: Json; asyncapi: Json } {
   const { watch, resources, isLabOn } = described;
   const security = (['apiToken', 'jwt'] as const).filter((scheme) => described[scheme] !== undefined);
+  // How a token is given. `accessToken` is whichever there is, and counts on streams alone: each of these says so.
+  const schemes = Object.entries(readData('parts').securitySchemes);
+  const wanted = security.length > 0 ? [...security, 'accessToken'] : [];
+  // The one place where the version stands.
+  const file = new URL('../../package.json', import.meta.url);
+  const { version, description } = JSON.parse(readFileSync(file, 'utf8'));
   const server: Description = {
-    info: infoOf(),
+    info: { title: 'Changebell', version, description },
     url,
     resources: resources.map(describeResource),
     // As the table stands in a path: the source of its events has that name too, cut and escaped.
     watched: describeWatched(watch).map(({ source }) => decodeURIComponent(source.slice('/watch/'.length))),
     isLabOn,
     security,
-    securitySchemes: schemesOf(security),
+    securitySchemes: Object.fromEntries(schemes.filter(([name]) => wanted.includes(name))),
   };
   return { openapi: openApi(server), asyncapi: asyncApi(server) };
-}
-
-/** From package.json, the one place where the version stands. */
-function infoOf(): Json {
-  const file = new URL('../../package.json', import.meta.url);
-  const { version, description } = JSON.parse(readFileSync(file, 'utf8'));
-  return { title: 'Changebell', version, description };
-}
-
-/** How a token is given. `accessToken` is whichever there is, and counts on streams alone: each of these says so. */
-function schemesOf(security: string[]): Json {
-  const { securitySchemes } = readData('parts');
-  const names = security.length > 0 ? [...security, 'accessToken'] : [];
-  return Object.fromEntries(names.map((name) => [name, securitySchemes[name]]));
 }
 
 /**
@@ -94,17 +91,7 @@ function urlOf({ req: { headers, socket } }: Call): string {
   return URL.canParse(url) ? new URL(url).origin : `http://localhost:${socket.localPort}`;
 }
 
-function toDocument(document: Json): Document {
+function toSent(document: Json): Sent {
   const json = JSON.stringify(document);
   return { json, etag: etagOf(json) };
-}
-
-/**
- * `no-cache`: a cache may keep it, but asks each time, since a restart with other settings changes it.
- * @throws {Problem} 400, 412 as `isKnown`
- */
-function send({ req, res }: Call, { json, etag }: Document): void {
-  const headers = { ETag: etag, 'Cache-Control': 'no-cache' };
-  if (isKnown(req, etag)) return sendEmpty(res, 304, headers);
-  sendJson(res, 200, json, headers);
 }

@@ -1,19 +1,18 @@
 // `GET /api/events`: the log in pages, over plain HTTP, with the same ids and cursors that the streams use. One
 // request reads a bounded stretch of the log, in slices, and says how far it came: `lastEventId`.
 import { setImmediate as roundOfTheLoop } from 'node:timers/promises';
-import { etagOf } from '../etag.ts';
 import { type Cursor, eventId, type ResetReason, type StoredEvent, toCloudEvent } from '../event.ts';
 import type { Filter } from '../filter.ts';
 import type { Answer } from '../http/answer.ts';
-import { isKnown } from '../http/preconditions.ts';
 import { type Call, queryInteger, wantsEventStream } from '../http/request.ts';
-import { sendEmpty, sendJson } from '../http/response.ts';
+import { sendJson, sendTagged } from '../http/response.ts';
 import { Problem } from '../problem.ts';
 import type { Store, Stretch } from '../store/store.ts';
+import { textBytes } from '../stream/chunks.ts';
 import { openEventStream } from '../stream/event-stream.ts';
-import type { Hub } from '../stream/hub.ts';
 import { locate, parseConflation, parseFilters, parseWish, type Wish } from '../stream/start.ts';
-import { preferredWait, type Waiting } from './waiting.ts';
+import type { Parts } from './parts.ts';
+import { preferredWait } from './waiting.ts';
 
 // How far one request looks for events that its filter lets through: a filter that hides a million of them must not
 // keep the server busy on one question. The answer then says `more`, and its cursor has moved all the same.
@@ -31,20 +30,20 @@ const CACHE_SECONDS = 60;
 type Page = { events: StoredEvent[]; end: Cursor; more: boolean };
 
 /** The log as a stream, or as a page. @throws {Problem} 400 bad query, 410 the cursor can't be continued, 503 */
-export function readEvents(call: Call, store: Store, hub: Hub, waiting: Waiting): Promise<void> {
+export function readEvents(call: Call, parts: Parts): Promise<void> {
   // One resource has one query: what can never be right in it is refused in whichever form it was asked for.
   const limit = queryInteger(call.query, 'limit', 100, 1, 1000);
   parseConflation(call.query);
-  return wantsEventStream(call.req) ? openEventStream(call, hub) : catchUp(call, limit, store, waiting);
+  return wantsEventStream(call.req) ? openEventStream(call, parts.hub) : catchUp(call, limit, parts);
 }
 
 /**
  * Answers with events strictly after the cursor, oldest first, and with the position up to which was read: a caller
  * that goes on from there meets every event once, whatever its filter hides.
  */
-async function catchUp(call: Call, limit: number, store: Store, waiting: Waiting): Promise<void> {
+async function catchUp(call: Call, limit: number, { store, waiting }: Parts): Promise<void> {
   const { req, res, query, scope } = call;
-  const wish = parseWish(query);
+  const wish = parseWish(query, 'earliest'); // who reads pages wants what was, and who opens a stream what comes
   const filter = parseFilters(query, scope);
   const seconds = preferredWait(req.headers.prefer);
   const page: Page = { events: [], end: await beginning(store, wish), more: true };
@@ -67,13 +66,9 @@ async function catchUp(call: Call, limit: number, store: Store, waiting: Waiting
   sendPage(call, page, wish.cursor !== undefined);
 }
 
-/**
- * Where the page begins. Without a wish at the oldest event that is kept: who reads pages wants what was, and who opens
- * a stream wants what comes. @throws {Problem} 410 that place is gone
- */
+/** Where the page begins. @throws {Problem} 410 that place is gone */
 async function beginning(store: Store, wish: Wish): Promise<Cursor> {
-  const isUnsaid = wish.cursor === undefined && wish.from === undefined;
-  const { cursor, reset } = await locate(store, isUnsaid ? { from: 'earliest' } : wish);
+  const { cursor, reset } = await locate(store, wish);
   if (reset) throw cannotContinue(reset, cursor);
   return cursor;
 }
@@ -84,7 +79,7 @@ async function fill(page: Page, log: AsyncIterable<Stretch>, limit: number, filt
   for await (const { events, end, head } of log) {
     for (const event of events) {
       if (!filter.matches(event)) continue;
-      room -= event.data.length + (event.extensions?.length ?? 0);
+      room -= textBytes(event);
       // The first one always: an event that is larger than an answer may be would never be told.
       if (page.events.length > 0 && room < 0) return;
       page.events.push(event);
@@ -119,7 +114,7 @@ async function* readOn(store: Store, start: Cursor, res: Answer): AsyncGenerator
     yield stretch;
     at = stretch.end;
     if (at.seq >= stretch.head.seq) return;
-    const stepBytes = stretch.events.reduce((sum, { data }) => sum + data.length, 0);
+    const stepBytes = stretch.events.reduce((sum, event) => sum + textBytes(event), 0);
     count += stretch.events.length;
     bytes += stepBytes;
     // So many events that a step stays a few milliseconds, whether they are small or large.
@@ -142,20 +137,16 @@ function nextTurn(): Promise<void> {
  * A page that ends below the head stays as it is, as long as its cursor is good: caches may keep it for a while. One
  * that ends at the head, or that began nowhere in particular, is another one after the next commit or pruning.
  */
-function sendPage({ req, res }: Call, { events, end, more }: Page, hasCursor: boolean): void {
+function sendPage(call: Call, { events, end, more }: Page, hasCursor: boolean): void {
   const json = `{"events":[${events.map(toCloudEvent).join()}],"lastEventId":"${eventId(end)}","more":${more}}`;
-  if (!more || !hasCursor) return sendJson(res, 200, json);
-  const etag = etagOf(json);
+  if (!more || !hasCursor) return sendJson(call.res, 200, json);
   // What was read with a token is for its bearer alone (RFC 9111 §5.2.2.7).
-  const whose = req.headers.authorization === undefined ? 'public' : 'private';
-  const headers = {
-    ETag: etag,
+  const whose = call.req.headers.authorization === undefined ? 'public' : 'private';
+  sendTagged(call, json, {
     'Cache-Control': `${whose}, max-age=${CACHE_SECONDS}`,
     // A browser's own cache must not give it to who comes with another token, and may read less (RFC 9111 §4.1).
     Vary: 'Origin, Accept, Authorization',
-  };
-  if (isKnown(req, etag)) return sendEmpty(res, 304, headers);
-  sendJson(res, 200, json, headers);
+  });
 }
 
 /** 410, with the newest id: from there a caller goes on once it has a fresh snapshot. */

@@ -5,73 +5,21 @@ import { eventId } from '../event.ts';
 import type { Call } from '../http/request.ts';
 import { sendJson } from '../http/response.ts';
 import { Problem, unavailable } from '../problem.ts';
-import type { Store } from '../store/store.ts';
 import type { Client } from '../stream/client.ts';
 import type { Hub } from '../stream/hub.ts';
+import type { Parts } from './parts.ts';
 
 const CHECK_MS = 2000; // a database that takes longer to say how it is does not answer
 
-/** What is asked how it is, and what is told beside that. */
-export type HealthParts = {
-  hub: Hub;
-  /** Nothing of the store but this one question. */
-  database: Pick<Store, 'check'>;
-  isLabOn: boolean;
-  heartbeatMs: number;
-};
-
-/** The handlers of the three paths. They are fields, not methods: the route table takes them without their object. */
-export class Health {
-  /** Set while the server stops: then it takes no new work. */
-  isDraining = false;
-  private readonly parts: HealthParts;
+/** The handlers of the three paths. */
+export function createHealthApi({ hub, store, config, isLabOn, isDraining }: Parts) {
   /** The check under way: however many ask, the database is asked once. */
-  private checking: Promise<void> | undefined;
-
-  constructor(parts: HealthParts) {
-    this.parts = parts;
-  }
-
-  /**
-   * `{status, clients, lastEventId}`, or 503 while the server stops. It is synchronous and asks nobody: were it to wait
-   * for the database, a supervisor would kill a program that streams and reads well, only because a disk is slow.
-   */
-  readonly healthz = ({ res }: Call): void => {
-    const { hub, isLabOn, heartbeatMs } = this.parts;
-    // A client needs it to tell silence from quiet; see `heartbeatSeconds` in public/changebell.js.
-    const headers = { 'Heartbeat-Seconds': String(heartbeatMs / 1000) };
-    if (this.isDraining) return sendJson(res, 503, '{"status":"draining"}', headers);
-    // The newest event that was announced: two servers of one database tell the same, once both have heard of it.
-    const { clients, lastEventId } = hub;
-    // Left out where it is off, so that nobody takes the lab for a part of the product.
-    const lab = isLabOn ? { lab: true } : {};
-    const json = JSON.stringify({ status: 'ok', clients: clients.size, lastEventId, ...lab });
-    sendJson(res, 200, json, headers);
-  };
-
-  /**
-   * 200 while the database answers and writes can succeed. Many balancers ask at once, and one look serves them all.
-   * @throws {Problem} 503 with what is wrong, in one sentence
-   */
-  readonly readyz = async ({ res }: Call): Promise<void> => {
-    if (this.isDraining) throw unavailable('The server is stopping.');
-    this.checking ??= this.check();
-    await this.checking;
-    sendJson(res, 200, '{"status":"ready"}');
-  };
-
-  /** The open streams, for the lab's page. The path is there only where the lab is on. @throws {Problem} 403 */
-  readonly clients = ({ res, scope }: Call): void => {
-    scope.checkReadAll('the list of clients');
-    const { hub } = this.parts;
-    const clients = [...hub.clients].map((client) => describe(client, hub));
-    sendJson(res, 200, JSON.stringify({ clients }));
-  };
+  let checking: Promise<void> | undefined;
 
   /** One look, with an end to it: a database that is gone without a word would let every balancer wait for ever. */
-  private async check(): Promise<void> {
+  async function check(): Promise<void> {
     try {
-      const asked = this.parts.database.check().then(() => true);
+      const asked = store.check().then(() => true);
       const hasAnswered = await Promise.race([asked, sleep(CHECK_MS, false, { ref: false })]);
       if (!hasAnswered) throw unavailable(`The database has not answered for ${CHECK_MS / 1000} s.`);
     } catch (error) {
@@ -79,9 +27,45 @@ export class Health {
       throw error instanceof Problem && error.status !== 503 ? unavailable(error.message) : error;
     } finally {
       // The next question gets a fresh answer: an old one would keep a server that is well out of work.
-      this.checking = undefined;
+      checking = undefined;
     }
   }
+
+  return {
+    /**
+     * `{status, clients, lastEventId}`, or 503 while the server stops. It is synchronous and asks nobody: were it to wait
+     * for the database, a supervisor would kill a program that streams and reads well, only because a disk is slow.
+     */
+    healthz({ res }: Call): void {
+      // A client needs it to tell silence from quiet; see `heartbeatSeconds` in public/changebell.js.
+      const headers = { 'Heartbeat-Seconds': String(config.heartbeatMs / 1000) };
+      if (isDraining()) return sendJson(res, 503, '{"status":"draining"}', headers);
+      // The newest event that was announced: two servers of one database tell the same, once both have heard of it.
+      const { clients, lastEventId } = hub;
+      // Left out where it is off, so that nobody takes the lab for a part of the product.
+      const lab = isLabOn ? { lab: true } : {};
+      const state = { status: 'ok', clients: clients.size, lastEventId, ...lab };
+      sendJson(res, 200, JSON.stringify(state), headers);
+    },
+
+    /**
+     * 200 while the database answers and writes can succeed. Many balancers ask at once, and one look serves them all.
+     * @throws {Problem} 503 with what is wrong, in one sentence
+     */
+    async readyz({ res }: Call): Promise<void> {
+      if (isDraining()) throw unavailable('The server is stopping.');
+      checking ??= check();
+      await checking;
+      sendJson(res, 200, '{"status":"ready"}');
+    },
+
+    /** The open streams, for the lab's page. The path is there only where the lab is on. @throws {Problem} 403 */
+    clients({ res, scope }: Call): void {
+      scope.checkReadAll('the list of clients');
+      const clients = [...hub.clients].map((client) => describe(client, hub));
+      sendJson(res, 200, JSON.stringify({ clients }));
+    },
+  };
 }
 
 /** The lab's view of a stream. */

@@ -1,42 +1,29 @@
 // `/metrics`: what can be counted, as Prometheus reads it (text exposition format 0.0.4). Whatever is bounded in the
 // program stands here beside its bound, so that one sees it coming. Each figure is asked of whoever has it, at the moment of
 // the scrape: nobody has to remember to tell this file of a change.
-import type { Connections } from '../http/connections.ts';
-import type { Refusals } from '../http/refusals.ts';
 import type { Call } from '../http/request.ts';
 import { sendBody } from '../http/response.ts';
-import type { Store } from '../store/store.ts';
 import { MAX_CACHE_BYTES } from '../stream/chunks.ts';
-import type { Hub } from '../stream/hub.ts';
-import { LoopDelay } from './loop-delay.ts';
+import { measureLoopDelay } from './loop-delay.ts';
+import type { Parts } from './parts.ts';
 
 /** Before every name, so that a search in Prometheus finds all of them. */
 const PREFIX = 'changebell_';
 
-/** Who is asked for figures. */
-export type Measured = {
-  /** The database is not asked: this page must answer while it is away. */
-  store: Pick<Store, 'commits' | 'waiting'>;
-  hub: Hub;
-  connections: Connections;
-  refusals: Refusals;
-  /** The bound beside which the number of streams is shown. */
-  maxClients: number;
-};
-
 /** The handler of `/metrics`. What it keeps running between two scrapes is the one clock of the loop's delay. */
-export function createMetrics(measured: Measured): (call: Call) => void {
-  const loopDelay = new LoopDelay();
+export function createMetrics(parts: Parts): (call: Call) => void {
+  // Reading begins a new time: with two scrapers each of them sees only what came after the other.
+  const readLoopDelay = measureLoopDelay();
   const headers = { 'Content-Type': 'text/plain; version=0.0.4; charset=utf-8' };
-  // All figures as text. It waits for nobody, so that a server that is busy is not taken for a dead one.
+  // All figures as text. It waits for nobody, and asks no database: it must answer while that is away.
   return ({ res }) => {
-    const all = [ofClients(measured), ofWork(measured), ofTheDoor(measured), ofTheProcess(loopDelay)];
+    const all = [ofClients(parts), ofWork(parts), ofTheDoor(parts), ofTheProcess(readLoopDelay())];
     sendBody(res, 200, all.flat().join(''), headers);
   };
 }
 
 /** One walk over all clients, however many figures come of it: there may be ten thousand of them. */
-function ofClients({ hub, maxClients }: Measured): string[] {
+function ofClients({ hub, config }: Parts): string[] {
   let lagging = 0;
   let unsent = 0;
   let furthest = 0;
@@ -50,7 +37,7 @@ function ofClients({ hub, maxClients }: Measured): string[] {
   return [
     gauge('clients', 'Open streams, WebSocket and server-sent events.', hub.clients.size),
     // A bound has the name of what it bounds, with `limit` in it: an alert divides the one by the other.
-    gauge('clients_limit', 'MAX_CLIENTS: how many streams there may be.', maxClients),
+    gauge('clients_limit', 'MAX_CLIENTS: how many streams there may be.', config.maxClients),
     gauge('clients_lagging', 'Streams that are not pushed to until their socket drains.', lagging),
     gauge('client_lag_events', 'How many events the slowest reader is behind.', furthest),
     gauge('stream_unsent_bytes', 'Bytes that wait for the sockets of streams.', unsent),
@@ -58,7 +45,7 @@ function ofClients({ hub, maxClients }: Measured): string[] {
 }
 
 /** What the server has done since it started, and what it keeps in memory for it. */
-function ofWork({ hub, store }: Measured): string[] {
+function ofWork({ hub, store }: Parts): string[] {
   const { events, deliveries, cachedBytes } = hub.counters;
   const waiting = store.waiting();
   return [
@@ -75,13 +62,11 @@ function ofWork({ hub, store }: Measured): string[] {
 }
 
 /** Who comes, who is turned away, and the bytes that requests and answers hold. */
-function ofTheDoor({ connections, refusals }: Measured): string[] {
+function ofTheDoor({ connections, refusals }: Parts): string[] {
   // Bytes of requests that are being read count too: both wait in our memory for somebody else's line.
   const { unsent } = connections;
   // One metric with a label, not one for each reason: a chart can then show all of them, also one that is new.
-  const byReason = [...refusals.counts].map(
-    ([reason, count]) => `${PREFIX}refusals_total{reason="${reason}"} ${count}\n`,
-  );
+  const byReason = [...refusals.counts].map(([why, n]) => `${PREFIX}refusals_total{reason="${why}"} ${n}\n`);
   return [
     gauge('connections', 'Open connections of any kind.', connections.count),
     gauge('connections_limit', 'MAX_CONNECTIONS, or what the system allows.', connections.limit),
@@ -93,10 +78,8 @@ function ofTheDoor({ connections, refusals }: Measured): string[] {
 }
 
 /** What the machine sees of it. */
-function ofTheProcess(loopDelay: LoopDelay): string[] {
+function ofTheProcess({ p99, max }: { p99: number; max: number }): string[] {
   const { rss, heapUsed } = process.memoryUsage();
-  // Reading begins a new time: with two scrapers each of them sees only what came after the other.
-  const { p99, max } = loopDelay.read();
   return [
     // Seconds and bytes, as Prometheus wants all units: no reader of a chart has to guess.
     gauge('event_loop_delay_seconds', 'What 99 of 100 turns waited at most, since the last scrape.', p99),

@@ -4,8 +4,8 @@
 import { parseCloudEvent } from '../cloud-event.ts';
 import { type Call, readJson } from '../http/request.ts';
 import { sendJson } from '../http/response.ts';
-import { type Idempotency, readIdempotency } from '../idempotency.ts';
-import { type IsReserved, type NewEvent, parseEvents, parseNewEvent } from '../new-event.ts';
+import { readIdempotency } from '../idempotency.ts';
+import { type IsReserved, parseEvents, parseNewEvent } from '../new-event.ts';
 import { Problem } from '../problem.ts';
 import type { Store } from '../store/store.ts';
 import { describeWatched } from '../store/watch.ts';
@@ -40,52 +40,38 @@ export async function publish(call: Call, store: Store, isReserved: IsReserved):
  */
 export function reservedTypes(watch: Iterable<string>): IsReserved {
   const tables = ['customer', ...describeWatched(watch).map(({ type }) => type)];
-  const types = new Set(
-    tables.flatMap((table) =>
-      ['created', 'updated', 'deleted', 'reset'].map((change) => `${table}.${change}`),
-    ),
-  );
+  const changes = ['created', 'updated', 'deleted', 'reset'];
+  const types = new Set(tables.flatMap((table) => changes.map((change) => `${table}.${change}`)));
   return (type) => types.has(type);
 }
 
-/** What comes of a request, in whatever form it says it. */
-type Published = { events: NewEvent[]; isList: boolean; idempotency: Idempotency | undefined };
-
-async function readPublished(call: Call, isReserved: IsReserved): Promise<Published> {
+/** What a request says, in whatever form it says it. */
+async function readPublished(call: Call, isReserved: IsReserved) {
   const type = mediaTypeOf(call);
-  const isCloudEvent = type === STRUCTURED || type === BATCH;
-  const attributes = isCloudEvent ? undefined : binaryAttributes(call);
-  if (attributes) return readBinary(call, attributes, isReserved);
-  // Our own form has no media type of its own: it is plain JSON.
-  const mediaTypes = [isCloudEvent ? type : 'application/json'];
-  const { value, text } = await readJson(call, { mediaTypes, maxBytes: MAX_BYTES });
+  const isInBody = type === STRUCTURED || type === BATCH;
+  const attributes = isInBody ? undefined : binaryAttributes(call);
+  // In binary mode the body may be of any type of JSON, since the type is the publisher's own. Our own form is plain JSON.
+  const isOwnType = isInBody || (attributes && type.endsWith('+json'));
+  const mediaTypes = [isOwnType ? type : 'application/json'];
+  const isEmpty = attributes && hasNoBody(call);
+  const body = isEmpty ? undefined : await readJson(call, { mediaTypes, maxBytes: MAX_BYTES });
   // Before the items are looked at: a list in the wrong mode would be a list of errors about its items.
-  if (isCloudEvent) checkShape(value, type === BATCH);
+  if (isInBody) checkShape(body?.value, type === BATCH);
+  // Headers are made an object as structured mode would have it, so that one parser judges both.
+  const value = attributes ? { ...attributes, data: body?.value } : body?.value;
+  const parseOne = isInBody || attributes ? parseCloudEvent : parseNewEvent;
+  // In binary mode half of the event is in its headers: the same body under other headers is another request.
+  const inHeaders = attributes && JSON.stringify(attributes);
   return {
-    events: parseEvents(value, isCloudEvent ? parseCloudEvent : parseNewEvent, isReserved),
+    events: parseEvents(value, parseOne, isReserved),
     isList: Array.isArray(value),
-    idempotency: readIdempotency(call.req, call.path, text),
+    idempotency: readIdempotency(call.req, call.path, body?.text ?? '', inHeaders),
   };
 }
 
-/** The headers are made an object as structured mode would have it, so that one parser judges both. */
-async function readBinary(
-  call: Call,
-  attributes: Record<string, string>,
-  isReserved: IsReserved,
-): Promise<Published> {
-  const { headers } = call.req;
-  // Data is optional. A body that comes in chunks may be empty too, but that is known only when it has been read.
-  const isEmpty = headers['transfer-encoding'] === undefined && Number(headers['content-length'] ?? 0) === 0;
-  const type = mediaTypeOf(call);
-  // Any type of JSON, since the type is the publisher's own; all else is refused by the name that we would take.
-  const mediaTypes = [type.endsWith('+json') ? type : 'application/json'];
-  const body = isEmpty ? undefined : await readJson(call, { mediaTypes, maxBytes: MAX_BYTES });
-  const event = body ? { ...attributes, data: body.value } : attributes;
-  const events = parseEvents(event, parseCloudEvent, isReserved);
-  // In this mode half of the event is in its headers: the same body under other headers is another request.
-  const idempotency = readIdempotency(call.req, call.path, body?.text ?? '', JSON.stringify(attributes));
-  return { events, isList: false, idempotency };
+/** A body that comes in chunks may be empty too, but that is known only when it has been read. */
+function hasNoBody({ req: { headers } }: Call): boolean {
+  return headers['transfer-encoding'] === undefined && Number(headers['content-length'] ?? 0) === 0;
 }
 
 /** A quoted string without its quotes and escapes (RFC 9110 §5.6.4); anything else as it is. */

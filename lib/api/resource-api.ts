@@ -2,11 +2,10 @@
 // anything: the event is written by the database with the row, and the hub reads it from the log. Rows travel as the
 // JSON that the database made, so that an answer, a snapshot and an event are the same to the byte.
 import { CUSTOMERS } from '../customer.ts';
-import { etagOf } from '../etag.ts';
+import { etagOf, parsePreconditions } from '../etag.ts';
 import { eventId } from '../event.ts';
-import { isKnown, parsePreconditions } from '../http/preconditions.ts';
 import { type Call, queryInteger, queryValue, readJson } from '../http/request.ts';
-import { sendEmpty, sendJson } from '../http/response.ts';
+import { sendEmpty, sendJson, sendTagged } from '../http/response.ts';
 import { readIdempotency } from '../idempotency.ts';
 import { nothingAt } from '../problem.ts';
 import { parsePatch, parseWhole, type Resource } from '../resource.ts';
@@ -52,15 +51,12 @@ export function createResourceApi(store: Store, resource: Resource) {
 
     /** 200 with its tag, or 304 for whoever has it. @throws {Problem} 400, 403, 404, 412 */
     async read(call: Call): Promise<void> {
-      const { req, res, scope } = call;
       const id = idIn(call);
       // Before the look: who may not read it must not learn whether it is there.
-      scope.checkRead(type, `${source}/${id}`);
+      call.scope.checkRead(type, `${source}/${id}`);
       const json = await readOne(store, resource, id);
       if (json === undefined) throw nothingAt(`${path}/${id}`);
-      const headers = { ETag: etagOf(json) };
-      if (isKnown(req, headers.ETag)) sendEmpty(res, 304, headers);
-      else sendJson(res, 200, json, headers);
+      sendTagged(call, json);
     },
 
     /** PUT: the whole row; what isn't named gets what stands for it. @throws {Problem} as `update` */

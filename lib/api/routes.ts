@@ -1,19 +1,18 @@
 // The route table: which path takes which methods, and who answers. On one screen, so that a reader finds from here
 // where any request goes. The routes of a resource come by themselves once `resources.ts` names it.
-import type { Config } from '../config.ts';
 import { CUSTOMERS } from '../customer.ts';
 import type { Call } from '../http/request.ts';
 import { Problem } from '../problem.ts';
 import type { Resource } from '../resource.ts';
 import { RESOURCES } from '../resources.ts';
 import type { Store } from '../store/store.ts';
-import type { Hub } from '../stream/hub.ts';
 import { createDescriptionsApi } from './descriptions-api.ts';
 import { readEvents } from './events-api.ts';
-import type { Health } from './health.ts';
+import { createHealthApi } from './health.ts';
+import { createMetrics } from './metrics.ts';
+import type { Parts } from './parts.ts';
 import { publish, reservedTypes } from './publish-api.ts';
 import { createResourceApi } from './resource-api.ts';
-import type { Waiting } from './waiting.ts';
 import { createWatchApi } from './watch-api.ts';
 
 /** Answers a request, or throws a Problem that does. */
@@ -23,35 +22,27 @@ export type Methods = Record<string, Handler>;
 /** What stands in parentheses in the path becomes `call.params`. */
 export type Route = { path: RegExp; methods: Methods };
 
-/** What the handlers need. */
-export type RouteParts = {
-  /** Read and written; nobody here looks at a database by another way. */
-  store: Store;
-  /** Where streams are added. No handler ever tells it of a change: it reads the log. */
-  hub: Hub;
-  waiting: Waiting;
-  health: Health;
-  metrics: Handler;
-  /** Known only once the server listens: by default it hangs on who can reach it. */
-  isLabOn: boolean;
-  /** Settings of which the descriptions tell. */
-  config: Pick<Config, 'apiToken' | 'jwt'>;
-};
-
 /**
  * All handlers are made here, once, with what they need: a request finds them ready. A path ends where its pattern ends:
  * with a slash behind it, it is another path, and nothing is there.
  */
-export function createRoutes({ store, hub, waiting, health, metrics, isLabOn, config }: RouteParts): Route[] {
+export function createRoutes(parts: Parts): Route[] {
+  const { store, config, isLabOn } = parts;
   // What is switched off isn't there: its paths answer 404, as if the program never had them.
   const resources = RESOURCES.filter((resource) => store.hasCustomers || resource !== CUSTOMERS);
   const { openapi, asyncapi } = createDescriptionsApi({ ...config, watch: store.watch, resources, isLabOn });
   const isReserved = reservedTypes(store.watch);
-  const read = (call: Call) => readEvents(call, store, hub, waiting);
+  const health = createHealthApi(parts);
   // Also where nothing is watched: the path is there, and says that WATCH names what is.
   const watched = createWatchApi(store);
   const all: (Route | false)[] = [
-    { path: /^\/api\/events$/, methods: { GET: read, POST: (call) => publish(call, store, isReserved) } },
+    {
+      path: /^\/api\/events$/,
+      methods: {
+        GET: (call) => readEvents(call, parts),
+        POST: (call) => publish(call, store, isReserved),
+      },
+    },
     ...resources.flatMap((resource) => routesOf(store, resource)),
     { path: /^\/api\/watch\/([^/]+)$/, methods: { GET: watched.list } },
     // A key may be an empty text: then the row's source ends with a slash, and so does its path.
@@ -60,7 +51,7 @@ export function createRoutes({ store, hub, waiting, health, metrics, isLabOn, co
     { path: /^\/ws$/, methods: { GET: explainWebSocket } },
     { path: /^\/healthz$/, methods: { GET: health.healthz } },
     { path: /^\/readyz$/, methods: { GET: health.readyz } },
-    { path: /^\/metrics$/, methods: { GET: metrics } },
+    { path: /^\/metrics$/, methods: { GET: createMetrics(parts) } },
     { path: /^\/openapi\.json$/, methods: { GET: openapi } },
     { path: /^\/asyncapi\.json$/, methods: { GET: asyncapi } },
     // It tells of other clients, so it is there for the lab alone.

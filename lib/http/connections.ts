@@ -1,7 +1,7 @@
 // All open connections, and the bounds that hold over them: how many there may be, how long an answer may lie
 // unread, how many bytes may wait. Also what `node:http` alone does not settle: nonsense instead of a request,
 // offers of other protocols, and an end without cutting anyone off.
-import type { IncomingMessage } from 'node:http';
+import { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { Problem } from '../problem.ts';
@@ -10,7 +10,7 @@ import { Connection } from './connection.ts';
 import type { HttpServer } from './listen.ts';
 import { headOf } from './read-ahead.ts';
 import type { Refusals } from './refusals.ts';
-import { problemByHand, sendProblem } from './response.ts';
+import { sendProblem } from './response.ts';
 import { UnsentBytes } from './unsent-bytes.ts';
 
 const UNREAD_MS = 30_000; // so long an answer may wait without a byte of it being taken
@@ -43,7 +43,9 @@ export class Connections {
     // One timer for all: a timer for each connection would be set anew with every answer.
     this.sweeper = setInterval(() => this.sweep(), SWEEP_MS).unref();
     server.on('connection', (socket: Socket) => this.open(socket));
-    server.on('clientError', (error: NodeJS.ErrnoException, socket) => this.refuseMalformed(error, socket));
+    server.on('clientError', (error: NodeJS.ErrnoException, socket) =>
+      this.refuseMalformed(error, socket as Socket),
+    );
     server.on('error', (error: NodeJS.ErrnoException) => this.refuseAccept(error));
   }
 
@@ -53,19 +55,14 @@ export class Connections {
 
   /** From now on this is the answer that is in work on its connection. */
   begin(answer: Answer): void {
-    const connection = this.all.get(answer.req.socket);
+    const connection = this.at(answer.req.socket);
     if (connection) connection.begin(answer);
     else answer.shouldKeepAlive = false; // it came before us, while the program started: one answer, then no more
   }
 
-  /** An upgrade has come: nothing behind it is read before it is judged. */
-  suspend(socket: Duplex): void {
-    this.all.get(socket)?.suspend();
-  }
-
-  /** The upgrade was granted: from now on the socket belongs to a reader of its own. */
-  release(socket: Duplex): void {
-    this.all.get(socket)?.release();
+  /** The connection of this socket; undefined if it came before us, or was closed to make room. */
+  at(socket: Duplex): Connection | undefined {
+    return this.all.get(socket);
   }
 
   /**
@@ -76,18 +73,17 @@ export class Connections {
     // The rest stays as it came, in its sequence: nothing else in it may get another meaning.
     const head = headOf(req, /^(upgrade|http2-settings)$/i);
     this.server.emit('connection', socket as Socket); // a parser again, in place of the one that has stopped
-    this.all.get(socket)?.parseAgain(Buffer.from(head, 'latin1'));
+    this.at(socket)?.parseAgain(Buffer.from(head, 'latin1'));
   }
 
   /** Plain HTTP on the raw socket: the same answers, in the same words, as to any other request. */
-  refuseUpgrade(req: IncomingMessage, socket: Socket, error: unknown): void {
-    // For an upgrade Node makes no answer: it takes its parser away, and leaves the socket to us.
-    const answer = new Answer(req);
+  refuse(answer: Answer, socket: Socket, error: unknown): void {
     answer.shouldKeepAlive = false;
-    answer.assignSocket(socket);
+    // Node has let go of the socket, and so this is not its answer yet.
+    if (!answer.socket) answer.assignSocket(socket);
     // Its last bytes are written: now the client hears that no more comes.
     answer.on('finish', () => socket.end());
-    sendProblem(req, answer, error);
+    sendProblem(answer, error);
     this.linger(socket);
   }
 
@@ -95,16 +91,18 @@ export class Connections {
    * What the client still sends is thrown away for a moment: closing at once would reset it, and the reset eats the
    * answer (RFC 9112 §9.6).
    */
-  private linger(socket: Duplex): void {
-    this.release(socket);
+  private linger(socket: Socket): void {
+    this.at(socket)?.release();
     socket.removeAllListeners('data').resume();
     setTimeout(() => socket.destroy(), LINGER_MS).unref();
   }
 
   /** Waits for all answers but those of streams, which would never end; each ends its connection. */
-  async finish(isStream: (answer: Answer) => boolean): Promise<void> {
+  async finish(): Promise<void> {
     const inWork = () =>
-      [...this.all.values()].flatMap(({ answer }) => (answer && !isStream(answer) ? [answer] : []));
+      [...this.all.values()].flatMap((connection) =>
+        connection.answer && !connection.isStreaming() ? [connection.answer] : [],
+      );
     // Looked at again and again: others may have begun meanwhile, since reads are answered to the end.
     for (let busy = inWork(); busy.length > 0; busy = inWork()) {
       for (const answer of busy) answer.shouldKeepAlive = false;
@@ -174,13 +172,15 @@ export class Connections {
   }
 
   /** What `node:http` could not read as a request, or gave up on. */
-  private refuseMalformed(error: NodeJS.ErrnoException, socket: Duplex): void {
-    this.suspend(socket); // no border between requests is certain any more
+  private refuseMalformed(error: NodeJS.ErrnoException, socket: Socket): void {
+    const connection = this.at(socket);
+    connection?.suspend(); // no border between requests is certain any more
     // In the middle of an answer, other words would be taken for a part of it: a cut says that it isn't whole.
     const isBroken = error.code === 'ECONNRESET' || !socket.writable;
-    if (isBroken || this.all.get(socket)?.isAnswered) return void socket.destroy();
-    socket.end(problemByHand(malformedProblem(error.code)));
-    this.linger(socket);
+    if (isBroken || connection?.isAnswered) return void socket.destroy();
+    // Perhaps of a request whose body is still coming; of what could not be read there is none.
+    const answer = connection?.answer ?? new Answer(new IncomingMessage(socket));
+    this.refuse(answer, socket, malformedProblem(error.code));
   }
 
   /**

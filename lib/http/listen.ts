@@ -1,6 +1,7 @@
 // Taking the port, with the limits that `node:http` keeps by itself, and saying where the program is to be
 // found. The port comes first of all: if it is taken, the database stays untouched. What is loopback is judged
 // by the address that was really bound: HOST may be written in many ways (127.1, 2130706433, a name).
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { type AddressInfo, isIPv6, Server as NetServer } from 'node:net';
@@ -68,6 +69,7 @@ function createHttpServer(): HttpServer {
     // Of the request line and all headers together; more is a 431.
     maxHeaderSize: 16 * 1024,
     requireHostHeader: false, // `access` looks for it, and answers with a problem
+    joinDuplicateHeaders: true, // else the first one counts without a word: of two Hosts, or two tokens
     // Who sends a byte now and then would hold a connection for ever: a head has 10 s, the whole request 12 s.
     headersTimeout: 10_000,
     requestTimeout: 12_000,
@@ -87,7 +89,7 @@ function keepTheDoor(server: HttpServer): Door['open'] {
   server.on('request', (req, res) => {
     res.shouldKeepAlive = false; // the app knows only the connections that come after it
     if (wantsEventStream(req)) waiting.push([req, res]);
-    else sendProblem(req, res, unavailable('The server is starting.'));
+    else sendProblem(res, unavailable('The server is starting.'));
   });
   return (answer) => {
     server.removeAllListeners('request').on('request', answer);
@@ -96,14 +98,8 @@ function keepTheDoor(server: HttpServer): Door['open'] {
 }
 
 /** Resolves when it listens. @throws what the system said */
-function bind(server: NetServer, port: number, host: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(port, host, () => {
-      server.off('error', reject);
-      resolve();
-    });
-  });
+async function bind(server: NetServer, port: number, host: string): Promise<void> {
+  await once(server.listen(port, host), 'listening');
 }
 
 /** Browsers try [::1] first for `localhost`: what comes in there goes to the same server. */

@@ -32,7 +32,8 @@ export function parseTarget(req: IncomingMessage): { path: string; query: URLSea
   let target = req.url ?? '/';
   const absolute = /^https?:\/\/([^/?#]*)(.*)$/i.exec(target);
   if (absolute) {
-    req.headers.host = absolute[1]!; // it counts instead of the Host header
+    // It counts instead of the Host header. Where there are two of those, they stay, and are refused.
+    if (!req.headers.host?.includes(', ')) req.headers.host = absolute[1]!;
     target = absolute[2]!.startsWith('/') ? absolute[2]! : `/${absolute[2]}`;
   }
   // By hand and not by `new URL`, which would fold `..` away, and read `//` as the begin of a host: a path counts to
@@ -68,18 +69,16 @@ function weightIn(accept: string, type: string): number {
   return Number(parameters.find((parameter) => parameter.startsWith('q='))?.slice(2) ?? 1);
 }
 
-/** A body: the bytes as text, to recognise a repeat, and the value. */
-export type JsonBody = { text: string; value: unknown };
-
 /**
- * The body, whole. What its headers say is judged before any of it is read.
+ * The body, whole: its bytes as text, to recognise a repeat, and its value. What its headers say is judged before any of
+ * it is read.
  * @param mediaTypes in lower case
  * @throws {Problem} 415 not JSON by its name, or encoded; 413 too large; 400 not JSON by its content; 503 no room
  */
 export async function readJson(
   call: Call,
   { mediaTypes = ['application/json'], maxBytes = MAX_BODY_BYTES } = {},
-): Promise<JsonBody> {
+): Promise<{ text: string; value: unknown }> {
   checkMediaType(call.req, mediaTypes);
   checkEncoding(call.req.headers['content-encoding']);
   const bytes = await readBody(call, maxBytes);
@@ -89,11 +88,8 @@ export async function readJson(
     return { text, value: JSON.parse(text.replace(/^\ufeff/, '')) };
   } catch (error) {
     // Two errors can come here: of JSON, in words that say where, and of the decoder, whose words help nobody.
-    const isText = error instanceof SyntaxError;
-    throw new Problem(
-      400,
-      isText ? `The body is not JSON: ${error.message}.` : 'The body is not valid UTF-8.',
-    );
+    if (error instanceof SyntaxError) throw new Problem(400, `The body is not JSON: ${error.message}.`);
+    throw new Problem(400, 'The body is not valid UTF-8.');
   }
 }
 
@@ -102,10 +98,8 @@ function checkMediaType({ method, headers }: IncomingMessage, mediaTypes: string
   const header = headers['content-type'];
   // As nearly all callers write it: no need to take it apart.
   if (header === mediaTypes[0]) return;
-  const [type = '', ...parameters] = (header ?? '')
-    .toLowerCase()
-    .split(';')
-    .map((part) => part.trim());
+  const parts = (header ?? '').toLowerCase().split(';');
+  const [type = '', ...parameters] = parts.map((part) => part.trim());
   const isUtf8 = parameters.every((parameter) => /^(?!charset=)|^charset="?utf-?8"?$/.test(parameter));
   if (mediaTypes.includes(type) && isUtf8) return;
   throw new Problem(415, `Content-Type must be ${mediaTypes.join(' or ')}, in UTF-8.`, {
@@ -117,13 +111,9 @@ function checkMediaType({ method, headers }: IncomingMessage, mediaTypes: string
 function checkEncoding(header: string | undefined): void {
   const isPlain = (coding: string) => /^(identity)?$/i.test(coding.trim());
   if (header === undefined || header.split(',').every(isPlain)) return;
-  throw new Problem(
-    415,
-    `Content-Encoding ${JSON.stringify(header)} is not understood here: send it plain.`,
-    {
-      headers: { 'Accept-Encoding': 'identity' }, // RFC 9110 §12.5.3
-    },
-  );
+  const headers = { 'Accept-Encoding': 'identity' }; // RFC 9110 §12.5.3
+  const given = JSON.stringify(header);
+  throw new Problem(415, `Content-Encoding ${given} is not understood here: send it plain.`, { headers });
 }
 
 /** In memory, at most `maxBytes`. @throws {Problem} 413, 400 it broke off, 503 no room over all connections */

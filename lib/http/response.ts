@@ -1,9 +1,9 @@
 // What goes back: JSON, nothing, or a problem document. Everything that is thrown on the way of a request ends
 // in `sendProblem`, so that every error has one form.
-import { type IncomingMessage, STATUS_CODES } from 'node:http';
+import { etagOf, isKnown } from '../etag.ts';
 import { Problem } from '../problem.ts';
 import type { Answer, Headers } from './answer.ts';
-import { MAX_BODY_BYTES } from './request.ts';
+import { type Call, MAX_BODY_BYTES } from './request.ts';
 
 // Time for a client that still sends its body to see the answer. A longer one would keep connections for nothing.
 const LINGER_MS = 500;
@@ -25,6 +25,18 @@ export function sendJson(res: Answer, status: number, json: string, ...parts: He
   sendBody(res, status, json, ...parts, JSON_TYPE);
 }
 
+/** Answers with a JSON text and its entity tag, or 304 if the caller has it. @throws {Problem} 400, 412 as `isKnown`, 503 */
+export function sendTagged(
+  { req, res }: Call,
+  json: string,
+  headers: Headers = {},
+  etag = etagOf(json),
+): void {
+  const all = { ETag: etag, ...headers };
+  if (isKnown(req, etag)) sendEmpty(res, 304, all);
+  else sendJson(res, 200, json, all);
+}
+
 /** Answers without content. */
 export function sendEmpty(res: Answer, status: number, headers: Headers = {}): void {
   res.begin(status, headers, NO_SNIFF);
@@ -32,16 +44,17 @@ export function sendEmpty(res: Answer, status: number, headers: Headers = {}): v
 }
 
 /** Answers with the problem document; what isn't a Problem is logged, and shown as a bare 500. */
-export function sendProblem(req: IncomingMessage, res: Answer, error: unknown): void {
+export function sendProblem(res: Answer, error: unknown): void {
+  const { req } = res;
   if (!(error instanceof Problem)) console.error(error);
   // What has begun can't be taken back: a connection that is cut tells the caller that the answer isn't whole.
   if (res.headersSent || res.destroyed || !req.socket.writable) return void res.destroy();
   const problem = error instanceof Problem ? error : new Problem(500, 'Something went wrong on the server.');
   const body = JSON.stringify(problem);
   // A body that is too long to be read would stand before the next request: this connection ends here.
-  const hasUnreadBody =
-    !req.complete &&
-    !(Number(req.headers['content-length'] ?? 0) <= MAX_BODY_BYTES && !req.headers['transfer-encoding']);
+  const { 'content-length': length = 0, 'transfer-encoding': coding } = req.headers;
+  const isShort = Number(length) <= MAX_BODY_BYTES && coding === undefined;
+  const hasUnreadBody = !req.complete && !isShort;
   // After a 408 the rest of the request may still come, and would be read as the next one.
   const mustClose = hasUnreadBody || problem.status === 408;
   res.begin(problem.status, problem.headers, mustClose ? { Connection: 'close' } : {}, NO_SNIFF, {
@@ -57,15 +70,4 @@ export function sendProblem(req: IncomingMessage, res: Answer, error: unknown): 
   const end = () => res.end();
   req.once('end', end);
   setTimeout(end, LINGER_MS).unref();
-}
-
-/** The whole answer as text, where there is no request that `node:http` would let us answer. It ends the connection. */
-export function problemByHand(problem: Problem): string {
-  const body = JSON.stringify(problem);
-  return (
-    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\nConnection: close\r\nCache-Control: no-store\r\n` +
-    `Date: ${new Date().toUTCString()}\r\n` + // RFC 9110 §6.6.1 wants it of everyone who has a clock
-    'Content-Type: application/problem+json; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n' +
-    `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
-  );
 }

@@ -1,11 +1,10 @@
 // The files of `public/`, and nothing outside it: every path is resolved to the real file and must
 // still lie inside. Read anew for each request, so that an edited page shows at the next reload.
-import { createHash } from 'node:crypto';
 import { readFile, realpath, stat } from 'node:fs/promises';
 import { extname, join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { etagOf, isKnown } from '../etag.ts';
 import { Problem, unavailable } from '../problem.ts';
-import { isKnown } from './preconditions.ts';
 import type { Refusals } from './refusals.ts';
 import type { Call } from './request.ts';
 import { sendBody, sendEmpty } from './response.ts';
@@ -35,69 +34,58 @@ const NOT_THERE = new Set(['ENOENT', 'ENOTDIR', 'ENAMETOOLONG', 'ELOOP', 'EACCES
 /** A real file; or the path under which its folder is to be asked for, with a slash at the end. */
 export type Found = { file: string } | { redirect: string };
 
-/** Files of one folder. None of them stays in memory from one request to the next. */
-export class StaticFiles {
-  private readonly refusals: Refusals;
-  private readonly root: string;
+/** The files of `public/`, unless another folder is named. None of them stays in memory from one request to the next. */
+export function createStaticFiles(refusals: Refusals, folder = PUBLIC) {
   /** Files that are being read: one that is asked for a thousand times at once takes one descriptor. */
-  private readonly reading = new Map<string, Promise<Buffer>>();
-
-  /** @param folder the one whose files are shown */
-  constructor(refusals: Refusals, folder = PUBLIC) {
-    this.refusals = refusals;
-    this.root = folder;
-  }
-
-  /**
-   * The real file that a path of a URL names; undefined if there is none that may be shown. Escapes in `path` are good:
-   * see `parseTarget`. @throws {Problem} 503 it can't be read just now
-   */
-  async find(path: string): Promise<Found | undefined> {
-    const name = decodeURIComponent(path);
-    if (/\0|\\|\/\.|\/\//.test(name)) return undefined; // NUL, Windows' separator, dot files and .., the absolute
-    try {
-      return await findInRoot(this.root, name);
-    } catch (error) {
-      return this.tellUnreadable(error);
-    }
-  }
-
-  /** Answers with the file, or 304 if the caller has it. @throws {Problem} 404 it went meanwhile, 503 as `find` */
-  async send({ req, res }: Call, found: Found): Promise<void> {
-    if ('redirect' in found) {
-      // Browsers ask again each time: without this a 301 may be kept for ever, and the folder may be gone by then.
-      const headers = { Location: found.redirect, 'Cache-Control': 'no-cache', 'Content-Length': '0' };
-      return sendEmpty(res, 301, headers);
-    }
-    const content = await this.read(found.file).catch((error) => this.tellUnreadable(error));
-    if (content === undefined) throw new Problem(404, 'There is nothing here.');
-    // Of the content and not of its date: a file that was copied anew with the same bytes isn't sent again.
-    const etag = `"${createHash('sha1').update(content).digest('base64url')}"`;
-    // `no-cache` lets a browser keep the file, and makes it ask whether that is still the one.
-    const headers = { ETag: etag, 'Cache-Control': 'no-cache', 'Content-Security-Policy': POLICY };
-    if (isKnown(req, etag)) return sendEmpty(res, 304, headers);
-    const type = TYPES[extname(found.file)] ?? 'application/octet-stream';
-    sendBody(res, 200, content, headers, { 'Content-Type': type, 'Referrer-Policy': 'no-referrer' });
-  }
+  const reading = new Map<string, Promise<Buffer>>();
 
   /** Asked for while it is being read, a file is read once for all who ask; asked for later, anew. */
-  private read(file: string): Promise<Buffer> {
-    const known = this.reading.get(file);
+  function read(file: string): Promise<Buffer> {
+    const known = reading.get(file);
     if (known) return known;
-    const content = readFile(file).finally(() => this.reading.delete(file));
-    this.reading.set(file, content);
+    const content = readFile(file).finally(() => reading.delete(file));
+    reading.set(file, content);
     return content;
   }
 
   /** What isn't there is no error. What can't be read is one, and not the caller's: a 404 would be believed. */
-  private tellUnreadable(error: unknown): undefined {
+  function tellUnreadable(error: unknown): undefined {
     const { code } = error as NodeJS.ErrnoException;
     // Without a code it is no error of the system but a mistake of ours: a 500.
     if (code === undefined) throw error;
     if (NOT_THERE.has(code)) return undefined;
-    this.refusals.add(code === 'EMFILE' || code === 'ENFILE' ? 'files' : 'disk');
+    refusals.add(code === 'EMFILE' || code === 'ENFILE' ? 'files' : 'disk');
     throw unavailable(`The file cannot be read just now (${code}): try again in a moment.`);
   }
+
+  return {
+    /**
+     * The real file that a path of a URL names; undefined if there is none that may be shown. Escapes in `path` are good:
+     * see `parseTarget`. @throws {Problem} 503 it can't be read just now
+     */
+    async find(path: string): Promise<Found | undefined> {
+      const name = decodeURIComponent(path);
+      if (/\0|\\|\/\.|\/\//.test(name)) return undefined; // NUL, Windows' separator, dot files and .., the absolute
+      return findInRoot(folder, name).catch(tellUnreadable);
+    },
+
+    /** Answers with the file, or 304 if the caller has it. @throws {Problem} 404 it went meanwhile, 503 as `find` */
+    async send({ req, res }: Call, found: Found): Promise<void> {
+      if ('redirect' in found) {
+        // Browsers ask again each time: without this a 301 may be kept for ever, and the folder may be gone by then.
+        const headers = { Location: found.redirect, 'Cache-Control': 'no-cache', 'Content-Length': '0' };
+        return sendEmpty(res, 301, headers);
+      }
+      const content = await read(found.file).catch(tellUnreadable);
+      if (content === undefined) throw new Problem(404, 'There is nothing here.');
+      const etag = etagOf(content); // and not of its date: a file that was copied anew isn't sent again
+      // `no-cache` lets a browser keep the file, and makes it ask whether that is still the one.
+      const headers = { ETag: etag, 'Cache-Control': 'no-cache', 'Content-Security-Policy': POLICY };
+      if (isKnown(req, etag)) return sendEmpty(res, 304, headers);
+      const type = TYPES[extname(found.file)] ?? 'application/octet-stream';
+      sendBody(res, 200, content, headers, { 'Content-Type': type, 'Referrer-Policy': 'no-referrer' });
+    },
+  };
 }
 
 /** @throws what the system says of a path, also where nothing is there */

@@ -21,42 +21,37 @@ export class KeysAway extends Problem {
 /** Resolves to what a JWT says. @throws what `jose` throws */
 type Verify = (jwt: string) => Promise<JWTPayload>;
 
-/** Judges tokens. It keeps no list of them: what a JWT says is believed, since a known key has signed it. */
-export class Tokens {
-  /** Of API_TOKEN; the token itself isn't kept. Undefined where there is none. */
-  private readonly tokenHash: Buffer | undefined;
-  /** Undefined where no JWT is taken. */
-  private readonly verify: Verify | undefined;
-
-  private constructor(apiToken: string | undefined, verify: Verify | undefined) {
-    this.tokenHash = apiToken === undefined ? undefined : hash(apiToken);
-    this.verify = verify;
-  }
-
-  /** @throws {StartError} if JWTs are wanted and the package `jose` is not installed */
-  static async open({ apiToken, jwt }: Pick<Config, 'apiToken' | 'jwt'>): Promise<Tokens> {
-    return new Tokens(apiToken, jwt && (await createVerify(jwt)));
-  }
-
+/** Judges tokens. */
+export type Tokens = {
   /** Nobody needs a token here. */
-  get areUnwanted(): boolean {
-    return !this.tokenHash && !this.verify;
-  }
-
+  areUnwanted: boolean;
   /** What the bearer may, where a token is wanted. @throws {Problem} 401 no token or a bad one, 503 if the key set can't be had */
-  async scopeOf(token: string | null, isStream: boolean): Promise<Scope> {
+  scopeOf: (token: string | null, isStream: boolean) => Promise<Scope>;
+};
+
+/**
+ * No list of tokens is kept: what a JWT says is believed, since a known key has signed it.
+ * @throws {StartError} if JWTs are wanted and the package `jose` is not installed
+ */
+export async function openTokens({ apiToken, jwt }: Pick<Config, 'apiToken' | 'jwt'>): Promise<Tokens> {
+  const tokenHash = apiToken === undefined ? undefined : hash(apiToken); // the token itself isn't kept
+  const verify = jwt && (await createVerify(jwt));
+
+  async function scopeOf(token: string | null, isStream: boolean): Promise<Scope> {
     if (token === null) throw unauthorized('send the header "Authorization: Bearer <token>".');
     // First, since the API token may be any text, also one that looks like a JWT.
     // Hashes have one length, and comparing them takes the same time wherever they differ.
-    if (this.tokenHash && timingSafeEqual(hash(token), this.tokenHash)) return EVERYTHING;
-    if (!this.verify) throw unauthorized('this is another one.', 'invalid_token');
-    const payload = await this.verify(token).catch((error) => {
+    if (tokenHash && timingSafeEqual(hash(token), tokenHash)) return EVERYTHING;
+    if (!verify) throw unauthorized('this is another one.', 'invalid_token');
+    const payload = await verify(token).catch((error) => {
       throw refusalOf(error);
     });
     // Streams end at that very moment: one that is opened later would be ended at once, and come back without end.
     if (isStream && payload.exp! * 1000 <= Date.now()) throw unauthorized('it has expired.', 'invalid_token');
     return scopeIn(payload);
   }
+
+  return { areUnwanted: !tokenHash && !verify, scopeOf };
 }
 
 /** Fetches no key yet: a key set is fetched with the first token, so the start doesn't depend on another server. */

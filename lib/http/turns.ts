@@ -7,47 +7,49 @@ import { setImmediate as nextRound } from 'node:timers/promises';
 const TURN_MS = 5;
 const ROUNDS_BETWEEN = 16;
 
-/** The turns of one server. A turn is taken by asking: nobody has to give it back. */
-export class Turns {
-  private readonly waiting: (() => void)[] = [];
+/**
+ * The turns of one server, as a function: what it returns resolves when a request may begin, and is undefined if that is
+ * now. A turn is taken by asking: nobody has to give it back.
+ */
+export function createTurns(): () => Promise<void> | undefined {
+  const waiting: (() => void)[] = [];
   /** When the turn under way ends; 0 if nothing was begun in this round of the loop. */
-  private endsAt = 0;
+  let endsAt = 0;
   /** A turn was used up: until the loop has gone round, nobody begins. */
-  private isResting = false;
-
-  /** Resolves when a request may begin; undefined if that is now. */
-  next(): Promise<void> | undefined {
-    if (!this.isResting && this.hasTime()) return undefined;
-    return new Promise((resolve) => this.waiting.push(resolve));
-  }
+  let isResting = false;
 
   /** The first who asks in a round of the loop begins its time. */
-  private hasTime(): boolean {
+  function hasTime(): boolean {
     const now = performance.now();
-    if (this.endsAt === 0) {
-      this.endsAt = now + TURN_MS;
-      setImmediate(this.endRound);
+    if (endsAt === 0) {
+      endsAt = now + TURN_MS;
+      setImmediate(endRound);
     }
-    return now < this.endsAt;
+    return now < endsAt;
   }
 
-  private readonly endRound = async (): Promise<void> => {
-    this.isResting = performance.now() >= this.endsAt;
-    this.endsAt = 0;
-    while (this.isResting) {
+  async function endRound(): Promise<void> {
+    isResting = performance.now() >= endsAt;
+    endsAt = 0;
+    while (isResting) {
       for (let round = 0; round < ROUNDS_BETWEEN; round += 1) await nextRound();
-      await this.serve();
+      await serve();
     }
-  };
+  }
 
-  private async serve(): Promise<void> {
-    const endsAt = performance.now() + TURN_MS;
-    while (this.waiting.length > 0 && performance.now() < endsAt) {
-      this.waiting.shift()!();
+  async function serve(): Promise<void> {
+    const end = performance.now() + TURN_MS;
+    while (waiting.length > 0 && performance.now() < end) {
+      waiting.shift()!();
       // The tick comes after all promises that are settled: only then the time of this one is measured whole.
       await new Promise<void>((resolve) => process.nextTick(resolve));
     }
     // Who comes while others wait goes behind them, and who comes after a long turn waits for a rest.
-    this.isResting = this.waiting.length > 0 || performance.now() >= endsAt;
+    isResting = waiting.length > 0 || performance.now() >= end;
   }
+
+  return () => {
+    if (!isResting && hasTime()) return undefined;
+    return new Promise((resolve) => waiting.push(resolve));
+  };
 }

@@ -1,7 +1,7 @@
 // How much of our memory is held by clients, over all connections: bodies that are coming in, requests that were
 // read ahead, answers that nobody takes. Each connection holds little; all of them together would end the process.
 import type { Socket } from 'node:net';
-import { Problem } from '../problem.ts';
+import { unavailable } from '../problem.ts';
 
 // Of the process, whatever MAX_CLIENTS is; frames of streams are not in it, since each stream is bounded by itself. So
 // many slow readers of pages of a megabyte have room before others are refused, and a machine of 512 MB bears them.
@@ -27,9 +27,7 @@ export class UnsentBytes {
   check(bytes: number, held = 0): void {
     if (held + bytes <= SMALL_BYTES || this.total + bytes <= this.limit) return;
     this.onRefusal();
-    throw new Problem(503, 'Too many answers wait to be taken: try again in a moment.', {
-      headers: { 'Retry-After': '5' },
-    });
+    throw unavailable('Too many answers wait to be taken: try again in a moment.', 5);
   }
 }
 

@@ -156,7 +156,7 @@ const EVENTS = {
       found, seq, stamp, type, source, time, data, extensions
     FROM bell.changebell_position LEFT JOIN (
       SELECT *, sum(size) OVER (ORDER BY seq) AS bytes, count(*) OVER () AS found
-      FROM (SELECT *, octet_length(data) + length(source) AS size FROM bell.changebell_events WHERE seq > $1 AND seq > 0 AND seq <= $2 ORDER BY seq LIMIT $3) AS stretch
+      FROM (SELECT *, length(source) + octet_length(data) + coalesce(octet_length(extensions), 0) AS size FROM bell.changebell_events WHERE seq > $1 AND seq > 0 AND seq <= $2 ORDER BY seq LIMIT $3) AS stretch
     ) AS event ON bytes <= $4 OR bytes = size ORDER BY seq`,
 };
 

@@ -2,7 +2,7 @@
 // savepoint of its own: a bad one fails alone. Nothing here writes the event of a change, since triggers do; but that
 // they did is looked at before anybody is told `done`. Whether it lasts, `sqlite-batch.ts` says with its commit.
 import type Database from 'better-sqlite3';
-import { etagOf, matchesStrongly, matchesWeakly } from '../etag.ts';
+import { etagOf, matchesStrongly, matchesWeakly, type Preconditions } from '../etag.ts';
 import { type Cursor, eventId, toCloudEvent } from '../event.ts';
 import type { Idempotency } from '../idempotency.ts';
 import type { NewEvent } from '../new-event.ts';
@@ -10,7 +10,7 @@ import type { Fields } from '../resource.ts';
 import { refusalOf } from './sqlite.ts';
 import type { prepareWriting, Table } from './sqlite-statements.ts';
 import type { Creation, Plain } from './sqlite-suspicion.ts';
-import type { Order, Outcome, Preconditions } from './store.ts';
+import type { Order, Outcome } from './store.ts';
 
 type Done = Extract<Outcome, { is: 'done' | 'replayed' }>;
 

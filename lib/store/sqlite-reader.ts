@@ -131,7 +131,8 @@ export class SqliteReader {
       const from = events.at(-1)?.seq ?? after;
       const rows = this.sql.events.all(from, upTo, Math.min(READ_STEP, limit - events.length));
       for (const row of rows) {
-        bytes += Buffer.byteLength(row.data) + row.source.length; // nearly all that an event weighs
+        // Nearly all that an event weighs.
+        bytes += row.source.length + Buffer.byteLength(row.data) + Buffer.byteLength(row.extensions ?? '');
         if (bytes > maxBytes && events.length > 0) return events;
         events.push(onOneLine(row));
       }

@@ -1,14 +1,17 @@
 // What a store promises, in words; `sqlite-store.ts` and `postgres-store.ts` keep it, and one suite of tests
 // holds both to it. A store has the customers and the event log. Every change and its event commit in one
 // transaction: triggers in the database write the event, so no code of ours can forget it.
-import type { EtagList } from '../etag.ts';
+import type { Preconditions } from '../etag.ts';
 import type { Cursor, Position, ResetReason, StoredEvent } from '../event.ts';
 import type { Idempotency } from '../idempotency.ts';
 import type { NewEvent } from '../new-event.ts';
 import { invalidFields, Problem, unavailable } from '../problem.ts';
 import type { Fields } from '../resource.ts';
 
-/** A write as data, so that it can go to a thread or over the network to whoever makes it. */
+/**
+ * A write as data, so that it can go to a thread or over the network to whoever makes it. Its preconditions must hold of
+ * the row as it stands, and are judged inside the transaction.
+ */
 export type Order =
   | ({ op: 'create'; fields: Fields; idempotency?: Idempotency | undefined } & OfTable)
   | ({ op: 'update'; id: number; fields: Fields; preconditions?: Preconditions | undefined } & OfTable)
@@ -18,9 +21,6 @@ export type Order =
 
 /** Whose row: that of a resource, and the customers' where nothing is said. */
 type OfTable = { table?: string };
-
-/** What must hold of the row as it stands, judged inside the transaction (RFC 9110 §13.1). */
-export type Preconditions = { ifMatch?: EtagList | undefined; ifNoneMatch?: EtagList | undefined };
 
 /** What came of an order. */
 export type Outcome =

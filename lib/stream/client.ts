@@ -135,7 +135,10 @@ export class Client {
     const look = () => {
       const left = expiresAt - Date.now();
       if (left > 0) timer = setTimeout(look, Math.min(left, LOOK_MS));
-      else this.expire();
+      else {
+        this.tell('stream.expired', {});
+        this.stream.end('expired');
+      }
     };
     let timer = setTimeout(look, 0); // not at once: its first frame says where it stands
     this.stream.out.once('close', () => clearTimeout(timer));
@@ -157,11 +160,6 @@ export class Client {
   private goOn(): void {
     this.sendRest();
     this.onRoom(this);
-  }
-
-  private expire(): void {
-    this.tell('stream.expired', {});
-    this.stream.end('expired');
   }
 
   private send(bytes: Buffer): void {

@@ -25,7 +25,7 @@ export async function openEventStream({ req, res, query, scope }: Call, hub: Hub
   // A browser that is cut off comes back after 2 s instead of its own default (HTML Standard §9.2.6).
   writeHead(res).write('retry: 2000\n\n');
   req.socket.setKeepAlive(true, KEEP_ALIVE_MS);
-  const client = hub.add(new EventStream(res, kind), start);
+  const client = hub.add(toStream(res, kind), start, wish);
   if (scope.expiresAt !== undefined) client.endAt(scope.expiresAt);
   // Either may come first, and sometimes only one of them: to remove twice is no harm.
   res.on('close', () => hub.remove(client));
@@ -44,27 +44,14 @@ function writeHead(res: Answer): Answer {
   });
 }
 
-/** What the hub needs of an answer that goes on. */
-class EventStream implements Stream {
-  /** Writes go through Node's answer, which adds nothing to them once the head is out. */
-  readonly out: Answer;
-  readonly kind: Kind;
-
-  constructor(out: Answer, kind: Kind) {
-    this.out = out;
-    this.kind = kind;
-  }
-
-  isOpen(): boolean {
-    return !this.out.destroyed && !this.out.writableEnded;
-  }
-
-  unsentBytes(): number {
-    return this.out.writableLength + queuedBytes(this.out.req.socket);
-  }
-
-  /** There is no farewell in this format: EventSource takes any end for one, and comes back. */
-  end(): void {
-    this.out.end();
-  }
+/** What the hub needs of an answer that goes on. Writes go through Node's answer, which adds nothing to them by now. */
+function toStream(res: Answer, kind: Kind): Stream {
+  return {
+    kind,
+    out: res,
+    isOpen: () => !res.destroyed && !res.writableEnded,
+    unsentBytes: () => res.writableLength + queuedBytes(res.req.socket),
+    // There is no farewell in this format: EventSource takes any end for one, and comes back.
+    end: () => void res.end(),
+  };
 }

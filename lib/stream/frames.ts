@@ -11,7 +11,7 @@ export type Transport = {
   readonly source: '/ws' | '/api/events';
   /** Turns the JSON texts of CloudEvents, with their ids, into bytes. */
   encode(items: { id: string; json: string }[]): Encoded;
-  /** How far one write goes in these bytes: to their end, or to the last border within `PART_BYTES`. */
+  /** How far one write goes in these bytes: to their end, or `PART_BYTES` where an event is larger than that. */
   partEnd(bytes: Buffer): number;
   /** What a living client answers with the same payload, where the transport has such a thing. */
   ping?(payload: string): Buffer;
@@ -19,7 +19,7 @@ export type Transport = {
   readonly comment?: Buffer;
 };
 
-/** No single write is larger, so that what waits for a client stays bounded whatever the size of an event. */
+/** An event that is larger is written in such parts, so that what waits for a client is bounded whatever its size. */
 export const PART_BYTES = 256 * 1024;
 
 // RFC 6455 §5.2: the first byte is FIN, three reserved bits and the opcode.
@@ -27,13 +27,15 @@ const FIN = 0x80;
 const TEXT = 0x1;
 const CONTINUATION = 0x0;
 const LONGEST_HEADER = 10; // two bytes, and eight of length; a server sends no mask
-const MAX_PAYLOAD = PART_BYTES - LONGEST_HEADER; // a larger message goes in fragments, each of which fits into a part
+const MAX_PAYLOAD = PART_BYTES - LONGEST_HEADER; // a larger message goes in fragments, each of which fills a part, but for the last
 
 export const WEBSOCKET: Transport = {
   name: 'websocket',
   source: '/ws',
   encode: encodeWebSocket,
-  partEnd: lastFrameEnd,
+  // Between two frames, or a pong could land inside of one. A large message begins with a fragment that fills a part; what
+  // begins with a whole frame is a chunk of small ones.
+  partEnd: (bytes) => (bytes[0]! & FIN ? bytes.length : PART_BYTES),
   ping: (payload) => Buffer.from(`\x89${String.fromCharCode(payload.length)}${payload}`, 'latin1'), // RFC 6455 §5.5.2
 };
 
@@ -50,14 +52,14 @@ export const EVENT_STREAM: Transport = {
 function encodeWebSocket(items: { json: string }[]): Encoded {
   // Measured first, then written in place: joining many small buffers would copy every byte twice.
   const lengths = items.map((item) => Buffer.byteLength(item.json));
-  const total = lengths.reduce((sum, length) => sum + messageLength(length), 0);
-  const bytes = Buffer.allocUnsafeSlow(total); // not from the pool: it would keep 8 KiB alive for each
+  const most = lengths.reduce((sum, length) => sum + mostBytes(length), 0);
+  const bytes = Buffer.allocUnsafeSlow(most); // not from the pool: it would keep 8 KiB alive for each
   let end = 0;
   const ends = items.map(({ json }, i) => {
     end = writeMessage(bytes, end, lengths[i]!, json);
     return end;
   });
-  return { bytes, ends };
+  return { bytes: bytes.subarray(0, end), ends };
 }
 
 /** One block for each event: `id:` and `data:`, ended by an empty line (HTML Standard §9.2.6). */
@@ -71,15 +73,9 @@ function encodeEventStream(items: { id: string; json: string }[]): Encoded {
   return { bytes: Buffer.from(blocks.join('')), ends };
 }
 
-/** The length stands in 7, 16 or 64 bits, in the fewest that hold it (RFC 6455 §5.2). */
-function headerLength(payloadLength: number): number {
-  return payloadLength < 126 ? 2 : payloadLength < 65_536 ? 4 : LONGEST_HEADER;
-}
-
-/** With all headers: one, or one for each fragment. */
-function messageLength(length: number): number {
-  if (length > MAX_PAYLOAD) return PART_BYTES + messageLength(length - MAX_PAYLOAD);
-  return headerLength(length) + length;
+/** What a text of this length takes at most: each frame has a header, and only a large text has more than one frame. */
+function mostBytes(length: number): number {
+  return length + LONGEST_HEADER * Math.ceil(length / MAX_PAYLOAD);
 }
 
 /** @returns where the message ends */
@@ -102,34 +98,19 @@ function writeFragments(bytes: Buffer, start: number, text: Buffer): number {
   return at;
 }
 
-/** @returns where the payload begins */
+/** The length stands in 7, 16 or 64 bits, in the fewest that hold it (RFC 6455 §5.2). @returns where the payload begins */
 function writeHeader(bytes: Buffer, start: number, first: number, length: number): number {
   bytes[start] = first;
   if (length < 126) {
     bytes[start + 1] = length;
-  } else if (length < 65_536) {
+    return start + 2;
+  }
+  if (length < 65_536) {
     bytes[start + 1] = 126;
     bytes.writeUInt16BE(length, start + 2);
-  } else {
-    bytes[start + 1] = 127;
-    bytes.writeBigUInt64BE(BigInt(length), start + 2);
+    return start + 4;
   }
-  return start + headerLength(length);
-}
-
-/** The end of the last frame that a part has room for: a frame must not be torn, or a pong could land inside it. */
-function lastFrameEnd(bytes: Buffer): number {
-  if (bytes.length <= PART_BYTES) return bytes.length;
-  // The frames are our own, so their headers can be trusted, and each of them fits.
-  let end = 0;
-  for (let next = 0; next <= PART_BYTES; next += frameLength(bytes, next)) end = next;
-  return end;
-}
-
-/** Header and payload of the frame that begins here. */
-function frameLength(bytes: Buffer, start: number): number {
-  const short = bytes[start + 1]!;
-  if (short < 126) return 2 + short;
-  if (short === 126) return 4 + bytes.readUInt16BE(start + 2);
-  return LONGEST_HEADER + Number(bytes.readBigUInt64BE(start + 2));
+  bytes[start + 1] = 127;
+  bytes.writeBigUInt64BE(BigInt(length), start + 2);
+  return start + LONGEST_HEADER;
 }

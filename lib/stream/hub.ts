@@ -4,7 +4,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Config } from '../config.ts';
 import { type Cursor, eventId, type ResetReason } from '../event.ts';
-import { Problem } from '../problem.ts';
+import { Problem, unavailable } from '../problem.ts';
 import type { Store } from '../store/store.ts';
 import { Client, type Stream } from './client.ts';
 import { Head } from './head.ts';
@@ -80,13 +80,13 @@ export class Hub {
 
   /**
    * Where a stream with this wish begins, if there is a place for one more.
-   * @param mayWait while the log can't be read, the wish comes back instead of an error: `add` takes that too
+   * @param mayWait undefined is an answer too: the log can't be read just now
    * @throws {Problem} 503
    */
-  async locate(wish: Wish, mayWait = false): Promise<Start | { wish: Wish }> {
+  async locate(wish: Wish, mayWait = false): Promise<Start | undefined> {
     this.checkRoom();
     const start = await locate(this.store, wish).catch((error) => {
-      if (mayWait && error instanceof Problem && error.status === 503) return { wish };
+      if (mayWait && error instanceof Problem && error.status === 503) return undefined;
       throw error;
     });
     this.checkRoom(); // others may have come meanwhile
@@ -95,14 +95,14 @@ export class Hub {
 
   /**
    * Adds a stream; its first frame says where it stands, and then it gets all that follows.
-   * @param start a wish where the log can't be read: then the first frame comes as soon as it can
+   * @param wish where there is no start yet: its place is found, and told, as soon as the log can be read
    */
-  add(stream: Stream, start: Start | { wish: Wish }): Client {
+  add(stream: Stream, start: Start | undefined, wish: Wish = {}): Client {
     this.names += 1;
     const client = new Client(stream, `client-${this.names}-${this.run}`, this.head.cursor, this.enqueue);
     this.clients.add(client);
-    if ('wish' in start) client.wish = start.wish;
-    else client.begin(start, this.heartbeats.seconds);
+    if (start) client.begin(start, this.heartbeats.seconds);
+    else client.wish = wish;
     this.enqueue(client);
     this.heartbeats.announceCount();
     return client;
@@ -128,16 +128,15 @@ export class Hub {
 
   /** @throws {Problem} 503 */
   private checkRoom(): void {
-    if (!this.isFull) return;
-    const headers = { 'Retry-After': '5' };
-    throw new Problem(503, 'Too many clients are connected: try again later.', { headers });
+    if (this.isFull) throw unavailable('Too many clients are connected: try again later.', 5);
   }
 
   // --- the turn: one slice of work, then the event loop goes round
 
   /** Gives a client a turn; one that is live goes before all who are not. One function for all clients. */
   private readonly enqueue = (client: Client): void => {
-    this.rounds.add(client, client.cursor.seq === this.liveSeq);
+    const isLive = client.cursor.seq === this.liveSeq;
+    this.rounds.add(client, isLive);
     this.schedule();
   };
 

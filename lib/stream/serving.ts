@@ -70,8 +70,9 @@ export class Serving {
       if (this.isLookedThrough(client, chunk)) return;
       client.deliver(this.encode(client, chunk), chunk.end);
       this.deliveries += chunk.events.length;
-      // One chunk in flight: what a herd has in its sockets is written at once when they drain, and delays the live.
-      if (client.cursor.seq < this.head.cursor.seq && out.writableLength > 0) client.waitForDrain();
+      // One that is behind has one chunk in flight: else the sockets of a herd would all drain at once, and delay the live.
+      const isBehind = client.cursor.seq < this.head.cursor.seq;
+      if (isBehind && out.writableLength > 0) client.waitForDrain();
     } catch (error) {
       console.error(error);
       out.destroy();

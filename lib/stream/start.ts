@@ -15,13 +15,16 @@ const COUNT_BYTES = 256 * 1024;
 const FIRST_MS = Date.parse('0000-01-01T00:00:00Z');
 const LAST_MS = Date.parse('9999-12-31T23:59:59.999Z');
 
-/** Nothing of it asked for: then it is the reader's own default. */
+/** One of the first three says where to begin. */
 export type Wish = {
-  cursor?: Cursor | undefined;
-  /** `earliest`, `latest`, or a time in UTC to the millisecond, as events have it. */
-  from?: string | undefined;
+  /** After this event. */
+  cursor?: Cursor;
+  /** At one end of the log. */
+  from?: 'earliest' | 'latest';
+  /** A time in UTC to the millisecond, as events have it. */
+  time?: string;
   /** What the reader may see: it may count nothing else. */
-  scope?: Scope | undefined;
+  scope?: Scope;
 };
 
 /** Where it begins; `behind` events follow that were there already. `reset` says why its cursor can't be continued. */
@@ -38,7 +41,7 @@ export function parseStream(
   scope: Scope,
   lastEventId?: string,
 ): { wish: Wish; kind: Kind } {
-  const wish = { ...parseWish(query, lastEventId), scope };
+  const wish = { ...parseWish(query, 'latest', lastEventId), scope };
   return { wish, kind: kindOf(transport, parseFilters(query, scope), parseConflation(query)) };
 }
 
@@ -56,35 +59,36 @@ export function parseConflation(query: URLSearchParams): boolean {
 
 /**
  * `?lastEventId=` or `?from=earliest|latest|<RFC 3339 time>`.
+ * @param otherwise where to begin if neither is there
  * @param lastEventId a browser's own resume by its header: it counts more than what the URL said at first
  * @throws {Problem} 400 malformed, or both at once
  */
-export function parseWish(query: URLSearchParams, lastEventId?: string): Wish {
+export function parseWish(
+  query: URLSearchParams,
+  otherwise: 'earliest' | 'latest',
+  lastEventId?: string,
+): Wish {
   const inQuery = queryValue(query, 'lastEventId');
   const from = queryValue(query, 'from');
   if (inQuery !== null && from !== null)
     throw new Problem(400, 'lastEventId and from both say where to begin: give one of them.');
-  if (lastEventId) return { cursor: parseCursor(lastEventId) };
-  return { cursor: parseCursor(inQuery), from: from === null ? undefined : parseFrom(from) };
+  const cursor = parseCursor(lastEventId || inQuery);
+  if (cursor) return { cursor };
+  if (from === null) return { from: otherwise };
+  return from === 'earliest' || from === 'latest' ? { from } : { time: parseMoment(from) };
 }
 
-function parseFrom(text: string): string {
-  if (text === 'earliest' || text === 'latest') return text;
+function parseMoment(text: string): string {
   // A plus that was not escaped arrives as a blank; before the time, RFC 3339 allows one.
   const date = parseTime(text.replace(/ (\d\d:\d\d)$/, '+$1').replace(' ', 'T'));
   // An offset may lead out of these years, and times of events are compared as texts of four digits.
   if (date) return new Date(Math.min(Math.max(+date, FIRST_MS), LAST_MS)).toISOString();
-  const forms = 'earliest, latest, or a time such as 2026-11-23T09:30:00Z';
-  throw new Problem(400, `from must be ${forms}.`);
+  throw new Problem(400, 'from must be earliest, latest, or a time such as 2026-11-23T09:30:00Z.');
 }
 
-/**
- * Looks for the place in the log itself: a cursor may be ahead of what was announced here. Without a wish it is the
- * newest event. @throws {Problem} 503
- */
-export async function locate(store: Store, { cursor, from, scope }: Wish): Promise<Start> {
-  const isTime = from !== undefined && from !== 'earliest' && from !== 'latest';
-  const asked = isTime ? await store.findTime(from) : cursor;
+/** Looks for the place in the log itself: a cursor may be ahead of what was announced here. @throws {Problem} 503 */
+export async function locate(store: Store, { cursor, from, time, scope }: Wish): Promise<Start> {
+  const asked = time === undefined ? cursor : await store.findTime(time);
   const { head, pruned, resets } = await store.position(asked ? [asked] : []);
   const [reset] = resets; // why it can't go on from there, if it can't
   if (cursor && reset) return { cursor: head, behind: 0, reset };

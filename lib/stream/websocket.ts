@@ -3,7 +3,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { Readable } from 'node:stream';
-import { type RawData, type Server, type ServerOptions, WebSocket, WebSocketServer } from 'ws';
+import { type RawData, type ServerOptions, WebSocket, WebSocketServer } from 'ws';
 import { queuedBytes } from '../http/unsent-bytes.ts';
 import { Problem } from '../problem.ts';
 import type { Scope } from '../scope.ts';
@@ -12,12 +12,12 @@ import type { Client, Stream } from './client.ts';
 import { FLOOD_REASON, FrameCounter } from './flood.ts';
 import { WEBSOCKET } from './frames.ts';
 import type { Hub } from './hub.ts';
-import { obeyLab } from './lab.ts';
 import { parseStream } from './start.ts';
 
 const MAX_MESSAGE_BYTES = 4096; // nobody has to say more than an order of the lab; above it ws closes with 1009
 const CLOSE_TIMEOUT_MS = 1000; // ws waits 30 s for a peer's close frame; our shutdown has 5 s
 const MAX_UNSENT_FOR_PONG = 64 * 1024; // bytes that wait in its socket; above them its pings stay unanswered
+const MAX_MUTE_SECONDS = 60;
 const { push } = Readable.prototype;
 /** Chosen when it is offered: a frame is one CloudEvent in the JSON format, as the WebSocket binding of CloudEvents has it. */
 const SUBPROTOCOL = 'cloudevents.json';
@@ -41,51 +41,43 @@ export function offersWebSocket({ headers, httpVersion }: IncomingMessage): bool
   return httpVersion !== '1.0' && /(^|[\s,])websocket\s*(,|$)/i.test(headers.upgrade ?? '');
 }
 
-/** The endpoint: who passes its handshake becomes a client of the hub. */
-export class WebSockets {
-  private readonly hub: Hub;
-  private readonly isLabOn: boolean;
-  private readonly server: Server<typeof Peer>;
-
-  constructor(hub: Hub, isLabOn: boolean) {
-    this.hub = hub;
-    this.isLabOn = isLabOn;
-    const options: Options = {
-      WebSocket: Peer,
-      noServer: true, // `app` hands over upgrades, once it has let them in
-      clientTracking: false, // the hub has its own set
-      perMessageDeflate: false, // compressed, each client would need bytes of its own
-      autoPong: false, // see `heardPing`
-      maxPayload: MAX_MESSAGE_BYTES,
-      closeTimeout: CLOSE_TIMEOUT_MS,
-      handleProtocols: (offered: Set<string>) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
-    };
-    this.server = new WebSocketServer(options);
-    // ws writes the 101 itself, so this header is pushed into its list: every answer has it.
-    this.server.on('headers', (headers) => headers.push('X-Content-Type-Options: nosniff'));
-    // It is told of a bad handshake before `handleUpgrade` returns, which throws what is thrown here.
-    this.server.on('wsClientError', ({ message }) => {
-      throw new Problem(400, `${message}.`);
-    });
-  }
+/** The endpoint, as a function that takes an upgrade: who passes its handshake becomes a client of the hub. */
+export function createWebSocketApi(hub: Hub, isLabOn: boolean): (upgrade: Handshake) => Promise<void> {
+  const options: Options = {
+    WebSocket: Peer,
+    noServer: true, // `app` hands over upgrades, once it has let them in
+    clientTracking: false, // the hub has its own set
+    perMessageDeflate: false, // compressed, each client would need bytes of its own
+    autoPong: false, // see `heardPing`
+    maxPayload: MAX_MESSAGE_BYTES,
+    closeTimeout: CLOSE_TIMEOUT_MS,
+    handleProtocols: (offered: Set<string>) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
+  };
+  const server = new WebSocketServer(options);
+  // ws writes the 101 itself, so this header is pushed into its list: every answer has it.
+  server.on('headers', (headers) => headers.push('X-Content-Type-Options: nosniff'));
+  // It is told of a bad handshake before `handleUpgrade` returns, which throws what is thrown here.
+  server.on('wsClientError', ({ message }) => {
+    throw new Problem(400, `${message}.`);
+  });
 
   /** Upgrades and joins. @throws {Problem} 400 bad cursor or handshake, 405, 426, 503 full: all before the upgrade */
-  async accept({ req, socket, head, query, scope }: Handshake): Promise<void> {
+  return async ({ req, socket, head, query, scope }) => {
     const { wish, kind } = parseStream(WEBSOCKET, query, scope);
-    const start = await this.hub.locate(wish);
+    const start = await hub.locate(wish);
     if (socket.destroyed) return; // it left meanwhile
     checkHandshake(req);
     // At once; and not at all where the client has left in this very moment.
-    this.server.handleUpgrade(req, socket, head, (peer) => {
+    server.handleUpgrade(req, socket, head, (peer) => {
       peer.out = socket;
       peer.kind = kind;
-      peer.hub = this.hub;
-      peer.isLabOn = this.isLabOn;
-      peer.client = this.hub.add(peer, start);
+      peer.hub = hub;
+      peer.isLabOn = isLabOn;
+      peer.client = hub.add(peer, start);
       if (scope.expiresAt !== undefined) peer.client.endAt(scope.expiresAt);
       peer.listen();
     });
-  }
+  };
 }
 
 /** What ws would leave to others, or say in other words. @throws {Problem} 400, 405, 426 */
@@ -183,3 +175,23 @@ class Peer extends WebSocket implements Stream {
 
 /** Of errors: ws closes with 1002, 1007 or 1009 by itself, and 'close' follows. */
 function ignore(): void {}
+
+/**
+ * The failure lab: `{"lab":"cut"}` or `{"lab":"mute","seconds":15}`; whatever else a client sends is ignored. A client may
+ * harm its own connection, to see with its own eyes that nothing is lost. It can harm nobody else's, since an order is
+ * about the socket on which it came.
+ */
+function obeyLab(client: Client, text: string): void {
+  const { lab, seconds } = parseOrder(text);
+  if (lab === 'cut') client.stream.out.destroy(); // no close frame: as if a cable were pulled
+  if (lab !== 'mute' || typeof seconds !== 'number') return;
+  if (seconds >= 1 && seconds <= MAX_MUTE_SECONDS) client.mute(seconds);
+}
+
+function parseOrder(text: string): { lab?: unknown; seconds?: unknown } {
+  try {
+    return Object(JSON.parse(text)); // also of null and of a number, which have no such fields
+  } catch {
+    return {}; // not JSON: a message like any other, and those are ignored
+  }
+}

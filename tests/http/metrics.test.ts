@@ -3,8 +3,9 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { after, before, test } from 'node:test';
-import { Health } from '../../lib/api/health.ts';
-import { LoopDelay } from '../../lib/api/loop-delay.ts';
+import { createHealthApi } from '../../lib/api/health.ts';
+import { measureLoopDelay } from '../../lib/api/loop-delay.ts';
+import type { Parts } from '../../lib/api/parts.ts';
 import type { Call } from '../../lib/http/request.ts';
 import { Problem, unavailable } from '../../lib/problem.ts';
 import {
@@ -75,27 +76,27 @@ test('the lag of the slowest reader is told in events', async () => {
 });
 
 test("the loop's delay is that since it was asked last, and a freeze counts for all whom it kept waiting", async () => {
-  const delay = new LoopDelay();
+  const read = measureLoopDelay();
   const wait = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
   await wait(200);
-  delay.read();
+  read();
   const freezeEnd = performance.now() + 400;
   while (performance.now() < freezeEnd); // what any long computation does
   await wait(400);
-  const frozen = delay.read();
+  const frozen = read();
   await wait(400);
-  const calm = delay.read();
+  const calm = read();
   assert.ok(frozen.p99 > 0.25, `a freeze of 0.4 s is ${frozen.p99} s`);
   assert.ok(frozen.max >= frozen.p99 && frozen.max < 2);
   assert.ok(calm.p99 < frozen.p99 / 3, `afterwards ${calm.p99} s`);
 });
 
 test('an idle loop has no delay: the interval at which it is measured is not part of it', async () => {
-  const delay = new LoopDelay();
+  const read = measureLoopDelay();
   const reads: number[] = [];
   for (let i = 0; i < 6; i++) {
     await new Promise((resolve) => setTimeout(resolve, 250));
-    reads.push(delay.read().p99);
+    reads.push(read().p99);
   }
   assert.ok(Math.min(...reads) < 0.015, `99 of 100 waited up to ${reads} s, at the calmest of six moments`);
 });
@@ -107,10 +108,10 @@ test('/readyz is 200 while the database answers, also as HEAD', async () => {
   assert.equal((await request('HEAD', `${server.url}/readyz`)).status, 200);
 });
 
-/** A health that asks this database. */
-function healthOf(check: () => Promise<void>): Health {
-  const parts = { store: { log: 'x' }, database: { check }, isLabOn: false, heartbeatMs: 1000 };
-  return new Health(parts as unknown as ConstructorParameters<typeof Health>[0]); // the hub is asked by /healthz alone
+/** The handlers over a database of which only this is asked. */
+function healthOf(check: () => Promise<void>): ReturnType<typeof createHealthApi> {
+  const parts = { store: { check }, isDraining: () => false };
+  return createHealthApi(parts as unknown as Parts); // the rest is asked by the other handlers
 }
 
 const statusOf = (asked: Promise<void>) =>

@@ -11,7 +11,7 @@ import { get } from '../support/helpers.ts';
 test('an error of ours is a bare 500 to the caller, and whole in the log', async (t) => {
   const complaints = t.mock.method(console, 'error', () => {});
   const bug = new TypeError('password "hunter2" is no number');
-  const server = createServer({ ServerResponse: Answer }, (req, res) => sendProblem(req, res, bug));
+  const server = createServer({ ServerResponse: Answer }, (_req, res) => sendProblem(res, bug));
   await once(server.listen(0, '127.0.0.1'), 'listening');
   const { status, headers, body, text } = await get(
     `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,

@@ -5,7 +5,7 @@ import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Refusals } from '../../lib/http/refusals.ts';
-import { StaticFiles } from '../../lib/http/static-files.ts';
+import { createStaticFiles } from '../../lib/http/static-files.ts';
 import { temporaryFolder } from '../support/helpers.ts';
 
 const outside = temporaryFolder();
@@ -26,7 +26,7 @@ writeFileSync(join(outside, 'secret.txt'), 'secret');
 symlinkSync(join(outside, 'secret.txt'), join(folder, 'link.txt'));
 symlinkSync(outside, join(folder, 'up'));
 symlinkSync('loop', join(folder, 'loop'));
-const files = new StaticFiles(new Refusals(), folder);
+const files = createStaticFiles(new Refusals(), folder);
 
 test('a path names a file, and a folder with a slash its index', async () => {
   for (const [path, file] of [

@@ -6,7 +6,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, test } from 'node:test';
 import { exportJWK, exportSPKI, generateKeyPair, type JWTPayload, SignJWT, UnsecuredJWT } from 'jose';
-import { Tokens } from '../../lib/http/tokens.ts';
+import { openTokens } from '../../lib/http/tokens.ts';
 import {
   connect,
   eventually,
@@ -299,7 +299,7 @@ test('a key set that rotates is asked again for a key that it did not have, at m
   set.keys = [old.jwk];
   const jwt = { secret: undefined, jwksUrl: new URL(set.url), audience: 'changebell' };
   t.mock.timers.enable({ apis: ['Date'], now: Date.now() });
-  const tokens = await Tokens.open({ apiToken: undefined, jwt });
+  const tokens = await openTokens({ apiToken: undefined, jwt });
   const isTaken = async (token: string) =>
     tokens.scopeOf(token, false).then(
       () => true,

@@ -67,6 +67,12 @@ export const DOOR: Mutation[] = [
     'String(error)',
     'an error of ours is a bare 500 to the caller',
   ),
+  breaksOf('lib/http/listen.ts', 'tests/http/protocol.test.ts')(
+    'of two Host headers the first one counts',
+    'joinDuplicateHeaders: true',
+    'joinDuplicateHeaders: false',
+    'a request has one Host header',
+  ),
   http('lib/http/static-files.ts')(
     'a page is sent again although the browser has it',
     'if (isKnown(req, etag))',

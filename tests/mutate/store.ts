@@ -7,6 +7,12 @@ const groupCommit = breaksOf('lib/store/group-commit.ts', 'tests/store/group-com
 const store = (file: string) => breaksOf(`lib/store/${file}`, 'tests/store/sqlite-store.test.ts');
 
 export const STORE: Mutation[] = [
+  store('sqlite-reader.ts')(
+    'long attributes of an event weigh nothing',
+    " + Buffer.byteLength(row.extensions ?? '')",
+    '',
+    'a stretch of the log ends at its limit',
+  ),
   event(
     'a cursor at the oldest place is expired',
     'if (seq < pruned.seq)',

@@ -26,7 +26,7 @@ export const STREAM: Mutation[] = [
   start(
     'a cursor that cannot be continued is taken for a good one',
     'if (cursor && reset) return',
-    'if (isTime && reset) return',
+    'if (time && reset) return',
     'a cursor that cannot be continued gets stream.reset',
   ),
   start(

@@ -13,9 +13,9 @@ export const WIRE: Mutation[] = [
     'the length of a frame stands in 7, 16 or 64 bits',
   ),
   frames(
-    '65,536 bytes are announced in 16 bits',
-    'payloadLength < 126 ? 2 : payloadLength < 65_536 ? 4 :',
-    'payloadLength < 126 ? 2 : payloadLength <= 65_536 ? 4 :',
+    '65,535 bytes are announced in 64 bits',
+    '  if (length < 65_536) {',
+    '  if (length < 65_535) {',
     'the length of a frame stands in 7, 16 or 64 bits',
   ),
   frames(
@@ -23,6 +23,12 @@ export const WIRE: Mutation[] = [
     'items.map((item) => Buffer.byteLength(item.json))',
     'items.map((item) => item.json.length)',
     'lengths count bytes of UTF-8',
+  ),
+  frames(
+    'a write ends in the middle of a frame',
+    'bytes[0]! & FIN ? bytes.length : PART_BYTES',
+    'Math.min(bytes.length, PART_BYTES)',
+    'a part ends between two frames',
   ),
   frames(
     'the blocks of an event stream run into each other',
@@ -50,8 +56,8 @@ export const WIRE: Mutation[] = [
   ),
   breaksOf('lib/stream/start.ts', 'tests/stream/event-stream.test.ts')(
     'the query wins over the header of a browser that resumes',
-    'if (lastEventId) return',
-    'if (lastEventId && inQuery === null) return',
+    'parseCursor(lastEventId || inQuery)',
+    'parseCursor(inQuery ?? lastEventId)',
     'it resumes by the Last-Event-ID header or by the query',
   ),
 ];

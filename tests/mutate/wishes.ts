@@ -56,7 +56,7 @@ export const WISHES: Mutation[] = [
   ),
   pages(
     'what was read with a token may be kept for everybody',
-    "req.headers.authorization === undefined ? 'public' : 'private'",
+    "call.req.headers.authorization === undefined ? 'public' : 'private'",
     "'public'",
     'a page that ends below the head may be kept by caches',
   ),

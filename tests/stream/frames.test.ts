@@ -12,12 +12,14 @@ function split(bytes: Buffer): { first: number; second: number; payload: string 
   const frames = [];
   for (let at = 0; at < bytes.length; ) {
     const [first, second] = [bytes[at]!, bytes[at + 1]!];
-    const [header, length] =
-      second < 126
-        ? [2, second]
-        : second === 126
-          ? [4, bytes.readUInt16BE(at + 2)]
-          : [10, Number(bytes.readBigUInt64BE(at + 2))];
+    const header = second < 126 ? 2 : second === 126 ? 4 : 10;
+    assert.ok(at + header <= bytes.length, `at byte ${at} of ${bytes.length} there is no whole header`);
+    const length =
+      header === 2
+        ? second
+        : header === 4
+          ? bytes.readUInt16BE(at + 2)
+          : Number(bytes.readBigUInt64BE(at + 2));
     frames.push({ first, second, payload: bytes.toString('utf8', at + header, at + header + length) });
     at += header + length;
     assert.ok(
@@ -92,12 +94,16 @@ test('a large event is a message in fragments, each within a part, and together 
   }
 });
 
-test('a part ends between two frames', () => {
-  const { bytes } = WEBSOCKET.encode([item(1_000_000), item(100_000), item(200_000)]);
+test('a part ends between two frames: each fragment of a large event is one, and so is a chunk of small ones', () => {
+  const small = Array.from({ length: 20 }, () => item(20_000)); // more than a part together, and none of them is torn
+  const { bytes } = WEBSOCKET.encode([item(1_000_000), ...small]);
   const parts = [];
   for (let rest = bytes; rest.length > 0; rest = rest.subarray(WEBSOCKET.partEnd(rest)))
     parts.push(rest.subarray(0, WEBSOCKET.partEnd(rest)));
-  assert.ok(parts.every((part) => part.length <= PART_BYTES));
+  assert.deepEqual(
+    parts.map((part) => split(part).length),
+    [1, 1, 1, 21],
+  );
   const frames = parts.flatMap(split);
-  assert.equal(frames.map(({ payload }) => payload).join('').length, 1_300_000);
+  assert.equal(frames.map(({ payload }) => payload).join('').length, 1_400_000);
 });

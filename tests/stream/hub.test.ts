@@ -55,7 +55,7 @@ async function open(gate: { pass: Gate }, { heartbeatMs = 60_000, eventRetention
 }
 
 /** A client in memory, and all frames that were written to it. */
-function join(hub: Hub, start: Start | { wish: Wish }, transport: Transport = EVENT_STREAM) {
+function join(hub: Hub, start?: Start, { transport = EVENT_STREAM as Transport, wish = {} as Wish } = {}) {
   const out = new PassThrough();
   let text = '';
   let isOpen = true;
@@ -71,6 +71,7 @@ function join(hub: Hub, start: Start | { wish: Wish }, transport: Transport = EV
       end: () => {},
     },
     start,
+    wish,
   );
   const frames = () => [...text.matchAll(/^data: (.*)$/gm)].map(([, json]) => JSON.parse(json!) as Frame);
   return {
@@ -214,13 +215,14 @@ test('a frame that cannot be made ends its stream and is logged whole; nobody el
   const complaints = t.mock.method(console, 'error', () => {});
   const house = await open({ pass: async () => {} });
   const start = { cursor: house.oldest, behind: 0 };
-  const broken = join(house.hub, start, {
+  const transport: Transport = {
     ...WEBSOCKET,
     encode: (items) => {
       if (items.some(({ json }) => json.includes('"type":"load"'))) throw new TypeError('a bug of ours');
       return WEBSOCKET.encode(items);
     },
-  });
+  };
+  const broken = join(house.hub, start, { transport });
   const whole = join(house.hub, start);
   await house.publish(1);
   await eventually(whole.events, (all) => all.length === 1, 'the other client has the event');
@@ -280,7 +282,7 @@ test('a stream that came while the database was away has its first frame when it
   gate.pass = async () => {
     throw unavailable('away');
   };
-  const { client, frames } = join(house.hub, { wish: { cursor: house.oldest } });
+  const { client, frames } = join(house.hub, undefined, { wish: { cursor: house.oldest } });
   assert.deepEqual(frames(), []);
   gate.pass = async () => {};
   await house.publish(2);
@@ -344,7 +346,7 @@ test('a client hears where it stands at each heartbeat, while its filter hides a
   const event = { type: 'load', source: '/x', data: '1', extensions: null };
   await store.write({ op: 'publish', events: Array(3000).fill(event), isList: true });
   const other = memoryStream({ types: 'other' });
-  hub.add(other.stream, { wish: { cursor: oldest } });
+  hub.add(other.stream, undefined, { cursor: oldest });
   const positions = () => other.frames().map(({ id }) => Number(id.split('-')[1]));
   await eventually(positions, (all) => all.at(-1) === 3000, 'it is at the head', 2000);
   const onTheWay = new Set(positions().filter((seq) => seq > 0 && seq < 3000));
