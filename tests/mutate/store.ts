@@ -45,14 +45,14 @@ export const STORE: Mutation[] = [
   ),
   groupCommit(
     'a commit for each turn of the event loop',
-    'setImmediate(() => setImmediate(() => this.flush()));',
-    'setImmediate(() => this.flush());',
+    'setImmediate(() => setImmediate(resolve))',
+    'setImmediate(resolve)',
     'writes of two turns share one batch',
   ),
   groupCommit(
     'a second batch begins while the first is under way',
-    'if (this.isFlushDue || this.flying.length > 0) return;',
-    'if (this.isFlushDue) return;',
+    'this.working ??= this.work();',
+    'void this.work();',
     'one batch is under way at a time',
   ),
   groupCommit(
@@ -63,8 +63,8 @@ export const STORE: Mutation[] = [
   ),
   groupCommit(
     'a write whose commit hangs is told that nothing was changed',
-    'write.reject(unclear())',
-    'write.reject(outOfPatience())',
+    'isWaiting ? outOfPatience() : unclear()',
+    'isWaiting ? outOfPatience() : outOfPatience()',
     'a commit that hangs is told to be unclear',
   ),
   groupCommit(
