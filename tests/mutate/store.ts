@@ -63,8 +63,8 @@ export const STORE: Mutation[] = [
   ),
   groupCommit(
     'a write whose commit hangs is told that nothing was changed',
-    'isWaiting ? outOfPatience() : unclear()',
-    'isWaiting ? outOfPatience() : outOfPatience()',
+    'refuse(this.flying, unclear);',
+    'refuse(this.flying, outOfPatience);',
     'a commit that hangs is told to be unclear',
   ),
   groupCommit(
@@ -81,9 +81,15 @@ export const STORE: Mutation[] = [
   ),
   store('sqlite-store.ts')(
     'no wake when another program commits',
-    'if (version !== this.seenVersion) this.shared.wake();',
+    'if (version !== seenVersion) commits.wake();',
     '',
     'a commit of another program wakes the readers',
+  ),
+  store('commits.ts')(
+    'retention takes what nobody was told of',
+    'Math.min(head.seq - retention, announced)',
+    'head.seq - retention',
+    'retention takes no event that was not announced',
   ),
   store('sqlite-orders.ts')(
     'a repeat is not told from a first answer',
@@ -93,7 +99,7 @@ export const STORE: Mutation[] = [
   ),
   store('sqlite-orders.ts')(
     'a key may be used for another request',
-    'earlier.request !== idempotency.request',
+    'earlier.request !== request',
     'false',
     'a key gives the first answer again',
   ),
