@@ -1,11 +1,9 @@
 // What both engines do with commits: count their own, tell the hub of everyone's, and know how far the hub has
 // come, since retention must not take an event that nobody was told of.
 
-import type { Cursor } from '../event.ts';
-
-/** The newest event that retention may take: one above what is kept, and not above what was announced. */
-export function pruneTo(head: Cursor, retention: number, announced: number): number {
-  return Math.min(head.seq - retention, announced);
+/** The seq up to which retention may take events: those below what is kept, and none that was not announced. */
+export function pruneTo(head: number, retention: number, announced: number): number {
+  return Math.min(head - retention, announced);
 }
 
 export class Commits {

@@ -3,7 +3,7 @@
 // they did is looked at before anybody is told `done`. Whether it lasts, `sqlite-writer.ts` says with its commit.
 import type Database from 'better-sqlite3';
 import { etagOf, matchesStrongly, matchesWeakly } from '../etag.ts';
-import { type Cursor, eventId, type StoredEvent, toCloudEvent } from '../event.ts';
+import { type Cursor, eventId, type Position, type StoredEvent, toCloudEvent } from '../event.ts';
 import type { Idempotency } from '../idempotency.ts';
 import type { NewEvent } from '../new-event.ts';
 import type { Fields } from '../resource.ts';
@@ -32,12 +32,12 @@ const DROP_OLD_KEYS = `DELETE FROM changebell_idempotency WHERE key IN (SELECT k
   WHERE created_at < CAST(strftime('%s', 'now') AS INTEGER) - ? ORDER BY created_at LIMIT 2)`;
 
 export class SqliteOrders {
+  /** The newest event, as far as the transaction has come: a change must move it. */
+  head = 0;
   private readonly db: Database.Database;
   /** The caller has one open, so it is a savepoint. */
   private readonly transaction: Transaction;
   private readonly tables: ReadonlyMap<string, Table>;
-  /** The newest event, as far as the transaction has come: a change must move it. */
-  private head = 0;
 
   constructor(db: Database.Database, transaction: Transaction, tables: ReadonlyMap<string, Table>) {
     this.db = db;
@@ -45,9 +45,11 @@ export class SqliteOrders {
     this.tables = tables;
   }
 
-  /** A transaction begins: its head is the newest event that others have written, too. */
-  begin(): void {
-    this.head = readPosition(this.db).head.seq;
+  /** A transaction begins: its head is the newest event that others have written, too. @returns where the log stands */
+  begin(): Position {
+    const position = readPosition(this.db);
+    this.head = position.head.seq;
+    return position;
   }
 
   /**

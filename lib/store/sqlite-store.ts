@@ -124,7 +124,7 @@ function storeOf({ path, description, retention, thread, started: { hasCustomers
     if (!group.isIdle) return;
     try {
       const { head, pruned } = await reader.read((at) => at.position());
-      if (pruneTo(head, retention, commits.announced) > pruned.seq) await group.write(NOTHING);
+      if (pruneTo(head.seq, retention, commits.announced) > pruned.seq) await group.write(NOTHING);
     } catch {
       // It was told where it failed, and the next look tries again.
     }

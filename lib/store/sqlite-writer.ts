@@ -9,13 +9,14 @@ import { type Result, unclear } from './group-commit.ts';
 import { failureOf, hasCode, isBusy, refusalOf, type Transaction, transactionOf } from './sqlite.ts';
 import type { FileGuard } from './sqlite-guard.ts';
 import { SqliteOrders } from './sqlite-orders.ts';
-import { readPosition } from './sqlite-reader.ts';
 import { openTables, type TableOptions } from './sqlite-tables.ts';
 import { isPlain, type Order, type Outcome, type PlainOrder } from './store.ts';
 import { SUSPICION_MS, Suspects } from './suspects.ts';
 
 /** Events that are pruned in one step: a log that is far too long must not hold up the writes behind it. */
 const PRUNE_STEP = 500;
+
+type Finish = (pruned: number) => void;
 
 /** An order, and what came of it. */
 type Entry = { order: Order; result: Result };
@@ -61,7 +62,7 @@ export class SqliteWriter {
       if (suspects.size > 0) this.commitAll([...suspects]);
       const others = entries.filter((entry) => !suspects.has(entry));
       // Twice as many go as come, so that a log that is too long becomes shorter under load as well.
-      this.commitAll(others, () => this.prune(announced, 2 * orders.length + PRUNE_STEP));
+      this.commitAll(others, (pruned) => this.prune(pruned, announced, 2 * orders.length + PRUNE_STEP));
       // Not even what was committed is anywhere if the files were taken away meanwhile.
       if (this.guard.trouble()) answerAll(entries, UNCLEAR);
     }
@@ -71,14 +72,14 @@ export class SqliteWriter {
   /**
    * One transaction, and its results. It calls itself for the parts of one that was broken: each time fewer entries, so it
    * comes to an end.
-   * @param finish what else belongs into the transaction. It takes effect once, or not at all where the last transaction
-   *   fails: then it must do for the next batch
+   * @param finish what else belongs into the transaction; it is told how far the log was pruned before. It takes effect
+   *   once, or not at all where the last transaction fails: then it must do for the next batch
    */
-  private commitAll(entries: Entry[], finish?: () => void): void {
+  private commitAll(entries: Entry[], finish?: Finish): void {
     let running: Entry | undefined;
     try {
       this.transaction.immediate(() => {
-        this.orders.begin();
+        const { pruned } = this.orders.begin();
         for (const run of this.runsOf(entries)) {
           if (this.runTogether(run)) continue;
           for (const entry of run) {
@@ -88,7 +89,7 @@ export class SqliteWriter {
           running = undefined;
         }
         if (this.hasFailed) this.touch();
-        finish?.();
+        finish?.(pruned.seq);
       });
       // With `synchronous = FULL` it returned after its sync: an answer is true after a power cut.
       this.hasFailed = false;
@@ -117,7 +118,7 @@ export class SqliteWriter {
    * who is at fault, the parts are halves: of a thousand orders one is found after ten halvings.
    * @param running the one that was run when it happened
    */
-  private settleFailure(error: unknown, entries: Entry[], running?: Entry, finish?: () => void): void {
+  private settleFailure(error: unknown, entries: Entry[], running?: Entry, finish?: Finish): void {
     if (isBusy(error)) return answerAll(entries, { is: 'not tried' });
     const refusal = refusalOf(error);
     const [first, second] = entries;
@@ -168,10 +169,9 @@ export class SqliteWriter {
    * goes, or its clients would miss it. A trigger notes the newest of them (`changebell_events_pruned`), so that a cursor
    * below it is told.
    */
-  private prune(announced: number, step: number): void {
-    const { head, pruned } = readPosition(this.db);
-    const upTo = Math.min(pruneTo(head, this.retention, announced), pruned.seq + step);
-    if (upTo > pruned.seq) this.db.prepare('DELETE FROM changebell_events WHERE seq <= ?').run(upTo);
+  private prune(pruned: number, announced: number, step: number): void {
+    const upTo = Math.min(pruneTo(this.orders.head, this.retention, announced), pruned + step);
+    if (upTo > pruned) this.db.prepare('DELETE FROM changebell_events WHERE seq <= ?').run(upTo);
   }
 
   /** The entries in their order; plain ones of a kind that stand side by side are one run, unless that failed lately. */

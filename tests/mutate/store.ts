@@ -87,8 +87,8 @@ export const STORE: Mutation[] = [
   ),
   store('commits.ts')(
     'retention takes what nobody was told of',
-    'Math.min(head.seq - retention, announced)',
-    'head.seq - retention',
+    'Math.min(head - retention, announced)',
+    'head - retention',
     'retention takes no event that was not announced',
   ),
   store('sqlite-orders.ts')(
