@@ -7,7 +7,7 @@ import { type Result, unclear } from './group-commit.ts';
 import type { Postgres } from './postgres-connection.ts';
 import { isReadOnly, isRefusal, isTransient, toProblem, toRefusal } from './postgres-errors.ts';
 import type { Numbering } from './postgres-numbering.ts';
-import { isPlain, type Order } from './store.ts';
+import type { Order } from './store.ts';
 import { Suspects } from './suspects.ts';
 
 // The orders; then where the search for drafts begins, how many events are kept, how far the hub has come.
@@ -64,7 +64,7 @@ export class Writer {
     const together: object[] = [];
     const alone: object[] = [];
     for (const [place, order] of orders.entries()) {
-      const plain = goesTogether(order);
+      const plain = isPlain(order);
       (plain && !this.suspects.has(order) ? together : alone).push({ place, plain, ...order });
     }
     return { together: JSON.stringify(together), alone: JSON.stringify(alone) };
@@ -76,15 +76,21 @@ export class Writer {
       const order = orders[row.place]!;
       results[row.place] = toResult(row, order);
       // The others go alone in any case.
-      if (/^(locked|refused)$/.test(row.outcome) && goesTogether(order)) this.suspects.add(order);
+      if (/^(locked|refused)$/.test(row.outcome) && isPlain(order)) this.suspects.add(order);
     }
     return results;
   }
 }
 
-/** Can one INSERT do it for all of its kind? Only the customers have one: see `changebell_write_together`. */
-function goesTogether(order: Order): boolean {
-  return isPlain(order) && (order.op === 'publish' || (order.table ?? 'customers') === 'customers');
+/**
+ * One that needs no look at what is there, neither at a row nor at a key: one INSERT does it for all of its kind. Of
+ * the tables only the customers have such an INSERT: see `changebell_write_together`.
+ */
+function isPlain(order: Order): boolean {
+  if (order.op !== 'create' && order.op !== 'publish') return false;
+  if (order.idempotency) return false;
+  if (order.op === 'create') return (order.table ?? 'customers') === 'customers';
+  return order.events.every((event) => event.idempotency === undefined);
 }
 
 function toResult({ outcome, answer, event_id: lastEventId }: Row, order: Order): Result {

@@ -44,7 +44,8 @@ export class SqliteReader {
    * that stays open would keep the -wal from being written back, and let it grow.
    */
   readonly snapshot: Transaction;
-  private readonly rows: SqliteRows;
+  /** Of watched tables. */
+  readonly rows: SqliteRows;
 
   /**
    * @param watch the tables, by the names that they were created with
@@ -90,11 +91,6 @@ export class SqliteReader {
   page(table: string, after: string | undefined, limit: number): RowPage | undefined {
     const page = this.rows.page(table, after, limit);
     return page && { ...page, head: readPosition(this.db).head };
-  }
-
-  /** The JSON of one row; undefined if it isn't there, or its table isn't watched. */
-  row(table: string, key: string): string | undefined {
-    return this.rows.row(table, key);
   }
 
   /** Where the log stands, and why it can't be read on from each of these cursors. */

@@ -10,7 +10,7 @@ import { GroupCommit, MAX_WAITING_BYTES, type Result } from './group-commit.ts';
 import { failureOf } from './sqlite.ts';
 import { ReplaceableReader } from './sqlite-replaceable-reader.ts';
 import { SqliteThread } from './sqlite-thread.ts';
-import type { Started } from './sqlite-worker.ts';
+import type { Started, ThreadOptions } from './sqlite-worker.ts';
 import type { Order, Store } from './store.ts';
 
 /** How late another program's commit may be seen: 250 ms are promised, and the way to the client needs some. */
@@ -27,13 +27,14 @@ const NOTHING: Order = { op: 'publish', events: [], isList: true };
  * @throws {StartError} one line that says what to do, if the file can't be opened or isn't ours to write to
  */
 export async function openSqliteStore(options: Options): Promise<Store> {
-  const { databaseUrl, watch, eventRetention: retention, hasCustomers = true } = options;
+  const { databaseUrl, watch, eventRetention, hasCustomers = true } = options;
   const isInMemory = databaseUrl === ':memory:';
   const path = isInMemory ? join(temporaryFolder(), 'changebell.db') : databaseUrl;
-  const { thread, started } = await SqliteThread.open({ path, watch, retention, hasCustomers });
+  const threadOptions = { path, watch, retention: eventRetention, hasCustomers };
+  const { thread, started } = await SqliteThread.open(threadOptions);
   if (started.notice) console.log(started.notice);
   const description = isInMemory ? 'SQLite in memory (gone when the program ends)' : `SQLite file ${path}`;
-  return storeOf({ path, description, retention, thread, started });
+  return storeOf(description, threadOptions, thread, started);
 }
 
 /** A database in memory can't be shared with a thread, so it is a file in a folder that goes with the program. */
@@ -43,17 +44,16 @@ function temporaryFolder(): string {
   return folder;
 }
 
-type Parts = {
-  path: string;
-  description: string;
-  retention: number;
-  /** It owns the connection that writes. */
-  thread: SqliteThread;
-  started: Started;
-};
-
-/** What each method promises stands in `store.ts`: here it is passed to whoever keeps it. */
-function storeOf({ path, description, retention, thread, started: { hasCustomers, watch } }: Parts): Store {
+/**
+ * What each method promises stands in `store.ts`: here it is passed to whoever keeps it.
+ * @param thread it owns the connection that writes
+ */
+function storeOf(
+  description: string,
+  { path, retention }: ThreadOptions,
+  thread: SqliteThread,
+  { hasCustomers, watch }: Started,
+): Store {
   const commits = new Commits();
   const group = new GroupCommit(commit);
   // It owns the connection that reads, here on the loop. Another file may have another history: the hub sees that by the
@@ -73,7 +73,7 @@ function storeOf({ path, description, retention, thread, started: { hasCustomers
     getCustomer: (id) => reader.read((at) => at.customer(id)),
     listCustomers: (after, limit) => reader.read((at) => at.customers(after, limit)),
     readRows: (table, after, limit) => reader.read((at) => at.page(table, after, limit)),
-    readRow: (table, key) => reader.read((at) => at.row(table, key)),
+    readRow: (table, key) => reader.read((at) => at.rows.row(table, key)),
     position: (cursors) => reader.read((at) => at.position(cursors)),
     findTime: (time) => reader.read((at) => at.findTime(time)),
     readEvents: (after, upTo, limit, maxBytes) =>
