@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Config } from '../config.ts';
+import { Problem, unavailable } from '../problem.ts';
 import { Commits, pruneTo } from './commits.ts';
 import { GroupCommit, MAX_WAITING_BYTES, type Result } from './group-commit.ts';
 import { failureOf } from './sqlite.ts';
@@ -56,10 +57,15 @@ function storeOf(
 ): Store {
   const commits = new Commits();
   const group = new GroupCommit(commit);
+  /** What `PRAGMA data_version` said last: it changes when another connection commits. */
+  let seenVersion: unknown;
   // It owns the connection that reads, here on the loop. Another file may have another history: the hub sees that by the
   // stamp of its head.
-  const reader = new ReplaceableReader(path, watch, thread, () => commits.wake());
-  let seenVersion = reader.dataVersion(); // what is committed from now on wakes the hub
+  const reader = new ReplaceableReader(path, watch, thread, () => {
+    seenVersion = undefined; // a new connection counts from another number
+    commits.wake();
+  });
+  seenVersion = reader.dataVersion(); // what is committed from now on wakes the hub
   const poll = setInterval(lookForOthers, POLL_MS);
 
   return {
@@ -81,7 +87,11 @@ function storeOf(
     onCommit: (wake) => commits.onCommit(wake),
     announced: (seq) => commits.markAnnounced(seq),
     async check() {
-      await Promise.all([group.write(NOTHING), reader.read((at) => at.position())]);
+      // What is wrong is all there is to say of a write of nothing, and not what became of it.
+      const writing = group.write(NOTHING).catch((error: Error) => {
+        throw error instanceof Problem ? unavailable(error.message.replace(/[.:] .*/, '.')) : error;
+      });
+      await Promise.all([writing, reader.read((at) => at.position())]);
     },
     // In this order: no wake-ups, no writes, no reader, and then the thread may end. Whoever closes last writes the -wal
     // into the database, and that may take long.
