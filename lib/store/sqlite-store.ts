@@ -127,16 +127,22 @@ function storeOf(
   }
 
   /**
-   * Each batch prunes, so what others push out needs one of nothing: a step at a time, and not while anybody writes. It is
-   * looked at where the log stands now: a backup that was put back is shorter than the one before.
+   * Each batch prunes a step, so what others push out needs batches of nothing where nobody writes. It is looked at where
+   * the log stands now: a backup that was put back is shorter than the one before.
    */
   async function prune(): Promise<void> {
-    if (!group.isIdle) return;
     try {
-      const { head, pruned } = await reader.read((at) => at.position());
-      if (pruneTo(head.seq, retention, commits.announced) > pruned.seq) await group.write(NOTHING);
-    } catch {
-      // It was told where it failed, and the next look tries again.
+      while (group.isIdle && (await isTooLong())) {
+        await group.write(NOTHING);
+        await group.drain();
+      }
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error; // else it was told where it failed, and the next look tries again
     }
+  }
+
+  async function isTooLong(): Promise<boolean> {
+    const { head, pruned } = await reader.read((at) => at.position());
+    return pruneTo(head.seq, retention, commits.announced) > pruned.seq;
   }
 }
