@@ -1,6 +1,11 @@
 // What both engines do with commits: count their own, tell the hub of everyone's, and know how far the hub has
 // come, since retention must not take an event that nobody was told of.
 
+/** The seq up to which retention may take events: those below what is kept, and none that was not announced. */
+export function pruneTo(head: number, retention: number, announced: number): number {
+  return Math.min(head - retention, announced);
+}
+
 export class Commits {
   /** Transactions committed by this server since it started. */
   count = 0;

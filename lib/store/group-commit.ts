@@ -13,9 +13,8 @@ const MAX_BATCH_BYTES = 8 * 1024 * 1024;
 export const MAX_WAITING_BYTES = 64 * 1024 * 1024;
 /** What a batch found locked is tried again after so long: nobody waits inside the database. */
 const RETRY_MS = 10;
-/** For each write, from when it came, whatever it waits for. */
-const PATIENCE_MS = 2000;
-/** Thousands may run out of patience one after the other: not each of them gets a look of its own. */
+/** For each write, from when it came, whatever it waits for: at most 2 s until the look that finds it. */
+const PATIENCE_MS = 1980;
 const LOOK_MS = 20;
 /** An order without its data: fields are bounded by their parsers. */
 const ORDER_BYTES = 1024;
@@ -33,7 +32,7 @@ type Write = {
   bytes: number;
   /** When its caller is told 503, by `performance.now()`. */
   deadline: number;
-  /** Its caller has an answer. A write that was refused too late to be taken back may still be committed. */
+  /** Its caller has an answer. A write that was refused in the middle of its batch may still be committed. */
   isSettled: boolean;
   resolve: (answer: Answer) => void;
   reject: (reason: unknown) => void;
@@ -51,11 +50,8 @@ export class GroupCommit {
   /** The batch under way: whether it will be committed, nobody knows yet. */
   private flying: Write[] = [];
   private bytes = 0;
-  /** A flush is on its way: there is never a second one beside it. */
-  private isFlushDue = false;
-  /** The next look for writes that waited too long; undefined if nothing waits. */
-  private deadlineTimer: NodeJS.Timeout | undefined;
-  private drained: (() => void)[] = [];
+  /** Batch after batch, until nothing waits: there is never a second one beside it. Undefined while nothing does. */
+  private working: Promise<void> | undefined;
 
   constructor(commit: (orders: Order[]) => Promise<Result[]>) {
     this.commit = commit;
@@ -63,7 +59,7 @@ export class GroupCommit {
 
   /** Nothing waits, and nothing is under way: the engine has time for other work. */
   get isIdle(): boolean {
-    return this.waiting.length === 0 && this.flying.length === 0;
+    return this.working === undefined;
   }
 
   /** Bytes of all writes that wait or are under way. */
@@ -85,54 +81,49 @@ export class GroupCommit {
       const deadline = performance.now() + PATIENCE_MS;
       this.bytes += bytes;
       this.waiting.push({ order, bytes, deadline, isSettled: false, resolve, reject });
-      this.watchDeadlines();
-      this.flushSoon();
+      this.working ??= this.work();
     });
   }
 
-  /** Resolves when nothing waits and nothing is under way. */
-  drain(): Promise<void> {
-    return this.isIdle ? Promise.resolve() : new Promise((resolve) => this.drained.push(resolve));
+  /** Resolves when nothing waits and nothing is under way: a batch may be written after its callers were refused. */
+  async drain(): Promise<void> {
+    await this.working;
   }
 
-  /** After one more turn: callers just answered send their next write in it, and a larger batch waits as long. */
-  private flushSoon(): void {
-    if (this.isFlushDue || this.flying.length > 0) return;
-    this.isFlushDue = true;
-    setImmediate(() => setImmediate(() => this.flush()));
-  }
-
-  /** One batch from its start to its answers; then the next, if anything came meanwhile. */
-  private async flush(): Promise<void> {
-    this.isFlushDue = false;
-    const batch = this.takeBatch();
-    if (batch.length === 0) return this.finish();
-    this.flying = batch;
+  private async work(): Promise<void> {
+    const look = setInterval(() => this.refuseLate(), LOOK_MS);
     let isAgain = false;
+    do {
+      // One more turn: callers just answered send their next write in it, and a larger batch waits as long.
+      if (isAgain) await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+      else await new Promise<void>((resolve) => setImmediate(() => setImmediate(resolve)));
+      this.flying = this.takeBatch();
+      isAgain = this.flying.length > 0 && (await this.flush(this.flying));
+      this.flying = [];
+    } while (this.waiting.length > 0);
+    clearInterval(look);
+    this.working = undefined;
+  }
+
+  /** One batch from its start to its answers. @returns are some of it to be tried again? */
+  private async flush(batch: Write[]): Promise<boolean> {
     try {
-      const results = await this.commit(batch.map((write) => write.order));
-      isAgain = this.settleAll(batch, results);
+      return this.settleAll(batch, await this.commit(batch.map((write) => write.order)));
     } catch (error) {
       // What an engine throws holds for all of the batch: that nobody can know what became of it, or a bug of ours.
-      for (const write of batch) this.settle(write, () => write.reject(error));
+      for (const write of batch) this.settle(write, () => fail(error));
+      return false;
     }
-    this.flying = [];
-    if (this.waiting.length === 0) return this.finish();
-    if (!isAgain) return this.flushSoon();
-    this.isFlushDue = true;
-    setTimeout(() => this.flush(), RETRY_MS);
   }
 
   /** The oldest writes, as many as a batch takes; one that is larger than a batch is a batch of its own. */
   private takeBatch(): Write[] {
     let bytes = 0;
-    let count = 0;
-    for (const write of this.waiting) {
+    const end = this.waiting.findIndex((write, i) => {
       bytes += write.bytes;
-      if (count > 0 && (bytes > MAX_BATCH_BYTES || count === MAX_BATCH)) break;
-      count += 1;
-    }
-    return this.waiting.splice(0, count);
+      return i > 0 && (bytes > MAX_BATCH_BYTES || i === MAX_BATCH);
+    });
+    return this.waiting.splice(0, end < 0 ? this.waiting.length : end);
   }
 
   /**
@@ -147,56 +138,42 @@ export class GroupCommit {
       if (write.isSettled) continue; // its caller was told meanwhile that nobody knows
       if (result.is === 'locked') locked.push(write);
       else if (result.is === 'not tried') notTried.push(write);
-      else this.settle(write, () => answer(write, result));
+      else this.settle(write, () => toAnswer(result, write.order));
     }
     this.waiting = [...notTried, ...this.waiting, ...locked];
     return notTried.length + locked.length > 0;
   }
 
-  /** Answers once: a batch that hung may come back after its writes were refused. */
-  private settle(write: Write, tell: () => void): void {
-    if (write.isSettled) return;
-    write.isSettled = true;
-    this.bytes -= write.bytes;
-    tell();
-  }
-
-  /** Looks again when the oldest write runs out of patience. */
-  private watchDeadlines(): void {
-    if (this.deadlineTimer) return;
-    const open = [...this.flying, ...this.waiting].filter((write) => !write.isSettled);
-    if (open.length === 0) return;
-    const oldest = open.reduce((least, write) => Math.min(least, write.deadline), Number.POSITIVE_INFINITY);
-    const wait = Math.max(LOOK_MS, oldest - performance.now());
-    this.deadlineTimer = setTimeout(() => {
-      this.deadlineTimer = undefined;
-      this.refuseLate();
-      this.watchDeadlines();
-    }, wait);
-  }
-
-  /** Of what is under way nobody knows on which side of the commit it is; of the others, that nothing was written. */
+  /** Of what is under way nobody knows on which side of the commit it is; of what waits, that nothing was written. */
   private refuseLate(): void {
     const now = performance.now();
-    const isLate = (write: Write) => !write.isSettled && write.deadline <= now;
-    for (const write of this.flying.filter(isLate)) this.settle(write, () => write.reject(unclear()));
-    for (const write of this.waiting.filter(isLate)) this.settle(write, () => write.reject(outOfPatience()));
+    const refuse = (writes: Write[], problem: () => Problem) => {
+      for (const write of writes) if (write.deadline <= now) this.settle(write, () => fail(problem()));
+    };
+    refuse(this.flying, unclear);
+    refuse(this.waiting, outOfPatience);
     this.waiting = this.waiting.filter((write) => !write.isSettled);
   }
 
-  /** Only here, and not with the last answer: a batch under way may be refused, and be written after that. */
-  private finish(): void {
-    for (const resolve of this.drained.splice(0)) resolve();
+  /**
+   * Answers once: a batch that hung may come back after its writes were refused. What an outcome means is told to each
+   * caller alone.
+   * @param say the answer, or what it throws
+   */
+  private settle(write: Write, say: () => Answer): void {
+    if (write.isSettled) return;
+    write.isSettled = true;
+    this.bytes -= write.bytes;
+    try {
+      write.resolve(say());
+    } catch (error) {
+      write.reject(error);
+    }
   }
 }
 
-/** A batch fails for none of its writes: what its own outcome means is told to each caller alone. */
-function answer(write: Write, outcome: Outcome): void {
-  try {
-    write.resolve(toAnswer(outcome, write.order));
-  } catch (problem) {
-    write.reject(problem);
-  }
+function fail(error: unknown): never {
+  throw error;
 }
 
 /** Near enough: what counts is that a megabyte is counted as one. Text of Latin letters takes a byte for each. */

@@ -1,11 +1,10 @@
 // Opens a SQLite file with care: whatever is wrong with it is found before anything in it is changed, so that a
 // mistaken DATABASE_URL leaves the file as it was. First looks, then WAL mode, which writes into the file, then one
 // transaction in which all of ours is brought up to date.
-import { closeSync, existsSync, openSync, readSync } from 'node:fs';
 import type Database from 'better-sqlite3';
 import { StartError } from '../config.ts';
 import { WATCHED_RESOURCES } from '../resources.ts';
-import { openDatabase } from './sqlite.ts';
+import { hasCode, openDatabase } from './sqlite.ts';
 import { create, createTables, findStrangeTable, mendSchema, VERSION } from './sqlite-schema.ts';
 import { needsUpgrade, upgrade } from './sqlite-upgrade.ts';
 import { applyWatch } from './sqlite-watch.ts';
@@ -40,7 +39,6 @@ export const WAL_LIMIT_BYTES = 64 * 1024 * 1024;
  */
 export function openSqliteFile(options: FileOptions): OpenedFile {
   const { path } = options;
-  checkHeader(path);
   let db: Database.Database | undefined;
   try {
     db = openDatabase(path, { timeout: 5000 }); // patience at the start only: two servers may start at once
@@ -58,31 +56,11 @@ function cannotBeOpened(path: string, error: unknown): StartError {
     return new StartError(
       `better-sqlite3 was built for another version of Node: run npm ci with this one (${process.version}).`,
     );
+  if (hasCode(error, /^SQLITE_NOTADB/))
+    return new StartError(`${path} is not a SQLite database: point DATABASE_URL at another file.`);
   return new StartError(
-    `The database ${path} cannot be opened (${(error as Error).message}): check DATABASE_URL and the file's permissions.`,
+    `The database ${path} cannot be opened to read and write (${(error as Error).message}): check DATABASE_URL and the file's permissions.`,
   );
-}
-
-/**
- * Before SQLite sees it: SQLite would take an unknown file for a damaged one. A database begins with these 16 bytes
- * (SQLite's "Database File Format", §1.3).
- * @throws {StartError}
- */
-function checkHeader(path: string): void {
-  if (!existsSync(path)) return; // SQLite makes it
-  const header = Buffer.alloc(16);
-  try {
-    const file = openSync(path, 'r+'); // SQLite would open a file that we may only read, and fail at each write
-    const length = readSync(file, header);
-    closeSync(file);
-    if (length === 0) return; // SQLite makes a database of an empty file
-  } catch (error) {
-    throw new StartError(
-      `The database ${path} cannot be opened to read and write (${(error as NodeJS.ErrnoException).code}): check DATABASE_URL and the file's permissions.`,
-    );
-  }
-  if (header.toString('latin1') === 'SQLite format 3\0') return;
-  throw new StartError(`${path} is not a SQLite database: point DATABASE_URL at another file.`);
 }
 
 /** In this order: what can refuse the file comes before what changes it. @throws {StartError} */

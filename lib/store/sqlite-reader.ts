@@ -10,30 +10,55 @@ import {
   type ResetReason,
   type StoredEvent,
 } from '../event.ts';
-import { openDatabase } from './sqlite.ts';
+import { openDatabase, type Transaction, transactionOf } from './sqlite.ts';
 import { SqliteRows } from './sqlite-rows.ts';
-import { prepareReading } from './sqlite-statements.ts';
-import type { CustomerPage, RowPage, Stretch } from './store.ts';
+import type { CustomerPage, RowPage, Stretch, Verdicts } from './store.ts';
 
 /** Events read at once: one may have 1 MiB, so a few may be all that is wanted. */
 const READ_STEP = 32;
 
+// Every query goes by a primary key and has a limit, so its cost is that of its answer, however long the log is.
+const POSITION = `SELECT seq, stamp, pruned, pruned_stamp AS prunedStamp FROM changebell_log
+  LEFT JOIN (SELECT seq, stamp FROM changebell_events ORDER BY seq DESC LIMIT 1)`;
+// No index is kept of times, since every write would pay for it.
+const PLACE = 'SELECT seq, stamp, time FROM changebell_events WHERE seq = ?';
+const EVENTS = `SELECT seq, stamp, type, source, time, data, extensions FROM changebell_events
+  WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?`;
+const CUSTOMER = 'SELECT json FROM changebell_customers WHERE id = ?';
+const CUSTOMERS = 'SELECT id, json FROM changebell_customers WHERE id > ? ORDER BY id LIMIT ?';
+
+/** Where the log stands: one statement, since it is asked at every commit. */
+export function readPosition(db: Database.Database): Position {
+  type Row = { pruned: number; prunedStamp: string } & (Cursor | { seq: null });
+  const row = db.prepare<[], Row>(POSITION).get()!;
+  const pruned = { seq: row.pruned, stamp: row.prunedStamp };
+  // Somebody may have deleted the newest events: their numbers are used up all the same.
+  const isKept = row.seq !== null && row.seq > row.pruned;
+  return { head: isKept ? { seq: row.seq, stamp: row.stamp } : pruned, pruned };
+}
+
 export class SqliteReader {
   private readonly db: Database.Database;
-  private readonly sql: ReturnType<typeof prepareReading>;
-  private readonly rows: SqliteRows;
+  /**
+   * Several reads that see the database at one moment: that of the first of them. It is over at once, since a transaction
+   * that stays open would keep the -wal from being written back, and let it grow.
+   */
+  readonly snapshot: Transaction;
+  /** Of watched tables. */
+  readonly rows: SqliteRows;
 
   /**
    * @param watch the tables, by the names that they were created with
    * @throws {SqliteError} if the file is gone, or isn't a database with our tables
    */
-  constructor(path: string, hasCustomers: boolean, watch: ReadonlySet<string>) {
+  constructor(path: string, watch: ReadonlySet<string>) {
     // It must not make an empty database where the file is gone, nor wait: this is the event loop.
     this.db = openDatabase(path, { fileMustExist: true, timeout: 0 });
     // Not opened read-only: in WAL mode a reader writes its mark into the -shm file.
     this.db.pragma('query_only = ON');
-    this.sql = prepareReading(this.db, hasCustomers);
+    this.snapshot = transactionOf(this.db);
     this.rows = new SqliteRows(this.db, watch);
+    this.db.prepare(POSITION); // are our tables there?
   }
 
   /** Before the thread closes its connection: the last one writes the -wal back, and that may take long. */
@@ -41,63 +66,46 @@ export class SqliteReader {
     this.db.close();
   }
 
-  /** It is another number after another connection has committed. */
+  /** It is another number after another connection has committed, that of our own writing thread included. */
   dataVersion(): unknown {
-    return this.sql.dataVersion.get();
-  }
-
-  /**
-   * Several reads that see the database at one moment: that of the first of them. It is over when `read` returns, since
-   * a transaction that stays open would keep the -wal from being written back, and let it grow.
-   */
-  snapshot<T>(read: () => T): T {
-    this.sql.begin.run();
-    try {
-      return read();
-    } finally {
-      // An error may have ended it; there is nothing to undo, so a commit does in any case.
-      if (this.db.inTransaction) this.sql.commit.run();
-    }
+    return this.db.pragma('data_version', { simple: true });
   }
 
   /** As JSON text, from the view that the events are made of as well; undefined if there is none of this id. */
   customer(id: number): string | undefined {
-    return this.sql.customer.get(id);
+    return this.db.prepare<[number], string>(CUSTOMER).pluck().get(id);
   }
 
   /** Ascending by id. One row more than asked for is read, so that `hasMore` costs no second query. */
   customers(after: number, limit: number): CustomerPage {
-    const rows = this.sql.customers.all(after, limit + 1);
+    const rows = this.db
+      .prepare<[number, number], { id: number; json: string }>(CUSTOMERS)
+      .all(after, limit + 1);
     const page = rows.slice(0, limit);
     const customers = page.map((row) => row.json);
     const lastId = page.at(-1)?.id ?? after;
-    return { customers, hasMore: rows.length > limit, lastId, head: this.sql.position().head };
+    return { customers, hasMore: rows.length > limit, lastId, head: readPosition(this.db).head };
   }
 
   /** The head is read in the transaction of the rows: a stream resumed from it continues this very page. */
   page(table: string, after: string | undefined, limit: number): RowPage | undefined {
     const page = this.rows.page(table, after, limit);
-    return page && { ...page, head: this.sql.position().head };
-  }
-
-  /** The JSON of one row; undefined if it isn't there, or its table isn't watched. */
-  row(table: string, key: string): string | undefined {
-    return this.rows.row(table, key);
+    return page && { ...page, head: readPosition(this.db).head };
   }
 
   /** Where the log stands, and why it can't be read on from each of these cursors. */
-  position(cursors: readonly Cursor[] = []): Position & { resets: (ResetReason | undefined)[] } {
-    const position = this.sql.position();
+  position(cursors: readonly Cursor[] = []): Verdicts {
+    const position = readPosition(this.db);
     return { ...position, resets: cursors.map((cursor) => this.judge(cursor, position)) };
   }
 
   /** The log is in order of time, but where a clock was set back: halving it finds the place near enough. */
   findTime(time: string): Cursor {
-    const { head, pruned } = this.sql.position();
+    const { head, pruned } = readPosition(this.db);
     let before = pruned; // what stands here is from before the time, or no longer kept
     for (let after = head.seq + 1; after - before.seq > 1; ) {
       const middle = Math.floor((before.seq + after) / 2);
-      const found = this.sql.placeOf.get(middle);
+      const found = this.placeOf(middle);
       if (found && found.time < time) before = { seq: found.seq, stamp: found.stamp };
       else after = middle;
     }
@@ -107,7 +115,11 @@ export class SqliteReader {
   /** Why a stream can't go on from this cursor; undefined if it can. The newest pruned event's stamp is kept too. */
   private judge(cursor: Cursor, position: Position): ResetReason | undefined {
     const known = [position.head, position.pruned].find(({ seq }) => seq === cursor.seq);
-    return judgeCursor(cursor, position, known ? known.stamp : this.sql.stamp.get(cursor.seq));
+    return judgeCursor(cursor, position, (known ?? this.placeOf(cursor.seq))?.stamp);
+  }
+
+  private placeOf(seq: number): (Cursor & { time: string }) | undefined {
+    return this.db.prepare<[number], Cursor & { time: string }>(PLACE).get(seq);
   }
 
   /**
@@ -115,7 +127,7 @@ export class SqliteReader {
    * between the two. Without events the cursor itself is the end.
    */
   stretch(after: Cursor, upTo: number, limit: number, maxBytes: number): Stretch {
-    const position = this.sql.position();
+    const position = readPosition(this.db);
     const reset = this.judge(after, position);
     if (reset) return { ...position, events: [], end: after, reset };
     const events = this.events(after.seq, upTo, limit, maxBytes);
@@ -125,11 +137,12 @@ export class SqliteReader {
 
   /** At least one event, however large: else a reader would never get past it. */
   private events(after: number, upTo: number, limit: number, maxBytes: number): StoredEvent[] {
+    const step = this.db.prepare<[number, number, number], StoredEvent>(EVENTS);
     const events: StoredEvent[] = [];
     let bytes = 0;
     for (;;) {
       const from = events.at(-1)?.seq ?? after;
-      const rows = this.sql.events.all(from, upTo, Math.min(READ_STEP, limit - events.length));
+      const rows = step.all(from, upTo, Math.min(READ_STEP, limit - events.length));
       for (const row of rows) {
         // Nearly all that an event weighs.
         bytes += row.source.length + Buffer.byteLength(row.data) + Buffer.byteLength(row.extensions ?? '');

@@ -3,7 +3,7 @@
 // the while: the hub looks whether the history goes on, and resets those whose cursors are of another one.
 import { Problem, unavailable } from '../problem.ts';
 import { failureOf, hasCode } from './sqlite.ts';
-import type { SqliteReader } from './sqlite-reader.ts';
+import { SqliteReader } from './sqlite-reader.ts';
 import type { SqliteThread } from './sqlite-thread.ts';
 
 const NOT_READ = 'The database cannot be read at the moment.';
@@ -13,8 +13,8 @@ const RETRY_MS = 500;
 const REOPEN_PAUSE_MS = 5000;
 
 export class ReplaceableReader {
-  /** The connection that reads is made by this, at the start and for each new file. */
-  private readonly open: () => SqliteReader;
+  private readonly path: string;
+  private readonly watch: ReadonlySet<string>;
   private readonly thread: SqliteThread;
   private readonly onReopened: () => void;
   /** Undefined while the file is away, for the reason in `away`. */
@@ -24,13 +24,17 @@ export class ReplaceableReader {
   /** When a read that failed had the file opened anew; by `performance.now()`. */
   private reopenedAt = Number.NEGATIVE_INFINITY;
 
-  /** @param onReopened another file is read from now on, and its history may be another one as well */
-  constructor(open: () => SqliteReader, thread: SqliteThread, onReopened: () => void) {
-    this.open = open;
+  /**
+   * @param watch the tables, by the names that they were created with
+   * @param onReopened another file is read from now on, and its history may be another one as well
+   */
+  constructor(path: string, watch: ReadonlySet<string>, thread: SqliteThread, onReopened: () => void) {
+    this.path = path;
+    this.watch = watch;
     this.thread = thread;
     this.onReopened = onReopened;
-    this.reader = open();
-    thread.onReplaced((reason) => this.reopen(reason));
+    this.reader = new SqliteReader(path, watch);
+    thread.onReplaced = (reason) => void this.reopen(reason);
   }
 
   /** At one moment of the database. @throws {Problem} 503 while it is away or can't be read */
@@ -73,14 +77,14 @@ export class ReplaceableReader {
     console.error(`${reason} It is opened anew.`);
     this.close();
     this.away = reason;
-    const refusal = await this.thread.ask({ ask: 'reopen' });
+    const refusal = await this.thread.ask('reopen');
     this.isReopening = false;
     if (refusal !== undefined) {
       this.away = refusal; // the thread looks again in a second, and tells us when it is time for another try
       return;
     }
     try {
-      this.reader = this.open();
+      this.reader = new SqliteReader(this.path, this.watch);
       this.onReopened();
     } catch (error) {
       this.away = failureOf(error, NOT_READ).message;

@@ -133,24 +133,22 @@ function format(value: Value): string {
   return value === null ? 'n' : `b${value.toString('hex')}`;
 }
 
+const PARSE: Record<string, (rest: string) => Value> = {
+  i: (rest) => BigInt.asIntN(64, BigInt(rest)),
+  r: Number,
+  t: String,
+  b: (rest) => Buffer.from(rest, 'hex'),
+  n: () => null,
+};
+
 /** It comes from a URL, so it may be anything. @throws {Problem} 400 */
 function parsePlace(place: string, keys: number): Value[] {
   try {
     const parts = JSON.parse(place) as unknown;
-    if (Array.isArray(parts) && parts.length === keys) return parts.map(parse);
+    const parse = (part: string) => PARSE[part.slice(0, 1)]!(part.slice(1));
+    if (Array.isArray(parts) && parts.length === keys) return parts.map(String).map(parse);
   } catch {
-    // said below
+    // No JSON, no such kind, or no number: said below.
   }
   throw new Problem(400, 'after must be the value that the answer before gave in next.');
-}
-
-/** @throws {SyntaxError} if it is none, also from `BigInt` */
-function parse(part: unknown): Value {
-  const [kind, rest] = [String(part).slice(0, 1), String(part).slice(1)];
-  if (kind === 'i') return BigInt.asIntN(64, BigInt(rest));
-  if (kind === 'r') return Number(rest);
-  if (kind === 't') return rest;
-  if (kind === 'b') return Buffer.from(rest, 'hex');
-  if (kind === 'n') return null;
-  throw new SyntaxError(`no place: ${part}`);
 }

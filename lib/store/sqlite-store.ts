@@ -5,20 +5,22 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Config } from '../config.ts';
-import type { Cursor } from '../event.ts';
-import { unavailable } from '../problem.ts';
-import { Commits } from './commits.ts';
-import { GroupCommit, MAX_WAITING_BYTES } from './group-commit.ts';
+import { Problem, unavailable } from '../problem.ts';
+import { Commits, pruneTo } from './commits.ts';
+import { GroupCommit, MAX_WAITING_BYTES, type Result } from './group-commit.ts';
 import { failureOf } from './sqlite.ts';
-import { SqliteReader } from './sqlite-reader.ts';
 import { ReplaceableReader } from './sqlite-replaceable-reader.ts';
-import { SqliteThread, type Started } from './sqlite-thread.ts';
-import type { Answer, Order, Store } from './store.ts';
+import { SqliteThread } from './sqlite-thread.ts';
+import type { Started, ThreadOptions } from './sqlite-worker.ts';
+import type { Order, Store } from './store.ts';
 
 /** How late another program's commit may be seen: 250 ms are promised, and the way to the client needs some. */
 const POLL_MS = 100;
 
 type Options = Pick<Config, 'databaseUrl' | 'eventRetention' | 'watch'> & { hasCustomers?: boolean };
+
+/** Changes nothing, and waits as long as any other write: it tells whether they can succeed. */
+const NOTHING: Order = { op: 'publish', events: [], isList: true };
 
 /**
  * A store on a SQLite file, or on one of its own where the URL is `:memory:`; ready to read and write. What was brought
@@ -26,17 +28,14 @@ type Options = Pick<Config, 'databaseUrl' | 'eventRetention' | 'watch'> & { hasC
  * @throws {StartError} one line that says what to do, if the file can't be opened or isn't ours to write to
  */
 export async function openSqliteStore(options: Options): Promise<Store> {
-  const isInMemory = options.databaseUrl === ':memory:';
-  const path = isInMemory ? join(temporaryFolder(), 'changebell.db') : options.databaseUrl;
-  const { thread, started } = await SqliteThread.open({
-    path,
-    watch: options.watch,
-    retention: options.eventRetention,
-    hasCustomers: options.hasCustomers ?? true,
-  });
+  const { databaseUrl, watch, eventRetention, hasCustomers = true } = options;
+  const isInMemory = databaseUrl === ':memory:';
+  const path = isInMemory ? join(temporaryFolder(), 'changebell.db') : databaseUrl;
+  const threadOptions = { path, watch, retention: eventRetention, hasCustomers };
+  const { thread, started } = await SqliteThread.open(threadOptions);
   if (started.notice) console.log(started.notice);
   const description = isInMemory ? 'SQLite in memory (gone when the program ends)' : `SQLite file ${path}`;
-  return new SqliteStore(path, description, thread, started);
+  return storeOf(description, threadOptions, thread, started);
 }
 
 /** A database in memory can't be shared with a thread, so it is a file in a folder that goes with the program. */
@@ -46,103 +45,69 @@ function temporaryFolder(): string {
   return folder;
 }
 
-/** What each method promises stands in `store.ts`: here it is passed to whoever keeps it. */
-class SqliteStore implements Store {
-  readonly description: string;
-  readonly hasCustomers: boolean;
-  readonly watch: ReadonlySet<string>;
-  /** It owns the connection that writes. */
-  private readonly thread: SqliteThread;
-  /** It owns the one that reads, here on the loop. */
-  private readonly reader: ReplaceableReader;
-  private readonly shared = new Commits();
-  private readonly group: GroupCommit;
-  /** The look for what other programs commit. */
-  private readonly poll: NodeJS.Timeout;
+/**
+ * What each method promises stands in `store.ts`: here it is passed to whoever keeps it.
+ * @param thread it owns the connection that writes
+ */
+function storeOf(
+  description: string,
+  { path, retention }: ThreadOptions,
+  thread: SqliteThread,
+  { hasCustomers, watch }: Started,
+): Store {
+  const commits = new Commits();
+  const group = new GroupCommit(commit);
   /** What `PRAGMA data_version` said last: it changes when another connection commits. */
-  private seenVersion: unknown;
-  /** The thread knows that events up to here were announced. */
-  private toldAnnounced = 0;
+  let seenVersion: unknown;
+  // It owns the connection that reads, here on the loop. Another file may have another history: the hub sees that by the
+  // stamp of its head.
+  const reader = new ReplaceableReader(path, watch, thread, () => {
+    seenVersion = undefined; // a new connection counts from another number
+    commits.wake();
+  });
+  seenVersion = reader.dataVersion(); // what is committed from now on wakes the hub
+  const poll = setInterval(lookForOthers, POLL_MS);
 
-  constructor(path: string, description: string, thread: SqliteThread, { hasCustomers, watch }: Started) {
-    this.description = description;
-    this.thread = thread;
-    this.hasCustomers = hasCustomers;
-    this.watch = watch;
-    this.group = new GroupCommit((orders) => this.commit(orders));
-    const openReader = () => new SqliteReader(path, hasCustomers, watch);
-    this.reader = new ReplaceableReader(openReader, thread, () => {
-      this.seenVersion = undefined; // a new connection counts from another number
-      this.shared.wake(); // the hub sees by the stamp of its head whether this is still its history
-    });
-    this.seenVersion = this.reader.dataVersion(); // what is committed from now on wakes the hub
-    this.poll = setInterval(() => this.lookForOthers(), POLL_MS);
-  }
+  return {
+    description,
+    hasCustomers,
+    watch,
+    commits: () => commits.count,
+    waiting: () => ({ bytes: group.waitingBytes, limit: MAX_WAITING_BYTES }),
+    write: (order) => group.write(order),
+    // Each at one moment: between two the log could be pruned past a cursor.
+    getCustomer: (id) => reader.read((at) => at.customer(id)),
+    listCustomers: (after, limit) => reader.read((at) => at.customers(after, limit)),
+    readRows: (table, after, limit) => reader.read((at) => at.page(table, after, limit)),
+    readRow: (table, key) => reader.read((at) => at.rows.row(table, key)),
+    position: (cursors) => reader.read((at) => at.position(cursors)),
+    findTime: (time) => reader.read((at) => at.findTime(time)),
+    readEvents: (after, upTo, limit, maxBytes) =>
+      reader.read((at) => at.stretch(after, upTo, limit, maxBytes)),
+    onCommit: (wake) => commits.onCommit(wake),
+    announced: (seq) => commits.markAnnounced(seq),
+    async check() {
+      // What is wrong is all there is to say of a write of nothing, and not what became of it.
+      const writing = group.write(NOTHING).catch((error: Error) => {
+        throw error instanceof Problem ? unavailable(error.message.replace(/[.:] .*/, '.')) : error;
+      });
+      await Promise.all([writing, reader.read((at) => at.position())]);
+    },
+    // In this order: no wake-ups, no writes, no reader, and then the thread may end. Whoever closes last writes the -wal
+    // into the database, and that may take long.
+    async close() {
+      clearInterval(poll);
+      await group.drain();
+      reader.close();
+      await thread.ask('close');
+    },
+  };
 
-  // --- writes go to the thread, in batches
-
-  commits(): number {
-    return this.shared.count;
-  }
-
-  waiting(): { bytes: number; limit: number } {
-    return { bytes: this.group.waitingBytes, limit: MAX_WAITING_BYTES };
-  }
-
-  write(order: Order): Promise<Answer> {
-    return this.group.write(order);
-  }
-
-  // --- reads are made here, each at one moment: between two the log could be pruned past a cursor
-
-  getCustomer = (id: number) => this.reader.read((reader) => reader.customer(id));
-  listCustomers = (after: number, limit: number) =>
-    this.reader.read((reader) => reader.customers(after, limit));
-  readRows = (table: string, after: string | undefined, limit: number) =>
-    this.reader.read((reader) => reader.page(table, after, limit));
-  readRow = (table: string, key: string) => this.reader.read((reader) => reader.row(table, key));
-  findTime = (time: string) => this.reader.read((reader) => reader.findTime(time));
-  readEvents = (after: Cursor, upTo: number, limit: number, maxBytes: number) =>
-    this.reader.read((reader) => reader.stretch(after, upTo, limit, maxBytes));
-  position = (cursors: readonly Cursor[] = []) => this.reader.read((reader) => reader.position(cursors));
-
-  // --- what concerns all of it
-
-  onCommit(wake: () => void): void {
-    this.shared.onCommit(wake);
-  }
-
-  /** Only noted here: the thread hears of it with the next batch, or with the next look for others. */
-  announced(seq: number): void {
-    this.shared.markAnnounced(seq);
-  }
-
-  async check(): Promise<void> {
-    await this.position(); // does it answer at all?
-    const trouble = await this.thread.findTrouble();
-    if (trouble !== undefined) throw unavailable(trouble);
-  }
-
-  /** In this order: no wake-ups, no writes, no reader, and then the thread may write the -wal back and end. */
-  async close(): Promise<void> {
-    clearInterval(this.poll);
-    await this.group.drain();
-    this.reader.close(); // first: whoever closes last writes the -wal into the database, and that may take long
-    await this.thread.ask({ ask: 'close' });
-  }
-
-  // --- what is committed, by this server and by others
-
-  /**
-   * For the group commit: one batch, and what came of each order in it. The thread prunes in the same transaction, so
-   * it is told with each batch how far it may.
-   */
-  private async commit(orders: Order[]) {
-    const { announced } = this.shared;
-    this.toldAnnounced = announced; // before the wait: a look for others meanwhile must not prune the same once more
-    const results = await this.thread.ask({ ask: 'commit', orders, announced });
+  /** One batch, and what came of each order in it. In the same transaction is pruned what was announced. */
+  async function commit(orders: Order[]): Promise<Result[]> {
+    const results = await thread.ask('commit', orders, commits.announced);
     // Only for something new: a batch of refusals and repeats would send the hub to the log for nothing.
-    if (results.some(({ is }) => is === 'done')) this.shared.committed();
+    if (results.some(({ is }) => is === 'done')) commits.committed();
     return results;
   }
 
@@ -150,26 +115,34 @@ class SqliteStore implements Store {
    * Another program may have committed to the same file, and nothing tells us but this number, which costs microseconds.
    * It says that there was a commit, not of what: whoever is woken reads the log, and may find nothing new.
    */
-  private lookForOthers(): void {
+  function lookForOthers(): void {
     try {
-      const version = this.reader.dataVersion();
-      if (version !== this.seenVersion) this.shared.wake();
-      this.seenVersion = version;
+      const version = reader.dataVersion();
+      if (version !== seenVersion) commits.wake();
+      seenVersion = version;
     } catch (error) {
       failureOf(error); // printed; locked or gone for the moment: the next look sees what this one missed
     }
-    // Where we write, each batch prunes; here it is what others wrote, once the hub has told of it. Another place, not a
-    // later one: a backup that was put back is shorter, and its log would not be pruned before it has caught up.
-    if (this.shared.announced !== this.toldAnnounced && this.group.isIdle) void this.prune();
+    void prune();
   }
 
   /**
-   * Others write too, and what they push out goes without a write of ours. Step by step, and not while anything waits
-   * to be written: a batch prunes as well, and nobody should stand behind a deletion of thousands.
+   * Each batch prunes a step, so what others push out needs batches of nothing where nobody writes. It is looked at where
+   * the log stands now: a backup that was put back is shorter than the one before.
    */
-  private async prune(): Promise<void> {
-    const { announced } = this.shared;
-    this.toldAnnounced = announced;
-    while (this.group.isIdle && (await this.thread.ask({ ask: 'prune', announced })));
+  async function prune(): Promise<void> {
+    try {
+      while (group.isIdle && (await isTooLong())) {
+        await group.write(NOTHING);
+        await group.drain();
+      }
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error; // else it was told where it failed, and the next look tries again
+    }
+  }
+
+  async function isTooLong(): Promise<boolean> {
+    const { head, pruned } = await reader.read((at) => at.position());
+    return pruneTo(head.seq, retention, commits.announced) > pruned.seq;
   }
 }

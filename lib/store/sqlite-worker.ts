@@ -4,22 +4,42 @@
 import { existsSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import { StartError } from '../config.ts';
+import type { Result } from './group-commit.ts';
 import { failureOf, isBusy } from './sqlite.ts';
 import { type FileOptions, type OpenedFile, openSqliteFile, WAL_LIMIT_BYTES } from './sqlite-file.ts';
 import { FileGuard, type Trouble } from './sqlite-guard.ts';
-import type { Answers, Question, Started } from './sqlite-thread.ts';
 import { applyWatch, endWatch } from './sqlite-watch.ts';
 import { planWatch } from './sqlite-watch-plan.ts';
-import { SqliteWriter } from './sqlite-writer.ts';
+import { SqliteWriter, unavailable } from './sqlite-writer.ts';
+import type { Order } from './store.ts';
 
 const LOOK_MS = 100; // how often the files are looked at: for so long a removed -wal may hold what is nowhere else
 const SOON_MS = 1000; // so long a file may be away before what is there now is opened instead
 const RENEW_MS = 20_000; // a third of a lease, so that two renewals may fail
 const SCHEMA_PAUSE_MS = 1000; // two versions of this program on one file would else take turns without end
 
+export type ThreadOptions = FileOptions & { retention: number };
+
+/** What it says when the file is open. */
+export type Started = {
+  notice: string | undefined;
+  hasCustomers: boolean;
+  /** The watched tables, by the names that they were created with. */
+  watch: ReadonlySet<string>;
+};
+
+/** An answer, of which the first says that the file is open, or why not; or why the file must be opened anew. */
+export type Message = { answer: unknown } | { reopen: string };
+
+/** What the loop may ask for. Orders and answers are plain data: they are copied from one thread to the other. */
+export type Methods = typeof methods;
+
+const methods = { commit, reopen, close };
+
 /** What the thread was started with; as `SqliteThread.open` was given it. */
-const { retention, ...options } = workerData as FileOptions & { retention: number };
+const { retention, ...options } = workerData as ThreadOptions;
 const port = parentPort!; // this file is run by a thread alone
+const send = (message: Message) => port.postMessage(message);
 
 type Open = OpenedFile & { guard: FileGuard; writer: SqliteWriter };
 
@@ -34,30 +54,29 @@ let renewedAt = 0;
 /** Complaints that were printed; the same one again would fill the log. */
 const complaints = new Set<string>();
 
-// A bug of ours. As an error it would lose its words on the way to the other thread: those of SQLite can't be copied.
-process.on('uncaughtException', ({ stack }) => port.postMessage({ crashed: stack }));
+// A bug of ours. It is told by its stack: errors of SQLite lose their words on the way to the other thread.
+process.on('uncaughtException', ({ stack }) => {
+  throw new Error(`The thread that writes to SQLite has failed: ${stack}`);
+});
 start();
 
-/**
- * The first message says whether the program can start; only then are questions heard. What is thrown else is told to
- * the loop, and ends the program (`sqlite-thread.ts`).
- */
+/** Only where the program can start are questions heard. */
 function start(): void {
   try {
     const { notice, hasCustomers, watched } = openAll(options);
     const started: Started = { notice, hasCustomers, watch: new Set(watched.map(({ table }) => table)) };
-    port.postMessage({ started });
+    send({ answer: started });
   } catch (error) {
     if (!(error instanceof StartError)) throw error;
-    port.postMessage({ refused: error.message });
+    send({ answer: { refused: error.message } });
     port.close(); // with nothing left to wait for, the thread ends
     return;
   }
   const timer = setInterval(look, LOOK_MS);
-  port.on('message', (question: Question) => {
-    const isLast = question.ask === 'close';
+  port.on('message', ({ name, args }: { name: keyof Methods; args: never[] }) => {
+    const isLast = name === 'close';
     if (isLast) clearInterval(timer); // before the database is closed, so that no look comes after it
-    port.postMessage({ answer: answer(question) });
+    send({ answer: (methods[name] as (...args: never[]) => unknown)(...args) });
     if (isLast) port.close();
   });
 }
@@ -77,20 +96,9 @@ function openAll(how: FileOptions): OpenedFile {
 }
 
 /** While the file is away a write is refused at once, and nothing is kept for later: whoever asked may ask again. */
-function answer(question: Question): Answers[Question['ask']] {
-  switch (question.ask) {
-    case 'commit':
-      if (open) return open.writer.commit(question.orders, question.announced);
-      return question.orders.map(() => ({ is: 'refused', status: 503, detail: 'The database is away.' }));
-    case 'prune':
-      return open?.writer.prune(question.announced) ?? false;
-    case 'check':
-      return open ? open.writer.check() : 'The database is away.';
-    case 'reopen':
-      return reopen();
-    case 'close':
-      return close();
-  }
+function commit(orders: Order[], announced: number): Result[] {
+  if (open) return open.writer.commit(orders, announced);
+  return orders.map(() => unavailable('The database is away.'));
 }
 
 /** Does what another program's lock, or the machine, may prevent: that is no loss, or there is a next time. */
@@ -125,7 +133,7 @@ function tell({ reason, reopen }: Trouble): void {
   const isDue = reopen === 'now' || (reopen === 'soon' && performance.now() - troubledSince > SOON_MS);
   if (!isDue) return;
   troubledSince = performance.now();
-  port.postMessage({ reopen: reason });
+  send({ reopen: reason });
 }
 
 /**

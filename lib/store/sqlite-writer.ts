@@ -1,26 +1,39 @@
-// The one who writes to SQLite: what is answered is on the disk. Here is what surrounds the transactions of a batch:
-// the files must still be those that were opened, orders that broke a transaction lately are tried apart from the rest,
-// and the log is pruned in small steps. How one transaction goes, `sqlite-batch.ts` says.
+// The one who writes to SQLite: what is answered is on the disk. A batch of orders is one transaction: one wait for the
+// disk, however many they are. Where another program's rule breaks the transaction as a whole, the orders are tried in
+// ever smaller parts, so that each gets its own answer, and who broke it is kept apart for a while. SQLite tells of such
+// a rule at three moments: at the statement (`sqlite-orders.ts`), by RAISE(ROLLBACK), after which there is no
+// transaction any more, and at the commit, for a foreign key that is deferred.
 import type Database from 'better-sqlite3';
-import type { Result } from './group-commit.ts';
-import { failureOf, isBusy } from './sqlite.ts';
-import { answerAll, SqliteBatch, UNCLEAR, unavailable } from './sqlite-batch.ts';
+import { pruneTo } from './commits.ts';
+import { type Result, unclear } from './group-commit.ts';
+import { failureOf, hasCode, isBusy, refusalOf, type Transaction, transactionOf } from './sqlite.ts';
 import type { FileGuard } from './sqlite-guard.ts';
-import { prepareTables, prepareWriting, type TableOptions } from './sqlite-statements.ts';
-import { Suspicion } from './sqlite-suspicion.ts';
-import type { Order } from './store.ts';
+import { SqliteOrders } from './sqlite-orders.ts';
+import { openTables, type TableOptions } from './sqlite-tables.ts';
+import { isPlain, type Order, type Outcome, type PlainOrder } from './store.ts';
+import { SUSPICION_MS, Suspects } from './suspects.ts';
 
 /** Events that are pruned in one step: a log that is far too long must not hold up the writes behind it. */
 const PRUNE_STEP = 500;
 
+type Finish = (pruned: number) => void;
+
+/** An order, and what came of it. */
+type Entry = { order: Order; result: Result };
+
 export class SqliteWriter {
   private readonly db: Database.Database;
-  private readonly sql: ReturnType<typeof prepareWriting>;
-  private readonly batch: SqliteBatch;
+  private readonly transaction: Transaction;
   private readonly guard: FileGuard;
+  private readonly orders: SqliteOrders;
   /** How many of the newest events are kept. */
   private readonly retention: number;
-  private readonly suspicion = new Suspicion();
+  /** Who took a whole transaction with it. */
+  private readonly suspects = new Suspects();
+  /** Until then all orders are run one by one: some rule of another program wanted that. */
+  private apartUntil = 0;
+  /** The last transaction could not be made: only one that writes can tell whether the disk takes one again. */
+  private hasFailed = false;
 
   constructor(
     db: Database.Database,
@@ -28,80 +41,166 @@ export class SqliteWriter {
     { retention, ...tables }: TableOptions & { retention: number },
   ) {
     this.db = db;
+    this.transaction = transactionOf(db);
     this.guard = guard;
-    this.sql = prepareWriting(db);
-    this.batch = new SqliteBatch(db, this.sql, prepareTables(db, tables), this.suspicion);
+    this.orders = new SqliteOrders(db, this.transaction, openTables(db, tables));
     this.retention = retention;
   }
 
   /**
-   * What came of each order, in their order; what is `done` is on the disk. Nothing is thrown but a bug of ours.
+   * What came of each order, in their order: `done` once it is on the disk, `not tried` where another program holds the
+   * lock. Nothing is thrown but a bug of ours.
    * @param announced events up to here may be pruned in the same transaction
    */
   commit(orders: Order[], announced: number): Result[] {
-    const entries = orders.map((order, place) => ({ order, place }));
-    const results: Result[] = [];
+    const entries = orders.map((order): Entry => ({ order, result: { is: 'not tried' } }));
     const trouble = this.guard.trouble();
-    if (trouble) {
-      answerAll(entries, unavailable(`${trouble.reason} Nothing was changed.`), results);
-      return results;
+    if (trouble) answerAll(entries, unavailable(`${trouble.reason} Nothing was changed.`));
+    else {
+      // Asked once for each: it may be forgotten in this very moment.
+      const suspects = new Set(entries.filter(({ order }) => this.suspects.has(order)));
+      if (suspects.size > 0) this.commitAll([...suspects]);
+      const others = entries.filter((entry) => !suspects.has(entry));
+      // Twice as many go as come, so that a log that is too long becomes shorter under load as well.
+      this.commitAll(others, (pruned) => this.prune(pruned, announced, 2 * orders.length + PRUNE_STEP));
+      // Not even what was committed is anywhere if the files were taken away meanwhile.
+      if (this.guard.trouble()) answerAll(entries, UNCLEAR);
     }
-    const { suspects, others } = this.suspicion.divide(entries);
-    this.batch.commit(suspects, results);
-    // Twice as many go as come, so that a log that is too long becomes shorter under load as well.
-    this.batch.commit(others, results, () => this.pruneStep(announced, 2 * orders.length + PRUNE_STEP));
-    // Not even what was committed is anywhere if the files were taken away meanwhile.
-    if (this.guard.trouble()) answerAll(entries, UNCLEAR, results);
-    return results;
+    return entries.map(({ result }) => result);
   }
 
   /**
-   * Prunes what is above the retention, one step, in a transaction of its own: where nobody writes here, other programs
-   * may still make the log grow.
-   * @returns is there more to prune? False as well where it can't be done now: the next call may
+   * One transaction, and its results. It calls itself for the parts of one that was broken: each time fewer entries, so it
+   * comes to an end.
+   * @param finish what else belongs into the transaction; it is told how far the log was pruned before. It takes effect
+   *   once, or not at all where the last transaction fails: then it must do for the next batch
    */
-  prune(announced: number): boolean {
-    if (this.guard.trouble()) return false;
+  private commitAll(entries: Entry[], finish?: Finish): void {
+    let running: Entry | undefined;
     try {
-      this.sql.begin.run();
-      const hasMore = this.pruneStep(announced, PRUNE_STEP);
-      this.sql.commit.run();
-      return hasMore;
+      this.transaction.immediate(() => {
+        const { pruned } = this.orders.begin();
+        for (const run of this.runsOf(entries)) {
+          if (this.runTogether(run)) continue;
+          for (const entry of run) {
+            running = entry;
+            entry.result = this.orders.run(entry.order);
+          }
+          running = undefined;
+        }
+        if (this.hasFailed) this.touch();
+        finish?.(pruned.seq);
+      });
+      // With `synchronous = FULL` it returned after its sync: an answer is true after a power cut.
+      this.hasFailed = false;
     } catch (error) {
-      if (this.db.inTransaction) this.sql.rollback.run();
-      if (!isBusy(error)) failureOf(error); // it is printed; nobody waits for an answer
+      this.settleFailure(error, entries, running, finish);
+    }
+  }
+
+  /** The cheap way, for a run of several. @returns false if they are to be run one by one */
+  private runTogether(run: Entry[]): boolean {
+    if (run.length === 1) return false;
+    try {
+      const outcomes = this.orders.together(run.map(({ order }) => order as PlainOrder)); // as `runsOf` made them
+      for (const [i, entry] of run.entries()) entry.result = outcomes[i]!;
+      return true;
+    } catch (error) {
+      if (!refusalOf(error)) throw error;
+      this.apartUntil = performance.now() + SUSPICION_MS; // whatever rule it was is still there
+      if (!this.db.inTransaction) throw error; // which of them did it isn't known
       return false;
     }
   }
 
   /**
-   * What keeps writes from succeeding, in one sentence; undefined if nothing does. That the lock can be had says
-   * enough, and costs no wait for the disk; after a failure only a real write can tell that the disk takes one again.
+   * Whoever broke a rule alone is refused; of several each part gets a transaction of its own. Where SQLite doesn't say
+   * who is at fault, the parts are halves: of a thousand orders one is found after ten halvings.
+   * @param running the one that was run when it happened
    */
-  check(): string | undefined {
-    const trouble = this.guard.trouble();
-    if (trouble) return trouble.reason;
-    try {
-      this.sql.begin.run();
-      if (this.batch.failure !== undefined) this.batch.touch();
-      this.sql.commit.run();
-      this.batch.failure = undefined;
-      return undefined;
-    } catch (error) {
-      if (this.db.inTransaction) this.sql.rollback.run();
-      return isBusy(error) ? 'The database is locked by another program.' : failureOf(error).message;
+  private settleFailure(error: unknown, entries: Entry[], running?: Entry, finish?: Finish): void {
+    if (isBusy(error)) return answerAll(entries, { is: 'not tried' });
+    const refusal = refusalOf(error);
+    const [first, second] = entries;
+    // Where the disk failed nobody knows how much of the commit it took. Else nothing was written.
+    if (!refusal || !first)
+      return answerAll(entries, hasCode(error, /^SQLITE_IOERR/) ? this.unclear(error) : this.failed(error));
+    if (!second) {
+      first.result = refusal;
+      this.suspects.add(first.order);
+      return;
     }
+    const half = new Set(running ? [running] : entries.slice(0, Math.ceil(entries.length / 2)));
+    this.commitAll([...half]);
+    this.commitAll(
+      entries.filter((entry) => !half.has(entry)),
+      finish,
+    );
+  }
+
+  /** A 503 for all. @throws what is no error of SQLite: a bug of ours */
+  private failed(error: unknown): Outcome {
+    this.hasFailed = true;
+    return unavailable(failureOf(error).message);
   }
 
   /**
-   * Deletes the oldest events, at most `step`; the caller has a transaction open. Never one above `announced`: the hub
-   * must have read an event before it goes, or its clients would miss it.
-   * @returns whether some are left that may go
+   * The frames of a commit whose sync failed are in the -wal, and a restart would find them. The next transaction
+   * begins at their place: so an empty one is written over them, which makes them void, if the disk takes it.
    */
-  private pruneStep(announced: number, step: number): boolean {
-    const { head, pruned } = this.sql.position();
-    const upTo = Math.min(head.seq - this.retention, announced);
-    if (upTo > pruned.seq) this.sql.prune().run(Math.min(upTo, pruned.seq + step));
-    return upTo > pruned.seq + step;
+  private unclear(error: unknown): Outcome {
+    this.failed(error);
+    try {
+      this.transaction.immediate(() => this.touch());
+    } catch {
+      // It didn't: that is why the answer leaves it open.
+    }
+    return UNCLEAR;
+  }
+
+  /** A write that changes nothing in the end. An update to the same value would not do: SQLite leaves it out. */
+  private touch(): void {
+    this.db.prepare("INSERT INTO changebell_idempotency VALUES (' ', '', '', '', 0)").run();
+    this.db.prepare("DELETE FROM changebell_idempotency WHERE key = ' '").run();
+  }
+
+  /**
+   * Deletes the oldest events, at most `step`. Never one above `announced`: the hub must have read an event before it
+   * goes, or its clients would miss it. A trigger notes the newest of them (`changebell_events_pruned`), so that a cursor
+   * below it is told.
+   */
+  private prune(pruned: number, announced: number, step: number): void {
+    const upTo = Math.min(pruneTo(this.orders.head, this.retention, announced), pruned + step);
+    if (upTo > pruned) this.db.prepare('DELETE FROM changebell_events WHERE seq <= ?').run(upTo);
+  }
+
+  /** The entries in their order; plain ones of a kind that stand side by side are one run, unless that failed lately. */
+  private runsOf(entries: Entry[]): Entry[][] {
+    const isTogether = performance.now() >= this.apartUntil;
+    const runs: Entry[][] = [];
+    for (const entry of entries) {
+      const run = runs.at(-1);
+      if (isTogether && run && areAlike(run[0]!.order, entry.order)) run.push(entry);
+      else runs.push([entry]);
+    }
+    return runs;
   }
 }
+
+function areAlike(a: Order, b: Order): boolean {
+  const tableOf = (order: Order) => ('table' in order ? order.table : undefined);
+  return a.op === b.op && tableOf(a) === tableOf(b) && isPlain(a) && isPlain(b);
+}
+
+/** The same for each of them. */
+function answerAll(entries: Entry[], result: Result): void {
+  for (const entry of entries) entry.result = result;
+}
+
+/** The outcome of a write that the database can't take at the moment. */
+export function unavailable(detail: string): Outcome {
+  return { is: 'refused', status: 503, detail };
+}
+
+/** The outcome of a write of which nobody can say whether it was made. */
+const UNCLEAR = unavailable(unclear().message);

@@ -1,7 +1,7 @@
 // better-sqlite3 with one precaution: no connection and no statement of ours is ever garbage collected. From
 // Node 24.19 on, an addon of its kind ends the process when that happens (nodejs/node issue 65446). So all
-// are kept until the end: prepare what is used often once, and use no `iterate`, which makes new objects.
-// And what its errors mean to a caller.
+// are kept until the end, each text's statement once: so prepare where you need it, and put no values into a text. Use no
+// `iterate`, which makes new objects. And here stands what its errors mean to a caller.
 import Database from 'better-sqlite3';
 import { type Problem, unavailable } from '../problem.ts';
 import type { Outcome } from './store.ts';
@@ -20,7 +20,7 @@ export function openDatabase(path: string, options?: Database.Options): Database
   const statements = new Map<string, Database.Statement>();
   const keep = (sql: string) => {
     const statement = statements.get(sql) ?? prepare(sql);
-    statements.set(sql, statement);
+    if (!statements.has(sql)) statements.set(sql, statement);
     return statement;
   };
   // The library's own would make a statement for each call.
@@ -33,6 +33,17 @@ export function openDatabase(path: string, options?: Database.Options): Database
   return Object.assign(db, { prepare: keep as Database.Database['prepare'], pragma });
 }
 
+/** Runs work in a transaction, or, within one, in a savepoint: what the work throws undoes what it did. */
+export type Transaction = (<T>(work: () => T) => T) & {
+  /** The lock first: to a transaction that has read already it may be refused (SQLITE_BUSY_SNAPSHOT). */
+  immediate<T>(work: () => T): T;
+};
+
+/** Made once for a connection: better-sqlite3 takes longer to make one than to run it. */
+export function transactionOf(db: Database.Database): Transaction {
+  return db.transaction((work: () => unknown) => work()) as Transaction;
+}
+
 /** Is it an error of SQLite, with a code that begins like this? */
 export function hasCode(error: unknown, code: RegExp): error is Database.SqliteError {
   return error instanceof Database.SqliteError && code.test(error.code);
@@ -43,11 +54,22 @@ export function isBusy(error: unknown): boolean {
   return hasCode(error, /^SQLITE_(BUSY|LOCKED)/);
 }
 
+/** Thrown where we refuse a write ourselves: then what was done for it is undone, as after an error of SQLite. */
+export class Refused extends Error {
+  readonly outcome: Outcome;
+
+  constructor(outcome: Outcome) {
+    super(outcome.is);
+    this.outcome = outcome;
+  }
+}
+
 /** What the machine does to a database, and not what a caller asks of it. */
 const MACHINE = /^SQLITE_(BUSY|LOCKED|FULL|IOERR|READONLY|CANTOPEN|NOTADB|CORRUPT|PERM|NOMEM|PROTOCOL)/;
 
 /** The outcome of a write that cannot be made, while others can; undefined if the error is of another kind. */
 export function refusalOf(error: unknown): Outcome | undefined {
+  if (error instanceof Refused) return error.outcome;
   if (!(error instanceof Database.SqliteError) || MACHINE.test(error.code)) return undefined;
   tell(`The database refused a write (${error.code}): ${error.message}`);
   if (error.code.startsWith('SQLITE_CONSTRAINT'))

@@ -19,6 +19,9 @@ export type Order =
   /** All of a list is stored, or nothing; its answer is a list as well. */
   | { op: 'publish'; events: NewEvent[]; isList: boolean; idempotency?: Idempotency | undefined };
 
+/** An order on which nothing hangs: no row and no key is looked for, and none is stored with its answer. */
+export type PlainOrder = Extract<Order, { op: 'create' | 'publish' }>;
+
 /** Whose row: that of a resource, and the customers' where nothing is said. */
 type OfTable = { table?: string };
 
@@ -29,7 +32,7 @@ export type Outcome =
   | { is: 'missing' }
   | { is: 'precondition failed'; exists: boolean }
   /** `place` in the list, where the key is that of an event in it. */
-  | { is: 'key taken'; place?: number }
+  | { is: 'key taken'; place?: number | undefined }
   /** A rule of the database, perhaps another program's, forbids this write and no other. */
   | { is: 'refused'; status: number; detail: string };
 
@@ -132,6 +135,13 @@ export function toAnswer(outcome: Outcome, order: Order): Answer {
         ? unavailable(outcome.detail)
         : new Problem(outcome.status, outcome.detail);
   }
+}
+
+/** May it go together with others of its kind? */
+export function isPlain(order: Order): order is PlainOrder {
+  if (order.op !== 'create' && order.op !== 'publish') return false;
+  if (order.idempotency !== undefined) return false;
+  return order.op === 'create' || order.events.every((event) => event.idempotency === undefined);
 }
 
 function pathOf(order: Order): string {

@@ -179,14 +179,14 @@ export const LESSONS: Lesson[] = [
     edits: [
       {
         file: 'lib/store/sqlite-store.ts',
-        find: '      if (version !== this.seenVersion) this.shared.wake();\n',
+        find: '      if (version !== seenVersion) commits.wake();\n',
         put: '      // LESSON 8: has another program committed? Then somebody must hear of it.\n',
       },
     ],
     hints: [
       'PRAGMA data_version changes when another connection has committed. Who compares it with what it was?',
-      '`this.seenVersion` is what it was 100 ms ago, and this.shared.wake() tells the hub to look at the log.',
-      'if (version !== this.seenVersion) this.shared.wake();',
+      '`seenVersion` is what it was 100 ms ago, and commits.wake() tells the hub to look at the log.',
+      'if (version !== seenVersion) commits.wake();',
     ],
   },
 ];

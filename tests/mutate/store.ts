@@ -51,14 +51,14 @@ export const STORE: Mutation[] = [
   ),
   groupCommit(
     'a commit for each turn of the event loop',
-    'setImmediate(() => setImmediate(() => this.flush()));',
-    'setImmediate(() => this.flush());',
+    'setImmediate(() => setImmediate(resolve))',
+    'setImmediate(resolve)',
     'writes of two turns share one batch',
   ),
   groupCommit(
     'a second batch begins while the first is under way',
-    'if (this.isFlushDue || this.flying.length > 0) return;',
-    'if (this.isFlushDue) return;',
+    'this.working ??= this.work();',
+    'void this.work();',
     'one batch is under way at a time',
   ),
   groupCommit(
@@ -69,8 +69,8 @@ export const STORE: Mutation[] = [
   ),
   groupCommit(
     'a write whose commit hangs is told that nothing was changed',
-    'write.reject(unclear())',
-    'write.reject(outOfPatience())',
+    'refuse(this.flying, unclear);',
+    'refuse(this.flying, outOfPatience);',
     'a commit that hangs is told to be unclear',
   ),
   groupCommit(
@@ -87,9 +87,15 @@ export const STORE: Mutation[] = [
   ),
   store('sqlite-store.ts')(
     'no wake when another program commits',
-    'if (version !== this.seenVersion) this.shared.wake();',
+    'if (version !== seenVersion) commits.wake();',
     '',
     'a commit of another program wakes the readers',
+  ),
+  store('commits.ts')(
+    'retention takes what nobody was told of',
+    'Math.min(head - retention, announced)',
+    'head - retention',
+    'retention takes no event that was not announced',
   ),
   store('sqlite-orders.ts')(
     'a repeat is not told from a first answer',
@@ -99,7 +105,7 @@ export const STORE: Mutation[] = [
   ),
   store('sqlite-orders.ts')(
     'a key may be used for another request',
-    'earlier.request !== idempotency.request',
+    'earlier.request !== request',
     'false',
     'a key gives the first answer again',
   ),

@@ -5,7 +5,6 @@ import { renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Problem } from '../../lib/problem.ts';
-import { SqliteReader } from '../../lib/store/sqlite-reader.ts';
 import { ReplaceableReader } from '../../lib/store/sqlite-replaceable-reader.ts';
 import type { SqliteThread } from '../../lib/store/sqlite-thread.ts';
 import { eventually, temporaryFolder } from '../support/helpers.ts';
@@ -14,18 +13,13 @@ import { openStore } from '../support/open-store.ts';
 test('a file that goes away once more while it is opened anew is a 503, and is read when it is back', async () => {
   const path = join(temporaryFolder(), 'twice.db');
   await (await openStore({ DATABASE_URL: path })).close();
-  let replaced = (_reason: string) => {};
-  const thread = {
-    onReplaced: (listener: (reason: string) => void) => (replaced = listener),
-    ask: async () => renameSync(path, `${path}.away`),
-  } as unknown as SqliteThread;
+  const thread = { ask: async () => renameSync(path, `${path}.away`) } as unknown as SqliteThread;
   let reopened = () => {};
   const isReopened = new Promise<void>((resolve) => (reopened = resolve));
-  const open = () => new SqliteReader(path, true, new Set());
-  const reader = new ReplaceableReader(open, thread, reopened);
+  const reader = new ReplaceableReader(path, new Set(), thread, reopened);
   const read = () => reader.read((at) => at.position().head.seq);
   assert.equal(await read(), 0);
-  replaced('The database file was replaced by another.');
+  thread.onReplaced('The database file was replaced by another.');
   const status = () => read().catch((error) => error instanceof Problem && error.message);
   await eventually(status, (said) => /cannot be/.test(`${said}`), 'the reason is that it cannot be opened');
   thread.ask = (async () => renameSync(`${path}.away`, path)) as SqliteThread['ask'];

