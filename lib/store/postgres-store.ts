@@ -51,8 +51,6 @@ function assemble(postgres: Postgres, opened: Opened, retention: number, replica
   const pool = postgres.newPool(3);
   const numbering = new Numbering(postgres, pool, { retention, hasCustomers, commits });
   const watching = new Watching(postgres, pool, watched);
-  const writer = new Writer(postgres, pool, { retention, numbering, commits });
-  const group = new GroupCommit((orders) => writer.commit(orders));
   // Of rows, and of their pages with the place in the log: whoever has written finds that there.
   const reader = new Reader(postgres, numbering);
   const rows = new Rows(reader, postgres.schema, watched);
@@ -63,6 +61,8 @@ function assemble(postgres: Postgres, opened: Opened, retention: number, replica
   if (replica) commits.onCommit(() => looks.soon());
   const sources = watched.map(({ source }) => source);
   const listener = new Listener(postgres, pool, sources, commits);
+  const writer = new Writer(postgres, pool, { retention, numbering, commits });
+  const group = new GroupCommit((orders) => writer.commit(orders));
   const description = `${postgres.describe()}${replica ? `, its log read from ${replica.describe()}` : ''}`;
   return {
     description,

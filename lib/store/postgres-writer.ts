@@ -1,4 +1,4 @@
-// Our own writes. All of a turn go to the database as one call of `changebell_write`: one round trip, one transaction.
+// Our own writes. All of a turn go to the database as one call of `changebell_write_parts`: one round trip, one transaction.
 // What is simple goes together; what broke a rule a moment ago goes alone, so that nobody pays for it.
 import type { Pool } from 'pg';
 import { type StoredEvent, toCloudEvent } from '../event.ts';
@@ -10,10 +10,12 @@ import type { Numbering } from './postgres-numbering.ts';
 import type { Order } from './store.ts';
 import { Suspects } from './suspects.ts';
 
-// The orders; then where the search for drafts begins, how many events are kept, how far the hub has come.
+const TELL_MS = 5; // others are woken at most every 10
+
+// The orders in parts; then where the search for drafts begins, how many events are kept, how far the hub has come.
 const WRITE = {
   name: 'write',
-  text: 'SELECT place, outcome, answer, event_id FROM bell.changebell_write($1, $2, $3, $4, $5)',
+  text: 'SELECT place, outcome, answer, event_id FROM bell.changebell_write_parts($1, $2, $3, $4)',
 };
 
 /** What came of the order at `place`. If it was refused, `answer` is the database's message and `event_id` its SQLSTATE. */
@@ -25,6 +27,7 @@ export class Writer {
   private readonly postgres: Postgres;
   private readonly pool: Pool;
   private readonly options: Options;
+  private telling: NodeJS.Timeout | undefined;
   /** Who was refused or locked: among others it would make its whole part run again. It saves time, and decides nothing: after a restart it is found out anew. */
   private readonly suspects = new Suspects();
 
@@ -37,19 +40,22 @@ export class Writer {
   /** What came of each order, in their sequence; durable by now, since `synchronous_commit` is on. @throws {Problem} 503 */
   async commit(orders: Order[]): Promise<Result[]> {
     const rows = await this.send(orders);
-    if (rows.length > 0) this.options.commits.committed();
+    if (rows.length > 0) {
+      this.options.commits.committed();
+      this.tellOthers();
+    }
     return this.toResults(rows, orders);
   }
 
   /** No rows where nothing could be done for the moment. @throws {Problem} 503 */
   private async send(orders: Order[]): Promise<Row[]> {
     const { numbering, retention, commits } = this.options;
-    const { together, alone } = this.sort(orders);
+    const parts = JSON.stringify(this.sort(orders));
     let isSent = false;
     try {
       return await this.postgres.use(this.pool, (run) => {
         isSent = true;
-        return run<Row>(WRITE, [together, alone, numbering.low, retention, commits.announced]);
+        return run<Row>(WRITE, [parts, numbering.low, retention, commits.announced]);
       });
     } catch (error) {
       if (!isSent) return []; // the database is away
@@ -59,15 +65,24 @@ export class Writer {
     }
   }
 
-  /** The parameters `together` and `alone`, as JSON. */
-  private sort(orders: Order[]): { together: string; alone: string } {
-    const together: object[] = [];
-    const alone: object[] = [];
+  /** The parts: plain creations, plain publications, and each of the others alone. */
+  private sort(orders: Order[]): object[][] {
+    const together = { create: [] as object[], publish: [] as object[] };
+    const alone: object[][] = [];
     for (const [place, order] of orders.entries()) {
-      const plain = isPlain(order);
-      (plain && !this.suspects.has(order) ? together : alone).push({ place, plain, ...order });
+      if (!isPlain(order)) alone.push([{ place, ...order }]);
+      else if (this.suspects.has(order)) alone.push([{ place, plain: true, ...order }]);
+      else together[order.op].push({ place, plain: true, ...order });
     }
-    return { together: JSON.stringify(together), alone: JSON.stringify(alone) };
+    return [together.create, together.publish, ...alone].filter((part) => part.length > 0);
+  }
+
+  /** Once for many commits, and not within: each NOTIFY wakes a process of the database for every server. */
+  private tellOthers(): void {
+    this.telling ??= setTimeout(() => {
+      this.telling = undefined;
+      this.postgres.query(this.pool, 'NOTIFY changebell').catch(() => {}); // lost: the others look by themselves
+    }, TELL_MS);
   }
 
   private toResults(rows: Row[], orders: Order[]): Result[] {
@@ -86,7 +101,7 @@ export class Writer {
  * One that needs no look at what is there, neither at a row nor at a key: one INSERT does it for all of its kind. Of
  * the tables only the customers have such an INSERT: see `changebell_write_together`.
  */
-function isPlain(order: Order): boolean {
+function isPlain(order: Order): order is Order & { op: 'create' | 'publish' } {
   if (order.op !== 'create' && order.op !== 'publish') return false;
   if (order.idempotency) return false;
   if (order.op === 'create') return (order.table ?? 'customers') === 'customers';
@@ -109,7 +124,7 @@ function toResult({ outcome, answer, event_id: lastEventId }: Row, order: Order)
       return toRefusal(lastEventId, answer);
     default:
       // To guess would tell somebody that his change is saved, or that it is not.
-      throw new Error(`changebell_write knows an outcome that this program doesn't: ${outcome}`);
+      throw new Error(`changebell_write_parts knows an outcome that this program doesn't: ${outcome}`);
   }
 }
 
