@@ -2,9 +2,8 @@
 // superuser's: so once a second each server compares the catalog with what it knows. Where a table is another, or another
 // key, column or state of its triggers makes it so, it is watched anew, and copies are told to load it again. Nobody's
 // writing waits for that longer than some milliseconds: what is locked is tried again at the next look.
-import type { Pool } from 'pg';
 import { StartError } from '../config.ts';
-import type { Postgres, Run } from './postgres-connection.ts';
+import type { Run, Shared } from './postgres-connection.ts';
 import { Partitions } from './postgres-partitions.ts';
 import {
   BRIEFLY,
@@ -20,9 +19,8 @@ const LOOK_MS = 1000; // one read of the catalog for all tables; two more for ea
 
 /** Looks by itself from when it is made until `stop`; where no table is watched, it never does. */
 export class Watching {
-  private readonly postgres: Postgres;
-  /** The writer's: a look takes a connection of its own from it, so that no write of ours waits for it. */
-  private readonly pool: Pool;
+  /** The writer's: a look takes one of its own, so that no write of ours waits for it. */
+  private readonly connections: Shared;
   /** Kept as they are now, for those who read them as well. */
   private readonly tables: WatchedTable[];
   private readonly partitions: Partitions;
@@ -32,9 +30,8 @@ export class Watching {
   private looking: Promise<void> | undefined;
   private isStopped = false;
 
-  constructor(postgres: Postgres, pool: Pool, tables: WatchedTable[]) {
-    this.postgres = postgres;
-    this.pool = pool;
+  constructor(connections: Shared, tables: WatchedTable[]) {
+    this.connections = connections;
     this.tables = tables;
     this.partitions = new Partitions(tables);
     if (tables.length > 0) this.lookLater();
@@ -52,7 +49,7 @@ export class Watching {
     if (this.isStopped) return;
     this.timer = setTimeout(async () => {
       // Away for the moment: the next look finds the same again.
-      this.looking = this.postgres.use(this.pool, (run) => this.look(run)).catch(() => {});
+      this.looking = this.connections.use((run) => this.look(run)).catch(() => {});
       await this.looking;
       this.lookLater();
     }, LOOK_MS);

@@ -1,10 +1,9 @@
 // Our own writes. All of a turn go to the database as one call of `changebell_write_parts`: one round trip, one transaction.
 // What is simple goes together; what broke a rule a moment ago goes alone, so that nobody pays for it.
-import type { Pool } from 'pg';
 import { type StoredEvent, toCloudEvent } from '../event.ts';
 import type { Commits } from './commits.ts';
 import { type Result, unclear } from './group-commit.ts';
-import type { Postgres } from './postgres-connection.ts';
+import type { Shared } from './postgres-connection.ts';
 import { isReadOnly, isRefusal, isTransient, toProblem, toRefusal } from './postgres-errors.ts';
 import type { Numbering } from './postgres-numbering.ts';
 import type { Order } from './store.ts';
@@ -24,16 +23,14 @@ type Row = { place: number; outcome: string; answer: string; event_id: string };
 type Options = { retention: number; numbering: Numbering; commits: Commits };
 
 export class Writer {
-  private readonly postgres: Postgres;
-  private readonly pool: Pool;
+  private readonly connections: Shared;
   private readonly options: Options;
   private telling: NodeJS.Timeout | undefined;
   /** Who was refused or locked: among others it would make its whole part run again. It saves time, and decides nothing: after a restart it is found out anew. */
   private readonly suspects = new Suspects();
 
-  constructor(postgres: Postgres, pool: Pool, options: Options) {
-    this.postgres = postgres;
-    this.pool = pool;
+  constructor(connections: Shared, options: Options) {
+    this.connections = connections;
     this.options = options;
   }
 
@@ -53,7 +50,7 @@ export class Writer {
     const parts = JSON.stringify(this.sort(orders));
     let isSent = false;
     try {
-      return await this.postgres.use(this.pool, (run) => {
+      return await this.connections.use((run) => {
         isSent = true;
         return run<Row>(WRITE, [parts, numbering.low, retention, commits.announced]);
       });
@@ -81,7 +78,7 @@ export class Writer {
   private tellOthers(): void {
     this.telling ??= setTimeout(() => {
       this.telling = undefined;
-      this.postgres.query(this.pool, 'NOTIFY changebell').catch(() => {}); // lost: the others look by themselves
+      this.connections.query('NOTIFY changebell').catch(() => {}); // lost: the others look by themselves
     }, TELL_MS);
   }
 

@@ -4,7 +4,7 @@ import { after, before, describe, test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Client } from 'pg';
 import type { StoredEvent } from '../../lib/event.ts';
-import { Hosts } from '../../lib/store/postgres-connection.ts';
+import { Hosts } from '../../lib/store/postgres-hosts.ts';
 import { openPostgresStore } from '../../lib/store/postgres-store.ts';
 import type { Store } from '../../lib/store/store.ts';
 import { eventually, range, skipWithout } from '../support/helpers.ts';
