@@ -51,7 +51,6 @@ export class Partitions {
     const { source, relation } = table;
     // A name that leads to no table any more is null here, and then nothing is told: it isn't known what became of it.
     const find = 'SELECT * FROM bell.changebell_moved($1, to_regclass($2))';
-    await run(RESET, [source, relation]);
     // One that is locked keeps nothing from the others, and is still there at the next look.
     for (const moved of await run<Moved>(find, [source, relation]))
       await this.follow(run, table, moved).catch(() => {});
@@ -94,16 +93,6 @@ export class Partitions {
 }
 
 const PATIENTLY = `SET LOCAL statement_timeout = ${STEP_MS}`;
-
-// What was dropped with its rows is told nobody by nobody.
-const RESET = `
-  WITH gone AS (
-    DELETE FROM bell.changebell_partitions AS noted
-    WHERE source = $1 AND NOT EXISTS (SELECT FROM pg_class WHERE oid = relation)
-      AND EXISTS (SELECT FROM bell.changebell_partitions WHERE source = $1 AND relation = to_regclass($2))
-    RETURNING relation)
-  INSERT INTO bell.changebell_events (type, source)
-  SELECT type || '.reset', source || '/*' FROM bell.changebell_watched WHERE source = $1 AND EXISTS (SELECT FROM gone)`;
 
 // Of a partition that is gone already there is no row, and nothing is done.
 const BIND = `SELECT bell.changebell_bind(oid, 'changebell_watch_truncate', $2) FROM pg_class WHERE oid = $1`;

@@ -64,10 +64,7 @@ export class Watching {
     await this.partitions.look(run);
   }
 
-  /**
-   * Only at the end is the shape taken for known, so what failed before is tried again; and it is the one from before the
-   * table was looked at, so what changed since then is seen at the next look.
-   */
+  /** Only at the end is the shape taken for known, so what failed before is tried again. */
   private async follow(run: Run, table: WatchedTable, shape: string | null): Promise<void> {
     const found = await findTable(run, table).catch((error) => {
       if (!(error instanceof StartError)) throw error;
@@ -76,7 +73,7 @@ export class Watching {
     // In two steps: another table that is locked, and had this one's name, must not hold up this one.
     if (found) await inTransaction(run, BRIEFLY, () => putUp(run, found));
     await inTransaction(run, BRIEFLY, () => tidyUp(run, table));
-    Object.assign(table, found ?? { isAway: true }, { shape });
+    Object.assign(table, found ?? { isAway: true, shape });
   }
 
   /** An application may drop a table, and make it anew. Another failure is of the moment: the next look tries again. */
