@@ -29,7 +29,7 @@ export async function openPostgresStore(options: Options): Promise<Store> {
     const replica = replicaUrl ? await openReplica(replicaUrl, postgres.schema, opened.run) : undefined;
     const parts = assemble(postgres, opened, eventRetention, replica);
     store = storeOf(parts);
-    await parts.listener.start();
+    await parts.workers.listener.start();
     await store.check(); // a pool that can't work is no start
     return store;
   } catch (error) {
@@ -63,34 +63,13 @@ function assemble(postgres: Postgres, opened: Opened, retention: number, replica
   const writer = new Writer(connections, { retention, numbering, commits });
   const group = new GroupCommit((orders) => writer.commit(orders));
   const description = `${postgres.describe()}${replica ? `, its log read from ${replica.describe()}` : ''}`;
-  return {
-    description,
-    opened,
-    commits,
-    connections,
-    numbering,
-    watching,
-    group,
-    reader,
-    rows,
-    log,
-    onCommit,
-    listener,
-  };
+  const workers = { numbering, watching, listener, connections };
+  return { description, opened, commits, group, reader, rows, log, onCommit, workers };
 }
 
 /** What each method promises stands in `store.ts`: here it is passed to whoever keeps it. */
-function storeOf({
-  description,
-  opened,
-  commits,
-  group,
-  reader,
-  rows,
-  log,
-  onCommit,
-  ...parts
-}: Parts): Store {
+function storeOf(parts: Parts): Store {
+  const { description, opened, commits, group, reader, rows, log, onCommit, workers } = parts;
   return {
     description,
     hasCustomers: opened.hasCustomers,
@@ -115,9 +94,9 @@ function storeOf({
     // Writes first, since they were taken; then who works by itself; connections last.
     async close() {
       await group.drain();
-      await Promise.all([parts.numbering.stop(), parts.watching.stop()]);
+      await Promise.all([workers.numbering.stop(), workers.watching.stop()]);
       const readers = [...new Set([reader, log])].map((one) => one.close());
-      await Promise.all([parts.listener.close(), parts.connections.pool.end(), ...readers]);
+      await Promise.all([workers.listener.close(), workers.connections.pool.end(), ...readers]);
     },
   };
 }

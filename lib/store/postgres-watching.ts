@@ -4,7 +4,7 @@
 // writing waits for that longer than some milliseconds: what is locked is tried again at the next look.
 import { StartError } from '../config.ts';
 import type { Run, Shared } from './postgres-connection.ts';
-import { Partitions } from './postgres-partitions.ts';
+import { followPartitions } from './postgres-partitions.ts';
 import {
   BRIEFLY,
   findTable,
@@ -23,30 +23,27 @@ export class Watching {
   private readonly connections: Shared;
   /** Kept as they are now, for those who read them as well. */
   private readonly tables: WatchedTable[];
-  private readonly partitions: Partitions;
   /** What was said of tables that can't be watched: once, and not at every look. */
   private readonly complaints = new Set<string>();
   private timer: NodeJS.Timeout | undefined;
   private looking: Promise<void> | undefined;
-  private isStopped = false;
+  private readonly stopped = new AbortController();
 
   constructor(connections: Shared, tables: WatchedTable[]) {
     this.connections = connections;
     this.tables = tables;
-    this.partitions = new Partitions(tables);
     if (tables.length > 0) this.lookLater();
   }
 
   /** Waits for the step under way. */
   async stop(): Promise<void> {
-    this.isStopped = true;
+    this.stopped.abort();
     clearTimeout(this.timer);
-    this.partitions.stop();
     await this.looking;
   }
 
   private lookLater(): void {
-    if (this.isStopped) return;
+    if (this.stopped.signal.aborted) return;
     this.timer = setTimeout(async () => {
       // Away for the moment: the next look finds the same again.
       this.looking = this.connections.use((run) => this.look(run)).catch(() => {});
@@ -61,7 +58,7 @@ export class Watching {
       // One that is locked, or to which a right is missing, keeps nothing from the others.
       if (shape !== table.shape) await this.follow(run, table, shape).catch((error) => this.complain(error));
     }
-    await this.partitions.look(run);
+    await followPartitions(run, this.tables, this.stopped.signal);
   }
 
   /** Only at the end is the shape taken for known, so what failed before is tried again. */

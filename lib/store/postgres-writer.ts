@@ -18,7 +18,7 @@ const WRITE = {
 };
 
 /** What came of the order at `place`. If it was refused, `answer` is the database's message and `event_id` its SQLSTATE. */
-type Row = { place: number; outcome: string; answer: string; event_id: string };
+type Row = { place: number; outcome: Result['is']; answer: string; event_id: string };
 
 type Options = { retention: number; numbering: Numbering; commits: Commits };
 
@@ -106,23 +106,11 @@ function isPlain(order: Order): order is Order & { op: 'create' | 'publish' } {
 }
 
 function toResult({ outcome, answer, event_id: lastEventId }: Row, order: Order): Result {
-  switch (outcome) {
-    case 'done':
-    case 'replayed':
-      return { is: outcome, json: toJson(answer, order), lastEventId };
-    case 'precondition failed':
-      // The row as it is now, if there is one: who is told 412 learns whether it has changed or gone.
-      return { is: outcome, exists: answer !== null };
-    case 'locked':
-    case 'missing':
-    case 'key taken':
-      return { is: outcome };
-    case 'refused':
-      return toRefusal(lastEventId, answer);
-    default:
-      // To guess would tell somebody that his change is saved, or that it is not.
-      throw new Error(`changebell_write_parts knows an outcome that this program doesn't: ${outcome}`);
-  }
+  if (outcome === 'done' || outcome === 'replayed')
+    return { is: outcome, json: toJson(answer, order), lastEventId };
+  // The row as it is now, if there is one: who is told 412 learns whether it has changed or gone.
+  if (outcome === 'precondition failed') return { is: outcome, exists: answer !== null };
+  return outcome === 'refused' ? toRefusal(lastEventId, answer) : { is: outcome };
 }
 
 /** Of a publication the text that streams deliver, as a list only for whoever sent a list; else the row. */
