@@ -4,6 +4,7 @@
 import type { Client, ClientBase, ClientConfig, Pool, PoolClient, PoolConfig } from 'pg';
 import { StartError } from '../config.ts';
 import { isReadOnly, isRefusal } from './postgres-errors.ts';
+import { Hosts } from './postgres-hosts.ts';
 
 const STATEMENT_MS = 2000; // as long as a write may wait
 const LOCK_MS = 500; // for a lock of our own that another server holds; those of applications get less
@@ -70,7 +71,7 @@ export class Postgres {
   }
 
   /** Up to `max` connections that are opened when they are needed, and again after they were lost. */
-  newPool(max: number): Pool {
+  share(max: number): Shared {
     const pool = new this.pg.Pool({
       ...this.settings(this.hosts.current),
       max,
@@ -79,26 +80,7 @@ export class Postgres {
     } as PoolConfig);
     pool.on('error', () => {}); // an idle connection was lost: the next query opens another one
     pool.on('connect', (client) => client.on('error', () => {})); // in use: its query rejects as well
-    return pool;
-  }
-
-  /** Work on one of the pool's connections. @throws what the last of the hosts said, or the database */
-  async use<T>(pool: Pool, work: (run: Run) => Promise<T>): Promise<T> {
-    const client = await this.take(pool);
-    try {
-      const result = await work(this.runOn(client));
-      client.release();
-      return result;
-    } catch (error) {
-      // After anything but a refusal, and on a server that takes no writes any more, the next is to find another one.
-      client.release(!isRefusal(error) || isReadOnly(error));
-      throw error;
-    }
-  }
-
-  /** One statement on one of the pool's connections. @throws as `use` does */
-  query<Row>(pool: Pool, statement: string | Statement, values?: unknown[]): Promise<Row[]> {
-    return this.use(pool, (run) => run<Row>(statement, values));
+    return new Shared(pool, this.hosts, (client) => this.runOn(client));
   }
 
   /** How statements of ours run on this connection. */
@@ -132,13 +114,6 @@ export class Postgres {
     return `PostgreSQL database ${database} at ${host.startsWith('/') ? host : `${host}:${port}`}`;
   }
 
-  private take(pool: Pool): Promise<PoolClient> {
-    return this.hosts.attempt((url) => {
-      (pool as unknown as { options: ClientConfig }).options.connectionString = url;
-      return pool.connect();
-    });
-  }
-
   private settings(url: string): ClientConfig {
     const BIGINT = 20;
     const getTypeParser = (oid: number) => (oid === BIGINT ? Number : this.pg.types.getTypeParser(oid));
@@ -170,6 +145,43 @@ export class Postgres {
   }
 }
 
+/** Connections that several use in turn. */
+export class Shared {
+  readonly pool: Pool;
+  private readonly hosts: Hosts;
+  private readonly runOn: (client: ClientBase) => Run;
+
+  constructor(pool: Pool, hosts: Hosts, runOn: (client: ClientBase) => Run) {
+    this.pool = pool;
+    this.hosts = hosts;
+    this.runOn = runOn;
+  }
+
+  /** Work on one of them. @throws what the last of the hosts said, or the database */
+  async use<T>(work: (run: Run) => Promise<T>): Promise<T> {
+    const client = await this.take();
+    try {
+      const result = await work(this.runOn(client));
+      client.release();
+      return result;
+    } catch (error) {
+      // After anything but a refusal, and on a server that takes no writes any more, the next is to find another one.
+      client.release(!isRefusal(error) || isReadOnly(error));
+      throw error;
+    }
+  }
+
+  /** One statement on one of them. @throws as `use` does */
+  readonly query: Run = (statement, values) => this.use((run) => run(statement, values));
+
+  private take(): Promise<PoolClient> {
+    return this.hosts.attempt((url) => {
+      (this.pool as unknown as { options: ClientConfig }).options.connectionString = url;
+      return this.pool.connect();
+    });
+  }
+}
+
 const processes = new WeakMap<ClientBase, number>();
 
 /** The database's process at the other end, also behind a pooler. */
@@ -180,38 +192,4 @@ export function processOf(client: ClientBase): number {
 /** A statement of ours as the database has it. */
 export function inSchema(sql: string, schema: string): string {
   return sql.replace(/\bbell\./g, () => `${schema}.`);
-}
-
-/**
- * The hosts of a URL, of which one takes writes; which one, can change at any time. `pg` knows one host alone: so of
- * `postgres://u@a,b:5433/db` come `…@a/db` and `…@b:5433/db`.
- */
-export class Hosts {
-  private readonly urls: string[];
-  /** Index of the one that is tried first, for all connections together. */
-  private at = 0;
-
-  constructor(url: string) {
-    const [, before, hosts = '', after] = /^(\w+:\/\/(?:[^@/?#]*@)?)([^/?#]*)(.*)$/.exec(url) ?? [];
-    this.urls = hosts.split(',').map((host) => `${before}${host}${after}`);
-  }
-
-  /** A URL that names one host. */
-  get current(): string {
-    return this.urls[this.at]!;
-  }
-
-  /** Tries the hosts, each once, until one will do. @throws what the last of them said */
-  async attempt<T>(work: (url: string) => Promise<T>): Promise<T> {
-    for (let tries = 1; ; tries += 1) {
-      const url = this.current;
-      try {
-        return await work(url);
-      } catch (error) {
-        // If somebody else turned away from it meanwhile, that is enough.
-        if (url === this.current) this.at = (this.at + 1) % this.urls.length;
-        if (tries >= this.urls.length) throw error;
-      }
-    }
-  }
 }

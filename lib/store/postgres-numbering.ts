@@ -1,9 +1,9 @@
 // Numbers the drafts of other programs. Their transactions say nothing when they commit: a NOTIFY in them would take a
 // lock at the commit that all who notify share, and would forbid PREPARE TRANSACTION. So each server looks ten times a
-// second whether there are drafts, which costs next to nothing, and one of them numbers what it sees, in steps.
-import type { Pool } from 'pg';
+// second whether there are drafts, which costs next to nothing, and one of them numbers what it sees, in steps. The same look
+// tells where the log stands, should the NOTIFY of whoever made it grow have been lost.
 import type { Commits } from './commits.ts';
-import type { Postgres } from './postgres-connection.ts';
+import type { Run, Shared } from './postgres-connection.ts';
 
 const LOOK_MS = 100; // what others commit is promised to be told within 250 ms
 const LOOK_SHARE = 3; // a look that takes long, since much is in flight, rests three times as long before the next one
@@ -12,8 +12,8 @@ const LEAST_STEP = 250; // below that the flush at the end of each step is most 
 const MOST_STEP = 8000; // more would be a burst that the hub and its clients can't take in one go
 const LEAST = -9007199254740991; // the first draft's number: above it they count up to -1
 
-/** What is there to be numbered: the first draft that can be seen, the newest number given out, who is at work. */
-type Look = { first: number | null; newest: number; oldest_xid: number };
+/** What is there to be numbered: the first draft that can be seen, the newest number given out, who is at work; the head. */
+type Look = { first: number | null; newest: number; oldest_xid: number; head: number };
 type Options = { retention: number; hasCustomers: boolean; commits: Commits };
 
 /** Works from when it is made until `stop`. What it has numbered is durable, and wakes the hubs of all servers. */
@@ -23,11 +23,11 @@ export class Numbering {
    * which a long transaction elsewhere keeps any number.
    */
   low = LEAST;
-  private readonly postgres: Postgres;
-  private readonly pool: Pool;
+  private readonly query: Run;
   private readonly options: Options;
   /** The newest draft number at the last look. */
   private newest = LEAST - 1;
+  private head = 0;
   /** Drafts up to `draft` are all of transactions before `xid`. */
   private settling: { draft: number; xid: number } | undefined;
   /** How many drafts the next step takes. */
@@ -37,12 +37,11 @@ export class Numbering {
   private timer: NodeJS.Timeout | undefined;
   private isStopped = false;
 
-  constructor(postgres: Postgres, pool: Pool, options: Options) {
-    this.postgres = postgres;
-    this.pool = pool;
+  constructor(connections: Shared, options: Options) {
+    this.query = connections.query;
     this.options = options;
     // Behind a new connection may be another server, or the same one with another history.
-    pool.on('connect', () => this.reset());
+    connections.pool.on('connect', () => this.reset());
     this.lookLater();
   }
 
@@ -87,6 +86,9 @@ export class Numbering {
     const since = performance.now();
     const [look] = await this.query<Look>(LOOK, [this.low]);
     const took = performance.now() - since;
+    // Another place, not a later one: a history that was replaced may be shorter. Of our own commits it tells once more.
+    if (look!.head !== this.head) this.options.commits.wake();
+    this.head = look!.head;
     if (look!.newest < this.newest)
       this.reset(); // restored under us
     else await this.settle(look!);
@@ -135,16 +137,13 @@ export class Numbering {
     const [row] = await this.query<{ xid: number }>(NEXT_XID);
     this.settling = { draft: newest, xid: row!.xid };
   }
-
-  private query<Row>(sql: string, values?: unknown[]): Promise<Row[]> {
-    return this.postgres.query<Row>(this.pool, sql, values);
-  }
 }
 
 const LOOK = `
   SELECT (SELECT seq FROM bell.changebell_events WHERE seq >= $1 AND seq < 0 ORDER BY seq LIMIT 1) AS first,
     (SELECT CASE WHEN is_called THEN last_value ELSE last_value - 1 END FROM bell.changebell_drafts) AS newest,
-    pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS oldest_xid`;
+    pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS oldest_xid, head
+  FROM bell.changebell_position`;
 
 // Without a mark, and following nothing: these drafts are all of others, and come in their own order.
 const NUMBER = 'SELECT count(*) AS many, max(draft) AS last FROM bell.changebell_number($1, $2, 0, false)';

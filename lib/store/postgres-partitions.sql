@@ -24,18 +24,23 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 
 -- What came or went since it was noted; `pages` is how large it is. Nothing, where the table isn't the one that was noted.
--- What went comes first: a row that moved from one partition to another is there in the end.
+-- What went comes first: a row that moved from one partition to another is there in the end. Of what was dropped with its
+-- rows nobody can tell them: so copies have to be loaded again.
 CREATE FUNCTION bell.changebell_moved(of text, root regclass)
 RETURNS TABLE (relation oid, change text, since xid, command bigint, pages bigint)
-LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
-  SELECT relation, CASE WHEN noted.source IS NULL THEN 'created' ELSE 'deleted' END, since, command,
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+  IF NOT EXISTS (SELECT FROM bell.changebell_partitions WHERE source = of AND relation = root::oid) THEN RETURN; END IF;
+  DELETE FROM bell.changebell_partitions WHERE source = of AND NOT EXISTS (SELECT FROM pg_class WHERE oid = relation);
+  IF FOUND THEN PERFORM bell.changebell_tell_reset(watched) FROM bell.changebell_watched AS watched WHERE source = of; END IF;
+  RETURN QUERY SELECT relation, CASE WHEN noted.source IS NULL THEN 'created' ELSE 'deleted' END, since, command,
     coalesce(pg_relation_size(relation) / current_setting('block_size')::bigint, 0)
   FROM bell.changebell_tree(root)
     FULL JOIN (SELECT * FROM bell.changebell_partitions WHERE source = of) AS noted USING (relation)
-  WHERE (since IS NULL AND noted.source IS NOT NULL AND relation <> root OR noted.source IS NULL)
-    AND EXISTS (SELECT FROM bell.changebell_partitions WHERE source = of AND relation = root::oid)
-  ORDER BY 2 DESC, 1
-$$;
+  WHERE since IS NULL AND noted.source IS NOT NULL AND relation <> root OR noted.source IS NULL
+  ORDER BY 2 DESC, 1;
+END $$;
 
 -- Tells some pages' rows of a partition that went or came: of one that came, those that were in it already. Others, of
 -- which a trigger told, are of a later transaction, or of the same one and a later command. Few pages at a time, since

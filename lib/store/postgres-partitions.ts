@@ -18,92 +18,74 @@ type Moved = {
   pages: number;
 };
 
-/** What becomes of the partitions of tables, `tables` being all that are watched here. */
-export class Partitions {
-  private readonly tables: readonly WatchedTable[];
-  private isStopped = false;
-
-  constructor(tables: readonly WatchedTable[]) {
-    this.tables = tables;
+/**
+ * One look at the partitions of these tables. Of several servers one does it: who comes second finds the lock taken, or
+ * nothing left to do.
+ * @param stopped ends it at its next step: what is untold then is told at the next start, or by another server
+ */
+export async function followPartitions(
+  run: Run,
+  watched: WatchedTable[],
+  stopped: AbortSignal,
+): Promise<void> {
+  const tables = watched.filter(({ isPartitioned, isAway }) => isPartitioned && !isAway);
+  if (tables.length === 0) return;
+  // A lock of the session: one look is many transactions, and no other server may come between them.
+  const [lock] = await run<{ isFree: boolean }>('SELECT pg_try_advisory_lock(1130918254, 2) AS "isFree"');
+  if (!lock!.isFree) return;
+  try {
+    for (const table of tables) await compare(run, table, stopped);
+  } finally {
+    // The connection goes back to its pool and lives on: it would keep the lock, and no server could look any more.
+    await run('SELECT pg_advisory_unlock(1130918254, 2)');
   }
+}
 
-  /** Ends a look under way at its next step. What is untold then is told at the next start, or by another server. */
-  stop(): void {
-    this.isStopped = true;
-  }
+async function compare(run: Run, table: WatchedTable, stopped: AbortSignal): Promise<void> {
+  const { source, relation } = table;
+  // A name that leads to no table any more is null here, and then nothing is told: it isn't known what became of it.
+  const find = 'SELECT * FROM bell.changebell_moved($1, to_regclass($2))';
+  // One that is locked keeps nothing from the others, and is still there at the next look.
+  for (const moved of await run<Moved>(find, [source, relation]))
+    await follow(run, table, moved, stopped).catch(() => {});
+}
 
-  /** Of several servers one does it: who comes second finds the lock taken, or nothing left to do. */
-  async look(run: Run): Promise<void> {
-    const tables = this.tables.filter(({ isPartitioned, isAway }) => isPartitioned && !isAway);
-    if (tables.length === 0) return;
-    // A lock of the session: one look is many transactions, and no other server may come between them.
-    const [lock] = await run<{ isFree: boolean }>('SELECT pg_try_advisory_lock(1130918254, 2) AS "isFree"');
-    if (!lock!.isFree) return;
-    try {
-      for (const table of tables) await this.compare(run, table);
-    } finally {
-      // The connection goes back to its pool and lives on: it would keep the lock, and no server could look any more.
-      await run('SELECT pg_advisory_unlock(1130918254, 2)');
-    }
-  }
+/**
+ * It is noted at the end: whoever is cut off before leaves it to the next look, which tells its rows once more. Told
+ * twice, a row does no harm to a copy that is kept by key; never told, it would leave the copy wrong for ever.
+ */
+async function follow(run: Run, table: WatchedTable, moved: Moved, stopped: AbortSignal): Promise<void> {
+  const { source } = table;
+  const { relation, change } = moved;
+  // Before its rows are told: else a TRUNCATE right after would be missed. Where the table is locked this fails, and
+  // with it the whole partition: the next look begins with it again.
+  if (change === 'created') await inTransaction(run, BRIEFLY, () => run(BIND, [relation, source]));
+  await tell(run, source, moved, stopped);
+  await run(NOTE[change], [source, relation]);
+  // Its table is another's from now on. Where it is locked, or not ours, a TRUNCATE of it will be told in vain.
+  if (change === 'deleted') await inTransaction(run, BRIEFLY, () => tidyUp(run, table)).catch(() => {});
+}
 
-  private async compare(run: Run, table: WatchedTable): Promise<void> {
-    const { source, relation } = table;
-    // A name that leads to no table any more is null here, and then nothing is told: it isn't known what became of it.
-    const find = 'SELECT * FROM bell.changebell_moved($1, to_regclass($2))';
-    await run(RESET, [source, relation]);
-    // One that is locked keeps nothing from the others, and is still there at the next look.
-    for (const moved of await run<Moved>(find, [source, relation]))
-      await this.follow(run, table, moved).catch(() => {});
-  }
-
-  /**
-   * It is noted at the end: whoever is cut off before leaves it to the next look, which tells its rows once more. Told
-   * twice, a row does no harm to a copy that is kept by key; never told, it would leave the copy wrong for ever.
-   */
-  private async follow(run: Run, table: WatchedTable, moved: Moved): Promise<void> {
-    const { source } = table;
-    const { relation, change } = moved;
-    // Before its rows are told: else a TRUNCATE right after would be missed. Where the table is locked this fails, and
-    // with it the whole partition: the next look begins with it again.
-    if (change === 'created') await inTransaction(run, BRIEFLY, () => run(BIND, [relation, source]));
-    await this.tell(run, source, moved);
-    await run(NOTE[change], [source, relation]);
-    // Its table is another's from now on. Where it is locked, or not ours, a TRUNCATE of it will be told in vain.
-    if (change === 'deleted') await inTransaction(run, BRIEFLY, () => tidyUp(run, table)).catch(() => {});
-  }
-
-  /**
-   * In steps, each a transaction: what was told stays told when a later step fails. A table that was dropped meanwhile
-   * has no rows to tell any more.
-   */
-  private async tell(run: Run, source: string, moved: Moved): Promise<void> {
-    const { relation, change, since, command, pages } = moved;
-    // The pool gives its queries some seconds: too few where one page leads to rows of megabytes.
-    const step = {
-      text: 'SELECT bell.changebell_tell_moved($1, $2, $3, $4, $5, $6, $7)',
-      query_timeout: STEP_MS,
-    };
-    // Steps of pages and not of rows: from PostgreSQL 14 on a step then reads no other part of the table.
-    for (let page = 0; page < pages; page += STEP_PAGES) {
-      if (this.isStopped) throw new Error('stopped before all was told: who looks next begins again');
-      const values = [source, relation, change, since, command, page, page + STEP_PAGES];
-      await inTransaction(run, PATIENTLY, () => run(step, values));
-    }
+/**
+ * In steps, each a transaction: what was told stays told when a later step fails. A table that was dropped meanwhile
+ * has no rows to tell any more.
+ */
+async function tell(run: Run, source: string, moved: Moved, stopped: AbortSignal): Promise<void> {
+  const { relation, change, since, command, pages } = moved;
+  // The pool gives its queries some seconds: too few where one page leads to rows of megabytes.
+  const step = {
+    text: 'SELECT bell.changebell_tell_moved($1, $2, $3, $4, $5, $6, $7)',
+    query_timeout: STEP_MS,
+  };
+  // Steps of pages and not of rows: from PostgreSQL 14 on a step then reads no other part of the table.
+  for (let page = 0; page < pages; page += STEP_PAGES) {
+    stopped.throwIfAborted();
+    const values = [source, relation, change, since, command, page, page + STEP_PAGES];
+    await inTransaction(run, PATIENTLY, () => run(step, values));
   }
 }
 
 const PATIENTLY = `SET LOCAL statement_timeout = ${STEP_MS}`;
-
-// What was dropped with its rows is told nobody by nobody.
-const RESET = `
-  WITH gone AS (
-    DELETE FROM bell.changebell_partitions AS noted
-    WHERE source = $1 AND NOT EXISTS (SELECT FROM pg_class WHERE oid = relation)
-      AND EXISTS (SELECT FROM bell.changebell_partitions WHERE source = $1 AND relation = to_regclass($2))
-    RETURNING relation)
-  INSERT INTO bell.changebell_events (type, source)
-  SELECT type || '.reset', source || '/*' FROM bell.changebell_watched WHERE source = $1 AND EXISTS (SELECT FROM gone)`;
 
 // Of a partition that is gone already there is no row, and nothing is done.
 const BIND = `SELECT bell.changebell_bind(oid, 'changebell_watch_truncate', $2) FROM pg_class WHERE oid = $1`;

@@ -1,10 +1,9 @@
 // Reads from PostgreSQL: the log, rows, and pages of rows with the place in the log at which they are true. Each is one
 // statement, so what it finds is of one moment. Losing a connection loses nothing: a caller is told so, and streams
 // read on from the log.
-import type { Pool } from 'pg';
 import { type Cursor, judgeCursor, onOneLine, type Position, type StoredEvent } from '../event.ts';
 import { Problem } from '../problem.ts';
-import { inSchema, type Postgres, type Statement } from './postgres-connection.ts';
+import { inSchema, type Postgres, type Shared, type Statement } from './postgres-connection.ts';
 import { isRefusal, toProblem } from './postgres-errors.ts';
 import type { Numbering } from './postgres-numbering.ts';
 import type { CustomerPage, Stretch, Verdicts } from './store.ts';
@@ -22,18 +21,18 @@ type PageRow = PositionRow & { hasDrafts: boolean; n: unknown; key: string; json
 
 /** Reads over a pool of its own. All that it throws is a `Problem`: 503 while the database can't be used. */
 export class Reader {
-  private readonly postgres: Postgres;
-  private readonly pool: Pool;
+  private readonly schema: string;
+  private readonly connections: Shared;
   private readonly numbering: Numbering;
 
   constructor(postgres: Postgres, numbering: Numbering) {
-    this.postgres = postgres;
-    this.pool = postgres.newPool(MAX_READERS);
+    this.schema = postgres.schema;
+    this.connections = postgres.share(MAX_READERS);
     this.numbering = numbering;
   }
 
   close(): Promise<void> {
-    return this.pool.end();
+    return this.connections.pool.end();
   }
 
   /** Its JSON, as in its events. */
@@ -42,7 +41,7 @@ export class Reader {
   }
 
   async customers(after: number, limit: number): Promise<CustomerPage> {
-    const select = inSchema(CUSTOMER_PAGE, this.postgres.schema);
+    const select = inSchema(CUSTOMER_PAGE, this.schema);
     const { rows, ...more } = await this.page(select, [String(after)], limit);
     return { customers: rows.map(({ json }) => json), lastId: Number(rows.at(-1)?.key ?? after), ...more };
   }
@@ -84,7 +83,7 @@ export class Reader {
    *   for our schema, since it may hold names that others chose
    */
   async page(select: string, after: string[], limit: number): Promise<Page> {
-    const text = `${inSchema(BESIDE_HEAD, this.postgres.schema)} LEFT JOIN (${select}) AS page (n, key, json) ON true ORDER BY n`;
+    const text = `${inSchema(BESIDE_HEAD, this.schema)} LEFT JOIN (${select}) AS page (n, key, json) ON true ORDER BY n`;
     // One row more than is wanted tells whether there is another page, and costs less than to count.
     const many = limit + 1;
     for (let tries = 1; tries <= TRIES; tries += 1) {
@@ -110,7 +109,7 @@ export class Reader {
   /** @throws {Problem} 400 if a value of the caller's is none of its type, 503 */
   async read<Row>(statement: string | Statement, values: unknown[] = []): Promise<Row[]> {
     try {
-      return await this.postgres.query<Row>(this.pool, statement, values);
+      return await this.connections.query<Row>(statement, values);
     } catch (error) {
       const isNoValue = isRefusal(error) && error.code?.startsWith('22');
       throw isNoValue ? new Problem(400, NO_VALUE) : toProblem(error);

@@ -13,6 +13,8 @@ import type { Stretch, Verdicts } from './store.ts';
 
 const START_MS = 10_000; // tables that were made or changed at this start have yet to reach the replica
 const TRY_MS = 50;
+const FIRST_ECHO_MS = 5; // a replica close by has a commit by then
+const LAST_ECHO_MS = 320;
 
 /**
  * The way to the replica, once it has our tables.
@@ -37,6 +39,22 @@ export async function openReplica(url: string, schema: string, primary: Run): Pr
   } finally {
     await client?.end().catch(() => {});
   }
+}
+
+/**
+ * Wakes at once, and again and again for half a second, ever further apart: a replica has a commit only some milliseconds
+ * after everybody has heard of it.
+ */
+export function echoing(wake: () => void): () => void {
+  let timer: NodeJS.Timeout | undefined;
+  const wakeAgain = (rest: number) => {
+    wake();
+    if (rest <= LAST_ECHO_MS) timer = setTimeout(() => wakeAgain(2 * rest), rest).unref();
+  };
+  return () => {
+    clearTimeout(timer); // of another commit meanwhile they begin anew
+    wakeAgain(FIRST_ECHO_MS);
+  };
 }
 
 /** They may be on their way. */

@@ -40,7 +40,7 @@ export async function install(
  */
 async function upgrade(run: Run, schema: string): Promise<boolean> {
   const [shape] = await run<Shape>(SHAPE);
-  const { hasOneName, numbersAtCommit, hasShortSources, code } = shape!;
+  const { hasOneName, numbersAtCommit, hasOldForm, code } = shape!;
   if (hasOneName || numbersAtCommit) {
     // It reads columns that are about to go, and PostgreSQL would not let them.
     await run('DROP VIEW IF EXISTS bell.changebell_position');
@@ -49,11 +49,11 @@ async function upgrade(run: Run, schema: string): Promise<boolean> {
     if (hasOneName) await run(readText('upgrade-1', schema));
     await run(readText('upgrade-2', schema));
   }
-  if (hasShortSources) await run(readText('upgrade-3', schema));
-  return hasOneName || numbersAtCommit || hasShortSources;
+  if (hasOldForm) await run(readText('upgrade-3', schema));
+  return hasOneName || numbersAtCommit || hasOldForm;
 }
 
-type Shape = { hasOneName: boolean; numbersAtCommit: boolean; hasShortSources: boolean; code: string[] };
+type Shape = { hasOneName: boolean; numbersAtCommit: boolean; hasOldForm: boolean; code: string[] };
 
 /** Functions that older versions had. Where another program's view calls one it stays, and so where it isn't ours to drop. */
 async function dropUnused(run: Run, schema: string): Promise<void> {
@@ -117,13 +117,13 @@ async function makeRight(run: Run, { kind, name, table, sql }: Piece): Promise<v
 }
 
 // What shape the tables have. The oldest gave the log one name; the next numbered events in the writer's own commit,
-// with a sequence of seqs; the one after had room for sources of 200 characters; the newest has none of these.
+// with a sequence of seqs; the ones after had a form in which every event was a draft first; the newest has none of these.
 const SHAPE = `
   SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'bell.changebell_log'::regclass AND attname = 'name'
       AND NOT attisdropped) AS "hasOneName",
     to_regclass('bell.changebell_seq') IS NOT NULL AS "numbersAtCommit",
     NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = 'bell.changebell_events'::regclass
-      AND pg_get_constraintdef(oid) LIKE '%length(source) <= 8192%') AS "hasShortSources",
+      AND pg_get_constraintdef(oid) LIKE '%changebell.numbering%') AS "hasOldForm",
     ARRAY(SELECT pg_proc.oid::regprocedure::text FROM pg_proc JOIN pg_class ON relnamespace = pronamespace
       WHERE pg_class.oid = 'bell.changebell_log'::regclass AND starts_with(proname::text, 'changebell_')) AS code`;
 

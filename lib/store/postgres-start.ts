@@ -5,7 +5,7 @@ import { StartError } from '../config.ts';
 import { WATCHED_RESOURCES } from '../resources.ts';
 import type { Postgres, Run } from './postgres-connection.ts';
 import { install, installFile, VERSION } from './postgres-schema.ts';
-import { applyWatch, planWatch, type WatchedTable } from './postgres-watch.ts';
+import { startWatch, type WatchedTable } from './postgres-watch.ts';
 
 const START_MS = 10_000; // another server may be at the same work, an application may hold a table
 
@@ -70,11 +70,10 @@ async function prepare(postgres: Postgres, run: Run, { watch, hasCustomers }: Op
   }
   const ours = isOurs || (hasCustomers && !isForeign);
   for (const { table } of WATCHED_RESOURCES) await installFile(run, schema, table);
-  const watched = await planWatch(run, watch, ours);
   const isUpgraded = await install(run, schema, { isNew: !hasLog, hasCustomers: ours });
   const notices = isUpgraded ? [`The ${what} was brought up to date (format ${VERSION}).`] : [];
-  if (watched.length > 0 || hasLog) notices.push(...(await applyWatch(run, watched)));
-  return { hasCustomers: ours && hasCustomers, watched, notices };
+  const { watched, notices: more } = await startWatch(run, watch, ours);
+  return { hasCustomers: ours && hasCustomers, watched, notices: [...notices, ...more] };
 }
 
 /** `hasTable`: there is a table `customers`; `isOurs`: it has our triggers, or the function that shows its rows. */

@@ -7,10 +7,10 @@ import { GroupCommit, MAX_WAITING_BYTES } from './group-commit.ts';
 import { loadPostgres, type Postgres } from './postgres-connection.ts';
 import { Numbering } from './postgres-numbering.ts';
 import { Reader } from './postgres-reader.ts';
-import { openReplica, Replica } from './postgres-replica.ts';
+import { echoing, openReplica, Replica } from './postgres-replica.ts';
 import { Rows } from './postgres-rows.ts';
 import { type Opened, openDatabase } from './postgres-start.ts';
-import { Listener, Looks } from './postgres-wake.ts';
+import { Listener } from './postgres-wake.ts';
 import { Watching } from './postgres-watching.ts';
 import { Writer } from './postgres-writer.ts';
 import type { Store } from './store.ts';
@@ -29,7 +29,7 @@ export async function openPostgresStore(options: Options): Promise<Store> {
     const replica = replicaUrl ? await openReplica(replicaUrl, postgres.schema, opened.run) : undefined;
     const parts = assemble(postgres, opened, eventRetention, replica);
     store = storeOf(parts);
-    await parts.listener.start();
+    await parts.workers.listener.start();
     await store.check(); // a pool that can't work is no start
     return store;
   } catch (error) {
@@ -48,40 +48,28 @@ function assemble(postgres: Postgres, opened: Opened, retention: number, replica
   const { hasCustomers, watched } = opened;
   const commits = new Commits();
   // One connection for our writes, one for the numbering of others', one to look what became of watched tables.
-  const pool = postgres.newPool(3);
-  const numbering = new Numbering(postgres, pool, { retention, hasCustomers, commits });
-  const watching = new Watching(postgres, pool, watched);
-  const writer = new Writer(postgres, pool, { retention, numbering, commits });
-  const group = new GroupCommit((orders) => writer.commit(orders));
+  const connections = postgres.share(3);
+  const numbering = new Numbering(connections, { retention, hasCustomers, commits });
+  const watching = new Watching(connections, watched);
   // Of rows, and of their pages with the place in the log: whoever has written finds that there.
   const reader = new Reader(postgres, numbering);
   const rows = new Rows(reader, postgres.schema, watched);
   // Whatever is announced was read by this: retention may take what it has shown to the hub, and no more.
   const log = replica ? new Replica(replica, numbering, reader) : reader;
-  const looks = new Looks(() => log.position([]), commits);
   // A standby can't LISTEN: who is woken hears of a commit before it can be read.
-  if (replica) commits.onCommit(() => looks.soon());
+  const onCommit = (wake: () => void) => commits.onCommit(replica ? echoing(wake) : wake);
   const sources = watched.map(({ source }) => source);
-  const listener = new Listener(postgres, pool, sources, commits);
+  const listener = new Listener(postgres, connections.pool, sources, commits);
+  const writer = new Writer(connections, { retention, numbering, commits });
+  const group = new GroupCommit((orders) => writer.commit(orders));
   const description = `${postgres.describe()}${replica ? `, its log read from ${replica.describe()}` : ''}`;
-  return {
-    description,
-    opened,
-    commits,
-    pool,
-    numbering,
-    watching,
-    group,
-    reader,
-    rows,
-    log,
-    looks,
-    listener,
-  };
+  const workers = { numbering, watching, listener, connections };
+  return { description, opened, commits, group, reader, rows, log, onCommit, workers };
 }
 
 /** What each method promises stands in `store.ts`: here it is passed to whoever keeps it. */
-function storeOf({ description, opened, commits, group, reader, rows, log, ...parts }: Parts): Store {
+function storeOf(parts: Parts): Store {
+  const { description, opened, commits, group, reader, rows, log, onCommit, workers } = parts;
   return {
     description,
     hasCustomers: opened.hasCustomers,
@@ -96,7 +84,7 @@ function storeOf({ description, opened, commits, group, reader, rows, log, ...pa
     position: (cursors = []) => log.position(cursors),
     findTime: (time) => log.time(time),
     readEvents: (after, upTo, limit, maxBytes) => log.events(after, upTo, limit, maxBytes),
-    onCommit: (wake) => commits.onCommit(wake),
+    onCommit,
     announced: (seq) => commits.markAnnounced(seq),
     // Both are asked: one that takes writes, and one from which the log can be read.
     async check() {
@@ -105,11 +93,10 @@ function storeOf({ description, opened, commits, group, reader, rows, log, ...pa
     },
     // Writes first, since they were taken; then who works by itself; connections last.
     async close() {
-      parts.looks.stop();
       await group.drain();
-      await Promise.all([parts.numbering.stop(), parts.watching.stop()]);
+      await Promise.all([workers.numbering.stop(), workers.watching.stop()]);
       const readers = [...new Set([reader, log])].map((one) => one.close());
-      await Promise.all([parts.listener.close(), parts.pool.end(), ...readers]);
+      await Promise.all([workers.listener.close(), workers.connections.pool.end(), ...readers]);
     },
   };
 }

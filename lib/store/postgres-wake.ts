@@ -1,8 +1,7 @@
-// How this server hears that the log has grown, whoever made it grow. NOTIFY and looks at the clock only wake: the log is
-// what is read, and a notification that was lost with its connection loses nothing.
+// How this server hears at once that the log has grown, whoever made it grow. NOTIFY only wakes: the log is what is read. A
+// notification that was lost with its connection loses nothing, for `Numbering` looks as well.
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Client, Pool } from 'pg';
-import type { Position } from '../event.ts';
 import type { Commits } from './commits.ts';
 import { type Postgres, processOf } from './postgres-connection.ts';
 import { holdWatch } from './postgres-watch.ts';
@@ -10,9 +9,6 @@ import { holdWatch } from './postgres-watch.ts';
 const RECONNECT_MS = 250;
 const MAX_RECONNECT_MS = 5000;
 const WAKE_MS = 10; // several servers commit hundreds of times a second: one look serves for many
-
-const POLL_MS = 1000; // how long a lost notification may stay unnoticed
-const FIRST_MS = 5; // a replica close by has a commit by then
 
 /** Listens, on a connection of its own that also holds the locks which say what tables are watched here. */
 export class Listener {
@@ -82,58 +78,5 @@ export class Listener {
       this.wakeTimer = undefined;
       this.commits.wake();
     }, WAKE_MS);
-  }
-}
-
-/**
- * Looks where the log stands, once a second, and wakes when that is elsewhere than at the last look. On a replica a
- * commit can only be read some milliseconds after everybody has heard of it: then looks follow each other at once.
- */
-export class Looks {
-  private readonly position: () => Promise<Position>;
-  private readonly commits: Commits;
-  private seenHead = 0;
-  /** Milliseconds from the last look to the next. */
-  private rest = POLL_MS;
-  /** The next look; undefined while one is under way. */
-  private timer: NodeJS.Timeout | undefined;
-  private isStopped = false;
-
-  constructor(position: () => Promise<Position>, commits: Commits) {
-    this.position = position;
-    this.commits = commits;
-    this.lookLater();
-  }
-
-  /** Somebody has committed: looks in a row, ever further apart. Of another one meanwhile they begin anew. */
-  soon(): void {
-    if (this.rest === FIRST_MS) return; // due already: if many commits moved it, it would never come
-    this.rest = FIRST_MS;
-    if (this.timer) this.lookLater();
-  }
-
-  stop(): void {
-    this.isStopped = true;
-    clearTimeout(this.timer);
-  }
-
-  private lookLater(): void {
-    clearTimeout(this.timer);
-    this.timer = this.isStopped ? undefined : setTimeout(() => this.look(), this.rest);
-  }
-
-  private async look(): Promise<void> {
-    this.timer = undefined;
-    this.rest = Math.min(2 * this.rest, POLL_MS);
-    try {
-      const { head } = await this.position();
-      // Another place, not a later one: a history that was replaced may be shorter.
-      const isMoved = head.seq !== this.seenHead;
-      this.seenHead = head.seq;
-      if (isMoved) this.commits.wake();
-    } catch {
-      // Away for the moment: the next look sees what this one missed.
-    }
-    this.lookLater();
   }
 }

@@ -23,6 +23,41 @@ SET search_path = pg_catalog, pg_temp AS $$
   FROM pg_class WHERE oid = relation
 $$;
 
+-- The table that WATCH names: `here`, which has that name on the search path of whoever asks; or, with a dot, in the schema
+-- before it. Where both are there, the table whose own name has the dot counts. Views are found too, so that the refusal can
+-- say what they are.
+-- The names of the key's columns are in the sequence of its index. A type in `keyTypes` is, of a domain, the one under
+-- it, since a cast to the domain would run its check, which another role may have written. 4 and 5 are the numbers of >=
+-- and > among the operators of any B-tree index.
+CREATE FUNCTION bell.changebell_find_table(name text, here regclass)
+RETURNS TABLE (relation text, kind text, key json, "keyTypes" json, bytes json, shape text)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT format('%I.%I', nspname, relname) AS relation, relkind::text AS kind,
+    (SELECT json_agg(attname ORDER BY array_position(indkey::int2[], attnum))
+      FROM pg_attribute JOIN pg_index ON indrelid = attrelid AND indisprimary AND attnum = ANY (indkey)
+      WHERE attrelid = class.oid) AS key,
+    (SELECT json_agg(json_build_object('name', format_type(base, -1), 'isPlain', base < 16384 OR typtype = 'e',
+          'after', operators->>'5', 'from', operators->>'4') ORDER BY array_position(indkey::int2[], attnum))
+      FROM pg_attribute JOIN pg_index ON indrelid = attrelid AND indisprimary AND attnum = ANY (indkey)
+        CROSS JOIN LATERAL (WITH RECURSIVE under AS (
+          SELECT oid, typbasetype, typtype FROM pg_type WHERE oid = atttypid
+          UNION ALL SELECT type.oid, type.typbasetype, type.typtype FROM pg_type AS type JOIN under ON type.oid = under.typbasetype)
+          SELECT oid AS base, typtype FROM under WHERE typbasetype = 0) AS bare
+        CROSS JOIN LATERAL (
+          SELECT json_object_agg(amopstrategy, format('OPERATOR(%I.%s)', space.nspname, oprname)) AS operators
+          FROM pg_opclass JOIN pg_amop ON amopfamily = opcfamily AND amoplefttype = opcintype AND amoprighttype = opcintype
+            JOIN pg_operator AS operator ON operator.oid = amopopr JOIN pg_namespace AS space ON space.oid = oprnamespace
+          WHERE pg_opclass.oid = indclass[array_position(indkey::int2[], attnum)]) AS class_of
+      WHERE attrelid = class.oid) AS "keyTypes",
+    coalesce((SELECT json_agg(attname ORDER BY attnum) FROM pg_attribute
+      WHERE attrelid = class.oid AND atttypid = 'bytea'::regtype AND NOT attisdropped), '[]') AS bytes,
+    bell.changebell_shape(class.oid) AS shape
+  FROM pg_class AS class JOIN pg_namespace AS namespace ON namespace.oid = relnamespace
+  WHERE relkind IN ('r', 'p', 'v', 'm', 'f')
+    AND nspname <> 'pg_catalog' AND (class.oid = here OR nspname || '.' || relname = name)
+  ORDER BY relname = name DESC LIMIT 1
+$$;
+
 -- Sees to it that a table is watched as it is now: at the start, and when a look has found another shape. One server
 -- at a time, by the lock on the table's line, for which no writer waits. Copies must be loaded again where rows may have
 -- changed without a word: where the shape is another than it was, or the trigger is not there though events of the table
@@ -53,6 +88,12 @@ BEGIN
   -- TRUNCATE of a partition fires its own triggers alone, and not those of the table that it is in.
   PERFORM bell.changebell_bind(part, 'changebell_watch_truncate', of)
   FROM (SELECT relation AS part UNION SELECT relid FROM pg_partition_tree(relation)) AS parts;
+  -- Its partitions are noted, where none are. What came or went while no server ran is told by the first look; but a table
+  -- that was made anew, or restored with its database, has other partitions, whose numbers may be of something else by now.
+  IF NOT EXISTS (SELECT FROM bell.changebell_partitions AS noted WHERE source = of AND noted.relation = changebell_renew.relation::oid) THEN
+    DELETE FROM bell.changebell_partitions WHERE source = of;
+    INSERT INTO bell.changebell_partitions SELECT of, tree.relation FROM bell.changebell_tree(changebell_renew.relation) AS tree;
+  END IF;
   new_shape := bell.changebell_shape(relation); -- with the triggers that are there now
   UPDATE bell.changebell_watched AS line SET type = its_type, key = its_key, bytes = its_bytes, shape = new_shape
   WHERE source = of AND (line.type, line.key, line.bytes, line.shape) IS DISTINCT FROM (its_type, its_key, its_bytes, new_shape);

@@ -2,10 +2,9 @@
 // superuser's: so once a second each server compares the catalog with what it knows. Where a table is another, or another
 // key, column or state of its triggers makes it so, it is watched anew, and copies are told to load it again. Nobody's
 // writing waits for that longer than some milliseconds: what is locked is tried again at the next look.
-import type { Pool } from 'pg';
 import { StartError } from '../config.ts';
-import type { Postgres, Run } from './postgres-connection.ts';
-import { Partitions } from './postgres-partitions.ts';
+import type { Run, Shared } from './postgres-connection.ts';
+import { followPartitions } from './postgres-partitions.ts';
 import {
   BRIEFLY,
   findTable,
@@ -20,39 +19,34 @@ const LOOK_MS = 1000; // one read of the catalog for all tables; two more for ea
 
 /** Looks by itself from when it is made until `stop`; where no table is watched, it never does. */
 export class Watching {
-  private readonly postgres: Postgres;
-  /** The writer's: a look takes a connection of its own from it, so that no write of ours waits for it. */
-  private readonly pool: Pool;
+  /** The writer's: a look takes one of its own, so that no write of ours waits for it. */
+  private readonly connections: Shared;
   /** Kept as they are now, for those who read them as well. */
   private readonly tables: WatchedTable[];
-  private readonly partitions: Partitions;
   /** What was said of tables that can't be watched: once, and not at every look. */
   private readonly complaints = new Set<string>();
   private timer: NodeJS.Timeout | undefined;
   private looking: Promise<void> | undefined;
-  private isStopped = false;
+  private readonly stopped = new AbortController();
 
-  constructor(postgres: Postgres, pool: Pool, tables: WatchedTable[]) {
-    this.postgres = postgres;
-    this.pool = pool;
+  constructor(connections: Shared, tables: WatchedTable[]) {
+    this.connections = connections;
     this.tables = tables;
-    this.partitions = new Partitions(tables);
     if (tables.length > 0) this.lookLater();
   }
 
   /** Waits for the step under way. */
   async stop(): Promise<void> {
-    this.isStopped = true;
+    this.stopped.abort();
     clearTimeout(this.timer);
-    this.partitions.stop();
     await this.looking;
   }
 
   private lookLater(): void {
-    if (this.isStopped) return;
+    if (this.stopped.signal.aborted) return;
     this.timer = setTimeout(async () => {
       // Away for the moment: the next look finds the same again.
-      this.looking = this.postgres.use(this.pool, (run) => this.look(run)).catch(() => {});
+      this.looking = this.connections.use((run) => this.look(run)).catch(() => {});
       await this.looking;
       this.lookLater();
     }, LOOK_MS);
@@ -64,13 +58,10 @@ export class Watching {
       // One that is locked, or to which a right is missing, keeps nothing from the others.
       if (shape !== table.shape) await this.follow(run, table, shape).catch((error) => this.complain(error));
     }
-    await this.partitions.look(run);
+    await followPartitions(run, this.tables, this.stopped.signal);
   }
 
-  /**
-   * Only at the end is the shape taken for known, so what failed before is tried again; and it is the one from before the
-   * table was looked at, so what changed since then is seen at the next look.
-   */
+  /** Only at the end is the shape taken for known, so what failed before is tried again. */
   private async follow(run: Run, table: WatchedTable, shape: string | null): Promise<void> {
     const found = await findTable(run, table).catch((error) => {
       if (!(error instanceof StartError)) throw error;
@@ -79,7 +70,7 @@ export class Watching {
     // In two steps: another table that is locked, and had this one's name, must not hold up this one.
     if (found) await inTransaction(run, BRIEFLY, () => putUp(run, found));
     await inTransaction(run, BRIEFLY, () => tidyUp(run, table));
-    Object.assign(table, found ?? { isAway: true }, { shape });
+    Object.assign(table, found ?? { isAway: true, shape });
   }
 
   /** An application may drop a table, and make it anew. Another failure is of the moment: the next look tries again. */

@@ -5,7 +5,7 @@
 -- An order by itself. A key that was used before is looked for first: the same request gets the first answer once more,
 -- another one is refused.
 -- Only what is done is kept under a key: what was refused may be tried again with the same one.
--- Two servers can't use one key at the same time, since all our writes share the lock of `changebell_write`.
+-- Two servers can't use one key at the same time, since all our writes share the lock of `changebell_write_parts`.
 CREATE FUNCTION bell.changebell_write_one(item jsonb, low bigint) RETURNS bell.changebell_outcome LANGUAGE plpgsql AS $$
 DECLARE
   result bell.changebell_outcome;
@@ -56,7 +56,6 @@ BEGIN
     answer := old;
     RETURN;
   ELSIF op = 'create' THEN
-    PERFORM bell.changebell_keep_ids();
     INSERT INTO bell.customers AS customer (name, email) VALUES (fields->>'name', fields->>'email')
     RETURNING id INTO which;
   ELSIF op = 'delete' THEN

@@ -6,54 +6,59 @@
 -- `place` is the order's place in its caller's list: results may come in any sequence.
 CREATE TYPE bell.changebell_outcome AS (place integer, outcome text, answer text, event_id text);
 
--- An item is an `Order` of `store.ts` with its place, and whether it is `plain`: a creation or a publication without a
--- key. `together` are plain ones, `alone` all the others and those under suspicion.
+-- An item is an `Order` of `store.ts` with its place, and whether it is `plain`: a creation of a customer, or a publication,
+-- without a key. A part is a list of items: many plain ones of one kind, or one of any. Durable once the call is over:
+-- the one statement is the transaction.
 -- Behind a lock of another program nobody waits: such a write is 'locked', to be tried again by its caller.
 -- The lock on numbering comes first, before any row: who holds a row never waits for it, so two servers can't deadlock.
--- A lock elsewhere is waited for in milliseconds: many share the first wait, and each of the others adds its own.
--- The timeouts end with the transaction. `low`, `retention` and `announced`: see `changebell_number` and
--- `changebell_prune`. Pruning stands here since writes are what makes the log grow.
--- What it returns is durable once the call is over: the one statement is the transaction.
-CREATE FUNCTION bell.changebell_write(together jsonb, alone jsonb, low bigint, retention bigint, announced bigint)
+-- A lock elsewhere is waited for in milliseconds: many share one wait, and each that goes alone adds its own. The timeout
+-- ends with the transaction. `low`, `retention` and `announced`: see `Numbering.low` and `changebell_prune`. Pruning stands
+-- here since writes are what makes the log grow.
+CREATE FUNCTION bell.changebell_write_parts(parts jsonb, low bigint, retention bigint, announced bigint)
 RETURNS SETOF bell.changebell_outcome LANGUAGE plpgsql AS $$
 DECLARE
-  item jsonb;
+  items jsonb;
+  timeout text;
 BEGIN
   PERFORM pg_catalog.pg_advisory_xact_lock(1130918254, 1);
-  PERFORM pg_catalog.set_config('lock_timeout', '20', true);
-  RETURN QUERY SELECT * FROM bell.changebell_write_part(together, low);
-  PERFORM pg_catalog.set_config('lock_timeout', '3', true);
-  FOR item IN SELECT value FROM pg_catalog.jsonb_array_elements(alone) LOOP
-    RETURN QUERY SELECT * FROM bell.changebell_write_part(pg_catalog.jsonb_build_array(item), low);
+  FOR items IN SELECT value FROM pg_catalog.jsonb_array_elements(parts) LOOP
+    timeout := pg_catalog.set_config('lock_timeout', CASE WHEN items->0 ? 'plain' THEN '20' ELSE '3' END, true);
+    RETURN QUERY SELECT * FROM bell.changebell_write_part(items, low);
   END LOOP;
   PERFORM bell.changebell_prune(retention, announced, 2000);
 END $$;
 
 -- If a part fails, its halves are tried, down to the order that is at fault. Of a thousand orders with one at fault
 -- some twenty parts are run, and not a thousand.
--- Each part is a subtransaction: what failed leaves nothing behind, neither rows nor drafts nor seqs, so no gap.
+-- Each part is a subtransaction: what failed leaves nothing behind, neither rows nor events nor seqs, so no gap.
 -- An error of these classes is no order's: connection, transaction state, room, shutdown, system, settings, a bug.
+-- A creation may meet an id that another program gave by hand: that is stepped over, and all tried once more.
 CREATE FUNCTION bell.changebell_write_part(items jsonb, low bigint) RETURNS SETOF bell.changebell_outcome
 LANGUAGE plpgsql AS $$
 DECLARE
   many integer := pg_catalog.jsonb_array_length(items);
+  first jsonb := items->0;
   results bell.changebell_outcome[];
   state text;
   message text;
+  rule text;
 BEGIN
-  IF many = 0 THEN RETURN; END IF;
   BEGIN
-    IF (items->0->>'plain')::boolean THEN results := bell.changebell_write_together(items, low);
-    ELSE results := ARRAY[bell.changebell_write_one(items->0, low)]; END IF;
+    IF first ? 'plain' THEN results := bell.changebell_write_together(items, low);
+    ELSE results := ARRAY[bell.changebell_write_one(first, low)]; END IF;
   EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT;
+    GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, rule = CONSTRAINT_NAME;
   END;
   IF state IS NULL THEN
     RETURN QUERY SELECT * FROM pg_catalog.unnest(results);
   ELSIF left(state, 2) IN ('08', '25', '53', '57', '58', 'F0', 'XX') THEN -- no order's fault, but the database's
     RAISE EXCEPTION USING ERRCODE = state, MESSAGE = message;
+  ELSIF rule = 'customers_pkey' AND first->>'op' = 'create' AND coalesce(first->>'table', 'customers') = 'customers'
+    AND NOT first ? 'again' THEN
+    PERFORM bell.changebell_keep_ids();
+    RETURN QUERY SELECT * FROM bell.changebell_write_part(pg_catalog.jsonb_set(items, '{0,again}', 'true'), low);
   ELSIF many = 1 THEN
-    RETURN NEXT ROW((items->0->>'place')::integer,
+    RETURN NEXT ROW((first->>'place')::integer,
       CASE WHEN state IN ('55P03', '40P01', '40001') THEN 'locked' ELSE 'refused' END, message, state)::bell.changebell_outcome;
   ELSE
     RETURN QUERY SELECT * FROM bell.changebell_write_part(bell.changebell_slice(items, 0, many / 2), low);
@@ -69,75 +74,73 @@ SET search_path = pg_catalog, pg_temp AS $$
   WHERE n > first AND n <= past
 $$;
 
--- One INSERT for all creations and one for all publications: a quarter of the time that they take one by one.
--- In the sequence of the orders, since ids and drafts come from sequences: who came first has the lower number.
--- `mark` is the number of a draft that is never written: what this call writes comes above it.
--- An id that was given by hand is stepped over first: a creation that met it would fail all of its kind.
--- Both kinds keep their sequence, but creations come before publications.
+-- One INSERT for all of a kind, whose events get their seqs at once: nobody else can number, for the lock is held. What
+-- others have committed is numbered before. (The drafts of the last 10,000 numbers tell whether there is any: see
+-- `changebell_number`.) What triggers of an application have written meanwhile are drafts above `mark`, a number that no
+-- draft has, and come after.
+-- In the sequence of the orders, since ids come from a sequence: who came first has the lower number.
 CREATE FUNCTION bell.changebell_write_together(items jsonb, low bigint) RETURNS bell.changebell_outcome[]
 LANGUAGE plpgsql AS $$
 DECLARE
   mark bigint := pg_catalog.nextval('bell.changebell_drafts');
+  numbering text := pg_catalog.set_config('changebell.numbering', 'on', true);
+  are_drafts boolean;
+  before bigint;
   ids bigint[];
-  published bigint[];
 BEGIN
-  IF items @> '[{"op": "create"}]' THEN
-    PERFORM bell.changebell_keep_ids();
+  SELECT EXISTS (SELECT FROM bell.changebell_events WHERE seq >= greatest(low, mark - 10000) AND seq < 0), head
+  INTO are_drafts, before FROM bell.changebell_position;
+  IF are_drafts THEN
+    PERFORM FROM bell.changebell_number(low, 500, mark, false);
+    SELECT head INTO before FROM bell.changebell_position;
+    IF items->0->>'op' = 'create' THEN PERFORM bell.changebell_keep_ids(); END IF;
+  END IF;
+  IF items->0->>'op' = 'create' THEN
     WITH made AS (
       INSERT INTO bell.customers (name, email)
-      SELECT item->'fields'->>'name', item->'fields'->>'email' FROM pg_catalog.jsonb_array_elements(items) WITH ORDINALITY AS list (item, n)
-      WHERE item->>'op' = 'create' ORDER BY n RETURNING id)
+      SELECT item->'fields'->>'name', item->'fields'->>'email'
+      FROM pg_catalog.jsonb_array_elements(items) WITH ORDINALITY AS list (item, n) ORDER BY n RETURNING id)
     SELECT pg_catalog.array_agg(id) INTO ids FROM made;
-  END IF;
-  IF items @> '[{"op": "publish"}]' THEN
-    WITH made AS (
-      INSERT INTO bell.changebell_events (type, source, data, extensions)
-      SELECT event->>'type', event->>'source', event->>'data', event->>'extensions'
-      FROM pg_catalog.jsonb_array_elements(items) WITH ORDINALITY AS list (item, n),
-        pg_catalog.jsonb_array_elements(item->'events') WITH ORDINALITY AS events (event, m)
-      WHERE item->>'op' = 'publish' ORDER BY n, m RETURNING seq)
-    SELECT pg_catalog.array_agg(seq) INTO published FROM made;
+  ELSE
+    INSERT INTO bell.changebell_events (seq, type, source, data, extensions)
+    SELECT before + pg_catalog.row_number() OVER (ORDER BY n, m), event->>'type', event->>'source', event->>'data', event->>'extensions'
+    FROM pg_catalog.jsonb_array_elements(items) WITH ORDINALITY AS list (item, n),
+      pg_catalog.jsonb_array_elements(item->'events') WITH ORDINALITY AS events (event, m) ORDER BY n, m;
   END IF;
   SET CONSTRAINTS ALL IMMEDIATE; -- what would break the commit of all breaks its own write
-  RETURN bell.changebell_settle(items, low, mark, ids, published);
+  numbering := pg_catalog.set_config('changebell.numbering', '', true);
+  IF pg_catalog.currval('bell.changebell_drafts') <> mark THEN
+    PERFORM FROM bell.changebell_number(low, 500, mark, false);
+  END IF;
+  RETURN bell.changebell_answers(items, before, ids);
 END $$;
 
--- Numbers what was written together, and says to each order what became of it. A plan doesn't know how long a list is,
--- and would compare each of a thousand orders with each of a thousand events. What can't be had without such a loop
--- looks so dear then that it would be compiled, in seconds, where the session doesn't forbid it.
--- A creation is found by its event's source, a publication by the places of its drafts. The answer to a creation is the
--- data of its event: the row as triggers of an application left it.
--- A rule of an application may have left some out, or written events of its own between: so who counts fewer answers
--- than orders refuses.
--- `ids` are of the creations, `published` are drafts; each in the sequence of the orders, and null where there are none.
-CREATE FUNCTION bell.changebell_settle(items jsonb, low bigint, mark bigint, ids bigint[], published bigint[])
-RETURNS bell.changebell_outcome[] LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_nestloop = off SET jit = off AS $$
+-- Says to each order of one kind what became of it. A creation is found by its event's source (`ids` are in the sequence
+-- of the orders), a publication by the places of its events. The answer to a creation is the data of its event: the row
+-- as triggers of an application left it. A rule of an application may have left some out without a word: so who counts
+-- fewer answers than orders refuses.
+-- A plan doesn't know how long a list is, and would compare each of a thousand orders with each of a thousand events.
+-- What can't be had without such a loop looks so dear then that it would be compiled, where the session doesn't forbid it.
+CREATE FUNCTION bell.changebell_answers(items jsonb, before bigint, ids bigint[]) RETURNS bell.changebell_outcome[]
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_nestloop = off SET jit = off AS $$
 DECLARE
-  drafts bigint[];
-  seqs bigint[];
   answers bell.changebell_outcome[];
 BEGIN
-  SELECT array_agg(draft), array_agg(seq) INTO drafts, seqs FROM bell.changebell_number(low, 500, mark, false);
-  WITH orders AS (
-    SELECT (item->>'place')::integer AS place, item, row_number() OVER (PARTITION BY item->>'op' ORDER BY n) AS k
-    FROM jsonb_array_elements(items) WITH ORDINALITY AS list (item, n)),
-  creations AS (
-    SELECT place, id FROM orders JOIN unnest(ids) WITH ORDINALITY AS made (id, k) USING (k) WHERE item->>'op' = 'create'),
-  publications AS (
-    SELECT place, row_number() OVER (ORDER BY k, m) AS k FROM orders,
-      jsonb_array_elements(item->'events') WITH ORDINALITY AS events (event, m) WHERE item->>'op' = 'publish'),
-  numbered AS (
-    SELECT draft, event FROM bell.changebell_events AS event JOIN unnest(drafts, seqs) AS n (draft, seq) USING (seq)
-    WHERE event.seq = ANY (seqs) AND draft > mark)
-  SELECT array_agg(ROW(place, 'done', answer, event_id)::bell.changebell_outcome) INTO answers FROM (
-    SELECT place, (event).data AS answer, (event).stamp || '-' || (event).seq AS event_id FROM creations
-    JOIN numbered ON (event).type = 'customer.created' AND (event).source = '/api/customers/' || id
-    UNION ALL
-    SELECT place, json_agg(to_json(event) ORDER BY (event).seq)::text,
-      (array_agg((event).stamp || '-' || (event).seq ORDER BY (event).seq DESC))[1]
-    FROM publications JOIN unnest(published) WITH ORDINALITY AS made (draft, k) USING (k) JOIN numbered USING (draft)
-    GROUP BY place) AS answered;
-  IF cardinality(answers) IS DISTINCT FROM jsonb_array_length(items) THEN -- a rule left a row out without a word
+  IF items->0->>'op' = 'create' THEN
+    answers := ARRAY(
+      SELECT ROW((items->(n::integer - 1)->>'place')::integer, 'done', data, stamp || '-' || seq)::bell.changebell_outcome
+      FROM unnest(ids) WITH ORDINALITY AS made (id, n) JOIN bell.changebell_events ON source = '/api/customers/' || id
+      WHERE seq > before AND type = 'customer.created');
+  ELSE
+    answers := ARRAY(
+      SELECT ROW(place, 'done', json_agg(to_json(event) ORDER BY seq)::text,
+        (array_agg(stamp || '-' || seq ORDER BY seq DESC))[1])::bell.changebell_outcome
+      FROM (SELECT (item->>'place')::integer AS place, before + row_number() OVER (ORDER BY n, m) AS seq
+        FROM jsonb_array_elements(items) WITH ORDINALITY AS list (item, n),
+          jsonb_array_elements(item->'events') WITH ORDINALITY AS events (event, m)) AS asked
+      LEFT JOIN bell.changebell_events AS event USING (seq) GROUP BY place HAVING count(event.seq) = count(*));
+  END IF;
+  IF cardinality(answers) <> jsonb_array_length(items) THEN
     RAISE EXCEPTION USING ERRCODE = 'CB409', MESSAGE = 'A rule of the database ignores this change.';
   END IF;
   RETURN answers;

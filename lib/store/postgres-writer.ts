@@ -1,55 +1,58 @@
-// Our own writes. All of a turn go to the database as one call of `changebell_write`: one round trip, one transaction.
+// Our own writes. All of a turn go to the database as one call of `changebell_write_parts`: one round trip, one transaction.
 // What is simple goes together; what broke a rule a moment ago goes alone, so that nobody pays for it.
-import type { Pool } from 'pg';
 import { type StoredEvent, toCloudEvent } from '../event.ts';
 import type { Commits } from './commits.ts';
 import { type Result, unclear } from './group-commit.ts';
-import type { Postgres } from './postgres-connection.ts';
+import type { Shared } from './postgres-connection.ts';
 import { isReadOnly, isRefusal, isTransient, toProblem, toRefusal } from './postgres-errors.ts';
 import type { Numbering } from './postgres-numbering.ts';
 import type { Order } from './store.ts';
 import { Suspects } from './suspects.ts';
 
-// The orders; then where the search for drafts begins, how many events are kept, how far the hub has come.
+const TELL_MS = 5; // others are woken at most every 10
+
+// The orders in parts; then where the search for drafts begins, how many events are kept, how far the hub has come.
 const WRITE = {
   name: 'write',
-  text: 'SELECT place, outcome, answer, event_id FROM bell.changebell_write($1, $2, $3, $4, $5)',
+  text: 'SELECT place, outcome, answer, event_id FROM bell.changebell_write_parts($1, $2, $3, $4)',
 };
 
 /** What came of the order at `place`. If it was refused, `answer` is the database's message and `event_id` its SQLSTATE. */
-type Row = { place: number; outcome: string; answer: string; event_id: string };
+type Row = { place: number; outcome: Result['is']; answer: string; event_id: string };
 
 type Options = { retention: number; numbering: Numbering; commits: Commits };
 
 export class Writer {
-  private readonly postgres: Postgres;
-  private readonly pool: Pool;
+  private readonly connections: Shared;
   private readonly options: Options;
+  private telling: NodeJS.Timeout | undefined;
   /** Who was refused or locked: among others it would make its whole part run again. It saves time, and decides nothing: after a restart it is found out anew. */
   private readonly suspects = new Suspects();
 
-  constructor(postgres: Postgres, pool: Pool, options: Options) {
-    this.postgres = postgres;
-    this.pool = pool;
+  constructor(connections: Shared, options: Options) {
+    this.connections = connections;
     this.options = options;
   }
 
   /** What came of each order, in their sequence; durable by now, since `synchronous_commit` is on. @throws {Problem} 503 */
   async commit(orders: Order[]): Promise<Result[]> {
     const rows = await this.send(orders);
-    if (rows.length > 0) this.options.commits.committed();
+    if (rows.length > 0) {
+      this.options.commits.committed();
+      this.tellOthers();
+    }
     return this.toResults(rows, orders);
   }
 
   /** No rows where nothing could be done for the moment. @throws {Problem} 503 */
   private async send(orders: Order[]): Promise<Row[]> {
     const { numbering, retention, commits } = this.options;
-    const { together, alone } = this.sort(orders);
+    const parts = JSON.stringify(this.sort(orders));
     let isSent = false;
     try {
-      return await this.postgres.use(this.pool, (run) => {
+      return await this.connections.use((run) => {
         isSent = true;
-        return run<Row>(WRITE, [together, alone, numbering.low, retention, commits.announced]);
+        return run<Row>(WRITE, [parts, numbering.low, retention, commits.announced]);
       });
     } catch (error) {
       if (!isSent) return []; // the database is away
@@ -59,15 +62,24 @@ export class Writer {
     }
   }
 
-  /** The parameters `together` and `alone`, as JSON. */
-  private sort(orders: Order[]): { together: string; alone: string } {
-    const together: object[] = [];
-    const alone: object[] = [];
+  /** The parts: plain creations, plain publications, and each of the others alone. */
+  private sort(orders: Order[]): object[][] {
+    const together = { create: [] as object[], publish: [] as object[] };
+    const alone: object[][] = [];
     for (const [place, order] of orders.entries()) {
-      const plain = isPlain(order);
-      (plain && !this.suspects.has(order) ? together : alone).push({ place, plain, ...order });
+      if (!isPlain(order)) alone.push([{ place, ...order }]);
+      else if (this.suspects.has(order)) alone.push([{ place, plain: true, ...order }]);
+      else together[order.op].push({ place, plain: true, ...order });
     }
-    return { together: JSON.stringify(together), alone: JSON.stringify(alone) };
+    return [together.create, together.publish, ...alone].filter((part) => part.length > 0);
+  }
+
+  /** Once for many commits, and not within: each NOTIFY wakes a process of the database for every server. */
+  private tellOthers(): void {
+    this.telling ??= setTimeout(() => {
+      this.telling = undefined;
+      this.connections.query('NOTIFY changebell').catch(() => {}); // lost: the others look by themselves
+    }, TELL_MS);
   }
 
   private toResults(rows: Row[], orders: Order[]): Result[] {
@@ -86,7 +98,7 @@ export class Writer {
  * One that needs no look at what is there, neither at a row nor at a key: one INSERT does it for all of its kind. Of
  * the tables only the customers have such an INSERT: see `changebell_write_together`.
  */
-function isPlain(order: Order): boolean {
+function isPlain(order: Order): order is Order & { op: 'create' | 'publish' } {
   if (order.op !== 'create' && order.op !== 'publish') return false;
   if (order.idempotency) return false;
   if (order.op === 'create') return (order.table ?? 'customers') === 'customers';
@@ -94,23 +106,11 @@ function isPlain(order: Order): boolean {
 }
 
 function toResult({ outcome, answer, event_id: lastEventId }: Row, order: Order): Result {
-  switch (outcome) {
-    case 'done':
-    case 'replayed':
-      return { is: outcome, json: toJson(answer, order), lastEventId };
-    case 'precondition failed':
-      // The row as it is now, if there is one: who is told 412 learns whether it has changed or gone.
-      return { is: outcome, exists: answer !== null };
-    case 'locked':
-    case 'missing':
-    case 'key taken':
-      return { is: outcome };
-    case 'refused':
-      return toRefusal(lastEventId, answer);
-    default:
-      // To guess would tell somebody that his change is saved, or that it is not.
-      throw new Error(`changebell_write knows an outcome that this program doesn't: ${outcome}`);
-  }
+  if (outcome === 'done' || outcome === 'replayed')
+    return { is: outcome, json: toJson(answer, order), lastEventId };
+  // The row as it is now, if there is one: who is told 412 learns whether it has changed or gone.
+  if (outcome === 'precondition failed') return { is: outcome, exists: answer !== null };
+  return outcome === 'refused' ? toRefusal(lastEventId, answer) : { is: outcome };
 }
 
 /** Of a publication the text that streams deliver, as a list only for whoever sent a list; else the row. */

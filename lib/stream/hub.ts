@@ -52,7 +52,10 @@ export class Hub {
     this.heartbeats = new Heartbeats(heartbeatMs, this.clients, this.head);
     this.serving = new Serving(store, this.head, this.heartbeats);
     this.rounds = new Rounds(this.serving);
-    store.onCommit(() => this.lookAgain());
+    store.onCommit(() => {
+      this.head.isStale = true;
+      if (this.clients.size > 0) this.schedule(); // else nobody waits for it: the next look will do
+    });
     this.looking = setInterval(() => {
       this.lookAgain(); // a history may be replaced without a commit
       this.judgeThoseAhead();

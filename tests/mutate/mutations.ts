@@ -3,6 +3,7 @@ import { BOUNDS } from './bounds.ts';
 import { DOOR } from './door.ts';
 import { LIBRARY } from './library.ts';
 import type { Mutation } from './mutation.ts';
+import { POSTGRES } from './postgres.ts';
 import { STORE } from './store.ts';
 import { STREAM } from './stream.ts';
 import { WIRE } from './wire.ts';
@@ -12,6 +13,7 @@ export const MUTATIONS: Mutation[] = [
   ...STREAM,
   ...WIRE,
   ...STORE,
+  ...POSTGRES,
   ...DOOR,
   ...BOUNDS,
   ...WISHES,

@@ -4,7 +4,7 @@ import { after, before, describe, test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Client } from 'pg';
 import type { StoredEvent } from '../../lib/event.ts';
-import { Hosts } from '../../lib/store/postgres-connection.ts';
+import { Hosts } from '../../lib/store/postgres-hosts.ts';
 import { openPostgresStore } from '../../lib/store/postgres-store.ts';
 import type { Store } from '../../lib/store/store.ts';
 import { eventually, range, skipWithout } from '../support/helpers.ts';
@@ -166,6 +166,69 @@ describe('programs on one PostgreSQL', { skip: skipWithout(INITDB, 'postgresql')
       await assert.rejects(mallory.query(forge), /permission denied/, call);
     }
     await mallory.end();
+    await close();
+  });
+
+  test('a session that claims to number as our own writes do gives no event a place, and its changes are told', async () => {
+    const { store, program, name, close } = await open("CREATE ROLE eve LOGIN PASSWORD 'hunter2'", []);
+    await program.query('GRANT INSERT ON customers, changebell_events TO eve');
+    const eve = await cluster.connect(name, 'eve');
+    await eve.query("SET changebell.numbering = 'on'");
+    await assert.rejects(eve.query('INSERT INTO changebell_events (seq) VALUES (1000)'), /leave seq out/);
+    await program.query('BEGIN; SELECT pg_advisory_xact_lock(1130918254, 1)'); // as while a server numbers
+    await eve.query("INSERT INTO customers (name) VALUES ('a')");
+    await program.query('COMMIT');
+    await eve.query("INSERT INTO customers (name) VALUES ('b')");
+    assert.deepEqual((await events(store, 2)).map(({ source }) => source).sort(), [
+      '/api/customers/1',
+      '/api/customers/2',
+    ]);
+    await eve.end();
+    await close();
+  });
+
+  test('what was committed before a write of ours comes before it', async () => {
+    const { store, program, close } = await open('', []);
+    const event = { type: 'ours', source: '/x', data: '1', extensions: null };
+    for (const _ of range(1, 10)) {
+      await program.query("INSERT INTO customers (name) VALUES ('a')");
+      await store.write({ op: 'publish', events: [event], isList: false });
+    }
+    const expected = range(1, 10).flatMap(() => ['customer.created', 'ours']);
+    assert.deepEqual(types(await events(store, 20)), expected);
+    await close();
+  });
+
+  test('what a trigger of an application makes of an event of ours has its form, or is refused alone', async () => {
+    const { store, program, close } = await open('', []);
+    await program.query(`CREATE FUNCTION garble() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN NEW.data := 'no JSON'; RETURN NEW; END $$;
+      CREATE TRIGGER garble BEFORE INSERT ON changebell_events FOR EACH ROW WHEN (NEW.type = 'bad') EXECUTE FUNCTION garble()`);
+    const publish = (type: string) =>
+      store.write({
+        op: 'publish',
+        events: [{ type, source: '/x', data: '1', extensions: null }],
+        isList: false,
+      });
+    const results = await Promise.allSettled(['good', 'bad', 'good'].map(publish));
+    assert.deepEqual(
+      results.map(({ status }) => status),
+      ['fulfilled', 'rejected', 'fulfilled'],
+    );
+    assert.deepEqual(
+      (await events(store, 2)).map(({ seq, data }) => [seq, data]),
+      [1, 2].map((seq) => [seq, '1']),
+    );
+    await close();
+  });
+
+  test('an id that was given by hand while our triggers were off is stepped over as well', async () => {
+    const { store, program, close } = await open('', []);
+    await program.query(`ALTER TABLE customers DISABLE TRIGGER changebell_customer_created; INSERT INTO customers (id, name) VALUES (1, 'by hand');
+      ALTER TABLE customers ENABLE TRIGGER changebell_customer_created`);
+    const writing = store.write({ op: 'create', fields: { name: 'next' } });
+    await assert.doesNotReject(writing);
+    assert.equal(JSON.parse((await writing).json).id, 2);
     await close();
   });
 

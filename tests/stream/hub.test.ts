@@ -250,6 +250,23 @@ test('an event reaches everyone who is there, though neither a heartbeat nor any
   await house.close();
 });
 
+test('while nobody is there the log is not looked at for each commit, and who comes then misses nothing', async () => {
+  let looks = 0;
+  const house = await open({
+    pass: async (name) => {
+      if (name === 'position') looks += 1;
+    },
+  });
+  for (const number of range(1, 50)) await house.publish(number);
+  assert.ok(looks < 25, `${looks} looks for 50 commits`);
+  const start = await house.hub.locate({ cursor: house.oldest });
+  const { events } = join(house.hub, start);
+  await house.publish(51);
+  await eventually(events, (all) => all.at(-1)?.data === 51, 'the newest event comes');
+  assert.deepEqual(seqsOf(events()), range(1, 51));
+  await house.close();
+});
+
 test('one that stands at an event that the log does not hold, at its end or beyond, is told so, and hears what follows', async () => {
   const house = await open({ pass: async () => {} });
   const { lastEventId } = await house.publish(1);

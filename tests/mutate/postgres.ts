@@ -1,0 +1,32 @@
+// Breaks of the store on PostgreSQL.
+import { breaksOf, type Mutation } from './mutation.ts';
+
+const sql = (file: string) =>
+  breaksOf(`lib/store/postgres-${file}.sql`, 'tests/store/postgres-writers.test.ts');
+
+export const POSTGRES: Mutation[] = [
+  sql('log')(
+    'on PostgreSQL any session can give its events places in the log',
+    "  OR NOT has_table_privilege('bell.changebell_events', 'TRUNCATE')",
+    '',
+    'a session that claims to number as our own writes do',
+  ),
+  sql('log')(
+    'on PostgreSQL the form of events of our own is not checked',
+    " AND current_setting('changebell.numbering', true) IS DISTINCT FROM 'on' OR (",
+    ' OR (',
+    'what a trigger of an application makes of an event of ours',
+  ),
+  sql('write')(
+    'on PostgreSQL a creation that meets an id given by hand is refused',
+    "rule = 'customers_pkey'",
+    'false',
+    'an id that was given by hand while our triggers were off',
+  ),
+  sql('write')(
+    'on PostgreSQL what others have committed is not numbered before our own writes',
+    '  IF are_drafts THEN',
+    '  IF false THEN',
+    'what was committed before a write of ours comes before',
+  ),
+];
