@@ -154,7 +154,8 @@ export class ChangeStream extends LinkedTarget {
   /** @param {import('./inbox.js').Frame} frame */
   #process(frame) {
     const name = /^stream\.(.*)/.exec(frame.event.type)?.[1];
-    if (name === 'reset') this.#unheard = undefined;
+    // What they wait for is in the snapshot that is read next, or is gone with the history that it was in.
+    if (name === 'reset') [this.#unheard, frame.waiting] = [undefined, this.#waiters.all()];
     if (!name && !this.wasListenedTo('message')) this.#unheard ??= this.#lastEventId;
     const { load, loadsAfter } = this.#options;
     const isReload = load && (name === 'reset' || loadsAfter?.(frame.event));
@@ -168,8 +169,7 @@ export class ChangeStream extends LinkedTarget {
     this.#lastEventId = frame.id;
     if (this.state === 'closed') return;
     this.#showState();
-    // What they waited for is in the snapshot, or is gone with the history that it was in.
-    if (frame.event.type === 'stream.reset') this.#waiters.resolve(this.#waiters.all());
+    if (frame.waiting) this.#waiters.resolve(frame.waiting);
     this.#answerWaiters();
     this.#inbox.work();
     if (!this.#isPaused || !this.#inbox.isIdle()) return;

@@ -4,7 +4,8 @@
 
 const MAX_HELD = 8_000_000; // characters: what is more is left in the log for a while
 
-/** @typedef {{ event: import('./types.js').ChangeEvent, text: string, id: string }} Frame `id`: where the stream stands when it is done */
+/** @typedef {import('./waiters.js').Waiter} Waiter */
+/** @typedef {{ event: import('./types.js').ChangeEvent, text: string, id: string, waiting?: Waiter[] }} Frame `id`: where the stream stands when it is done; `waiting`: who need not wait any longer then */
 
 /** Frames in the order in which they came. */
 export class Inbox {

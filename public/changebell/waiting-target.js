@@ -63,7 +63,7 @@ export class WaitingTarget extends EventTarget {
     };
     /** @param {PromiseLike<unknown>} work */
     const waitUntil = (work) => {
-      if (works === 0) throw new Error('waitUntil() came after the event was done');
+      if (works === 0) throw new Error('waitUntil() came too late');
       works += 1;
       const fail = (/** @type {unknown} */ error) => {
         release();

@@ -35,6 +35,12 @@ export const LIBRARY: Mutation[] = [
     '',
     'a reset during a load aborts it, and the next snapshot counts',
   ),
+  cursor('change-stream.js')(
+    'after a reset nobody waits, not even for what the snapshot lacks',
+    'if (frame.waiting) this.#waiters.resolve(frame.waiting);',
+    'if (frame.waiting) this.#waiters.resolve(this.#waiters.all());',
+    'who asks while a snapshot is read waits for what was written meanwhile',
+  ),
   world('live-table.js')(
     'rows that a new snapshot lacks are kept',
     'this.#rows = rows;',

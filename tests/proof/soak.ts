@@ -1,8 +1,8 @@
 // The same proofs for as long as you like: `npm run soak -- --minutes 30`. Crashes, clients in waves, a herd,
 // and random inputs with new seeds in every round; the first broken promise ends it, with the seed to repeat it.
-// DATABASE_URL names another database for the crashes.
+// `npm run soak -- page worst --minutes 0` runs these parts alone, and once. DATABASE_URL names another database for the crashes.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
 import { surviveCrashes } from '../support/chaos.ts';
 import { eventually, get, post, ROOT, range, startServer } from '../support/helpers.ts';
@@ -13,7 +13,8 @@ import { deaf, head } from '../support/raw-http.ts';
 import { stripTypes } from '../support/typescript.ts';
 import { besideWorst } from '../support/worst.ts';
 
-const { values } = parseArgs({
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
     minutes: { type: 'string', default: '30' },
     seed: { type: 'string' },
@@ -26,6 +27,16 @@ let seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31));
 const server = await startServer({ HEARTBEAT_SECONDS: '1' });
 let clients = 0;
 let settled: { memory: number; handles: number } | undefined;
+
+/** These test files, with more of what is left to chance; what they print is told only where one of them is red. */
+function runTests(files: string[], more: Record<string, string>, ...flags: string[]): void {
+  const options = { cwd: ROOT, env: { ...process.env, ...more }, encoding: 'utf8' } as const;
+  const { status, stdout } = spawnSync(process.execPath, [...stripTypes, '--test', ...flags, ...files], {
+    ...options,
+    maxBuffer: 100 * MEGABYTE,
+  });
+  assert.equal(status, 0, stdout);
+}
 
 /** 5,000 clients come and go on one server that lives as long as the soak. */
 async function tide(): Promise<string> {
@@ -44,19 +55,14 @@ async function tide(): Promise<string> {
 }
 
 function inputs(): string {
-  const env = { ...process.env, SEED: String(seed), FUZZ_RUNS: values.inputs, PROPERTY_RUNS: '200' };
   const files = ['tests/proof/fuzz.test.ts', 'tests/proof/properties.test.ts'];
-  execFileSync(process.execPath, [...stripTypes, '--test', ...files], { cwd: ROOT, env });
+  runTests(files, { SEED: String(seed), FUZZ_RUNS: values.inputs, PROPERTY_RUNS: '200' });
   return `${Math.ceil(3.25 * Number(values.inputs))} inputs, 200 lives`; // one of the four tests has a quarter of the runs
 }
 
 /** Copies of tables on both databases, through cuts, crashes and restored backups. */
 function copies(): string {
-  const env = { ...process.env, SEED: String(seed), PROPERTY_RUNS: '10' };
-  execFileSync(process.execPath, [...stripTypes, '--test', 'tests/proof/live-tables.test.ts'], {
-    cwd: ROOT,
-    env,
-  });
+  runTests(['tests/proof/live-tables.test.ts'], { SEED: String(seed), PROPERTY_RUNS: '10' });
   return '40 stories of copies';
 }
 
@@ -65,19 +71,14 @@ function workshop(): string {
   const files = ['mistakes.soak', 'desk.soak', 'lessons.test', 'ladder.test'].map(
     (name) => `tests/lessons/${name}.ts`,
   );
-  const env = { ...process.env, LADDER: 'all' };
-  execFileSync(process.execPath, [...stripTypes, '--test', ...files], { cwd: ROOT, env });
+  runTests(files, { LADDER: 'all' });
   return 'each likely mistake in a lesson has its sentence, each rung keeps all that is below it';
 }
 
 /** The page: bursts of 20,000, and each of its states looked at by all rules in each size and colour. */
 function page(): string {
-  const env = { ...process.env, BURST: '20000', LOOKS: 'all' };
   const files = ['load', 'states', 'stage'].map((name) => `tests/public/page-${name}.test.ts`);
-  execFileSync(process.execPath, [...stripTypes, '--test', '--test-concurrency=1', ...files], {
-    cwd: ROOT,
-    env,
-  });
+  runTests(files, { BURST: '20000', LOOKS: 'all' }, '--test-concurrency=1');
   return 'the page under bursts of 20,000, and its looks';
 }
 
@@ -160,14 +161,24 @@ const parts: Record<string, () => Promise<string> | string> = {
   page,
 };
 
-for (; Date.now() < end; seed++) {
-  for (const [name, part] of Object.entries(parts)) {
+const unknown = positionals.filter((name) => !(name in parts));
+assert.deepEqual(unknown, [], `the parts are ${Object.keys(parts).join(', ')}`);
+const chosen = Object.entries(parts).filter(
+  ([name]) => positionals.length === 0 || positionals.includes(name),
+);
+
+do {
+  for (const [name, part] of chosen) {
+    const startedAt = performance.now();
     try {
-      console.log(`${new Date().toISOString()} seed ${seed} ${name}: ${await part()}`);
+      const told = await part();
+      const seconds = Math.round((performance.now() - startedAt) / 1000);
+      console.log(`${new Date().toISOString()} seed ${seed} ${name}, ${seconds} s: ${told}`);
     } catch (error) {
-      console.error(`${name} failed; again with: npm run soak -- --seed ${seed}`);
+      console.error(`${name} failed; again with: npm run soak -- ${name} --seed ${seed}`);
       throw error;
     }
   }
-}
+  seed++;
+} while (Date.now() < end);
 assert.equal((await server.stop()).code, 0);

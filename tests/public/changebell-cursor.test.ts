@@ -223,6 +223,31 @@ test('after a reset what comes is held until the snapshot is there, and begins b
   stream.close();
 });
 
+test('who asks while a snapshot is read waits for what was written meanwhile; who asked before does not', async (t) => {
+  for (const isLoaded of [true, false]) {
+    const { url, send } = await fakeStream(t, () => [['stream.reset', 10, { reason: 'expired' }]]);
+    const [begun, reading] = [gate(), gate()];
+    const load = async () => {
+      begun.open();
+      await reading.opens;
+      return 'abcdef-10';
+    };
+    const stream = open(url, { lastEventId: 'aaaaaaaa-3', ...(isLoaded ? { load } : {}) });
+    if (!isLoaded) stream.addEventListener('reset', load); // who reads it without us
+    const passed: string[] = [];
+    const lost = stream.reached('aaaaaaaa-99').then(() => passed.push('lost'));
+    await within(begun.opens, 'the reset');
+    const later = stream.reached('abcdef-11').then(() => passed.push('later'));
+    reading.open();
+    await within(lost, 'an end to the wait for what is lost');
+    await inState(stream, 'live');
+    assert.deepEqual(passed, ['lost']);
+    send(['notification', 11, 'written meanwhile']);
+    await within(later, 'what was written meanwhile');
+    stream.close();
+  }
+});
+
 test('a snapshot from a position that the connection did not pass: the server is asked to go on there', async (t) => {
   const { url, asked } = await fakeStream(t, (query) =>
     query.get('lastEventId') === 'abcdef-40' ? [['stream.ready', 40, { behind: 0 }]] : RESET,

@@ -184,11 +184,13 @@ export function testStore(backend: Backend): void {
 
   test('of many writes in one turn one that breaks a rule fails alone', async (t) => {
     t.mock.method(console, 'error', () => {});
-    await other.run("CREATE UNIQUE INDEX one_email ON customers (email) WHERE email LIKE '%@unique'");
+    // A database of its own: SQLite tells a little later that the table was altered, and other tests count their events.
+    const [own, program] = [await backend.open('rule'), await backend.connect('rule')];
+    await program.run('CREATE UNIQUE INDEX one_email ON customers (email)');
     const emails = ['a@unique', 'b@unique', 'a@unique', 'c@unique'];
-    const start = await head();
+    const { head: start } = await own.position();
     const settled = await Promise.allSettled(
-      emails.map((email) => create(store, 'Ada', email, { key: `${eventId(start)}${email}`, request: '' })),
+      emails.map((email) => create(own, 'Ada', email, { key: `${eventId(start)}${email}`, request: '' })),
     );
     // The third is a repeat by its key; without one it breaks the rule.
     assert.deepEqual(
@@ -196,17 +198,20 @@ export function testStore(backend: Backend): void {
       Array(4).fill('fulfilled'),
     );
     const again = await Promise.allSettled(
-      ['d@unique', 'a@unique', 'e@unique'].map((email) => create(store, 'Ada', email)),
+      ['d@unique', 'a@unique', 'e@unique'].map((email) => create(own, 'Ada', email)),
     );
     assert.deepEqual(
       again.map(({ status }) => status),
       ['fulfilled', 'rejected', 'fulfilled'],
     );
     assert.ok(hasStatus(409)((again[1] as PromiseRejectedResult).reason));
+    const { events } = await own.readEvents(start, 2 ** 52, 1000, 2 ** 20);
     assert.deepEqual(
-      (await eventsAfter(start)).map(({ data }) => JSON.parse(data).email),
+      events.filter(({ type }) => type === 'customer.created').map(({ data }) => JSON.parse(data).email),
       ['a@unique', 'b@unique', 'c@unique', 'd@unique', 'e@unique'],
     );
+    await program.close();
+    await own.close();
   });
 
   test('seq has no gaps, whatever happens at once', async () => {

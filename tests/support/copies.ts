@@ -189,6 +189,8 @@ export class Application {
       load: async ({ signal }) => {
         const body = await (await fetch(`${world.slowUrl}?limit=${FIRST}`, { signal })).json();
         signal.throwIfAborted();
+        // To load is work as well; and where the snapshot has the last write, there may be no event any more.
+        if (this.isToDie && stream === this.stream) return this.killAndStart();
         saved.rows.clear();
         for (const row of body.customers ?? body.rows) this.put(saved.rows, row);
         return body.lastEventId;
@@ -214,12 +216,8 @@ export class Application {
   async die(world: World, write: () => Promise<unknown>): Promise<Later[]> {
     this.isToDie = true;
     await write();
-    await eventually(
-      () => this.isToDie,
-      (isToDie) => !isToDie,
-      'it is killed in its work',
-      SETTLE_MS,
-    );
+    const place = () => (this.isToDie ? `${this.stream.state} at ${this.stream.lastEventId}` : 'killed');
+    await eventually(place, (where) => where === 'killed', 'it is killed in its work', SETTLE_MS);
     const { stream, saved } = this;
     const later = await readBehind(
       world,
@@ -230,7 +228,7 @@ export class Application {
     return later.filter(({ key }) => Number(key) <= FIRST); // where rows were deleted the page has others
   }
 
-  private killAndStart(): Promise<void> {
+  private killAndStart(): Promise<never> {
     this.isToDie = false;
     this.saved = { rows: new Map(this.saved.rows), lastEventId: this.stream.lastEventId };
     this.stream.close();

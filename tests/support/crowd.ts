@@ -43,9 +43,11 @@ export async function startCrowd(plan: Plan): Promise<ChildProcess> {
 function join(plan: Plan, opening: string, spam: Buffer | undefined, onAnswer: () => void): void {
   const { port, areDeaf } = plan;
   const socket = connectTcp(port, '127.0.0.1', () => socket.write(opening));
+  let isAnswered = false;
   // To be cut off is what some of them are here for.
   socket.on('error', () => {});
   socket.once('data', () => {
+    isAnswered = true;
     onAnswer();
     if (areDeaf) socket.pause();
     if (!spam) return;
@@ -57,8 +59,12 @@ function join(plan: Plan, opening: string, spam: Buffer | undefined, onAnswer: (
     send();
   });
   socket.resume();
-  // It was answered once already: only the first answer counts for the plan.
-  if (spam) socket.once('close', () => setTimeout(() => join(plan, opening, spam, () => {}), COME_BACK_MS));
+  // Only the first answer counts for the plan. Who got none comes back as well: on a machine that is busy with other
+  // things a server may lose patience with somebody who had no time yet to ask.
+  socket.once('close', () => {
+    const told = isAnswered ? () => {} : onAnswer;
+    if (spam || !isAnswered) setTimeout(() => join(plan, opening, spam, told), COME_BACK_MS);
+  });
 }
 
 /** The process: reads its plan, opens all, and says when each has had its first bytes. */

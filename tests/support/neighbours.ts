@@ -24,9 +24,10 @@ export async function waitsFor(
 ): Promise<number[]> {
   let isDone = false;
   const end = typeof during === 'number' ? new Promise((resolve) => setTimeout(resolve, during)) : during;
-  void end.finally(() => {
+  const done = () => {
     isDone = true;
-  });
+  };
+  end.then(done, done); // of a failure the last line tells
   const waits: number[] = [];
   while (!isDone) {
     const startedAt = performance.now();
