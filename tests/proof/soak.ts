@@ -44,8 +44,14 @@ async function tide(): Promise<string> {
 }
 
 function inputs(): string {
-  const env = { ...process.env, SEED: String(seed), FUZZ_RUNS: values.inputs, PROPERTY_RUNS: '200' };
-  const files = ['tests/proof/fuzz.test.ts', 'tests/proof/properties.test.ts'];
+  const env = {
+    ...process.env,
+    SEED: String(seed),
+    FUZZ_RUNS: values.inputs,
+    PROPERTY_RUNS: '200',
+    BODIES_MB: '0',
+  };
+  const files = ['proof/fuzz', 'proof/properties', 'http/bounds'].map((name) => `tests/${name}.test.ts`);
   execFileSync(process.execPath, [...stripTypes, '--test', ...files], { cwd: ROOT, env });
   return `${Math.ceil(3.25 * Number(values.inputs))} inputs, 200 lives`; // one of the four tests has a quarter of the runs
 }
