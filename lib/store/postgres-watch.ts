@@ -67,7 +67,10 @@ function idleLine(relation: string): string {
 /** The table as it is now. @throws {StartError} if it can't be watched */
 export async function findTable(run: Run, watched: Watched): Promise<WatchedTable> {
   const { table, type, source } = watched;
-  const [found] = await run<Found>('SELECT * FROM bell.changebell_find_table($1, to_regclass(quote_ident($1)))', [table]);
+  const [found] = await run<Found>(
+    'SELECT * FROM bell.changebell_find_table($1, to_regclass(quote_ident($1)))',
+    [table],
+  );
   if (!found) throw cannotWatch(table, 'there is no such table (upper and lower case count)');
   // Ordinary or partitioned: a view's rows change without a trigger of its own.
   if (!/[rp]/.test(found.kind))

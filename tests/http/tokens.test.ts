@@ -12,13 +12,13 @@ import {
   eventually,
   type Frame,
   get,
-  launch,
   openEventStream,
   post,
   refusedHandshake,
-  type Server,
   startServer,
 } from '../support/helpers.ts';
+import { type OpenServer, openServer } from '../support/open-server.ts';
+import { refusalToStart } from '../support/open-store.ts';
 
 const SECRET = 'a secret of thirty-two bytes or more';
 const KEY = new TextEncoder().encode(SECRET);
@@ -37,10 +37,10 @@ const sign = (
     .sign(key);
 const bearer = (token: string) => ({ Authorization: `Bearer ${token}` });
 
-let server: Server;
+let server: OpenServer;
 let everything: Record<string, string>;
 before(async () => {
-  server = await startServer({ JWT_SECRET: SECRET, API_TOKEN: 'the-token' });
+  server = await openServer({ JWT_SECRET: SECRET, API_TOKEN: 'the-token' });
   everything = bearer(await sign(ALL));
 });
 after(() => server?.stop());
@@ -273,7 +273,7 @@ test('a key set: each key pins its algorithm, and what no key of it has signed i
   const [ours, fresh] = [await makeKey('ES256', 'ours'), await makeKey('EdDSA', 'fresh')];
   const rsa = await makeKey('RS256', 'rsa');
   set.keys = [ours.jwk, rsa.jwk];
-  const other = await startServer({ JWT_JWKS_URL: set.url });
+  const other = await openServer({ JWT_JWKS_URL: set.url });
   const ask = async (token: string) => (await get(`${other.url}/api/customers`, bearer(token))).status;
   assert.equal(await ask(await ours.token()), 200);
   assert.equal(await ask(await rsa.token()), 200);
@@ -339,14 +339,9 @@ test('settings that make no sense are one line, without the secret', async () =>
     { JWT_SECRET: SECRET, JWT_JWKS_URL: 'http://localhost/keys' },
     { JWT_JWKS_URL: 'file:///keys' },
   ]) {
-    const { output, exited } = launch({
-      PORT: '0',
-      DATABASE_URL: ':memory:',
-      ...(env as Record<string, string>),
-    });
-    assert.equal((await exited).code, 1);
-    assert.match(output.stderr, /^JWT_\w+ [^\n]*\n$/);
-    assert.doesNotMatch(output.stderr, /short|keys$/);
-    if (env.JWT_JWKS_URL?.startsWith('file:')) assert.match(output.stderr, /"file:…", but must be an http/);
+    const line = await refusalToStart({ DATABASE_URL: ':memory:', ...(env as Record<string, string>) });
+    assert.match(line, /^JWT_\w+ [^\n]*$/);
+    assert.doesNotMatch(line, /short|keys$/);
+    if (env.JWT_JWKS_URL?.startsWith('file:')) assert.match(line, /"file:…", but must be an http/);
   }
 });

@@ -53,7 +53,9 @@ for (const [command, before] of [
   test(`${command} starts it, and it answers`, async () => {
     const server = await startServer({}, before);
     assert.equal((await get(`${server.url}/api/customers`)).status, 200);
-    assert.equal((await server.stop()).code, 0);
+    const { code } = await server.stop();
+    // tsx's own command leaves a program 60 ms to say that it has heard, and kills it then: on a busy machine that is 143.
+    if (!(code === 143 && before[0] === tsx)) assert.equal(code, 0);
   });
 }
 

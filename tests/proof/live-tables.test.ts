@@ -16,7 +16,8 @@ import {
   readAll,
   SETTLE_MS,
 } from '../support/copies.ts';
-import { del, patch, post, type Server, skipWithout, startServer, within } from '../support/helpers.ts';
+import { del, patch, post, skipWithout, within } from '../support/helpers.ts';
+import { openServer } from '../support/open-server.ts';
 import { INITDB } from '../support/postgres-cluster.ts';
 import {
   type History,
@@ -289,7 +290,7 @@ test(
   needsPostgres,
   async () => {
     const DATABASE_URL = await (await sharedCluster()).createDatabase('two_servers');
-    const servers: Server[] = [await startServer({ DATABASE_URL }), await startServer({ DATABASE_URL })];
+    const servers = [await openServer({ DATABASE_URL }), await openServer({ DATABASE_URL })];
     const [here, there] = servers.map(({ url }) => new LiveTable<Row>(`${url}/api/customers`, { WebSocket }));
     for (let i = 0; i < 30; i += 1) {
       const [writer, copy] = i % 2 ? [servers[0]!, there!] : [servers[1]!, here!];

@@ -24,7 +24,7 @@ import { besideFlooders, besideHerd, quantile } from '../support/neighbours.ts';
 import { handshake } from '../support/raw-websocket.ts';
 
 test('beside a herd that resumes all over the log, a live event comes soon after the answer to its POST', async (t) => {
-  const { posts, after, herdMs } = await besideHerd({ clients: 800, events: 20_000 });
+  const { posts, after, herdMs } = await besideHerd({ clients: 400, events: 20_000 });
   const [post, late] = [quantile(posts, 0.75), quantile(after, 0.75)];
   t.diagnostic(`${late} ms after an answer that takes ${post} ms, beside a herd of ${Math.round(herdMs)} ms`);
   assert.ok(late < 0.4 * post, `three of four came within ${late} ms of the answer, which took ${post} ms`);

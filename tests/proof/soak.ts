@@ -55,8 +55,8 @@ async function tide(): Promise<string> {
 }
 
 function inputs(): string {
-  const files = ['tests/proof/fuzz.test.ts', 'tests/proof/properties.test.ts'];
-  runTests(files, { SEED: String(seed), FUZZ_RUNS: values.inputs, PROPERTY_RUNS: '200' });
+  const files = ['proof/fuzz', 'proof/properties', 'http/bounds'].map((name) => `tests/${name}.test.ts`);
+  runTests(files, { SEED: String(seed), FUZZ_RUNS: values.inputs, PROPERTY_RUNS: '200', BODIES_MB: '0' });
   return `${Math.ceil(3.25 * Number(values.inputs))} inputs, 200 lives`; // one of the four tests has a quarter of the runs
 }
 

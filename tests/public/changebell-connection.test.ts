@@ -7,7 +7,8 @@ import { WebSocket } from 'ws';
 import { Silence } from '../../public/changebell/silence.js';
 import { ChangeStream, type Options } from '../../public/changebell.js';
 import { fakeStream, type Script } from '../support/fake-stream.ts';
-import { eventually, post, range, type Server, startServer, within } from '../support/helpers.ts';
+import { eventually, post, range, startServer, within } from '../support/helpers.ts';
+import { type OpenServer, openServer } from '../support/open-server.ts';
 import { freePort } from '../support/postgres-cluster.ts';
 
 // What a browser has and Node has not: a window that tells of the network. Before the first stream is made.
@@ -15,9 +16,9 @@ const browser = new EventTarget();
 Object.assign(globalThis, { addEventListener: browser.addEventListener.bind(browser) });
 
 const READY: Script = [['stream.ready', 1, { behind: 0, client: 'one' }]];
-let server: Server;
+let server: OpenServer;
 before(async () => {
-  server = await startServer({ HEARTBEAT_SECONDS: '1', API_TOKEN: 'open-sesame' });
+  server = await openServer({ HEARTBEAT_SECONDS: '1', API_TOKEN: 'open-sesame' });
 });
 after(() => server.stop());
 

@@ -13,6 +13,7 @@ import {
   needsChromium,
   openPage,
   region,
+  samePage,
   verdict,
 } from '../support/browser.ts';
 import { eventually, post, type Server, seqOf, startServer } from '../support/helpers.ts';
@@ -212,7 +213,7 @@ test('of 10,000 customers the newest 100 stand in the table, and it says so', ne
   db.transaction(() => {
     for (let number = 1; number <= 10_000; number += 1) insert.run(`Customer ${number}`);
   })();
-  const { page } = await openPage(server.url);
+  const { page } = await samePage(server.url);
   await page.getByText('the newest 100 of 10,000').waitFor();
   assert.equal(await page.locator('#customers tr').count(), 100);
   await page.getByRole('button', { name: 'Delete Customer 10000' }).click();
@@ -242,7 +243,7 @@ test(
   'more clients in the page: one is cut, the other goes on, over either transport',
   needsChromium,
   async () => {
-    const { page } = await openPage(server.url);
+    const { page } = await samePage(server.url);
     const lane = (name: string) =>
       page.locator('#lanes li').filter({ has: page.getByText(name, { exact: true }) });
     await button(page, 'Add client').click();
@@ -313,7 +314,7 @@ if (process.env.BURST)
   });
 
 test('a burst from the page itself: each one is saved, and comes', needsChromium, async () => {
-  const { page } = await openPage(server.url);
+  const { page } = await samePage(server.url);
   await button(page, 'Flood').click();
   await page.getByText(/^\d+ of 2,000 saved$/).waitFor();
   // Whichever is seen: the log keeps 500 of them.

@@ -50,6 +50,8 @@ async function bothLive(page: Page): Promise<void> {
   await page.waitForSelector('#loop-state[data-state="live"]');
 }
 
+const byItsOwnClock = ({ clock }: Page) => clock.install();
+
 /** Plays on the page's own clock, put forward bit by bit while the connections are real. */
 async function playUntil(page: Page, words: RegExp): Promise<void> {
   await eventually(
@@ -66,7 +68,7 @@ test(
   'Show me: left three changes are replayed, right three are lost, and its customers are wrong',
   needsChromium,
   async () => {
-    const { page, faults } = await openPage(server.url, { prepare: ({ clock }) => clock.install() });
+    const { page, faults } = await samePage(server.url, byItsOwnClock);
     await bothLive(page);
     await button(page, 'Show me').click();
     const startedAt = await page.evaluate(() => Date.now());
@@ -144,7 +146,7 @@ test(
 );
 
 test('Show me can be stopped at any moment, and leaves the page usable', needsChromium, async () => {
-  const { page } = await openPage(server.url, { prepare: ({ clock }) => clock.install() });
+  const { page } = await samePage(server.url, byItsOwnClock);
   await bothLive(page);
   await button(page, 'Show me').click();
   await playUntil(page, /cables are cut/);
@@ -172,7 +174,7 @@ test('Show me can be stopped at any moment, and leaves the page usable', needsCh
 });
 
 test('an outage lasts until Bring back, or eight seconds where that is ticked', needsChromium, async () => {
-  const { page } = await openPage(server.url, { prepare: ({ clock }) => clock.install() });
+  const { page } = await samePage(server.url, byItsOwnClock);
   await bothLive(page);
   await button(page, 'Cut the cable').click();
   await inState(page, 'waiting');
@@ -421,7 +423,7 @@ test(
   'a message is published from the page, and after a reload the last 50 are there, with what was missed',
   needsChromium,
   async () => {
-    const { page } = await openPage(server.url);
+    const { page } = await samePage(server.url);
     await post(
       at('/api/events'),
       range(1, 55).map((number) => ({ message: `number ${number}` })),

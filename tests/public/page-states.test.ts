@@ -121,19 +121,18 @@ test('muted, then silent, for as long as one may look at it', needsChromium, asy
 });
 
 test('catching up: how far it has come', needsChromium, async () => {
-  const { page } = await openPage(server.url);
   let isHeld = false;
   // The real stream, of which no more than the first frame and five events get through.
-  await page.routeWebSocket(/\/ws/, (socket) => {
-    let passed = 0;
-    const wire = socket.connectToServer();
-    wire.onMessage((message) => {
-      passed += 1;
-      if (!isHeld || passed <= 6) socket.send(message);
+  const hold = (fresh: Page) =>
+    fresh.routeWebSocket(/\/ws/, (socket) => {
+      let passed = 0;
+      const wire = socket.connectToServer();
+      wire.onMessage((message) => {
+        passed += 1;
+        if (!isHeld || passed <= 6) socket.send(message);
+      });
     });
-  });
-  await page.reload();
-  await inState(page, 'live');
+  const { page } = await openPage(server.url, { prepare: hold });
   await button(page, 'Say goodbye').click();
   await inState(page, 'waiting');
   for (let i = 0; i < 13; i += 1) await post(`${server.url}/api/events`, { message: `missed ${i}` });
@@ -164,20 +163,6 @@ test('reset: the log moved on without us, and the customers are loaded afresh', 
   await assertGoodToLookAt(page, 'reset');
   await inState(page, 'live');
 });
-
-test(
-  'a page that hears nothing judges nobody: what came to the other alone is not called wrong',
-  needsChromium,
-  async () => {
-    const { page } = await openPage(server.url);
-    await page.waitForSelector('#loop-state[data-state="live"]');
-    await button(page, 'Silent hole').click();
-    await inState(page, 'muted');
-    await post(`${server.url}/api/customers`, { name: 'Heard by the loop alone' });
-    await page.locator('#loop-roster').getByText('Heard by the loop alone').waitFor();
-    assert.equal(await page.locator('.wrong').count(), 0);
-  },
-);
 
 test('refused, though the server answers: it does not say that nothing runs', needsChromium, async () => {
   const { page } = await openPage(server.url, {
@@ -227,7 +212,7 @@ test('with reduced motion nothing moves', needsChromium, async () => {
   const animations = (page: Page) =>
     page.evaluate(() => document.getAnimations().filter(({ playState }) => playState === 'running').length);
   const moving = await openPage(server.url, { reducedMotion: 'no-preference' });
-  const still = await openPage(server.url, { reducedMotion: 'reduce' });
+  const still = await samePage(server.url); // every page is asked to hold still, unless its test says otherwise
   await Promise.all(
     [moving, still].map(({ page }) => page.getByText('the bell rings').waitFor({ state: 'detached' })),
   );
@@ -240,7 +225,24 @@ test('with reduced motion nothing moves', needsChromium, async () => {
     document.getElementById('state')!.dataset.state = 'connecting';
   });
   assert.equal(await animations(still.page), 0);
+  await still.page.evaluate(() => {
+    document.getElementById('state')!.dataset.state = 'live';
+  });
 });
+
+test(
+  'a page that hears nothing judges nobody: what came to the other alone is not called wrong',
+  needsChromium,
+  async () => {
+    const { page } = await samePage(server.url);
+    await page.waitForSelector('#loop-state[data-state="live"]');
+    await button(page, 'Silent hole').click();
+    await inState(page, 'muted');
+    await post(`${server.url}/api/customers`, { name: 'Heard by the loop alone' });
+    await page.locator('#loop-roster').getByText('Heard by the loop alone').waitFor();
+    assert.equal(await page.locator('.wrong').count(), 0);
+  },
+);
 
 test('?present is light, in 24 px, and hides nothing that is acted on', needsChromium, async () => {
   const { page } = await openPage(`${server.url}/?present`, { colorScheme: 'dark' });

@@ -16,7 +16,6 @@ import {
   patch,
   post,
   ROOT,
-  shareServer,
   skipWithout,
   startServer,
   temporaryFolder,
@@ -25,7 +24,7 @@ import {
 import { openServer } from '../support/open-server.ts';
 import { freePort } from '../support/postgres-cluster.ts';
 
-const server = await shareServer();
+const server = await openServer();
 
 /** A folder in which a program finds these packages. */
 function folderWith(...packages: string[]): string {
@@ -127,7 +126,7 @@ test(
 );
 
 test('the Python consumer ends where it is refused, and says why', needsPython, async () => {
-  const locked = await startServer({ API_TOKEN: 'a-token-that-it-does-not-send' });
+  const locked = await openServer({ API_TOKEN: 'a-token-that-it-does-not-send' });
   const script = codeOf('python').replace('http://localhost:5000', locked.url);
   const child = spawn('/usr/bin/python3', ['-'], { cwd: temporaryFolder() });
   closeAfterTest(() => child.kill('SIGKILL'));
@@ -319,10 +318,10 @@ test('the C# client goes on after a cut, and misses nothing', needsMono, async (
     );
   await saw('before');
   await here.kill9();
-  const elsewhere = await startServer({ DATABASE_URL });
+  const elsewhere = await openServer({ DATABASE_URL });
   await publish(elsewhere, 'meanwhile');
   await elsewhere.stop();
-  const again = await startServer({ DATABASE_URL, PORT });
+  const again = await openServer({ DATABASE_URL, PORT });
   await saw('meanwhile');
   await publish(again, 'after');
   await saw('after');

@@ -3,19 +3,12 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { WebSocket } from 'ws';
 import { openDatabase } from '../../lib/store/sqlite.ts';
 import { LiveTable } from '../../public/changebell.js';
-import {
-  eventually,
-  get,
-  post,
-  type Server,
-  skipWithout,
-  startServer,
-  temporaryFolder,
-  within,
-} from '../support/helpers.ts';
+import { eventually, get, post, skipWithout, temporaryFolder, within } from '../support/helpers.ts';
+import { type OpenServer, openServer } from '../support/open-server.ts';
 import { type Cluster, INITDB, startCluster } from '../support/postgres-cluster.ts';
 
 /**
@@ -182,13 +175,13 @@ type Program = { run: (sql: string) => Promise<unknown>; count: (table: string) 
 function testAltered(cases: Record<string, Case>, open: () => Promise<Program & { url: string }>): void {
   const all = Object.entries(cases).map(([name, one], i) => ({ name, table: `t${i}`, made: PLAIN, ...one }));
   const copies = new Map<string, LiveTable>();
-  let server: Server;
+  let server: OpenServer;
   let program: Program & { url: string };
 
   before(async () => {
     program = await open();
     for (const { made, table } of all) await program.run(made(table));
-    server = await startServer({ DATABASE_URL: program.url, WATCH: all.map(({ table }) => table).join() });
+    server = await openServer({ DATABASE_URL: program.url, WATCH: all.map(({ table }) => table).join() });
     for (const { table } of all)
       copies.set(table, new LiveTable(`${server.url}/api/watch/${table}`, { WebSocket }));
     await Promise.all([...copies.values()].map(({ ready }) => ready));
@@ -240,7 +233,7 @@ describe('SQLite', () => {
     const DATABASE_URL = join(temporaryFolder(), 'versions.db');
     const file = openDatabase(DATABASE_URL, { timeout: 5000 });
     file.exec(PLAIN('orders'));
-    const server = await startServer({ DATABASE_URL, WATCH: 'orders' });
+    const server = await openServer({ DATABASE_URL, WATCH: 'orders' });
     const read = file.prepare<[], string>(
       "SELECT sql FROM sqlite_schema WHERE name = 'changebell_watch_orders_created'",
     );
@@ -260,7 +253,7 @@ describe('SQLite', () => {
   });
 
   test('a customer that gives way under an index that was made just now is gone from copies as well', async () => {
-    const server = await startServer({ DATABASE_URL: join(temporaryFolder(), 'customers.db') });
+    const server = await openServer({ DATABASE_URL: join(temporaryFolder(), 'customers.db') });
     for (const name of ['Ada', 'Bob']) await post(`${server.url}/api/customers`, { name });
     const copy = new LiveTable(`${server.url}/api/customers`, { WebSocket });
     await copy.ready;
@@ -301,14 +294,14 @@ describe('PostgreSQL', { skip: skipWithout(INITDB, 'postgresql') }, () => {
     const url = await cluster.createDatabase('held');
     const [program, holder] = [await cluster.connect('held'), await cluster.connect('held')];
     await program.query(PLAIN('orders'));
-    const server = await startServer({ DATABASE_URL: url, WATCH: 'orders' });
+    const server = await openServer({ DATABASE_URL: url, WATCH: 'orders' });
     const copy = new LiveTable(`${server.url}/api/watch/orders`, { WebSocket });
     await copy.ready;
     await program.query("ALTER TABLE orders DISABLE TRIGGER ALL; SET lock_timeout = '50ms'");
     await holder.query("BEGIN; INSERT INTO orders VALUES (0, 'held')");
     const reset = new Promise((resolve) => copy.stream.addEventListener('message', resolve, { once: true }));
     let id = 2;
-    for (const end = performance.now() + 2500; performance.now() < end; )
+    for (const end = performance.now() + 2500; performance.now() < end; await delay(10))
       await program.query('INSERT INTO orders VALUES ($1)', [++id]); // two looks at least, and it never fails
     assert.equal(copy.size, 2, 'while it is held nobody can hear of it');
     await holder.query('COMMIT');

@@ -19,6 +19,7 @@ import {
   skipWithout,
   startServer,
 } from '../support/helpers.ts';
+import { type OpenServer, openServer } from '../support/open-server.ts';
 import { refusalToStart } from '../support/open-store.ts';
 import { type Cluster, INITDB, startCluster } from '../support/postgres-cluster.ts';
 import { type Standby, startStandby } from '../support/postgres-standby.ts';
@@ -61,7 +62,7 @@ describe('reading from replicas', { skip: skipWithout(INITDB, 'postgresql') }, (
   let east: Standby;
   let west: Standby;
   let one: Server; // reads in the east
-  let two: Server; // reads in the west, and knows that the west may be promoted
+  let two: OpenServer; // reads in the west, and knows that the west may be promoted
   before(async () => {
     cluster = await startCluster(['shared_preload_libraries=pg_stat_statements']);
     for (const name of ['shop', 'kept', 'other']) await cluster.createDatabase(name);
@@ -73,7 +74,7 @@ describe('reading from replicas', { skip: skipWithout(INITDB, 'postgresql') }, (
     const DATABASE_URL = cluster.url('shop');
     const both = DATABASE_URL.replace(/@[^/]+/, (first) => `${first},127.0.0.1:${west.port}`);
     one = await startServer({ DATABASE_URL, READ_DATABASE_URL: east.url('shop') });
-    two = await startServer({ DATABASE_URL: both, READ_DATABASE_URL: west.url('shop') });
+    two = await openServer({ DATABASE_URL: both, READ_DATABASE_URL: west.url('shop') });
   });
   afterEach(() => west.resume().catch(() => {})); // the promoted one has nothing to follow
   after(async () => {
@@ -82,12 +83,13 @@ describe('reading from replicas', { skip: skipWithout(INITDB, 'postgresql') }, (
     await cluster?.stop();
   });
 
-  const save = async (server: Server, name: string): Promise<string> => {
+  type Place = Pick<OpenServer, 'url' | 'wsUrl'>;
+  const save = async (server: Place, name: string): Promise<string> => {
     const { status, headers, text } = await post(`${server.url}/api/customers`, { name });
     assert.equal(status, 201, text);
     return headers.get('last-event-id')!;
   };
-  const follow = async (server: Server, lastEventId?: string) => {
+  const follow = async (server: Place, lastEventId?: string) => {
     const client = await connect(server.wsUrl, lastEventId ? { query: { lastEventId } } : {});
     return { client, first: await client.next() };
   };
@@ -103,7 +105,7 @@ describe('reading from replicas', { skip: skipWithout(INITDB, 'postgresql') }, (
   }
 
   /** Writes one after the other, by turns, each when all have heard the last. @returns how many reads the primary answered */
-  async function readsFor(servers: Server[], count: number): Promise<number> {
+  async function readsFor(servers: Place[], count: number): Promise<number> {
     const followers = await Promise.all(servers.map((server) => follow(server)));
     const before_ = await readsOfPrimary();
     for (const i of range(1, count)) {
@@ -121,7 +123,7 @@ describe('reading from replicas', { skip: skipWithout(INITDB, 'postgresql') }, (
     assert.match(one.output.stdout, new RegExp(`its log read from PostgreSQL ${place}`), 'the start says so');
     assert.doesNotMatch(one.output.stdout, /hunter2/);
     assert.equal(await readsFor([one, two], commits), 0, 'reads of the log that the primary answered');
-    const plain = await startServer({ DATABASE_URL: cluster.url('shop') });
+    const plain = await openServer({ DATABASE_URL: cluster.url('shop') });
     const reads = await readsFor([plain], commits);
     assert.ok(reads >= commits, `${reads} reads of a server without a replica: they aren't counted`);
     await plain.stop();
@@ -190,7 +192,7 @@ describe('reading from replicas', { skip: skipWithout(INITDB, 'postgresql') }, (
   });
 
   test('retention takes nothing that was not yet announced from the replica', async () => {
-    const kept = await startServer({
+    const kept = await openServer({
       DATABASE_URL: cluster.url('kept'),
       READ_DATABASE_URL: west.url('kept'),
       EVENT_RETENTION: '20',
@@ -240,7 +242,7 @@ describe('reading from replicas', { skip: skipWithout(INITDB, 'postgresql') }, (
   test('a name that leads to another replica, which is behind the first, moves nobody back', async () => {
     const name = await startSwitch(east.port);
     const READ_DATABASE_URL = east.url('shop').replace(`:${east.port}/`, `:${name.port}/`);
-    const server = await startServer({ DATABASE_URL: cluster.url('shop'), READ_DATABASE_URL });
+    const server = await openServer({ DATABASE_URL: cluster.url('shop'), READ_DATABASE_URL });
     const { client, first } = await follow(server);
     await west.pause();
     const { body } = await post(`${server.url}/api/events`, [{ data: 1 }, { data: 2 }]); // read as one stretch
@@ -262,7 +264,7 @@ describe('reading from replicas', { skip: skipWithout(INITDB, 'postgresql') }, (
   });
 
   test('a database that is no replica of the other is refused at the start, and so is one that is away', async () => {
-    await (await startServer({ DATABASE_URL: cluster.url('other') })).stop();
+    await (await openServer({ DATABASE_URL: cluster.url('other') })).stop();
     const DATABASE_URL = cluster.url('shop');
     const foreign = await refusalToStart({ DATABASE_URL, READ_DATABASE_URL: cluster.url('other') });
     assert.match(foreign, /^The PostgreSQL database other at .* READ_DATABASE_URL .*no replica/);

@@ -207,12 +207,14 @@ test('a backup that is put back under the server is pruned like any log, though 
   const client = await connect(server.wsUrl);
   const db = openDatabase(DATABASE_URL, { timeout: 5000 });
   await db.backup(fileOf('short'));
-  await post(
+  const { body: published } = await post(
     `${server.url}/api/events`,
     range(1, 300)
       .map(String)
       .map((message) => ({ message })),
   );
+  // Whoever has not heard of what is lost need not be told.
+  await client.until(({ id }) => id === published.at(-1).id);
   const backup = openDatabase(fileOf('short'), { timeout: 5000 });
   // Where the server holds the lock at that moment it ends without a page, and calls that success.
   while ((await backup.backup(DATABASE_URL)).totalPages === 0);

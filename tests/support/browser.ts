@@ -67,18 +67,21 @@ export async function openPage(url: string, options: PageOptions = {}) {
 }
 
 let shared: Awaited<ReturnType<typeof openPage>> | undefined;
+let sharedPrepare: PageOptions['prepare'];
 
 /**
  * The page that the tests of a file share, as the last one left it but for what it noted: to load it takes longer than
- * most tests. Who left it elsewhere, or not live, leaves the next one a fresh one.
+ * most tests. Who left it elsewhere, or not live, leaves the next one a fresh one; so does who wants it prepared otherwise.
  */
-export async function samePage(url: string): ReturnType<typeof openPage> {
+export async function samePage(url: string, prepare?: PageOptions['prepare']): ReturnType<typeof openPage> {
   const isFit = async () =>
+    sharedPrepare === prepare &&
     shared?.page.url() === new URL(url).href &&
     (await shared.page.locator('[data-state="live"]#state').count());
   if (!(await isFit())) {
     await shared?.context.close();
-    shared = await openPage(url);
+    sharedPrepare = prepare;
+    shared = await openPage(url, prepare && { prepare });
     outlive(shared);
   }
   shared!.faults.length = 0;

@@ -3,8 +3,10 @@
 import { copyFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Database } from 'better-sqlite3';
+import pg from 'pg';
 import { openDatabase } from '../../lib/store/sqlite.ts';
 import { startServer, temporaryFolder } from './helpers.ts';
+import { openStore } from './open-store.ts';
 import { type Cluster, startCluster } from './postgres-cluster.ts';
 import { startSlowLine } from './slow-line.ts';
 
@@ -77,15 +79,13 @@ export const sharedCluster = async (): Promise<Cluster> => (cluster ??= await st
 export const stopSharedCluster = () => cluster?.stop();
 
 export async function onPostgres(name: string): Promise<Engine> {
-  const { connect, createDatabase } = await sharedCluster();
-  const run = async (database: string, text: string): Promise<Answer> => {
-    const client = await connect(database);
-    try {
-      return (await client.query<Record<string, string>>(text)).rows;
-    } finally {
-      await client.end();
-    }
-  };
+  const { createDatabase, url } = await sharedCluster();
+  // Several, as writers are, that are kept: to connect costs more than what they write. They are broken at times.
+  const poolOf = (database: string) =>
+    new pg.Pool({ connectionString: url(database), allowExitOnIdle: true }).on('error', () => {});
+  const pools = { postgres: poolOf('postgres'), [name]: poolOf(name) };
+  const run = async (database: string, text: string): Promise<Answer> =>
+    (await pools[database]!.query<Record<string, string>>(text)).rows;
   const alone = (database: string) =>
     run('postgres', `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '${database}'`);
   return {
@@ -121,6 +121,11 @@ export async function openWorld(engine: Engine, { table, source }: { table: stri
   if (isWatched) await sql(define);
   const watch = isWatched ? { WATCH: table } : {};
   const env = { HEARTBEAT_SECONDS: '1', EVENT_RETENTION: '150', DATABASE_URL: databaseUrl, ...watch };
+  const store = await openStore(env); // it makes the schema; the program itself is asked nothing yet
+  await sql(engine.witness);
+  await fill('row');
+  await store.close();
+  await engine.save();
   let server = await startServer(env);
   const line = await startSlowLine(server.port, () => Math.random() * 15);
   const crash = async (meanwhile?: () => Promise<void>) => {
@@ -128,9 +133,6 @@ export async function openWorld(engine: Engine, { table, source }: { table: stri
     await meanwhile?.();
     server = await startServer({ ...env, PORT: String(server.port) });
   };
-  await sql(engine.witness);
-  await fill('row');
-  await crash(engine.save);
 
   return {
     ...engine,
