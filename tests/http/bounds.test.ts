@@ -9,6 +9,7 @@ import { connect as connectTcp, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { openDatabase } from '../../lib/store/sqlite.ts';
+import { closeAfterTest } from '../support/cleanup.ts';
 import {
   connect,
   eventually,
@@ -321,6 +322,7 @@ test('a system that allows few open files bounds the connections below that', as
       stdio: ['ignore', 'pipe', 'pipe'],
     },
   );
+  closeAfterTest(() => child.kill('SIGKILL')); // also where it did not come up in time
   let output = '';
   child.stdout.setEncoding('utf8').on('data', (text) => {
     output += text;
