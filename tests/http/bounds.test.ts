@@ -9,6 +9,7 @@ import { connect as connectTcp, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { openDatabase } from '../../lib/store/sqlite.ts';
+import { closeAfterTest } from '../support/cleanup.ts';
 import {
   connect,
   eventually,
@@ -150,7 +151,7 @@ test('a body in chunks of a byte takes little more memory than its bytes, and ot
   const before = memoryOf(server);
   const chunked = 'Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n';
   const bytes = head('POST /api/events', chunked) + '1\r\n \r\n'.repeat(1_000_000);
-  const slow = range(1, 8).map(() => deaf(server.port, bytes));
+  const slow = range(1, 2).map(() => deaf(server.port, bytes));
   const isMuch = (count: number) => count > 700_000;
   const come = eventually(() => metric(server, 'unsent_bytes'), isMuch, 'many bytes have come', 20_000);
   const waits = await probe(server, come);
@@ -321,6 +322,7 @@ test('a system that allows few open files bounds the connections below that', as
       stdio: ['ignore', 'pipe', 'pipe'],
     },
   );
+  closeAfterTest(() => child.kill('SIGKILL')); // also where it did not come up in time
   let output = '';
   child.stdout.setEncoding('utf8').on('data', (text) => {
     output += text;
