@@ -11,7 +11,7 @@ import { createRoutes, findMethods, type Methods, type Route } from './api/route
 import { Waiting } from './api/waiting.ts';
 import type { Config } from './config.ts';
 import { Access } from './http/access.ts';
-import { Answer } from './http/answer.ts';
+import type { Answer } from './http/answer.ts';
 import { Connections } from './http/connections.ts';
 import { connectionLimit, type Door } from './http/listen.ts';
 import { Refusals, reasonOf } from './http/refusals.ts';
@@ -154,7 +154,7 @@ export class App {
       this.connections.at(socket)?.release();
     } catch (error) {
       this.note(req, error, true);
-      this.connections.refuse(new Answer(req), socket, error);
+      this.connections.refuseUpgrade(req, socket, error);
     }
   };
 

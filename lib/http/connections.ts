@@ -1,7 +1,7 @@
 // All open connections, and the bounds that hold over them: how many there may be, how long an answer may lie
 // unread, how many bytes may wait. Also what `node:http` alone does not settle: nonsense instead of a request,
 // offers of other protocols, and an end without cutting anyone off.
-import { IncomingMessage } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { Problem } from '../problem.ts';
@@ -10,7 +10,7 @@ import { Connection } from './connection.ts';
 import type { HttpServer } from './listen.ts';
 import { headOf } from './read-ahead.ts';
 import type { Refusals } from './refusals.ts';
-import { sendProblem } from './response.ts';
+import { problemByHand, sendProblem } from './response.ts';
 import { UnsentBytes } from './unsent-bytes.ts';
 
 const UNREAD_MS = 30_000; // so long an answer may wait without a byte of it being taken
@@ -43,9 +43,7 @@ export class Connections {
     // One timer for all: a timer for each connection would be set anew with every answer.
     this.sweeper = setInterval(() => this.sweep(), SWEEP_MS).unref();
     server.on('connection', (socket: Socket) => this.open(socket));
-    server.on('clientError', (error: NodeJS.ErrnoException, socket) =>
-      this.refuseMalformed(error, socket as Socket),
-    );
+    server.on('clientError', (error: NodeJS.ErrnoException, socket) => this.refuseMalformed(error, socket));
     server.on('error', (error: NodeJS.ErrnoException) => this.refuseAccept(error));
   }
 
@@ -77,10 +75,11 @@ export class Connections {
   }
 
   /** Plain HTTP on the raw socket: the same answers, in the same words, as to any other request. */
-  refuse(answer: Answer, socket: Socket, error: unknown): void {
+  refuseUpgrade(req: IncomingMessage, socket: Socket, error: unknown): void {
+    // For an upgrade Node makes no answer: it takes its parser away, and leaves the socket to us.
+    const answer = new Answer(req);
     answer.shouldKeepAlive = false;
-    // Node has let go of the socket, and so this is not its answer yet.
-    if (!answer.socket) answer.assignSocket(socket);
+    answer.assignSocket(socket);
     // Its last bytes are written: now the client hears that no more comes.
     answer.on('finish', () => socket.end());
     sendProblem(answer, error);
@@ -91,7 +90,7 @@ export class Connections {
    * What the client still sends is thrown away for a moment: closing at once would reset it, and the reset eats the
    * answer (RFC 9112 §9.6).
    */
-  private linger(socket: Socket): void {
+  private linger(socket: Duplex): void {
     this.at(socket)?.release();
     socket.removeAllListeners('data').resume();
     setTimeout(() => socket.destroy(), LINGER_MS).unref();
@@ -172,15 +171,14 @@ export class Connections {
   }
 
   /** What `node:http` could not read as a request, or gave up on. */
-  private refuseMalformed(error: NodeJS.ErrnoException, socket: Socket): void {
+  private refuseMalformed(error: NodeJS.ErrnoException, socket: Duplex): void {
     const connection = this.at(socket);
     connection?.suspend(); // no border between requests is certain any more
     // In the middle of an answer, other words would be taken for a part of it: a cut says that it isn't whole.
     const isBroken = error.code === 'ECONNRESET' || !socket.writable;
     if (isBroken || connection?.isAnswered) return void socket.destroy();
-    // Perhaps of a request whose body is still coming; of what could not be read there is none.
-    const answer = connection?.answer ?? new Answer(new IncomingMessage(socket));
-    this.refuse(answer, socket, malformedProblem(error.code));
+    socket.end(problemByHand(malformedProblem(error.code)));
+    this.linger(socket);
   }
 
   /**
