@@ -57,7 +57,7 @@ function assemble(postgres: Postgres, opened: Opened, retention: number, replica
   // Whatever is announced was read by this: retention may take what it has shown to the hub, and no more.
   const log = replica ? new Replica(replica, numbering, reader) : reader;
   // A standby can't LISTEN: who is woken hears of a commit before it can be read.
-  const onCommit = (wake: () => void) => commits.onCommit(replica ? echoing(wake) : wake);
+  const onCommit: Store['onCommit'] = (wake) => commits.onCommit(replica ? echoing(wake) : wake);
   const sources = watched.map(({ source }) => source);
   const listener = new Listener(postgres, connections.pool, sources, commits);
   const writer = new Writer(connections, { retention, numbering, commits });

@@ -52,9 +52,10 @@ export class Hub {
     this.heartbeats = new Heartbeats(heartbeatMs, this.clients, this.head);
     this.serving = new Serving(store, this.head, this.heartbeats);
     this.rounds = new Rounds(this.serving);
-    store.onCommit(() => {
+    store.onCommit((isOurs) => {
       this.head.isStale = true;
-      if (this.clients.size > 0) this.schedule(); // else nobody waits for it: the next look will do
+      // What others commit can wait for the next look while nobody listens. Of ours `/healthz` tells, and retention waits.
+      if (isOurs || this.clients.size > 0) this.schedule();
     });
     this.looking = setInterval(() => {
       this.lookAgain(); // a history may be replaced without a commit

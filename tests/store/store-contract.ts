@@ -280,7 +280,7 @@ export function testStore(backend: Backend): void {
 
   test('a commit of another program wakes the readers of a store that does nothing itself', async () => {
     const [quiet, program] = [await backend.open('quiet'), await backend.connect('quiet')];
-    const woken = new Promise<void>((resolve) => quiet.onCommit(resolve));
+    const woken = new Promise<void>((resolve) => quiet.onCommit(() => resolve()));
     await program.run("INSERT INTO customers (name) VALUES ('Grace')");
     await within(woken, 'the store to notice');
     await Promise.all([quiet.close(), program.close()]);
