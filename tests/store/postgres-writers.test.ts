@@ -6,7 +6,7 @@ import type { Client } from 'pg';
 import type { StoredEvent } from '../../lib/event.ts';
 import { Hosts } from '../../lib/store/postgres-hosts.ts';
 import { openPostgresStore } from '../../lib/store/postgres-store.ts';
-import type { Store } from '../../lib/store/store.ts';
+import type { Order, Store } from '../../lib/store/store.ts';
 import { eventually, range, skipWithout } from '../support/helpers.ts';
 import { type Cluster, INITDB, startCluster } from '../support/postgres-cluster.ts';
 
@@ -49,6 +49,35 @@ describe('programs on one PostgreSQL', { skip: skipWithout(INITDB, 'postgresql')
     };
     return eventually(read, (found) => found.length >= many, `${many} events are in the log`);
   }
+
+  /** Every place in the log once, and what it tells of the customers is what they are. */
+  async function isTold(store: Store, program: Client, why: string): Promise<void> {
+    const { rows } = await program.query(
+      "SELECT '/api/customers/' || id AS source, changebell_json(customers) AS json FROM customers",
+    );
+    const customers = new Map(rows.map(({ source, json }) => [source, json]));
+    const drafts = () => program.query('SELECT FROM changebell_events WHERE seq < 0 LIMIT 1');
+    await eventually(drafts, ({ rowCount }) => rowCount === 0, 'all is numbered');
+    const told = await events(store, 0);
+    assert.deepEqual(
+      told.map(({ seq }) => seq),
+      range(1, told.length),
+    );
+    const copy = new Map<string, string>();
+    for (const { type, source, data } of told) {
+      if (type === 'customer.deleted') copy.delete(source);
+      else if (type.startsWith('customer.')) copy.set(source, data);
+    }
+    const last = told.slice(-6).map(({ seq, type, source }) => `${seq} ${type} ${source}`);
+    assert.deepEqual([...copy].sort(), [...customers].sort(), `${why}: ${last}`);
+  }
+
+  const create = (name: string) => ({ op: 'create', fields: { name } }) as const;
+  const publication = (type: string): Order => ({
+    op: 'publish',
+    events: [{ type, source: '/x', data: '1', extensions: null }],
+    isList: false,
+  });
 
   const types = (found: StoredEvent[]) => found.map(({ type }) => type);
   const orders = 'CREATE TABLE orders (id int PRIMARY KEY, item text)';
@@ -184,6 +213,22 @@ describe('programs on one PostgreSQL', { skip: skipWithout(INITDB, 'postgresql')
       '/api/customers/2',
     ]);
     await eve.end();
+    await close();
+  });
+
+  test('rows that a trigger of an application deletes and makes anew beside ours are told as they are', async () => {
+    const { store, program, close } = await open('', []);
+    await program.query(`CREATE FUNCTION count_them() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        DELETE FROM customers WHERE id = 100;
+        INSERT INTO customers (id, name) VALUES (100, 'those who came');
+        RETURN NEW; END $$;
+      CREATE TRIGGER count_them AFTER INSERT ON customers FOR EACH ROW WHEN (NEW.name = 'new') EXECUTE FUNCTION count_them();
+      CREATE TRIGGER count_them BEFORE INSERT ON changebell_events FOR EACH ROW WHEN (NEW.type = 'lead') EXECUTE FUNCTION count_them();
+      INSERT INTO customers (id, name) VALUES (100, 'none')`);
+    await store.write(create('new'));
+    await isTold(store, program, 'after a creation');
+    await store.write(publication('lead'));
+    await isTold(store, program, 'after a publication');
     await close();
   });
 
