@@ -31,7 +31,8 @@ $$;
 -- since, and was told first. Its place (OFFSET) is looked up for each row, so the drafts are in the rows' sequence.
 -- It runs with our rights, so an application that changes a customer needs none on our log. And its path is fixed:
 -- else the caller could put a function of his own in the way, and would have our rights.
--- What our own call writes gets its seqs at once. Any session can set that setting: so the lock decides, which our call has. What a trigger of an application writes meanwhile are drafts, all of it: else
+-- What our own call writes gets its seqs at once. Any session can set that setting: so it must be one that may do worse,
+-- and the lock decides, which our call has. What a trigger of an application writes meanwhile are drafts, all of it: else
 -- of a row that it deletes and makes anew the last that is told would be that it is gone.
 -- (In a CASE and not with AND, which would ask for the lock also where the setting is null.)
 CREATE FUNCTION bell.changebell_customer_changed() RETURNS trigger LANGUAGE plpgsql
@@ -39,6 +40,7 @@ SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   customer bell.customers;
   is_ours boolean := CASE WHEN current_setting('changebell.numbering', true) = 'on' AND pg_trigger_depth() = 1
+      AND has_table_privilege(session_user, 'bell.changebell_events', 'TRUNCATE')
     THEN pg_try_advisory_xact_lock(1130918254, 1) END;
 BEGIN
   IF TG_LEVEL = 'STATEMENT' THEN

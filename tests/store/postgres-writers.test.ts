@@ -232,6 +232,17 @@ describe('programs on one PostgreSQL', { skip: skipWithout(INITDB, 'postgresql')
     await close();
   });
 
+  test('a role that claims to number as our own writes do can’t have what it does told in another order', async () => {
+    const { store, program, name, close } = await open("CREATE ROLE ivan LOGIN PASSWORD 'hunter2'", []);
+    await program.query('GRANT SELECT, INSERT, DELETE ON customers TO ivan');
+    const ivan = await cluster.connect(name, 'ivan');
+    await ivan.query(`SET changebell.numbering = 'on'; BEGIN; INSERT INTO customers (id, name) VALUES (5, 'a');
+      DELETE FROM customers; INSERT INTO customers (id, name) VALUES (5, 'b'); COMMIT`);
+    await isTold(store, program, 'ivan');
+    await ivan.end();
+    await close();
+  });
+
   test('what was committed before a write of ours comes before it', async () => {
     const { store, program, close } = await open('', []);
     const event = { type: 'ours', source: '/x', data: '1', extensions: null };
