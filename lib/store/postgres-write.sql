@@ -32,7 +32,8 @@ END $$;
 -- some twenty parts are run, and not a thousand.
 -- Each part is a subtransaction: what failed leaves nothing behind, neither rows nor events nor seqs, so no gap.
 -- An error of these classes is no order's: connection, transaction state, room, shutdown, system, settings, a bug.
--- A creation may meet an id that another program gave by hand: that is stepped over, and all tried once more.
+-- A creation may meet an id that another program gave by hand: that is stepped over, and all tried once more. One that
+-- gets an id of which a draft still tells goes alone: then the drafts of its id come first.
 CREATE FUNCTION bell.changebell_write_part(items jsonb, low bigint) RETURNS SETOF bell.changebell_outcome
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -57,6 +58,10 @@ BEGIN
     AND NOT first ? 'again' THEN
     PERFORM bell.changebell_keep_ids();
     RETURN QUERY SELECT * FROM bell.changebell_write_part(pg_catalog.jsonb_set(items, '{0,again}', 'true'), low);
+  ELSIF state = 'CB425' AND first ? 'plain' THEN
+    FOR first IN SELECT value FROM pg_catalog.jsonb_array_elements(items) LOOP
+      RETURN QUERY SELECT * FROM bell.changebell_write_part(pg_catalog.jsonb_build_array(first - 'plain'::text), low);
+    END LOOP;
   ELSIF many = 1 THEN
     RETURN NEXT ROW((first->>'place')::integer,
       CASE WHEN state IN ('55P03', '40P01', '40001') THEN 'locked' ELSE 'refused' END, message, state)::bell.changebell_outcome;
@@ -101,6 +106,10 @@ BEGIN
       SELECT item->'fields'->>'name', item->'fields'->>'email'
       FROM pg_catalog.jsonb_array_elements(items) WITH ORDINALITY AS list (item, n) ORDER BY n RETURNING id)
     SELECT pg_catalog.array_agg(id) INTO ids FROM made;
+    IF EXISTS (SELECT FROM bell.changebell_events WHERE seq >= greatest(low, mark - 10000) AND seq < 0)
+      AND bell.changebell_are_gone(ids, low) THEN
+      RAISE EXCEPTION USING ERRCODE = 'CB425', MESSAGE = 'The sequence of ids was set back.';
+    END IF;
   ELSE
     INSERT INTO bell.changebell_events (seq, type, source, data, extensions)
     SELECT before + pg_catalog.row_number() OVER (ORDER BY n, m), event->>'type', event->>'source', event->>'data', event->>'extensions'
@@ -114,6 +123,14 @@ BEGIN
   END IF;
   RETURN bell.changebell_answers(items, before, ids);
 END $$;
+
+-- Is a draft still to be numbered that tells of one of these customers as gone? Their ids were used before, so what is told
+-- of those who are there now has to come after it. A program that empties the table may have set back the sequence.
+CREATE FUNCTION bell.changebell_are_gone(ids bigint[], low bigint) RETURNS boolean LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp AS $$
+  SELECT EXISTS (SELECT FROM bell.changebell_events WHERE seq >= low AND seq < 0 AND type = 'customer.deleted'
+    AND source = ANY (ARRAY(SELECT '/api/customers/' || id FROM unnest(ids) AS id)))
+$$;
 
 -- Says to each order of one kind what became of it. A creation is found by its event's source (`ids` are in the sequence
 -- of the orders), a publication by the places of its events. The answer to a creation is the data of its event: the row

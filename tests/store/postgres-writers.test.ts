@@ -1,7 +1,7 @@
 // Programs beside us on one PostgreSQL: nothing of ours makes them wait, fail or obey, and whatever they do is told.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
 import type { Client } from 'pg';
 import type { StoredEvent } from '../../lib/event.ts';
 import { Hosts } from '../../lib/store/postgres-hosts.ts';
@@ -240,6 +240,25 @@ describe('programs on one PostgreSQL', { skip: skipWithout(INITDB, 'postgresql')
       DELETE FROM customers; INSERT INTO customers (id, name) VALUES (5, 'b'); COMMIT`);
     await isTold(store, program, 'ivan');
     await ivan.end();
+    await close();
+  });
+
+  test('customers whose ids come once more, since a program has emptied the table, are told after those before them', async () => {
+    const { store, program, close } = await open('', []);
+    for (const ms of [4, 8, 12, 16]) {
+      await store.write(create('before'));
+      await program.query('BEGIN; TRUNCATE customers RESTART IDENTITY');
+      const writing = store.write(create('after'));
+      await delay(ms); // the creation waits for 20
+      await program.query('COMMIT');
+      await writing;
+      await isTold(store, program, `TRUNCATE, ${ms} ms`);
+    }
+    await program.query("INSERT INTO customers (name) SELECT 'one of many' FROM generate_series(1, 10000)");
+    await program.query(`BEGIN; DELETE FROM customers WHERE id > 10; DELETE FROM customers;
+      ALTER SEQUENCE customers_id_seq RESTART; COMMIT`);
+    await Promise.all(range(1, 5).map(() => store.write(create('after'))));
+    await isTold(store, program, 'DELETE');
     await close();
   });
 
