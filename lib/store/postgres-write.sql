@@ -117,6 +117,7 @@ BEGIN
       pg_catalog.jsonb_array_elements(item->'events') WITH ORDINALITY AS events (event, m) ORDER BY n, m;
   END IF;
   SET CONSTRAINTS ALL IMMEDIATE; -- what would break the commit of all breaks its own write
+  SET CONSTRAINTS ALL DEFERRED; -- the next write may need it
   numbering := pg_catalog.set_config('changebell.numbering', '', true);
   IF pg_catalog.currval('bell.changebell_drafts') <> mark THEN
     PERFORM FROM bell.changebell_number(low, 500, mark, false);

@@ -262,6 +262,19 @@ describe('programs on one PostgreSQL', { skip: skipWithout(INITDB, 'postgresql')
     await close();
   });
 
+  test('a constraint that is checked late is so for each write of a batch', async () => {
+    const { store, program, close } = await open('', []);
+    await program.query(`CREATE TABLE parents (id bigint PRIMARY KEY);
+      CREATE TABLE children (id bigint REFERENCES parents DEFERRABLE INITIALLY DEFERRED);
+      CREATE FUNCTION child_first() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN INSERT INTO children VALUES (NEW.id); INSERT INTO parents VALUES (NEW.id); RETURN NULL; END $$;
+      CREATE TRIGGER child_first AFTER INSERT ON customers FOR EACH ROW EXECUTE FUNCTION child_first()`);
+    const alone = { ...create('alone'), idempotency: { key: 'k', request: 'r' } };
+    await Promise.all([store.write(create('together')), store.write(alone)]);
+    await isTold(store, program, 'both');
+    await close();
+  });
+
   test('what was committed before a write of ours comes before it', async () => {
     const { store, program, close } = await open('', []);
     const event = { type: 'ours', source: '/x', data: '1', extensions: null };
