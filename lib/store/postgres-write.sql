@@ -32,13 +32,15 @@ END $$;
 -- some twenty parts are run, and not a thousand.
 -- Each part is a subtransaction: what failed leaves nothing behind, neither rows nor events nor seqs, so no gap.
 -- An error of these classes is no order's: connection, transaction state, room, shutdown, system, settings, a bug.
--- A creation may meet an id that another program gave by hand: that is stepped over, and all tried once more. One that
--- gets an id of which a draft still tells goes alone: then the drafts of its id come first.
+-- A creation may meet an id that another program gave by hand: that is stepped over, and all tried again. (Several times:
+-- the next one may be committed meanwhile, and no creation has asked for its id.) One that gets an id of which a draft
+-- still tells goes alone: then the drafts of its id come first.
 CREATE FUNCTION bell.changebell_write_part(items jsonb, low bigint) RETURNS SETOF bell.changebell_outcome
 LANGUAGE plpgsql AS $$
 DECLARE
   many integer := pg_catalog.jsonb_array_length(items);
   first jsonb := items->0;
+  times integer := coalesce((first->>'again')::integer, 0);
   results bell.changebell_outcome[];
   state text;
   message text;
@@ -55,9 +57,10 @@ BEGIN
   ELSIF left(state, 2) IN ('08', '25', '53', '57', '58', 'F0', 'XX') THEN -- no order's fault, but the database's
     RAISE EXCEPTION USING ERRCODE = state, MESSAGE = message;
   ELSIF rule = 'customers_pkey' AND first->>'op' = 'create' AND coalesce(first->>'table', 'customers') = 'customers'
-    AND NOT first ? 'again' THEN
+    AND times < 5 THEN
     PERFORM bell.changebell_keep_ids();
-    RETURN QUERY SELECT * FROM bell.changebell_write_part(pg_catalog.jsonb_set(items, '{0,again}', 'true'), low);
+    RETURN QUERY SELECT * FROM bell.changebell_write_part(
+      pg_catalog.jsonb_set(items, '{0,again}', pg_catalog.to_jsonb(times + 1)), low);
   ELSIF state = 'CB425' AND first ? 'plain' THEN
     FOR first IN SELECT value FROM pg_catalog.jsonb_array_elements(items) LOOP
       RETURN QUERY SELECT * FROM bell.changebell_write_part(pg_catalog.jsonb_build_array(first - 'plain'::text), low);

@@ -320,6 +320,24 @@ describe('programs on one PostgreSQL', { skip: skipWithout(INITDB, 'postgresql')
     await close();
   });
 
+  test('ids that are given by hand one after the other while we create refuse nobody', async () => {
+    const { store, program, name, close } = await open('', []);
+    const others = await Promise.all(range(1, 3).map(() => cluster.connect(name)));
+    for (const round of range(0, 4)) {
+      const next = 1 + Number((await program.query('SELECT max(id) FROM customers')).rows[0].max);
+      for (const [i, other] of others.entries())
+        await other.query(`BEGIN; INSERT INTO customers (id, name) VALUES (${next + i}, 'by hand')`);
+      const writing = store.write(create('ours'));
+      for (const other of others) {
+        await delay(4 + round); // it waits for 20
+        await other.query('COMMIT');
+      }
+      await assert.doesNotReject(writing);
+    }
+    for (const other of others) await other.end();
+    await close();
+  });
+
   test('a key of a domain is read without running its check, which another role may have written', async () => {
     const { store, program, close } = await open(
       `CREATE TABLE ran (who text);
