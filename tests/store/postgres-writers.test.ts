@@ -338,6 +338,21 @@ describe('programs on one PostgreSQL', { skip: skipWithout(INITDB, 'postgresql')
     await close();
   });
 
+  test('a program that writes on while a newer version starts is not ended by it', async () => {
+    const { store, program, databaseUrl, name, close } = await open(orders, ['orders']);
+    const other = await cluster.connect(name);
+    await other.query(`ALTER TABLE changebell_events DROP CONSTRAINT changebell_form,
+      ADD CONSTRAINT changebell_form CHECK (seq > 0 OR length(source) <= 8192)`);
+    await other.query("BEGIN; INSERT INTO customers (name) VALUES ('a')");
+    const starting = openPostgresStore({ databaseUrl, eventRetention: 1000, watch: new Set(['orders']) });
+    await delay(400); // by now it waits for the log
+    await other.query("INSERT INTO orders VALUES (1, 'a'); COMMIT");
+    await (await starting).close();
+    await isTold(store, program, 'after the start');
+    await other.end();
+    await close();
+  });
+
   test('a key of a domain is read without running its check, which another role may have written', async () => {
     const { store, program, close } = await open(
       `CREATE TABLE ran (who text);
