@@ -96,11 +96,6 @@ export class Connection {
     return this.answer ? this.answer.headersSent : this.ahead.bodyLeft > 0;
   }
 
-  /** The answer in work has begun and will not end by itself. */
-  isStreaming(): boolean {
-    return this.answer?.headersSent === true && !this.answer.writableEnded;
-  }
-
   /** Nothing is under way on it. */
   isIdle(): boolean {
     return this.answer === undefined && this.ahead.isEmpty && this.ahead.bodyLeft === 0 && this.isParsing;
@@ -167,6 +162,11 @@ export class Connection {
     else if (this.isBusy()) setTimeout(() => this.passEnd(), END_PATIENCE_MS).unref();
     else this.feed();
     return false;
+  }
+
+  /** The answer in work has begun and will not end by itself. */
+  private isStreaming(): boolean {
+    return this.answer?.headersSent === true && !this.answer.writableEnded;
   }
 
   private passEnd(): void {
