@@ -106,6 +106,15 @@ test('nonsense behind a good request does not take its answer away', async () =>
   assert.deepEqual(statuses(text), [201, 400]);
 });
 
+test('nonsense in a body that nobody waited for is no second answer, and cuts the connection', async () => {
+  const chunked = `${HOST}Transfer-Encoding: chunked\r\n\r\n`;
+  for (const method of ['GET', 'HEAD', 'OPTIONS'])
+    for (const rest of ['nonsense\r\n', '3\r\nabc\r\nnonsense\r\n', '0\r\nno trailer\r\n\r\n']) {
+      const text = await raw(server.port, `${method} /healthz HTTP/1.1\r\n${chunked}${rest}`);
+      assert.deepEqual(statuses(text), [method === 'OPTIONS' ? 204 : 200], text);
+    }
+});
+
 test('hundreds of offers of HTTP/2 on one connection leave nothing behind', async () => {
   const offer = 'Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAA\r\n';
   const text = await exchange(server.port, `GET /healthz HTTP/1.1\r\n${HOST}${offer}\r\n`.repeat(300));
