@@ -85,6 +85,8 @@ test('a request has one Host header, or is a 400; only HTTP/1.0 knows none', asy
   await assertProblem(400, `GET /ws HTTP/1.1\r\n${HOST}Host: evil.example\r\n${UPGRADE}\r\n`);
   const absolute = 'GET http://localhost/healthz HTTP/1.1\r\n';
   await assertProblem(400, `${absolute}${HOST}Host: evil.example\r\n${CLOSE}\r\n`);
+  await assertProblem(400, `${absolute}${CLOSE}\r\n`);
+  await assertProblem(400, `GET http://localhost/ws HTTP/1.1\r\n${UPGRADE}\r\n`);
   assert.deepEqual(statuses(await raw(server.port, 'GET /healthz HTTP/1.0\r\n\r\n')), [200]);
 });
 
