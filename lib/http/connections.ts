@@ -91,8 +91,9 @@ export class Connections {
    * answer (RFC 9112 §9.6).
    */
   private linger(socket: Duplex): void {
+    socket.removeAllListeners('data'); // first: what is held back must not be given to the parser that has failed
     this.at(socket)?.release();
-    socket.removeAllListeners('data').resume();
+    socket.resume();
     setTimeout(() => socket.destroy(), LINGER_MS).unref();
   }
 

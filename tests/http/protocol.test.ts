@@ -1,7 +1,10 @@
 // HTTP by hand, as no well-behaved client would send it: what one connection does wrong is answered on that
 // connection, with a problem document, and nobody else notices.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect as connectTcp } from 'node:net';
 import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { get, parseRaw, raw, rawRequest, type Server, startServer } from '../support/helpers.ts';
 import { exchange } from '../support/raw-http.ts';
 
@@ -115,6 +118,27 @@ test('nonsense in a body that nobody waited for is no second answer, and cuts th
       const text = await raw(server.port, `${method} /healthz HTTP/1.1\r\n${chunked}${rest}`);
       assert.deepEqual(statuses(text), [method === 'OPTIONS' ? 204 : 200], text);
     }
+});
+
+test('what comes behind nonsense is thrown away: no reset eats the answer', async () => {
+  const socket = connectTcp({ port: server.port, host: '127.0.0.1', allowHalfOpen: true });
+  socket.write(
+    `POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 300000\r\n\r\n${' '.repeat(300_000)}`,
+  );
+  let text = '';
+  socket.on('data', (part) => {
+    text += part;
+  });
+  await once(socket, 'end'); // rejects at a reset
+  const resets: Error[] = [];
+  socket.on('error', (error) => resets.push(error));
+  for (const more of ['and', 'more', 'of it']) {
+    socket.write(more);
+    await sleep(20);
+  }
+  assert.deepEqual(resets, []);
+  assert.equal(parseRaw(text).status, 400);
+  socket.destroy();
 });
 
 test('hundreds of offers of HTTP/2 on one connection leave nothing behind', async () => {
