@@ -14,6 +14,8 @@ export class Answer extends ServerResponse {
   isQueued = false;
   /** Called when that becomes true. Set while a connection works on this one. */
   onQueued: (() => void) | undefined;
+  /** Of an event stream: it ends when the server stops, and not before. */
+  isEndless = false;
   /** Its part of that: the body before it, and itself. */
   private held = 0;
   /** Headers that hang on where the request went, and not on what came of it: a refusal has them as well. */

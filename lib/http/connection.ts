@@ -22,6 +22,8 @@ export class Connection {
    * taken all of it.
    */
   private readonly answers: Answer[] = [];
+  /** One whose answer was taken while its body had yet to come, whether its head told the length of that or not. */
+  private early: Answer['req'] | undefined;
   /** When it had nothing to do last; whoever waits longest goes first when there are too many. */
   idleSince = performance.now();
   private readonly ahead: ReadAhead;
@@ -93,12 +95,7 @@ export class Connection {
 
   /** What comes now is of a request that has its answer: a second one would be taken for that of the next. */
   get isAnswered(): boolean {
-    return this.answer ? this.answer.headersSent : this.ahead.bodyLeft > 0;
-  }
-
-  /** The answer in work has begun and will not end by itself. */
-  isStreaming(): boolean {
-    return this.answer?.headersSent === true && !this.answer.writableEnded;
+    return this.answer?.headersSent === true || this.early?.complete === false;
   }
 
   /** Nothing is under way on it. */
@@ -141,6 +138,7 @@ export class Connection {
   private readonly finish = (): void => {
     const answer = this.answers.shift()!;
     answer.settle();
+    this.early = answer.req.complete ? undefined : answer.req;
     if (this.answers.length > 0) return;
     this.idleSince = performance.now();
     // After the others' turn: who has sent a thousand requests gets one answer each time the loop goes round.
@@ -167,6 +165,11 @@ export class Connection {
     else if (this.isBusy()) setTimeout(() => this.passEnd(), END_PATIENCE_MS).unref();
     else this.feed();
     return false;
+  }
+
+  /** The answer in work has begun and will not end by itself. */
+  private isStreaming(): boolean {
+    return this.answer?.headersSent === true && !this.answer.writableEnded;
   }
 
   private passEnd(): void {

@@ -91,17 +91,17 @@ export class Connections {
    * answer (RFC 9112 §9.6).
    */
   private linger(socket: Duplex): void {
+    socket.removeAllListeners('data'); // first: what is held back must not be given to the parser that has failed
     this.at(socket)?.release();
-    socket.removeAllListeners('data').resume();
+    socket.resume();
     setTimeout(() => socket.destroy(), LINGER_MS).unref();
   }
 
   /** Waits for all answers but those of streams, which would never end; each ends its connection. */
   async finish(): Promise<void> {
     const inWork = () =>
-      [...this.all.values()].flatMap((connection) =>
-        connection.answer && !connection.isStreaming() ? [connection.answer] : [],
-      );
+      // Not by whether it has begun: a refusal that lets the client send on has, and would be cut off with a reset.
+      [...this.all.values()].flatMap(({ answer }) => (answer && !answer.isEndless ? [answer] : []));
     // Looked at again and again: others may have begun meanwhile, since reads are answered to the end.
     for (let busy = inWork(); busy.length > 0; busy = inWork()) {
       for (const answer of busy) answer.shouldKeepAlive = false;

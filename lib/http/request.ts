@@ -32,8 +32,10 @@ export function parseTarget(req: IncomingMessage): { path: string; query: URLSea
   let target = req.url ?? '/';
   const absolute = /^https?:\/\/([^/?#]*)(.*)$/i.exec(target);
   if (absolute) {
-    // It counts instead of the Host header. Where there are two of those, they stay, and are refused.
-    if (!req.headers.host?.includes(', ')) req.headers.host = absolute[1]!;
+    // It counts instead of the Host header, which has to be there all the same: two of them, or none, stay, and are refused.
+    const { host } = req.headers;
+    const isGood = host === undefined ? req.httpVersion === '1.0' : !host.includes(', ');
+    if (isGood) req.headers.host = absolute[1]!;
     target = absolute[2]!.startsWith('/') ? absolute[2]! : `/${absolute[2]}`;
   }
   // By hand and not by `new URL`, which would fold `..` away, and read `//` as the begin of a host: a path counts to

@@ -24,6 +24,7 @@ export async function openEventStream({ req, res, query, scope }: Call, hub: Hub
   if (res.destroyed) return; // it left meanwhile: a client that is added now would never be removed
   // A browser that is cut off comes back after 2 s instead of its own default (HTML Standard §9.2.6).
   writeHead(res).write('retry: 2000\n\n');
+  res.isEndless = true;
   req.socket.setKeepAlive(true, KEEP_ALIVE_MS);
   const client = hub.add(toStream(res, kind), start, wish);
   if (scope.expiresAt !== undefined) client.endAt(scope.expiresAt);

@@ -1,7 +1,10 @@
 // HTTP by hand, as no well-behaved client would send it: what one connection does wrong is answered on that
 // connection, with a problem document, and nobody else notices.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect as connectTcp } from 'node:net';
 import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { get, parseRaw, raw, rawRequest, type Server, startServer } from '../support/helpers.ts';
 import { exchange } from '../support/raw-http.ts';
 
@@ -85,6 +88,8 @@ test('a request has one Host header, or is a 400; only HTTP/1.0 knows none', asy
   await assertProblem(400, `GET /ws HTTP/1.1\r\n${HOST}Host: evil.example\r\n${UPGRADE}\r\n`);
   const absolute = 'GET http://localhost/healthz HTTP/1.1\r\n';
   await assertProblem(400, `${absolute}${HOST}Host: evil.example\r\n${CLOSE}\r\n`);
+  await assertProblem(400, `${absolute}${CLOSE}\r\n`);
+  await assertProblem(400, `GET http://localhost/ws HTTP/1.1\r\n${UPGRADE}\r\n`);
   assert.deepEqual(statuses(await raw(server.port, 'GET /healthz HTTP/1.0\r\n\r\n')), [200]);
 });
 
@@ -104,6 +109,36 @@ test('an expectation that cannot be met is a 417', () =>
 test('nonsense behind a good request does not take its answer away', async () => {
   const text = await raw(server.port, `${createCustomer('Ada')}nonsense\r\n\r\n`);
   assert.deepEqual(statuses(text), [201, 400]);
+});
+
+test('nonsense in a body that nobody waited for is no second answer, and cuts the connection', async () => {
+  const chunked = `${HOST}Transfer-Encoding: chunked\r\n\r\n`;
+  for (const method of ['GET', 'HEAD', 'OPTIONS'])
+    for (const rest of ['nonsense\r\n', '3\r\nabc\r\nnonsense\r\n', '0\r\nno trailer\r\n\r\n']) {
+      const text = await raw(server.port, `${method} /healthz HTTP/1.1\r\n${chunked}${rest}`);
+      assert.deepEqual(statuses(text), [method === 'OPTIONS' ? 204 : 200], text);
+    }
+});
+
+test('what comes behind nonsense is thrown away: no reset eats the answer', async () => {
+  const socket = connectTcp({ port: server.port, host: '127.0.0.1', allowHalfOpen: true });
+  socket.write(
+    `POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 300000\r\n\r\n${' '.repeat(300_000)}`,
+  );
+  let text = '';
+  socket.on('data', (part) => {
+    text += part;
+  });
+  await once(socket, 'end'); // rejects at a reset
+  const resets: Error[] = [];
+  socket.on('error', (error) => resets.push(error));
+  for (const more of ['and', 'more', 'of it']) {
+    socket.write(more);
+    await sleep(20);
+  }
+  assert.deepEqual(resets, []);
+  assert.equal(parseRaw(text).status, 400);
+  socket.destroy();
 });
 
 test('hundreds of offers of HTTP/2 on one connection leave nothing behind', async () => {

@@ -128,6 +128,20 @@ test('a request in flight is finished, reads are still answered, writes are 503,
   );
 });
 
+test('a refusal that lets its client send on a little is not cut off when the server stops', async () => {
+  const server = await startServer();
+  const startedAt = performance.now();
+  const socket = connectTcp(server.port, '127.0.0.1');
+  socket.write(
+    'POST /api/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9000000\r\n\r\n',
+  );
+  const [answer] = await once(socket, 'data');
+  assert.equal(parseRaw(String(answer)).status, 413);
+  const [exit] = await Promise.all([server.stop(), once(socket.resume(), 'close')]);
+  assert.ok(performance.now() - startedAt > 450, 'half a second, in which what is sent does no harm');
+  assert.deepEqual(exit, { code: 0, signal: null });
+});
+
 test('a connection that will not end does not keep the server from ending', async () => {
   const server = await startServer();
   const idle = connectTcp(server.port, '127.0.0.1');
