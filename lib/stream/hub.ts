@@ -130,7 +130,6 @@ export class Hub {
     for (const client of this.clients) client.stream.end('stopping');
   }
 
-  /** @throws {Problem} 503 */
   private checkRoom(): void {
     if (this.isFull) throw unavailable('Too many clients are connected: try again later.', 5);
   }
