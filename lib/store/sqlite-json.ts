@@ -3,6 +3,7 @@
 
 const SAFE = '9007199254740991'; // the largest integer that JavaScript has whole
 const MAX_SOURCE = 8192; // as the check of the log has it
+const PIECE = 300; // bytes: whole threes, and few enough
 const MAX_KEY_IN_JSON = 10_000; // of each column: the key of a row that is too long may itself be long
 
 /** A column, and its place in the primary key, 0 if it isn't part of it; `hidden` is 0 unless it is generated. */
@@ -115,13 +116,18 @@ function realSql(value: string): string {
   return `CASE ${ifEnough(15)} ${ifEnough(16)} ELSE ${digits(17)} END`;
 }
 
-/** Three bytes are six hexadecimal digits, and each three of those are two characters of base64 (RFC 4648 §4). */
-function base64Sql(blob: string): string {
+/**
+ * Three bytes are six hexadecimal digits, and each three of those are two characters of base64 (RFC 4648 §4). In pieces: SQLite
+ * copies a value whenever it takes something out of it, so to take three at a time out of 700 KB would cost half a minute.
+ */
+export function base64Sql(blob: string): string {
   const two = (at: number) => `(SELECT two FROM changebell_base64 WHERE hex = substr(h, ${at}, 3))`;
-  return `coalesce((WITH RECURSIVE three(i) AS (SELECT 1 UNION ALL SELECT i + 3 FROM three WHERE i + 3 <= length(${blob}))
+  return `coalesce((WITH RECURSIVE piece(at, p) AS (SELECT 1, substr(${blob}, 1, ${PIECE}) UNION ALL
+      SELECT at + ${PIECE}, substr(${blob}, at + ${PIECE}, ${PIECE}) FROM piece WHERE at + ${PIECE} <= length(${blob}))
+    SELECT group_concat((WITH RECURSIVE three(i) AS (SELECT 1 UNION ALL SELECT i + 3 FROM three WHERE i + 3 <= length(p))
       SELECT group_concat(CASE n WHEN 3 THEN ${two(1)} || ${two(4)}
         ELSE substr(${two(1)} || ${two(4)}, 1, 1 + n) || substr('==', n) END, '') FROM (
-        SELECT length(substr(${blob}, i, 3)) AS n, substr(hex(substr(${blob}, i, 3)) || '0000', 1, 6) AS h FROM three)), '')`;
+        SELECT length(substr(p, i, 3)) AS n, substr(hex(substr(p, i, 3)) || '0000', 1, 6) AS h FROM three)), '') FROM piece), '')`;
 }
 
 /** The source of a row's events: that of its table, and the parts of its key, with commas between. */
