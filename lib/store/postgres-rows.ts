@@ -1,6 +1,7 @@
 // Rows of watched tables, for a snapshot: each is put together by the same functions as in the events, so it is the
 // same to the byte. A page begins at a place in the primary key, so that a page of a large table costs what a page costs.
 import { Problem } from '../problem.ts';
+import { literal } from './postgres-connection.ts';
 import type { Reader } from './postgres-reader.ts';
 import type { WatchedTable } from './postgres-watch.ts';
 import type { RowPage } from './store.ts';
@@ -70,7 +71,7 @@ export class Rows {
     const where = hasStart ? isAfter(table, columns) : '$1::text[] IS NOT NULL';
     // `format` writes a value as its type says. A cast to text could be a function that another role has made.
     const key = `pg_catalog.json_build_array(${columns.map((column) => `pg_catalog.format('%s', ${column})`).join()})::text`;
-    return `SELECT pg_catalog.row_number() OVER (ORDER BY ${columns.join()}), ${key}, ${this.told(table)}
+    return `SELECT ${key}, ${this.told(table)}
       FROM ${rowsOf(table)} AS t WHERE ${where} ORDER BY ${columns.join()} LIMIT $2`;
   }
 
@@ -124,11 +125,6 @@ function isAfter({ keyTypes }: WatchedTable, columns: string[]): string {
 function parseTold({ source }: WatchedTable, told: string): { key: string; json: string } {
   const end = told.indexOf(' ');
   return { key: told.slice(source.length + 1, end), json: told.slice(end + 1) };
-}
-
-/** A text as SQL wants it: a quote inside is doubled. */
-function literal(text: string): string {
-  return `'${text.replaceAll("'", "''")}'`;
 }
 
 /** A column's name as SQL wants it: any character may stand in one, and case counts. */

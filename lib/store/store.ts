@@ -91,7 +91,8 @@ export interface Store {
   listCustomers(after: number, limit: number): Promise<CustomerPage>;
 
   /**
-   * A watched table, by its name in `watch`, in the order of its primary key; undefined if it isn't watched here.
+   * A watched table, by its name in `watch`, in the order of its primary key; undefined if it isn't watched here. Fewer rows
+   * than `limit` where they have more than 4 MiB, at least one.
    * @throws {Problem} 400 if `after` was never a `last`
    */
   readRows(table: string, after: string | undefined, limit: number): Promise<RowPage | undefined>;
