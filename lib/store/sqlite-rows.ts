@@ -6,7 +6,8 @@ import { base64Sql, fittedSql, keyOf, keySql, quote, sourceSql, wholeSql } from 
 import { planWatch, type WatchedTable } from './sqlite-watch-plan.ts';
 
 const MAX_PAGE_BYTES = 4 * 1024 * 1024; // a page is read in one go, by the event loop
-const READ_STEP = 8; // rows: each may have 1 MiB
+const LEAST_STEP = 8; // rows read at once: each may have 1 MiB
+const MOST_STEP = 64;
 
 /** A value of a key as SQLite gives and takes it: integers are whole, however large. */
 type Value = bigint | number | string | Buffer | null;
@@ -118,14 +119,22 @@ function countFitting(rows: string[], limit: number): number {
   return past === -1 ? rows.length : past;
 }
 
-/** In steps: of rows that are large a few are more than a page has. @returns up to `many` rows */
+/**
+ * In steps: of rows that are large a few are more than a page has. Short ones only where the rows before were large: a key
+ * with DESC in it has no index for this order, and each step sorts anew. @returns up to `many` rows
+ */
 function readAfter(table: Table, place: Value[], many: number): Value[][] {
   const rows: Value[][] = [];
-  for (let bytes = 0; bytes <= MAX_PAGE_BYTES && rows.length < many; ) {
-    const step = readStep(table, place, Math.min(READ_STEP, many - rows.length), rows.length);
-    for (const row of step) bytes += Buffer.byteLength(jsonOf(row));
+  let [bytes, largest] = [0, MAX_PAGE_BYTES / LEAST_STEP];
+  while (bytes <= MAX_PAGE_BYTES && rows.length < many) {
+    const fitting = Math.max(LEAST_STEP, Math.floor((MAX_PAGE_BYTES - bytes) / largest));
+    const wanted = Math.min(fitting, MOST_STEP, many - rows.length);
+    const step = readStep(table, place, wanted, rows.length);
+    const sizes = step.map((row) => Buffer.byteLength(jsonOf(row)));
+    bytes += sizes.reduce((sum, size) => sum + size, 0);
+    largest = Math.max(1, ...sizes);
     rows.push(...step);
-    if (step.length < READ_STEP) return rows;
+    if (step.length < wanted) break;
   }
   return rows;
 }
