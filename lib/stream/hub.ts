@@ -30,8 +30,7 @@ export class Hub {
   private readonly rounds: Rounds;
   /** Where the head stood before it moved. Whoever stands there is live, and the same chunk is next for all of them. */
   private liveSeq = 0;
-  /** Events announced since the start. */
-  private events = 0;
+  private events = 0; // announced since the start
   /** A turn is due or under way: there is never a second one beside it. */
   private isScheduled = false;
   /** Ends the rest before the next turn, when nobody who comes meanwhile ends it. */
@@ -154,6 +153,7 @@ export class Hub {
   /** A round is finished before the head moves: everyone who is live gets the same bytes. */
   private async turn(): Promise<void> {
     const { head, rounds } = this;
+    if (head.isClosed) return; // it was due already: the database is closed next
     // Only now may retention take them: everyone who was live has had them, or lags.
     if (rounds.isOver) this.store.announced(head.cursor.seq);
     // While the log can't be read, only looking can tell that it can be again.

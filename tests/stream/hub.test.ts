@@ -193,6 +193,22 @@ test('closing while a read is under way ends quietly', async (t) => {
   assert.equal(complaints.mock.callCount(), 0);
 });
 
+test('a turn that is due when the program stops asks the database nothing', async () => {
+  let looks = 0;
+  const house = await open({
+    pass: async () => {
+      looks += 1;
+    },
+  });
+  await house.publish(1);
+  await nextTurn(); // it has heard of the commit
+  house.hub.close();
+  looks = 0;
+  for (const _ of range(1, 5)) await nextTurn();
+  assert.equal(looks, 0);
+  await house.close();
+});
+
 test('a herd from more cursors than the cache has room for gets everything', async () => {
   const house = await open({ pass: async () => {} });
   const cursors = [house.oldest];
