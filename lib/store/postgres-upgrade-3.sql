@@ -1,6 +1,6 @@
 -- From sources of 200 characters to those of 8192, in which any key that an index of PostgreSQL takes has its room, but for
--- one that it can pack; from tables that were watched as they were at the start to what is noted of their shape; and from
--- events that are drafts at first, all of them, to our own that have their seqs at once.
+-- one that it can pack; from tables that were watched as they were at the start to what is noted of their shape; and from a
+-- form for drafts alone, or one that was asked for whole of every event, to one that asks less of those that come with seqs.
 
 -- What is there is not asked for: a lock on a second table could meet a program that has both, and end it.
 DO $do$ BEGIN
