@@ -86,7 +86,7 @@ export async function findTable(run: Run, watched: Watched): Promise<WatchedTabl
  */
 export async function holdWatch(run: Run, sources: string[]): Promise<void> {
   await run(
-    'SELECT pg_advisory_lock_shared(1130918255, hashtext(source)) FROM unnest($1::text[]) AS source',
+    'SELECT pg_advisory_lock_shared(1130918255, hashtext(source)) FROM pg_catalog.unnest($1::text[]) AS source',
     [sources],
   );
 }
@@ -100,7 +100,7 @@ export async function readShapes(run: Run, tables: WatchedTable[]): Promise<(str
 
 const SHAPES = `
   SELECT bell.changebell_shape(to_regclass(relation)) AS shape
-  FROM unnest($1::text[]) WITH ORDINALITY AS watched(relation, place) ORDER BY place`;
+  FROM pg_catalog.unnest($1::text[]) WITH ORDINALITY AS watched(relation, place) ORDER BY place`;
 
 /**
  * Sees to it that the table is watched as it is now. Copies are told to begin anew where that is due.
