@@ -212,6 +212,7 @@ DECLARE
   due bigint;
 BEGIN
   SELECT * INTO place FROM bell.changebell_position;
+  IF NOT FOUND THEN RAISE EXCEPTION 'changebell_log has no row: is a dump being read back?'; END IF;
   due := least(place.head - retention, place.pruned + greatest(step, retention / 10), announced);
   IF due - place.pruned < least(1 + retention / 20, 1000) THEN RETURN; END IF;
   PERFORM FROM bell.changebell_log FOR UPDATE SKIP LOCKED; -- another program is deleting events: never wait for it

@@ -103,8 +103,12 @@ async function look(run: Run, what: string): Promise<Found> {
 /** A newer program's tables are left as they are: this one doesn't know what it would break. */
 async function checkVersion(run: Run, what: string): Promise<void> {
   const [log] = await run<{ version: number }>('SELECT version FROM bell.changebell_log');
-  if (log!.version <= VERSION) return;
+  if (!log)
+    throw new StartError(
+      `The ${what} has no row in its changebell_log: read the dump back to its end, or restore a backup.`,
+    );
+  if (log.version <= VERSION) return;
   throw new StartError(
-    `The ${what} was written by a newer version of Changebell (its format is ${log!.version}, this program knows ${VERSION}): start that version instead.`,
+    `The ${what} was written by a newer version of Changebell (its format is ${log.version}, this program knows ${VERSION}): start that version instead.`,
   );
 }

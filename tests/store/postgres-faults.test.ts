@@ -366,15 +366,29 @@ describe('PostgreSQL', { skip: skipWithout(INITDB, 'postgresql') }, () => {
     );
   });
 
-  test('while a dump is read back and the log has nothing yet, reads are 503 and streams wait', async () => {
+  test('while a dump is read back and the log has nothing yet, reads and writes are 503 and streams wait', async () => {
     const program = await cluster.connect('shop');
     const { client } = await follow(one());
     await program.query('CREATE TABLE aside AS SELECT * FROM changebell_log; DELETE FROM changebell_log');
     for (const path of ['/api/events', '/api/events?from=2026-01-01T00:00:00Z', '/api/customers', '/readyz'])
       assert.equal((await get(one().url + path)).status, 503, path);
+    for (const [path, body] of [
+      ['/api/customers', { name: 'too early' }],
+      ['/api/events', { message: 'too early' }],
+    ] as const)
+      assert.equal((await post(one().url + path, body)).status, 503, path);
+    const keyed = await post(
+      `${one().url}/api/customers`,
+      { name: 'too early' },
+      { 'idempotency-key': 'early' },
+    );
+    assert.equal(keyed.status, 503);
+    assert.match(one().output.stderr, /changebell_log has no row/);
+    assert.match(await refusalToStart({ DATABASE_URL: cluster.url('shop') }), /no row in its changebell_log/);
     await program.query('INSERT INTO changebell_log SELECT * FROM aside; DROP TABLE aside');
     const { body } = await post(`${one().url}/api/events`, { message: 'it is back' });
     await client.event(body.id);
+    assert.equal((await program.query("SELECT FROM customers WHERE name = 'too early'")).rowCount, 0);
     assert.doesNotMatch(one().output.stderr, /TypeError/);
     await Promise.all([client.close(), program.end()]);
   });
