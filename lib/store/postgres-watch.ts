@@ -14,10 +14,11 @@ export type WatchedTable = Watched & {
   /** Names of columns. */
   key: string[];
   /**
-   * What text is read as to find a key; a plain one is PostgreSQL's own. And the operators > and >= of the key's index,
-   * each with its schema: others of that name may be found first, that order otherwise, or run another role's code.
+   * What text is read as to find a key; a plain one is PostgreSQL's own, and a nested one stands in a source as JSON. And the
+   * operators > and >= of the key's index, each with its schema: others of that name may be found first, that order
+   * otherwise, or run another role's code.
    */
-  keyTypes: { name: string; isPlain: boolean; after: string; from: string }[];
+  keyTypes: { name: string; isPlain: boolean; isNested: boolean; after: string; from: string }[];
   bytes: string[];
   /** Its partitions may come and go. */
   isPartitioned: boolean;
