@@ -184,6 +184,18 @@ export function testStore(backend: Backend): void {
     assert.equal((await head()).seq, start.seq + 3, 'of a list that is refused nothing is stored');
   });
 
+  test('a list of a thousand events that fills its body is written, and so are several at once', async () => {
+    const start = await head();
+    const events = range(1, 1000).map((n) => event({ data: JSON.stringify(`${n} `.padEnd(900, 'x')) }));
+    const list = () => store.write({ op: 'publish', events, isList: true });
+    for (const { json } of [await list(), ...(await Promise.all([list(), list(), list()]))])
+      assert.deepEqual(
+        JSON.parse(json).map(({ data }: { data: string }) => Number.parseInt(data, 10)),
+        range(1, 1000),
+      );
+    assert.equal((await head()).seq, start.seq + 4000);
+  });
+
   test('of many writes in one turn one that breaks a rule fails alone', async (t) => {
     t.mock.method(console, 'error', () => {});
     // A database of its own: SQLite tells a little later that the table was altered, and other tests count their events.
