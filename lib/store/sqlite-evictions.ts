@@ -3,16 +3,15 @@
 // then it must have given way. A row of the same key isn't put aside, since the new one is announced at its place.
 // The triggers stand only on tables that have such an index beside their key.
 import type Database from 'better-sqlite3';
+import { quote, text } from './sql-text.ts';
 import {
   type Column,
   fittedSql,
   isOther,
   keySql,
   lateSql,
-  quote,
   sameKeySql,
   sourceSql,
-  text,
   wholeSql,
 } from './sqlite-json.ts';
 import type { Watched } from './watch.ts';

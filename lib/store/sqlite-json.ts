@@ -1,5 +1,6 @@
 // SQL for a row as an event: its JSON, and its key as the end of a URI. Whatever program writes, its own SQLite runs this in a
 // trigger, perhaps one of 2019, so it uses nothing but plain SQL: the JSON is put together as text.
+import { quote, text } from './sql-text.ts';
 
 const SAFE = '9007199254740991'; // the largest integer that JavaScript has whole
 const MAX_SOURCE = 8192; // as the check of the log has it
@@ -176,14 +177,4 @@ function percentSql(u: string): string {
     WHEN ${u} < 2048 THEN printf('%%%02X%%%02X', 192 | (${u} >> 6), ${tail(0)})
     WHEN ${u} < 65536 THEN printf('%%%02X%%%02X%%%02X', 224 | (${u} >> 12), ${tail(6)}, ${tail(0)})
     ELSE printf('%%%02X%%%02X%%%02X%%%02X', 240 | (${u} >> 18), ${tail(12)}, ${tail(6)}, ${tail(0)}) END`;
-}
-
-/** A name in SQL. */
-export function quote(name: string): string {
-  return `"${name.replaceAll('"', '""')}"`;
-}
-
-/** A text in SQL. */
-export function text(value: string): string {
-  return `'${value.replaceAll("'", "''")}'`;
 }

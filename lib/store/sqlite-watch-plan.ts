@@ -2,8 +2,9 @@
 // here: what can't be watched is found before the start touches the file, and `sqlite-watch.ts` puts the triggers up.
 import type Database from 'better-sqlite3';
 import { StartError } from '../config.ts';
+import { quote } from './sql-text.ts';
 import { evictionParts, type Part } from './sqlite-evictions.ts';
-import { type Column, eventSql, isOther, keyOf, lateSql, quote, sameKeySql } from './sqlite-json.ts';
+import { type Column, eventSql, isOther, keyOf, lateSql, sameKeySql } from './sqlite-json.ts';
 import { cannotWatch, describeWatched, isOwnTable, type Watched } from './watch.ts';
 
 /** The names of our triggers begin with it, and go on with the table's. */
