@@ -114,7 +114,11 @@ function testWatchApi(open: () => Promise<Engine>): void {
     const first = (await page('limit=3')).body;
     assert.deepEqual(first.keys, ['a', 'b'], 'and not the third one');
     const rest = await get(new URL(first.next, server.url).href);
-    assert.deepEqual([rest.body.rows.length, rest.body.next], [3, null], 'nothing needs a link behind the last');
+    assert.deepEqual(
+      [rest.body.rows.length, rest.body.next],
+      [3, null],
+      'nothing needs a link behind the last',
+    );
     const none = await get(new URL(first.next.replace('limit=3', 'limit=2'), server.url).href);
     assert.equal(none.status, 400);
     assert.match(none.body.detail, /too long for a link/);
