@@ -20,7 +20,7 @@ import { sendEmpty, sendProblem } from './http/response.ts';
 import { createStaticFiles } from './http/static-files.ts';
 import { openTokens, type Tokens } from './http/tokens.ts';
 import { createTurns } from './http/turns.ts';
-import { nothingAt, Problem } from './problem.ts';
+import { nothingAt, Problem, unavailable } from './problem.ts';
 import type { Store } from './store/store.ts';
 import { Hub } from './stream/hub.ts';
 import { createWebSocketApi, offersWebSocket } from './stream/websocket.ts';
@@ -199,9 +199,7 @@ function refuseWhileDraining(req: IncomingMessage, res: Answer): void {
 }
 
 function stopping(): Problem {
-  return new Problem(503, 'The server is stopping: try again in a moment.', {
-    headers: { 'Retry-After': '2' },
-  });
+  return unavailable('The server is stopping: try again in a moment.', 2);
 }
 
 /** Waits for it, but no longer than this. False if it took longer. */
