@@ -6,7 +6,15 @@ const filter = breaksOf('lib/filter.ts', 'tests/filter.test.ts');
 const groupCommit = breaksOf('lib/store/group-commit.ts', 'tests/store/group-commit.test.ts');
 const store = (file: string) => breaksOf(`lib/store/${file}`, 'tests/store/sqlite-store.test.ts');
 
+const watch = breaksOf('lib/store/sqlite-watch.ts', 'tests/store/watch.test.ts', 60);
+
 export const STORE: Mutation[] = [
+  watch(
+    'that a table was watched once is forgotten where no event of it was logged',
+    'isRenewal || known.has(table.table) ||',
+    'isRenewal ||',
+    'where nobody has watched a table for a while, its copies hear so',
+  ),
   store('sqlite-reader.ts')(
     'long attributes of an event weigh nothing',
     " + Buffer.byteLength(row.extensions ?? '')",
@@ -36,6 +44,12 @@ export const STORE: Mutation[] = [
     'if (/[\\r\\n]/.test(event.data))',
     'if (/[\\r]\\r/.test(event.data))',
     'line breaks between the tokens of JSON',
+  ),
+  filter(
+    'who follows a single row never hears that its table was made anew',
+    'return table !== undefined && source.isWithin(table);',
+    'return false;',
+    'that a table must be loaded again is for whoever follows any row',
   ),
   filter(
     'a prefix forgets its dot',
