@@ -32,12 +32,13 @@ export class Scope {
 
   /** May it see this event? Both lists must let it through; a missing list of sources is all of them. */
   maySee(event: Seen): boolean {
-    if (covers(this.sources, event.source) && covers(this.types, event.type)) return true;
     // Who may see each change of a row holds a copy of it, and must hear that it is one no longer.
     const table = tableOfReset(event);
-    if (!table || !(covers(this.types, event.type) || this.seesChanges(event.type.slice(0, -6))))
-      return false;
-    return covers(this.sources, event.source) || this.sources.some((pattern) => pattern.startsWith(table));
+    const isWithin = (source: string) => table !== undefined && source.startsWith(table);
+    if (!covers(this.sources, event.source) && !this.sources.some(isWithin)) return false;
+    return (
+      covers(this.types, event.type) || (table !== undefined && this.seesChanges(event.type.slice(0, -6)))
+    );
   }
 
   /** The same filter, without what it may not see. */

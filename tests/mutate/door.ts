@@ -111,8 +111,8 @@ export const DOOR: Mutation[] = [
   ),
   tokens('lib/scope.ts')(
     'who may see a single row never hears that its table was made anew',
-    'this.sources.some((pattern) => pattern.startsWith(table))',
-    'false',
+    '!this.sources.some(isWithin)',
+    'true',
     'who may see each change of a table hears that it must be loaded again',
   ),
   publishing('lib/cloud-event.ts')(

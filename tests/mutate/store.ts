@@ -5,7 +5,6 @@ const event = breaksOf('lib/event.ts', 'tests/event.test.ts');
 const filter = breaksOf('lib/filter.ts', 'tests/filter.test.ts');
 const groupCommit = breaksOf('lib/store/group-commit.ts', 'tests/store/group-commit.test.ts');
 const store = (file: string) => breaksOf(`lib/store/${file}`, 'tests/store/sqlite-store.test.ts');
-
 const watch = breaksOf('lib/store/sqlite-watch.ts', 'tests/store/watch.test.ts', 60);
 
 export const STORE: Mutation[] = [
@@ -59,8 +58,8 @@ export const STORE: Mutation[] = [
   ),
   filter(
     'one of the two lists is enough',
-    'type.matches(event.type) && source.matches(event.source)',
-    'type.matches(event.type) || source.matches(event.source)',
+    'type.matches(event.type) && isWanted(event)',
+    'type.matches(event.type) || isWanted(event)',
     'both lists must let an event through',
   ),
   groupCommit(

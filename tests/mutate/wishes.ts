@@ -20,7 +20,7 @@ export const WISHES: Mutation[] = [
   ),
   scope(
     'the types of a token say which events, and its sources nothing',
-    'if (!covers(this.sources, source)) return false;',
+    'if (!covers(this.sources, event.source) && !this.sources.some(isWithin)) return false;',
     '',
     'what it may not see never reaches a reader',
   ),
