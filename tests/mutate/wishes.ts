@@ -26,7 +26,7 @@ export const WISHES: Mutation[] = [
   ),
   scope(
     'who may see the three changes of a table never hears that it must be loaded again',
-    'isReset(type, source) && this.seesChanges(type.slice(0, -6))',
+    'table !== undefined && this.seesChanges(event.type.slice(0, -6))',
     'false',
     'who may see each change of a table',
   ),
