@@ -29,6 +29,11 @@ export type Options = {
   load?: Load | undefined;
   /** After these events too: some say that more has changed than events can tell. */
   loadsAfter?: ((event: ChangeEvent) => boolean) | undefined;
+  /**
+   * Called before a connection with another token than the one before, to ask whether that may see as much: a stream
+   * leaves out in silence what its token may not see. What fails here is a refusal, or a reason to try again.
+   */
+  check?: ((attempt: Attempt) => Promise<unknown>) | undefined;
   token?: Token;
   /** `orders.created`, or a prefix: `orders.*`. */
   types?: readonly string[] | undefined;

@@ -113,7 +113,7 @@ function httpUrl(url) {
   return http;
 }
 
-/** @param {string} url @param {import('./types.js').Attempt} attempt @returns {Promise<any>} */
+/** @param {URL} url @param {import('./types.js').Attempt} attempt @returns {Promise<any>} */
 export async function getJson(url, { token, signal }) {
   const response = await fetch(url, {
     headers: authorization(token),
