@@ -47,7 +47,7 @@ export class ChangeStream extends LinkedTarget {
     this.#url = parseAddress(url);
     this.#options = options;
     this.#snapshots = new Snapshots(options.load, this.#waiters);
-    this.lastEventId = options.lastEventId;
+    this.lastEventId = /** @type {string | undefined} */ (options.lastEventId);
     this.#link.connect();
   }
 
@@ -57,7 +57,7 @@ export class ChangeStream extends LinkedTarget {
   }
 
   set lastEventId(id) {
-    [this.#lastEventId, this.#received] = [id, id];
+    this.#lastEventId = this.#received = id || undefined; // a store that is empty gives `null`, or an empty text
     this.#forget();
   }
 

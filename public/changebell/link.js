@@ -5,6 +5,7 @@ import { checkToken, openEventStream, openWebSocket } from './wire.js';
 
 const FIRST_WAIT_MS = 250;
 const LONGEST_WAIT_MS = 10_000;
+const LONGEST_TIMER_MS = 2 ** 31 - 1; // one that is longer fires at once, and a server that asks for years of rest has none
 // A connection that was live for so long starts the waits anew. Were one frame enough, a server that lets everyone in and
 // then falls over would be asked several times a second by all of them.
 const STEADY_MS = 10_000;
@@ -75,6 +76,7 @@ export class Link {
     this.#silence.listen();
     /** @type {import('./wire.js').Ear} */
     const ear = {
+      signal,
       hear: (text) => signal.aborted || this.#hear(text),
       lose: (why) => signal.aborted || this.fail(why),
     };
@@ -183,8 +185,9 @@ export class Link {
     return true;
   }
 
-  /** @param {number} ms */
-  #tryIn(ms) {
+  /** @param {number} wantedMs */
+  #tryIn(wantedMs) {
+    const ms = Math.min(wantedMs, LONGEST_TIMER_MS);
     clearTimeout(this.#retryTimer);
     this.nextTryAt = Date.now() + ms;
     this.#retryTimer = setTimeout(() => this.connect(), ms);

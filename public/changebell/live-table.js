@@ -152,7 +152,8 @@ export class LiveTable extends WaitingTarget {
       position ||= page.lastEventId;
       if (page.lastEventId !== position)
         position = await this.#catchUp(rows, position, page.lastEventId, attempt);
-      next = page.next && new URL(page.next, this.#url);
+      // The server doesn't know under which path a proxy shows it.
+      next = page.next && new URL(page.next.replace(/[^?]*/, ''), this.#url);
     }
     attempt.signal.throwIfAborted();
     this.#show(rows);
@@ -161,7 +162,7 @@ export class LiveTable extends WaitingTarget {
 
   /** Another path of the same server. @param {string} path */
   #beside(path) {
-    return new URL(this.#url.pathname.replace(/\/api\/.*/, path), this.#url);
+    return new URL(this.#url.pathname.replace(/(.*)\/api\/.*/, `$1${path}`), this.#url);
   }
 
   /**
@@ -193,6 +194,7 @@ export class LiveTable extends WaitingTarget {
     this.#rows = rows;
     this.#resolve();
     for (const key of new Set([...old.keys(), ...rows.keys()])) {
+      if (this.state === 'closed') return; // by a listener
       const before = old.get(key);
       if (JSON.stringify(before) !== JSON.stringify(rows.get(key))) this.#tell(key, before);
     }

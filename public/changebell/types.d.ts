@@ -24,8 +24,8 @@ export type Attempt = { signal: AbortSignal; token: string | undefined };
 export type Load = (attempt: Attempt) => Promise<string>;
 
 export type Options = {
-  /** Where to go on. Without it, after the newest event. */
-  lastEventId?: string | undefined;
+  /** Where to go on. Without it (also where nothing was stored: `null`), after the newest event. */
+  lastEventId?: string | null | undefined;
   /** Called at the start where no cursor is given, after each reset, and again, with backoff, where it failed. */
   load?: Load | undefined;
   /** After these events too: some say that more has changed than events can tell. */

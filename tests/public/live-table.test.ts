@@ -1,6 +1,7 @@
 // What a LiveTable does with answers and frames of every kind. That it is the table, whatever happens, is proved in
 // `tests/proof/live-tables.test.ts`, with real servers and databases.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -249,6 +250,52 @@ test('a token that is said while the table is live is that of the next snapshot,
   );
   assert.deepEqual(tokens, ['Bearer old', 'Bearer new']);
   table.close();
+});
+
+test('a table that a proxy shows under a path of its own is read to its last page, and followed there', async (t) => {
+  const asked: string[] = [];
+  const page = (first: number, next: string | null) =>
+    JSON.stringify({ customers: [{ id: first }], lastEventId: `abcdef-${first}`, next });
+  const proxy = createServer(({ url = '' }, response) => {
+    asked.push(url);
+    const [, path] = /^\/api\/bell(\/.*)$/.exec(url) ?? [];
+    if (!path) return response.writeHead(404).end();
+    if (path.startsWith('/api/events?'))
+      return response.end('{"events": [], "lastEventId": "abcdef-2", "more": false}');
+    response.end(path.includes('after=1') ? page(2, null) : page(1, '/api/customers?limit=500&after=1'));
+  }).listen(0);
+  t.after(() => proxy.close());
+  const handshake = once(proxy, 'upgrade');
+  const table = new LiveTable<Customer>(
+    `http://localhost:${(proxy.address() as { port: number }).port}/api/bell/api/customers`,
+    { WebSocket },
+  );
+  await table.ready;
+  assert.deepEqual([...table.keys()], ['1', '2']);
+  const [{ url }, socket] = await handshake;
+  assert.match(url, /^\/api\/bell\/ws\?lastEventId=abcdef-2&/);
+  assert.ok(
+    asked.every((one) => one.startsWith('/api/bell/api/')),
+    asked.join(' '),
+  );
+  table.close();
+  socket.destroy();
+});
+
+test('a table that is closed by a listener tells nothing more', async (t) => {
+  const api = createServer((_, response) => {
+    const customers = [{ id: 1 }, { id: 2 }, { id: 3 }];
+    response.end(JSON.stringify({ customers, lastEventId: 'abcdef-1', next: null }));
+  }).listen(0);
+  t.after(() => api.close());
+  const table = new LiveTable(`http://localhost:${(api.address() as { port: number }).port}/api/customers`);
+  const told: string[] = [];
+  table.addEventListener('change', ({ key }) => {
+    told.push(key);
+    table.close();
+  });
+  await table.ready;
+  assert.deepEqual(told, ['1']);
 });
 
 test('a table of any name is followed, also where that takes long escapes in a URI', async () => {
