@@ -39,6 +39,25 @@ test('a source is the whole of it, and a prefix ends with a slash', () => {
   }
 });
 
+test('that a table must be loaded again is for whoever follows any row of it, and for nobody else', () => {
+  for (const [sources, type, source, isWanted] of [
+    ['/watch/orders/42', 'orders.reset', '/watch/orders/*', true],
+    ['/rooms/7,/watch/orders/42/*', 'orders.reset', '/watch/orders/*', true],
+    ['/watch/orders/*', 'orders.reset', '/watch/orders/*', true],
+    ['/api/customers/17', 'customer.reset', '/api/customers/*', true],
+    ['/watch/orders', 'orders.reset', '/watch/orders/*', false],
+    ['/watch/orders2/42', 'orders.reset', '/watch/orders/*', false],
+    ['/watch/orders/42', 'orders.created', '/watch/orders/*', false], // the row whose key is a star
+    ['/rooms/42', 'rooms.reset', '/rooms/*', false], // published: no table
+  ] as const) {
+    assert.equal(lets(null, sources, type, source), isWanted, `${sources} and ${type} at ${source}`);
+  }
+  assert.ok(
+    !lets('orders.updated', '/watch/orders/42', 'orders.reset', '/watch/orders/*'),
+    'types are as said',
+  );
+});
+
 test('both lists must let an event through', () => {
   assert.ok(lets('order.*', '/shop/*', 'order.paid', '/shop/7'));
   assert.ok(!lets('order.*', '/shop/*', 'order.paid', '/other/7'));

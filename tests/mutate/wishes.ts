@@ -20,13 +20,13 @@ export const WISHES: Mutation[] = [
   ),
   scope(
     'the types of a token say which events, and its sources nothing',
-    'if (!covers(this.sources, source)) return false;',
+    'if (!covers(this.sources, event.source) && !this.sources.some(isWithin)) return false;',
     '',
     'what it may not see never reaches a reader',
   ),
   scope(
     'who may see the three changes of a table never hears that it must be loaded again',
-    'isReset(type, source) && this.seesChanges(type.slice(0, -6))',
+    'table !== undefined && this.seesChanges(event.type.slice(0, -6))',
     'false',
     'who may see each change of a table',
   ),
