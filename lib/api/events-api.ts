@@ -19,8 +19,10 @@ import { preferredWait } from './waiting.ts';
 const MAX_READ_EVENTS = 10_000;
 const MAX_READ_BYTES = 16 * 1024 * 1024;
 const MAX_ANSWER_BYTES = 1024 * 1024;
-// Milliseconds of work before everybody else has a turn.
+// Milliseconds of work before everybody else has a turn. The first are few: a request begins when it has its turn among
+// all others, and who only begins to look for much must not use that up.
 const SLICE_MS = 4;
+const FIRST_SLICE_MS = 0.5;
 const STEP_BYTES = 256 * 1024;
 const FIRST_STEP = 16; // events: how large they are is known after the first ones
 const MAX_STEP = 512;
@@ -102,7 +104,7 @@ async function* readOn(store: Store, start: Cursor, res: Answer): AsyncGenerator
   let step = FIRST_STEP;
   let count = 0;
   let bytes = 0;
-  let sliceEnd = performance.now() + SLICE_MS;
+  let sliceEnd = performance.now() + FIRST_SLICE_MS;
   for (let at = start; count < MAX_READ_EVENTS && bytes < MAX_READ_BYTES && !res.destroyed; ) {
     if (performance.now() > sliceEnd) {
       await nextTurn();
