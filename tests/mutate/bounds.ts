@@ -25,6 +25,18 @@ export const BOUNDS: Mutation[] = [
     '[...this.waiting, ...notTried, ...locked]',
     'pipelined writes that are alike wait for one commit together',
   ),
+  breaksOf('lib/http/turns.ts', 'tests/http/bounds.test.ts')(
+    'requests rest for sixteen rounds, however long each of them is',
+    ' && performance.now() < restEnd',
+    '',
+    'writes have their turns between searches of the log',
+  ),
+  breaksOf('lib/api/waiting.ts', 'tests/api/waiting.test.ts')(
+    'who is woken shares a read that began before',
+    '[this.heard, eventId(after), ...rest]',
+    '[eventId(after), ...rest]',
+    'a read that began before a commit is not shared',
+  ),
   unsent(
     'answers wait in memory without a bound',
     'this.total + bytes <= this.limit',
