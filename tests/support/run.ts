@@ -14,6 +14,7 @@ import {
   statfsSync,
   statSync,
   watch,
+  writeFileSync,
 } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -90,9 +91,21 @@ function isRoomInMemory(): boolean {
   return mayRun && bavail * bsize > ROOM_BYTES;
 }
 
-function runTogether(env: NodeJS.ProcessEnv): Promise<number> {
+/** In some processes, each of which takes file after file; what a file loads is there for the next one. */
+async function runTogether(env: NodeJS.ProcessEnv & { TMPDIR: string }): Promise<number> {
+  const folder = mkdtempSync(join(env.TMPDIR, 'files-'));
+  writeFileSync(join(folder, 'files.json'), JSON.stringify(files));
+  const together = new URL('together.ts', import.meta.url).href;
+  const processes = Array.from({ length: Math.min(CONCURRENCY, files.length) }, (_, i) =>
+    join(folder, `${i + 1}.test.mjs`),
+  );
+  for (const one of processes) writeFileSync(one, `import ${JSON.stringify(together)};\n`);
   const patience = { PATIENCE_SECONDS, ...env };
-  return node(patience, '--test', `--test-concurrency=${CONCURRENCY}`, ...flags, ...files);
+  const code = await node(patience, '--test', `--test-concurrency=${CONCURRENCY}`, ...flags, ...processes);
+  const cutOff = files.filter((_, i) => !existsSync(join(folder, `${i}.done`)));
+  if (cutOff.length === 0 || isEnding) return code;
+  console.error(`Not run to the end: ${cutOff.join(', ')}.`);
+  return 1;
 }
 
 /** In one process each, one after the other: output comes as it is written, and a debugger finds it. */
