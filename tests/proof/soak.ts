@@ -66,6 +66,12 @@ function stalled(): string {
   return '20,000 events of 1 KB were missed by a hundred';
 }
 
+/** A row that is more than PostgreSQL can hold as JSON, and takes gigabytes while it is tried. */
+function rows(): string {
+  runTests(['tests/store/postgres-writers.test.ts'], { ROW_MB: '280' }, '--test-name-pattern=over 1 MiB');
+  return 'a row of 280 MB was told by its key';
+}
+
 /** Copies of tables on both databases, through cuts, crashes and restored backups. */
 function copies(): string {
   runTests(['tests/proof/live-tables.test.ts'], { SEED: String(seed), PROPERTY_RUNS: '10' });
@@ -158,6 +164,7 @@ const parts: Record<string, () => Promise<string> | string> = {
   tide,
   unread,
   stalled,
+  rows,
   worst,
   flooders,
   beside,
