@@ -257,7 +257,7 @@ describe('programs on one PostgreSQL', { skip: skipWithout(INITDB, 'postgresql')
       await writing;
       await isTold(store, program, `TRUNCATE, ${ms} ms`);
     }
-    await program.query("INSERT INTO customers (name) SELECT 'one of many' FROM generate_series(1, 3000)");
+    await program.query("INSERT INTO customers (name) SELECT 'one of many' FROM generate_series(1, 10000)");
     await program.query(`BEGIN; DELETE FROM customers WHERE id > 10; DELETE FROM customers;
       ALTER SEQUENCE customers_id_seq RESTART; COMMIT`);
     await Promise.all(range(1, 5).map(() => store.write(create('after'))));
