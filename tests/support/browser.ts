@@ -150,16 +150,18 @@ const RULES_OF_COLOUR_AND_SIZE = ['color-contrast', 'target-size', 'scrollable-r
 /**
  * As everyone may need to look at it: wide in light, at 320 px in dark, at 400 % zoom; nothing is wider than the window.
  * The first time all rules are asked, then those that colours and width can answer otherwise; zoomed it is as narrow as that.
- * With LOOKS=all, as the soak has it, all of them each time.
+ * With LOOKS=all, as the soak has it, all of them each time, and of the whole page.
+ * @param part what this state changes, where the rest of the page was looked at in another state: a selector
  */
-export async function assertGoodToLookAt(page: Page, when: string): Promise<void> {
+export async function assertGoodToLookAt(page: Page, when: string, part?: string): Promise<void> {
   const wide = page.viewportSize();
   const isAll = process.env.LOOKS === 'all';
-  await assertAccessible(page, when);
+  const place = isAll ? undefined : part;
+  await assertAccessible(page, when, [], place);
   await page.emulateMedia({ colorScheme: 'dark' });
   await page.setViewportSize(NARROW);
   await assertNotTooWide(page, `${when}, at 320 px`);
-  await assertAccessible(page, `${when}, dark, at 320 px`, isAll ? [] : RULES_OF_COLOUR_AND_SIZE);
+  await assertAccessible(page, `${when}, dark, at 320 px`, isAll ? [] : RULES_OF_COLOUR_AND_SIZE, place);
   await page.emulateMedia({ colorScheme: 'light' });
   await page.setViewportSize(ZOOMED);
   await assertNotTooWide(page, `${when}, at 400 % zoom`);
@@ -175,20 +177,26 @@ async function assertNotTooWide(page: Page, when: string): Promise<void> {
 
 const WCAG = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'];
 
-/** No violation of WCAG 2.2 A and AA that axe-core can see; or none of these rules of its own. */
-export async function assertAccessible(page: Page, when: string, rules: string[] = []): Promise<void> {
+/** No violation of WCAG 2.2 A and AA that axe-core can see, in all of the page or a part; or none of these rules of its own. */
+export async function assertAccessible(
+  page: Page,
+  when: string,
+  rules: string[] = [],
+  part = 'html',
+): Promise<void> {
   const runOnly = rules.length > 0 ? { type: 'rule', values: rules } : { type: 'tag', values: WCAG };
-  const found = await within(violationsIn(page, { runOnly }), 'axe-core', { takes: AXE_MS });
+  const found = await within(violationsIn(page, part, { runOnly }), 'axe-core', { takes: AXE_MS });
   assert.deepEqual(found, [], when);
 }
 
 const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 
 /** Each with the HTML of its places, so that one can search for it. */
-async function violationsIn(page: Page, options: object): Promise<string[]> {
+async function violationsIn(page: Page, part: string, options: object): Promise<string[]> {
   // Once for each page and not for each look: to read it takes the browser as long as to look.
   if (!(await page.evaluate('"axe" in window'))) await page.evaluate(readFileSync(AXE, 'utf8'));
-  const run = `axe.run(${JSON.stringify({ ...options, resultTypes: ['violations'] })})`;
+  const asked = JSON.stringify({ ...options, resultTypes: ['violations'] });
+  const run = `axe.run(${part === 'html' ? 'document' : JSON.stringify(part)}, ${asked})`;
   const line = '({ id, nodes }) => id + ": " + nodes.map(({ html }) => html).join(" ")';
   return page.evaluate<string[]>(`${run}.then(({ violations }) => violations.map(${line}))`);
 }

@@ -18,6 +18,7 @@ import {
 } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { bundleProgram } from './bundle.ts';
 import { stripTypes } from './typescript.ts';
 
 // Files at once: each waits for half of its time, for heartbeats and for what must not come.
@@ -100,9 +101,11 @@ async function runTogether(env: NodeJS.ProcessEnv & { TMPDIR: string }): Promise
   const shared = files.filter((file) => !alone.includes(file));
   const folder = mkdtempSync(join(env.TMPDIR, 'files-'));
   const processes = makeProcesses(folder, shared);
-  const patience = { PATIENCE_SECONDS, ...env };
+  // Coverage is of the files that we have written.
+  const bundle = env.NODE_V8_COVERAGE ? {} : await bundleProgram(join(folder, 'program'));
+  const settings = { PATIENCE_SECONDS, ...bundle, ...env };
   const concurrency = `--test-concurrency=${CONCURRENCY}`;
-  const code = await node(patience, '--test', concurrency, ...flags, ...alone, ...processes);
+  const code = await node(settings, '--test', concurrency, ...flags, ...alone, ...processes);
   const cutOff = shared.filter((_, i) => !existsSync(join(folder, `${i}.done`)));
   if (cutOff.length === 0 || isEnding) return code;
   console.error(`Not run to the end: ${cutOff.join(', ')}.`);

@@ -64,14 +64,10 @@ export type Installed = Pick<SpawnOptions, 'cwd' | 'uid' | 'gid' | 'stdio'>;
 
 /**
  * Starts the program with these variables and no others of ours; it has not necessarily come up yet.
- * @param before what stands before the file in the arguments of Node
+ * @param before what stands before the file in the arguments of Node, where that matters to the test
  */
-export function launch(
-  env: Record<string, string> = {},
-  before: readonly string[] = stripTypes,
-  place: Installed = {},
-) {
-  const child = spawn(process.execPath, [...before, 'server.ts'], {
+export function launch(env: Record<string, string> = {}, before?: readonly string[], place: Installed = {}) {
+  const child = spawn(process.execPath, before ? [...before, 'server.ts'] : program(), {
     cwd: ROOT,
     // Not our own environment: a DATABASE_URL that somebody has set would be the tests' own database.
     env: { ...ambient(), ...env },
@@ -96,6 +92,12 @@ export function launch(
   return { child, output, exited };
 }
 
+/** The bundle that this run has made; else the program as it stands, or as it was broken in a copy. */
+function program(): readonly string[] {
+  const { BUNDLE, BUNDLE_OF } = process.env;
+  return BUNDLE && BUNDLE_OF === ROOT ? [BUNDLE] : [...stripTypes, 'server.ts'];
+}
+
 /** What any program needs of its surroundings, and nothing that would set ours. */
 function ambient(): Record<string, string> {
   // Coverage and the compile cache are for the servers as well: they are most of what runs.
@@ -117,7 +119,7 @@ function ambient(): Record<string, string> {
 /** A server that listens: on a free port, with a database of its own unless `env` names one. */
 export async function startServer(
   env: Record<string, string> = {},
-  before = stripTypes,
+  before?: readonly string[],
   place: Installed = {},
 ) {
   // A folder of its own, since SQLite puts further files beside this one.
