@@ -9,7 +9,7 @@ import type { NewEvent } from '../../lib/new-event.ts';
 import { Problem } from '../../lib/problem.ts';
 import type { Fields } from '../../lib/resource.ts';
 import type { Store } from '../../lib/store/store.ts';
-import { range, within } from '../support/helpers.ts';
+import { eventually, range, within } from '../support/helpers.ts';
 
 /** How the suite gets at a kind of store. */
 export type Backend = {
@@ -317,7 +317,13 @@ export function testStore(backend: Backend): void {
 
   test('a customer that another program gave an id by hand is in nobody’s way', async () => {
     const { id } = await make('before');
+    const start = await head();
     await other.run(`INSERT INTO customers (id, name) VALUES (${id + 2}, 'by hand')`);
+    await eventually(
+      () => eventsAfter(start),
+      ({ length }) => length > 0,
+      'it is told',
+    );
     assert.equal((await make('after')).id > id + 2, true);
     const [fresh, program] = [await backend.open('by_hand'), await backend.connect('by_hand')];
     await program.run("INSERT INTO customers (id, name) VALUES (1, 'the very first')");
