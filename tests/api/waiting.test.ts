@@ -14,7 +14,7 @@ function open() {
   let commit = () => {};
   const waiting = new Waiting({
     onCommit: (wake) => {
-      commit = () => wake(true);
+      commit = wake;
     },
     readEvents: (after) => new Promise((end) => reads.push({ after, end })),
   });
