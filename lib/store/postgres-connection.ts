@@ -193,8 +193,3 @@ export function processOf(client: ClientBase): number {
 export function inSchema(sql: string, schema: string): string {
   return sql.replace(/\bbell\./g, () => `${schema}.`);
 }
-
-/** A text as SQL wants it: a quote inside is doubled. */
-export function literal(text: string): string {
-  return `'${text.replaceAll("'", "''")}'`;
-}
