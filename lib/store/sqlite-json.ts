@@ -142,15 +142,17 @@ function realSql(value: string): string {
 /**
  * Three bytes are six hexadecimal digits, and each three of those are two characters of base64 (RFC 4648 §4). In pieces: SQLite
  * copies a value whenever it takes something out of it, so to take three at a time out of 700 KB would cost half a minute.
+ * CROSS JOIN keeps the sequence. No deeper: the parser of an older SQLite has room for a hundred open brackets and the like.
  */
 export function base64Sql(blob: string): string {
   const two = (at: number) => `(SELECT two FROM changebell_base64 WHERE hex = substr(h, ${at}, 3))`;
   return `coalesce((WITH RECURSIVE piece(at, p) AS (SELECT 1, substr(${blob}, 1, ${PIECE}) UNION ALL
-      SELECT at + ${PIECE}, substr(${blob}, at + ${PIECE}, ${PIECE}) FROM piece WHERE at + ${PIECE} <= length(${blob}))
-    SELECT group_concat((WITH RECURSIVE three(i) AS (SELECT 1 UNION ALL SELECT i + 3 FROM three WHERE i + 3 <= length(p))
-      SELECT group_concat(CASE n WHEN 3 THEN ${two(1)} || ${two(4)}
-        ELSE substr(${two(1)} || ${two(4)}, 1, 1 + n) || substr('==', n) END, '') FROM (
-        SELECT length(substr(p, i, 3)) AS n, substr(hex(substr(p, i, 3)) || '0000', 1, 6) AS h FROM three)), '') FROM piece), '')`;
+      SELECT at + ${PIECE}, substr(${blob}, at + ${PIECE}, ${PIECE}) FROM piece WHERE at + ${PIECE} <= length(${blob})),
+    three(i) AS (SELECT 1 UNION ALL SELECT i + 3 FROM three WHERE i + 3 <= ${PIECE})
+    SELECT group_concat(CASE n WHEN 3 THEN ${two(1)} || ${two(4)}
+      ELSE substr(${two(1)} || ${two(4)}, 1, 1 + n) || substr('==', n) END, '') FROM (
+      SELECT length(substr(p, i, 3)) AS n, substr(hex(substr(p, i, 3)) || '0000', 1, 6) AS h
+      FROM piece CROSS JOIN three WHERE i <= length(p))), '')`;
 }
 
 /** The source of a row's events: that of its table, and the parts of its key, with commas between. */

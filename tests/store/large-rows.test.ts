@@ -20,7 +20,9 @@ function testPages(open: Open): void {
       pages.push(page.rows.map((row) => (JSON.parse(row) as { id: number }).id));
       [after, isMore] = [page.last, page.hasMore];
     }
-    assert.deepEqual(pages, [range(1, 4), range(5, 8), range(9, 13)]);
+    assert.deepEqual(pages.flat(), range(1, 13), 'each row once, in order');
+    // On PostgreSQL a page also ends after a second, which a busy machine needs for few rows.
+    assert.ok(pages[0]!.length <= 4 && pages[1]!.length <= 4, JSON.stringify(pages));
   });
 }
 
