@@ -30,6 +30,8 @@ function testWatchApi(open: () => Promise<Engine>): void {
     CREATE TABLE tags (name text PRIMARY KEY, many integer);
     INSERT INTO tags VALUES ('', 1), ('a', 2);
     CREATE TABLE many (id integer PRIMARY KEY, item text);
+    CREATE TABLE long_keys (name text PRIMARY KEY);
+    INSERT INTO long_keys VALUES ('a'), ('b'), ${[1, 2, 3].map((n) => `('${'я'.repeat(3000)}${n}')`).join()};
     INSERT INTO orders VALUES (1, 'Engine', 0.1), (2, NULL, 1e300), (30, '"\\', NULL);
     INSERT INTO lines VALUES (1, 'a,b/ü', ${bytes('00ff')}), (1, 'b', NULL), (2, 'a', ${bytes('')});
     INSERT INTO "odd name" VALUES ('x y', 9007199254740993);
@@ -37,7 +39,7 @@ function testWatchApi(open: () => Promise<Engine>): void {
     INSERT INTO many SELECT n, 'Engine' FROM numbers;`);
     server = await openServer({
       DATABASE_URL: engine.url,
-      WATCH: 'orders,lines,odd name,many,odd_keys,tags',
+      WATCH: 'orders,lines,odd name,many,odd_keys,tags,long_keys',
       CUSTOMERS: '0',
     });
   });
@@ -105,6 +107,21 @@ function testWatchApi(open: () => Promise<Engine>): void {
     assert.deepEqual([...table.keys()], keys);
     assert.deepEqual(keys, [...before.keys()].slice(0, 3), 'the keys of the events are those of the page');
     table.close();
+  });
+
+  test('a page ends at a row whose key fits into a link; where none does, the answer says so', async () => {
+    const page = (query: string) => get(at(`long_keys?${query}`));
+    const first = (await page('limit=3')).body;
+    assert.deepEqual(first.keys, ['a', 'b'], 'and not the third one');
+    const rest = await get(new URL(first.next, server.url).href);
+    assert.deepEqual(
+      [rest.body.rows.length, rest.body.next],
+      [3, null],
+      'nothing needs a link behind the last',
+    );
+    const none = await get(new URL(first.next.replace('limit=3', 'limit=2'), server.url).href);
+    assert.equal(none.status, 400);
+    assert.match(none.body.detail, /too long for a link/);
   });
 
   test('a row whose key is an empty text is read at a path that ends with a slash, as its source does', async () => {
