@@ -143,7 +143,7 @@ const POSITION = {
   name: 'position',
   // The stamps are in the sequence of the seqs that are asked for; null where the log holds no event of that seq.
   text: `SELECT ${PLACE}, ARRAY(SELECT (SELECT stamp FROM bell.changebell_events AS event WHERE event.seq = asked.seq)
-      FROM unnest($1::bigint[]) WITH ORDINALITY AS asked(seq, place) ORDER BY place) AS stamps
+      FROM pg_catalog.unnest($1::bigint[]) WITH ORDINALITY AS asked(seq, place) ORDER BY place) AS stamps
     FROM bell.changebell_position`,
 };
 

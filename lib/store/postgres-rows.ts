@@ -42,13 +42,14 @@ export class Rows {
     const table = this.tables.get(name);
     if (!table || table.isAway) return undefined;
     const isFound = table.key.map((name, i) => isKey(table, i, `t.${quote(name)}`)).join(' AND ');
-    const select = `SELECT ${this.told(table)} AS told FROM ${rowsOf(table)} AS t WHERE ${isFound}`;
-    // Without a name: under one, each session would keep a plan for each table that was ever asked for.
-    const reading = this.reader.read<{ told: string }>({ text: select, isReady: true }, [parseKey(key)]);
-    const found = (await this.unlessGone(table, reading.catch(asNoRows)))?.[0];
-    const row = found && parseTold(table, found.told);
+    const told = this.told(table);
     // `7`, and not `+7` or `7.0`: a token's sources are texts, and would not know the row by another name.
-    return row?.key === key ? row.json : undefined;
+    const text = `SELECT ${told} AS told FROM ${rowsOf(table)} AS t WHERE ${isFound} AND pg_catalog.starts_with(${told}, $2)`;
+    // Without a name: under one, each session would keep a plan for each table that was ever asked for.
+    const values = [parseKey(key), `${table.source}/${key} `];
+    const reading = this.reader.read<{ told: string }>({ text, isReady: true }, values);
+    const found = (await this.unlessGone(table, reading.catch(asNoRows)))?.[0];
+    return found && parseTold(table, found.told).json;
   }
 
   /** Another program's table of this name is one that is watched. */
@@ -101,8 +102,9 @@ function asNoRows(error: unknown): never[] {
  * is then the key of no row, while reading it as one might run code that another role has put there.
  */
 function isKey({ keyTypes }: WatchedTable, i: number, column: string): string {
-  const { name, isPlain } = keyTypes[i]!;
+  const { name, isPlain, isNested } = keyTypes[i]!;
   const part = `($1::text[])[${i + 1}]`;
+  if (isNested) return '$1::text[] IS NOT NULL'; // the row's source alone tells
   // An array stands in a source as in the row's JSON: `[1,2]`, and not as PostgreSQL writes it.
   const isArray = isPlain && name.endsWith('[]');
   const value = isArray

@@ -9,7 +9,7 @@ import type { Numbering } from './postgres-numbering.ts';
 import { isPlain, type Order, type PlainOrder } from './store.ts';
 import { Suspects } from './suspects.ts';
 
-const TELL_MS = 5; // others are woken at most every 10
+const TELL_MS = 10; // more often would be in vain: others look at most so often (`WAKE_MS`)
 
 // The orders in parts; then where the search for drafts begins, how many events are kept, how far the hub has come.
 const WRITE = {

@@ -99,8 +99,8 @@ export interface Store {
   /** Events after `after` up to `upTo`, in order; fewer than `limit` if they exceed `maxBytes`, at least one. */
   readEvents(after: Cursor, upTo: number, limit: number, maxBytes: number): Promise<Stretch>;
 
-  /** Calls back after every commit, by this server (`isOurs`) or by any other program. It only wakes: read the log. */
-  onCommit(wake: (isOurs: boolean) => void): void;
+  /** Calls back after every commit, by this server or by any other program. It only wakes: read the log. */
+  onCommit(wake: () => void): void;
   /** Events up to here were handed to the clients' hub: retention may take them, and none above. */
   announced(seq: number): void;
   /** @throws {Problem} 503 with one sentence, if the database doesn't answer or can't be written to */

@@ -93,9 +93,8 @@ export class Rounds {
    * Loaded means that more came while a round went on. Then a rest pays: at 1,000 events a second to 1,000 clients a
    * delivery costs little more than half. As long as the round took: events that come meanwhile cost each client one write together.
    */
-  private rest(): void {
-    const now = performance.now();
-    this.restsUntil = now + Math.min(now - this.startedAt, MAX_REST_MS);
+  rest(ms = Math.min(performance.now() - this.startedAt, MAX_REST_MS)): void {
+    this.restsUntil = performance.now() + ms;
   }
 
   private async serveSome(queue: Client[], name: 'live' | 'behind', sliceEnd: number): Promise<void> {

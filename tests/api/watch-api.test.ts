@@ -252,4 +252,27 @@ describe('PostgreSQL', { skip: skipWithout(INITDB, 'postgresql') }, () => {
     await client.end();
     await server.stop();
   });
+
+  test('a row whose key stands in its source as JSON is read by it, whatever its type is', async () => {
+    const DATABASE_URL = await cluster.createDatabase('nested');
+    const client = await cluster.connect('nested');
+    await client.query(`CREATE TYPE mood AS ENUM ('sad', 'happy'); CREATE TYPE place AS (x int, y text); CREATE DOMAIN spot AS place;
+      CREATE TABLE a (id jsonb PRIMARY KEY); INSERT INTO a VALUES ('{"a": 1}'), ('"text"'), ('12'), ('[1, "b"]'), ('true');
+      CREATE TABLE b (id place, n int, PRIMARY KEY (n, id)); INSERT INTO b VALUES ('(1,a)', 1), ('(1,"b, c")', 1), ('(,)', 2);
+      CREATE TABLE c (id mood[] PRIMARY KEY); INSERT INTO c VALUES ('{sad,happy}'), ('{}');
+      CREATE TABLE d (id spot PRIMARY KEY); INSERT INTO d VALUES ('(1,a)'), ('(2,"")');
+      CREATE TABLE e (id place[] PRIMARY KEY); INSERT INTO e VALUES (ARRAY['(1,a)']::place[]), ('{}')`);
+    const server = await openServer({ DATABASE_URL, WATCH: 'a,b,c,d,e' });
+    for (const [table, many] of Object.entries({ a: 5, b: 3, c: 2, d: 2, e: 2 })) {
+      const { rows, keys } = (await get(`${server.url}/api/watch/${table}`)).body;
+      assert.equal(rows.length, many);
+      for (const [i, key] of keys.entries()) {
+        const one = await get(`${server.url}/api/watch/${table}/${key}`);
+        assert.deepEqual([one.status, one.body], [200, rows[i]], `${table} ${key}`);
+      }
+      assert.equal((await get(`${server.url}/api/watch/${table}/%7B%7D,1`)).status, 404);
+    }
+    await client.end();
+    await server.stop();
+  });
 });

@@ -9,7 +9,7 @@ import type { NewEvent } from '../../lib/new-event.ts';
 import { Problem } from '../../lib/problem.ts';
 import type { Fields } from '../../lib/resource.ts';
 import type { Store } from '../../lib/store/store.ts';
-import { range, within } from '../support/helpers.ts';
+import { eventually, range, within } from '../support/helpers.ts';
 
 /** How the suite gets at a kind of store. */
 export type Backend = {
@@ -184,6 +184,18 @@ export function testStore(backend: Backend): void {
     assert.equal((await head()).seq, start.seq + 3, 'of a list that is refused nothing is stored');
   });
 
+  test('a list of a thousand events that fills its body is written, and so are several at once', async () => {
+    const start = await head();
+    const events = range(1, 1000).map((n) => event({ data: JSON.stringify(`${n} `.padEnd(900, 'x')) }));
+    const list = () => store.write({ op: 'publish', events, isList: true });
+    for (const { json } of [await list(), ...(await Promise.all([list(), list(), list()]))])
+      assert.deepEqual(
+        JSON.parse(json).map(({ data }: { data: string }) => Number.parseInt(data, 10)),
+        range(1, 1000),
+      );
+    assert.equal((await head()).seq, start.seq + 4000);
+  });
+
   test('of many writes in one turn one that breaks a rule fails alone', async (t) => {
     t.mock.method(console, 'error', () => {});
     // A database of its own: SQLite tells a little later that the table was altered, and other tests count their events.
@@ -305,7 +317,13 @@ export function testStore(backend: Backend): void {
 
   test('a customer that another program gave an id by hand is in nobody’s way', async () => {
     const { id } = await make('before');
+    const start = await head();
     await other.run(`INSERT INTO customers (id, name) VALUES (${id + 2}, 'by hand')`);
+    await eventually(
+      () => eventsAfter(start),
+      ({ length }) => length > 0,
+      'it is told',
+    );
     assert.equal((await make('after')).id > id + 2, true);
     const [fresh, program] = [await backend.open('by_hand'), await backend.connect('by_hand')];
     await program.run("INSERT INTO customers (id, name) VALUES (1, 'the very first')");
