@@ -116,7 +116,9 @@ function plainRule(db: Database.Database, { name }: Index): Rule {
 function textRule(db: Database.Database, table: string, { sql }: Index, columns: Column[]): Rule | undefined {
   const [, list = '', where = '1'] = INDEX.exec(sql!) ?? [];
   const parts = list.replace(/\s(ASC|DESC)\s*(?=,|$)/gi, ' ');
-  const theNew = columns.map(({ name }) => `NEW.${quote(name)} AS ${quote(name)}`).join();
+  // What the index doesn't name may be dropped, and so must not be named here.
+  const names = columns.map(({ name }) => name).filter((name) => isIn(name, list + where));
+  const theNew = ['1', ...names.map((name) => `NEW.${quote(name)} AS ${quote(name)}`)].join();
   // A comment may end each of them, hence the line breaks.
   const isHit = `(${where}\n) AND (${parts}\n) = (SELECT ${parts}\nFROM (SELECT ${theNew}) WHERE ${where}\n)`;
   try {
@@ -124,15 +126,23 @@ function textRule(db: Database.Database, table: string, { sql }: Index, columns:
   } catch {
     return undefined;
   }
-  return { isHit, names: columns.map(({ name }) => name).filter((name) => isIn(name, sql!)) };
+  return { isHit, names };
 }
 
+/** To its end, so that there is but one way to read a line of dashes: of many a search would take for ever. */
+const COMMENT = String.raw`--[^\n]*(?:\n|$)|/\*(?:(?!\*/).)*(?:\*/|$)`;
 /** Before its columns there may be a parenthesis in a name or a comment; and behind them space, comments, and WHERE. */
-const INDEX =
-  /^(?:"[^"]*"|'[^']*'|`[^`]*`|\[[^\]]*\]|--[^\n]*|\/\*.*?\*\/|[^("'`[])*\((.*?)\)(?:\s|--[^\n]*|\/\*.*?\*\/)*(?:WHERE\b(.*))?$/is;
+const INDEX = new RegExp(
+  `^(?:"[^"]*"|'[^']*'|\`[^\`]*\`|\\[[^\\]]*\\]|${COMMENT}|(?!--|/\\*)[^("'\`[])*\\((.*?)\\)(?:\\s|${COMMENT})*(?:WHERE\\b(.*))?$`,
+  'is',
+);
 
+/** As a word of it; a name that is none needs quotes there, and is looked for as it is. */
 function isIn(name: string, sql: string): boolean {
-  return sql.toLowerCase().includes(name.toLowerCase());
+  const [its, all] = [name.toLowerCase(), sql.toLowerCase()];
+  return /[^\w$\u0080-\uffff]/.test(its)
+    ? all.includes(its)
+    : all.split(/[^\w$\u0080-\uffff]+/).includes(its);
 }
 
 /** Nobody names a generated column in an UPDATE: then any may concern it. */

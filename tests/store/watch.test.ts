@@ -548,6 +548,8 @@ describe('SQLite', () => {
       'CREATE UNIQUE INDEX one ON bills (lower(item)) ;',
       'CREATE UNIQUE INDEX one ON bills (lower(item))\n-- the last word (of all)\n;',
       'CREATE UNIQUE INDEX "one (1)" ON bills /* (so) */ (lower(item)) /* ) */ WHERE id > 0 ;',
+      `CREATE UNIQUE INDEX one ON bills (lower(item) -- ${'-'.repeat(80)}\n, abs(id - id)) -- ${'-'.repeat(80)}\n`,
+      `CREATE UNIQUE INDEX one -- ${'-'.repeat(80)}\n ON bills (lower(item)) WHERE (id + 1) > 0 /* ${'*'.repeat(80)} */`,
       'CREATE UNIQUE INDEX [one (1)] ON `bills`(lower(item)) WHERE (id > 0)\n',
     ];
     for (const [i, text] of texts.entries()) {
