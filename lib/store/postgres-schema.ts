@@ -146,7 +146,8 @@ const UNUSED = `
 
 // Definitions as the database prints them. A new major version may print them in another way: then all are made anew
 // once, and nothing else changes. Who may call a function, and whether a trigger is enabled, are compared too. $1 is the
-// name; only a trigger has a table, which is $2.
+// name; only a trigger has a table, which is $2. Its text is as if our schema were on the search path, where versions of this
+// program differ: to make one of the customers' anew beside a lock on the log would end those who write to both.
 const LOOK: Record<string, string> = {
   FUNCTION: `SELECT oid::regprocedure::text AS identity, md5(pg_get_functiondef(oid) || coalesce(proacl::text, '')) AS definition,
       obj_description(oid, 'pg_proc') AS comment
@@ -155,6 +156,7 @@ const LOOK: Record<string, string> = {
       obj_description(oid, 'pg_class') AS comment
     FROM pg_class WHERE oid = to_regclass($1) AND $2::text IS NULL`,
   TRIGGER: `SELECT format('%I ON %s', tgname, tgrelid::regclass) AS identity,
-      md5(pg_get_triggerdef(oid) || tgenabled::text) AS definition, obj_description(oid, 'pg_trigger') AS comment
-    FROM pg_trigger WHERE tgname = $1 AND tgrelid = to_regclass($2)`,
+      md5(replace(pg_get_triggerdef(pg_trigger.oid), format('FUNCTION %s.', pronamespace::regnamespace), 'FUNCTION ') || tgenabled::text) AS definition,
+      obj_description(pg_trigger.oid, 'pg_trigger') AS comment
+    FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid WHERE tgname = $1 AND tgrelid = to_regclass($2)`,
 };

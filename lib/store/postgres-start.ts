@@ -1,5 +1,5 @@
-// What must be done before the first request, as one transaction: all of it or nothing. Whatever is wrong is found
-// before anything is changed, and told in one line, never with the password.
+// What must be done before the first request, as one transaction: all of it or nothing; but older tables are brought up to
+// date in one before it. Whatever is wrong is found before anything is changed, and told in one line, never with the password.
 import type { Client } from 'pg';
 import { StartError } from '../config.ts';
 import { WATCHED_RESOURCES } from '../resources.ts';
@@ -7,6 +7,8 @@ import type { Postgres, Run } from './postgres-connection.ts';
 import { install, installFile, VERSION } from './postgres-schema.ts';
 import { startWatch, type WatchedTable } from './postgres-watch.ts';
 
+/** Servers that start at the same time do it one after the other. */
+const BEGIN = 'BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT pg_advisory_xact_lock(1130918254, 0)';
 const START_MS = 10_000; // another server may be at the same work, an application may hold a table
 
 /** A connection to the database once it is ours, and what is known of it. */
@@ -22,7 +24,7 @@ export type Opened = {
 type Options = { watch: ReadonlySet<string>; hasCustomers: boolean };
 
 /**
- * Servers that start at the same time do it one after the other. The connection stays open: until it is closed, no
+ * The connection stays open: until it is closed, no
  * other server takes down the triggers of the tables that are watched here.
  * @throws {StartError} one line that says what to do
  */
@@ -33,7 +35,7 @@ export async function openDatabase(postgres: Postgres, options: Options): Promis
     await postgres.findPooler(client);
     const run = postgres.runOn(client);
     await run(`SET statement_timeout = ${START_MS}; SET lock_timeout = ${START_MS / 2}`);
-    await run('BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT pg_advisory_xact_lock(1130918254, 0)');
+    await run(BEGIN);
     const found = await prepare(postgres, run, options);
     await run('COMMIT');
     await run('RESET statement_timeout; RESET lock_timeout');
@@ -73,6 +75,8 @@ async function prepare(postgres: Postgres, run: Run, { watch, hasCustomers }: Op
   await run('SET LOCAL search_path = pg_catalog, pg_temp');
   for (const { table } of WATCHED_RESOURCES) await installFile(run, schema, table);
   const isUpgraded = await install(run, schema, { isNew: !hasLog, hasCustomers: ours });
+  // A lock on the log and one on a watched table could meet an application that writes, and end it.
+  if (isUpgraded) await run(`COMMIT; ${BEGIN}`);
   await run('SET LOCAL search_path TO DEFAULT'); // on it are the tables that WATCH names
   const notices = isUpgraded ? [`The ${what} was brought up to date (format ${VERSION}).`] : [];
   const { watched, notices: more } = await startWatch(run, watch, ours);

@@ -115,17 +115,25 @@ DECLARE
   is_owner boolean := (SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = relation);
   is_partitioned boolean := (SELECT relkind = 'p' FROM pg_class WHERE oid = relation);
   is_for_rows boolean := trigger_name = 'changebell_watch';
-  old_name text;
-  is_right boolean;
+  is_bound boolean := false;
+  old record;
 BEGIN
-  SELECT tgname, (NOT is_owner OR tgenabled = 'A' AND NOT EXISTS (
-      SELECT FROM pg_trigger AS copy WHERE copy.tgparentid = trigger.oid AND copy.tgenabled <> 'A'))
-    AND (NOT is_partitioned OR tgname <> 'changebell_watch')
-  INTO old_name, is_right FROM pg_trigger AS trigger
-  WHERE tgrelid = relation AND tgparentid = 0 AND (tgtype & 1 = 1) = is_for_rows
-    AND tgfoid = 'bell.changebell_watch'::regproc AND split_part(encode(tgargs, 'escape'), '\000', 1) = of;
-  IF is_right THEN RETURN; END IF;
-  IF FOUND THEN EXECUTE format('DROP TRIGGER %I ON %s', old_name, relation); END IF;
+  -- There may be two: an older version of this program, started once more, knows its own by its name alone.
+  FOR old IN
+    SELECT tgname, NOT is_owner OR tgenabled = 'A' AND (NOT is_partitioned OR tgname <> 'changebell_watch') AND NOT EXISTS (
+      SELECT FROM pg_trigger AS copy WHERE copy.tgparentid = trigger.oid AND copy.tgenabled <> 'A') AS is_right
+    FROM pg_trigger AS trigger
+    WHERE tgrelid = relation AND tgparentid = 0 AND (tgtype & 1 = 1) = is_for_rows
+      AND tgfoid = 'bell.changebell_watch'::regproc AND split_part(encode(tgargs, 'escape'), '\000', 1) = of
+  LOOP
+    IF old.is_right AND NOT is_bound THEN is_bound := true;
+    ELSIF is_owner THEN
+      -- DROP would lock the partitions before their table, and who writes locks them after it: one of both would be ended.
+      EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', relation);
+      EXECUTE format('DROP TRIGGER %I ON %s', old.tgname, relation);
+    END IF;
+  END LOOP;
+  IF is_bound THEN RETURN; END IF;
   IF is_partitioned OR EXISTS (SELECT FROM pg_trigger WHERE tgrelid = relation AND tgname = trigger_name) THEN
     trigger_name := trigger_name || '_' || left(md5(of), 8);
   END IF;

@@ -101,6 +101,30 @@ describe('partitions of a watched table', { skip: skipWithout(INITDB, 'postgresq
     await one.close();
   });
 
+  test('what an older version put up beside ours goes, and ends nobody who writes meanwhile', async () => {
+    await store.close();
+    await program.query(`CREATE TRIGGER changebell_watch AFTER INSERT OR UPDATE OR DELETE ON parts FOR EACH ROW
+      EXECUTE FUNCTION changebell_watch('/watch/parts'); ALTER TABLE parts ENABLE ALWAYS TRIGGER changebell_watch`);
+    await program.query('BEGIN; LOCK TABLE ONLY parts IN ROW EXCLUSIVE MODE');
+    const opening = openStore();
+    const waiting = `SELECT FROM pg_locks WHERE relation = 'parts'::regclass AND NOT granted`;
+    await eventually(
+      () => program.query(waiting),
+      ({ rows }) => rows.length > 0,
+      'the start waits for the table',
+    );
+    await program.query("DELETE FROM low WHERE id = 2; UPDATE parts SET item = 'c'; COMMIT");
+    store = await opening;
+    await program.query("UPDATE parts SET item = 'd'");
+    assert.deepEqual((await told(3)).slice(-1), ['updated {"id":1,"item":"d"}']);
+    const names = `SELECT tgname FROM pg_trigger WHERE tgrelid = 'parts'::regclass AND tgtype & 1 = 1 AND tgparentid = 0`;
+    const left = (await program.query<{ tgname: string }>(names)).rows;
+    assert.deepEqual(
+      left.map(({ tgname }) => tgname.replace(/[0-9a-f]{8}$/, '…')),
+      ['changebell_watch_…'],
+    );
+  });
+
   test('the rows that one brings are told as created, and those that came to it later only once', async () => {
     await program.query(
       `CREATE TABLE filled (id int PRIMARY KEY, item text); INSERT INTO filled VALUES (11, 'old')`,

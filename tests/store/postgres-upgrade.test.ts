@@ -70,6 +70,25 @@ describe('older PostgreSQL databases', { skip: skipWithout(INITDB, 'postgresql')
     });
   }
 
+  test('who writes to the customers meanwhile is not met on the way: the log alone is locked', async () => {
+    const { store, reopen, program } = await open('busy');
+    await store.close();
+    // As the versions left it that had our schema on their search path.
+    await program.query(`
+      ALTER TABLE changebell_events DROP CONSTRAINT changebell_form, ADD CONSTRAINT changebell_form CHECK (seq > 0);
+      DO $$ DECLARE line text; BEGIN
+        FOR line IN SELECT format('COMMENT ON TRIGGER %I ON customers IS %L', tgname,
+          regexp_replace(obj_description(oid, 'pg_trigger'), '\\S+$', md5(pg_get_triggerdef(oid) || tgenabled::text)))
+          FROM pg_trigger WHERE tgrelid = 'customers'::regclass
+        LOOP EXECUTE line; END LOOP;
+      END $$`);
+    await program.query('BEGIN; LOCK TABLE customers IN ROW EXCLUSIVE MODE');
+    const upgraded = await reopen();
+    await program.query("INSERT INTO customers (name) VALUES ('Ada'); COMMIT");
+    await upgraded.close();
+    await program.end();
+  });
+
   test('a function of ours that no version uses any more goes at the next start, and no other', async () => {
     const { store, program } = await open('unused');
     await store.close();
