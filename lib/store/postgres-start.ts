@@ -24,8 +24,8 @@ export type Opened = {
 type Options = { watch: ReadonlySet<string>; hasCustomers: boolean };
 
 /**
- * The connection stays open: until it is closed, no
- * other server takes down the triggers of the tables that are watched here.
+ * The connection stays open: until it is closed, no other server takes down the triggers of the tables that are watched
+ * here.
  * @throws {StartError} one line that says what to do
  */
 export async function openDatabase(postgres: Postgres, options: Options): Promise<Opened> {
