@@ -60,13 +60,15 @@ test('a search for a first question begins with its answer, whose links lead on'
     return page.locator('.entry:not([hidden])').evaluateAll((all) => all.map(({ id }) => id));
   };
   for (const [answer, ...questions] of [
-    ['deploy', 'deploy', 'docker', 'systemd', 'https'],
-    ['lost-database', 'lose the database', 'lost database', 'restore backup'],
+    ['deploy', 'deploy', 'docker', 'systemd', 'https', 'cluster', 'several servers', 'replica'],
+    ['lost-database', 'lose the database', 'lost database', 'restore backup', 'rollback', 'migrate'],
+    ['own-tables', 'my own tables', 'watch', 'snapshot table', 'database primary key'],
+    ['own-resource', 'add a resource'],
     ['bundle', 'webpack', 'vite', 'require('],
     ['authenticate', 'authentication', 'login', 'passwords', 'authenticate'],
     ['promises', 'exactly once', 'duplicate', 'offline', 'reconnect'],
     ['transports', 'EventSource', 'long polling', 'pagination', 'webhook'],
-    ['settings', 'CORS', 'retention', 'ALLOWED_ORIGINS'],
+    ['settings', 'CORS', 'retention', 'ALLOWED_ORIGINS', 'READ_DATABASE_URL'],
     ['limits', 'rate limit', '1009'],
   ] as const)
     for (const words of questions) assert.equal((await found(words))[0], answer, words);
