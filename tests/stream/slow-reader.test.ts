@@ -107,7 +107,11 @@ test('a stalled client that retention overtakes gets stream.reset, and then live
   const { lastEventId } = (await get(`${small.url}/healthz`)).body;
   insertEvents(small.databaseFile, 360, TEXT.length);
   const isGone = ({ status }: { status: number }) => status === 410;
-  await eventually(() => get(`${small.url}/api/events?lastEventId=${lastEventId}`), isGone, 'they are pruned');
+  await eventually(
+    () => get(`${small.url}/api/events?lastEventId=${lastEventId}`),
+    isGone,
+    'they are pruned',
+  );
   client.socket.resume();
   const reset = await client.until((frame) => frame.type === 'stream.reset', 'the reset');
   assert.deepEqual(reset.data, { reason: 'expired' });
