@@ -8,11 +8,14 @@ import { Problem } from './problem.ts';
 const MAX_ITEMS = 100;
 const MAX_LIST_LENGTH = 4000;
 
+/** All that decides whether an event may be seen, or is wanted. */
+export type Seen = Pick<StoredEvent, 'type' | 'source'>;
+
 /** Both lists must let an event through; the server's own `stream.*` frames are never asked. */
 export type Filter = {
   /** Equal for filters that let the same events through, however their lists were written. */
   readonly key: string;
-  matches(event: Pick<StoredEvent, 'type' | 'source'>): boolean;
+  matches(event: Seen): boolean;
 };
 
 /** How the items of one list look; `meaning` is for people. */
@@ -30,8 +33,8 @@ const SOURCES: typeof TYPES = {
   meaning: 'a source, or a prefix such as /rooms/42/*',
 };
 
-/** One list of a filter. */
-type Match = { key: string; matches: (text: string) => boolean };
+/** One list of a filter. `isWithin`: does it name something below this beginning? */
+type Match = { key: string; matches: (text: string) => boolean; isWithin: (beginning: string) => boolean };
 
 /** Of all who name nothing: ten thousand idle streams hold one filter. */
 const NO_FILTER: Filter = { key: ' ', matches: () => true };
@@ -41,13 +44,18 @@ export function parseFilter(types: string | null, sources: string | null = null)
   if (types === null && sources === null) return NO_FILTER;
   const type = parseList(types, TYPES);
   const source = parseList(sources, SOURCES);
-  const matches: Filter['matches'] = (event) => type.matches(event.type) && source.matches(event.source);
+  const isWanted = (event: Seen) => {
+    if (source.matches(event.source)) return true;
+    const table = tableOfReset(event);
+    return table !== undefined && source.isWithin(table);
+  };
+  const matches = (event: Seen) => type.matches(event.type) && isWanted(event);
   return { key: `${type.key} ${source.key}`, matches };
 }
 
 /** One list: sorted and without repeats, so that its key says only what it lets through. */
 function parseList(text: string | null, { name, separator, pattern, meaning }: typeof TYPES): Match {
-  if (text === null) return { key: '', matches: () => true };
+  if (text === null) return { key: '', matches: () => true, isWithin: () => true };
   const items = [...new Set(text.split(',').map((item) => item.trim()))].sort();
   if (items.length > MAX_ITEMS || text.length > MAX_LIST_LENGTH) {
     const bound = `at most ${MAX_ITEMS} items and ${MAX_LIST_LENGTH} characters`;
@@ -59,10 +67,32 @@ function parseList(text: string | null, { name, separator, pattern, meaning }: t
   }
   const isPrefix = (item: string) => item.endsWith(`${separator}*`);
   // A prefix keeps its separator: `customer.*` must not let `customers.created` through.
-  const exact = new Set(items.filter((item) => !isPrefix(item)));
-  const prefixes = new Set(items.filter(isPrefix).map((item) => item.slice(0, -1)));
-  const matches = (value: string) => exact.has(value) || hasPrefix(value, separator, prefixes);
-  return { key: items.join(), matches };
+  const exact = new Set(items.filter((item) => !isPrefix(item)).map(withMarks));
+  const prefixes = new Set(items.filter(isPrefix).map((item) => withMarks(item.slice(0, -1))));
+  const matches = (value: string) => {
+    const plain = withMarks(value);
+    return exact.has(plain) || hasPrefix(plain, separator, prefixes);
+  };
+  const isWithin = (beginning: string) => items.some((one) => one.startsWith(beginning));
+  return { key: items.join(), matches, isWithin };
+}
+
+/**
+ * `orders.reset` at `/watch/orders/*`: copies have to be loaded again. It says nothing of any row and is about each, so
+ * who follows a single one must hear it too.
+ * @returns what the sources of its rows begin with; undefined for every other event
+ */
+export function tableOfReset({ type, source }: Seen): string | undefined {
+  const isTable = source === '/api/customers/*' || (source.startsWith('/watch/') && source.endsWith('/*'));
+  return isTable && type.endsWith('.reset') ? source.slice(0, -1) : undefined;
+}
+
+/**
+ * A comma ends an item of the list, and a star makes it a prefix. A source with one in it, as a row has whose key is of
+ * several columns, is named with `%2C` or `%2A` instead: so both ways of writing it count as one.
+ */
+function withMarks(text: string): string {
+  return text.includes('%2') ? text.replace(/%2C/gi, ',').replace(/%2A/gi, '*') : text;
 }
 
 /** Is one of the beginnings of this value, each up to a separator, among the prefixes? */

@@ -1,12 +1,8 @@
 // What somebody may read and write. Who has the API token may do everything; a JWT says in its claim `changebell` what
 // its bearer may, and what is missing there is not allowed. What a reader may not see never reaches it: its scope is
 // part of its filter, so that one place decides for streams, pages of the log and counts alike.
-import type { StoredEvent } from './event.ts';
-import type { Filter } from './filter.ts';
+import { type Filter, type Seen, tableOfReset } from './filter.ts';
 import { Problem } from './problem.ts';
-
-/** All that decides whether an event may be seen. */
-type Seen = Pick<StoredEvent, 'type' | 'source'>;
 
 export class Scope {
   /** Equal for equal scopes, so that their clients share frames. */
@@ -35,10 +31,14 @@ export class Scope {
   }
 
   /** May it see this event? Both lists must let it through; a missing list of sources is all of them. */
-  maySee({ type, source }: Seen): boolean {
-    if (!covers(this.sources, source)) return false;
-    // Who may see each change of a table holds a copy of it, and must hear that it is one no longer.
-    return covers(this.types, type) || (isReset(type, source) && this.seesChanges(type.slice(0, -6)));
+  maySee(event: Seen): boolean {
+    // Who may see each change of a row holds a copy of it, and must hear that it is one no longer.
+    const table = tableOfReset(event);
+    const isWithin = (source: string) => table !== undefined && source.startsWith(table);
+    if (!covers(this.sources, event.source) && !this.sources.some(isWithin)) return false;
+    return (
+      covers(this.types, event.type) || (table !== undefined && this.seesChanges(event.type.slice(0, -6)))
+    );
   }
 
   /** The same filter, without what it may not see. */
@@ -76,11 +76,6 @@ export class Scope {
 
 /** Of the API token, and of everyone where none is wanted. */
 export const EVERYTHING = new Scope({ subscribe: ['*'], publish: ['*'], write: true });
-
-/** That a watched table has to be loaded again: it says nothing of any row. */
-function isReset(type: string, source: string): boolean {
-  return type.endsWith('.reset') && source.startsWith('/watch/') && source.endsWith('/*');
-}
 
 /** `orders.*` covers `orders.created`, `/rooms/*` also the prefix `/rooms/42/*`, and `*` everything. */
 function covers(patterns: readonly string[], value: string): boolean {

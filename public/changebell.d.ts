@@ -23,16 +23,21 @@ export type Attempt = { signal: AbortSignal; token: string | undefined };
 export type Load = (attempt: Attempt) => Promise<string>;
 
 export type Options = {
-  /** Where to go on. Without it, after the newest event. */
-  lastEventId?: string | undefined;
+  /** Where to go on. Without it (also where nothing was stored: `null`), after the newest event. */
+  lastEventId?: string | null | undefined;
   /** Called at the start where no cursor is given, after each reset, and again, with backoff, where it failed. */
   load?: Load | undefined;
   /** After these events too: some say that more has changed than events can tell. */
   loadsAfter?: ((event: ChangeEvent) => boolean) | undefined;
+  /**
+   * Called before a connection with another token than the one before, to ask whether that may see as much: a stream
+   * leaves out in silence what its token may not see. What fails here is a refusal, or a reason to try again.
+   */
+  check?: ((attempt: Attempt) => Promise<unknown>) | undefined;
   token?: Token;
   /** `orders.created`, or a prefix: `orders.*`. */
   types?: readonly string[] | undefined;
-  /** `/rooms/42`, or a prefix: `/rooms/*`. */
+  /** `/rooms/42`, or a prefix: `/rooms/*`. A comma in a source is written `%2C`. */
   sources?: readonly string[] | undefined;
   /** Of several events of one source that wait, only the newest. */
   conflate?: 'source' | undefined;

@@ -39,6 +39,25 @@ test('a source is the whole of it, and a prefix ends with a slash', () => {
   }
 });
 
+test('that a table must be loaded again is for whoever follows any row of it, and for nobody else', () => {
+  for (const [sources, type, source, isWanted] of [
+    ['/watch/orders/42', 'orders.reset', '/watch/orders/*', true],
+    ['/rooms/7,/watch/orders/42/*', 'orders.reset', '/watch/orders/*', true],
+    ['/watch/orders/*', 'orders.reset', '/watch/orders/*', true],
+    ['/api/customers/17', 'customer.reset', '/api/customers/*', true],
+    ['/watch/orders', 'orders.reset', '/watch/orders/*', false],
+    ['/watch/orders2/42', 'orders.reset', '/watch/orders/*', false],
+    ['/watch/orders/42', 'orders.created', '/watch/orders/*', false], // the row whose key is a star
+    ['/rooms/42', 'rooms.reset', '/rooms/*', false], // published: no table
+  ] as const) {
+    assert.equal(lets(null, sources, type, source), isWanted, `${sources} and ${type} at ${source}`);
+  }
+  assert.ok(
+    !lets('orders.updated', '/watch/orders/42', 'orders.reset', '/watch/orders/*'),
+    'types are as said',
+  );
+});
+
 test('both lists must let an event through', () => {
   assert.ok(lets('order.*', '/shop/*', 'order.paid', '/shop/7'));
   assert.ok(!lets('order.*', '/shop/*', 'order.paid', '/other/7'));
@@ -60,6 +79,22 @@ test('what is neither a value nor a prefix is a 400 that names it', () => {
     );
   for (const bad of ['', '*', '/a*', '/a/*/b', '/a b'])
     assert.throws(() => parseFilter(null, bad), /sources/, JSON.stringify(bad));
+});
+
+test('a source with a comma or a star in it is named with %2C or %2A', () => {
+  for (const [sources, source, isWanted] of [
+    ['/watch/seats/12%2CA', '/watch/seats/12,A', true],
+    ['/watch/seats/12%2cA,/x', '/watch/seats/12,A', true],
+    ['/watch/seats/12%2CA', '/watch/seats/12,B', false],
+    ['/watch/seats/12%2CA', '/watch/seats/12%2CA', true],
+    ['/watch/seats/a%2Cb%2Cc', '/watch/seats/a%2Cb,c', true],
+    ['/a%2Cb/*', '/a,b/c', true],
+    ['/a%2Cb/*', '/a,bc', false],
+    ['/a%2Ab', '/a*b', true],
+    ['/a/%2A', '/a/*', true],
+    ['/a/%2A', '/a/b', false],
+  ] as const)
+    assert.equal(lets(null, sources, 'x', source), isWanted, `${sources} and ${source}`);
 });
 
 test('a hundred items are a filter, and one more is a 400, as are more than 4,000 characters', () => {

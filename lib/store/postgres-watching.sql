@@ -37,12 +37,13 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       FROM pg_attribute JOIN pg_index ON indrelid = attrelid AND indisprimary AND attnum = ANY (indkey)
       WHERE attrelid = class.oid) AS key,
     (SELECT json_agg(json_build_object('name', format_type(base, -1), 'isPlain', base < 16384 OR typtype = 'e',
+          'isNested', typtype = 'c' OR base IN ('jsonb'::regtype, 'jsonb[]'::regtype) OR typcategory = 'A' AND base >= 16384,
           'after', operators->>'5', 'from', operators->>'4') ORDER BY array_position(indkey::int2[], attnum))
       FROM pg_attribute JOIN pg_index ON indrelid = attrelid AND indisprimary AND attnum = ANY (indkey)
         CROSS JOIN LATERAL (WITH RECURSIVE under AS (
-          SELECT oid, typbasetype, typtype FROM pg_type WHERE oid = atttypid
-          UNION ALL SELECT type.oid, type.typbasetype, type.typtype FROM pg_type AS type JOIN under ON type.oid = under.typbasetype)
-          SELECT oid AS base, typtype FROM under WHERE typbasetype = 0) AS bare
+          SELECT oid, typbasetype, typtype, typcategory FROM pg_type WHERE oid = atttypid
+          UNION ALL SELECT type.oid, type.typbasetype, type.typtype, type.typcategory FROM pg_type AS type JOIN under ON type.oid = under.typbasetype)
+          SELECT oid AS base, typtype, typcategory FROM under WHERE typbasetype = 0) AS bare
         CROSS JOIN LATERAL (
           SELECT json_object_agg(amopstrategy, format('OPERATOR(%I.%s)', space.nspname, oprname)) AS operators
           FROM pg_opclass JOIN pg_amop ON amopfamily = opcfamily AND amoplefttype = opcintype AND amoprighttype = opcintype
@@ -60,16 +61,18 @@ $$;
 
 -- Sees to it that a table is watched as it is now: at the start, and when a look has found another shape. One server
 -- at a time, by the lock on the table's line, for which no writer waits. Copies must be loaded again where rows may have
--- changed without a word: where the shape is another than it was, or the trigger is not there though events of the table
--- are, or may have been.
+-- changed without a word: where the shape is another than it was, or the table was not watched for a while, and is known to
+-- somebody: it was watched before, or events of it are there, or may have been.
 -- With another key, nobody may be in the middle of writing by the old one: what he told would come after the reset.
 CREATE FUNCTION bell.changebell_renew(of text, its_type text, its_key text, its_bytes text, relation regclass) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   old bell.changebell_watched;
+  is_new boolean;
   new_shape text;
 BEGIN
   INSERT INTO bell.changebell_watched VALUES (of, its_type, its_key, its_bytes) ON CONFLICT DO NOTHING;
+  is_new := FOUND;
   SELECT * INTO old FROM bell.changebell_watched WHERE source = of FOR UPDATE;
   IF old.key <> its_key THEN
     BEGIN
@@ -78,8 +81,9 @@ BEGIN
     END;
   END IF;
   IF old.key <> its_key OR old.shape <> bell.changebell_shape(relation) OR (
-    NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = relation AND tgname = 'changebell_watch')
-    AND (EXISTS (SELECT FROM bell.changebell_events WHERE starts_with(type, its_type || '.'))
+    (is_new OR NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = relation AND tgname = 'changebell_watch'))
+    AND (EXISTS (SELECT FROM bell.changebell_watched WHERE source = 'once ' || of)
+      OR EXISTS (SELECT FROM bell.changebell_events WHERE starts_with(type, its_type || '.'))
       OR EXISTS (SELECT FROM bell.changebell_log WHERE pruned > 0)))
   THEN
     PERFORM bell.changebell_tell_reset(old);
@@ -145,7 +149,8 @@ END $$;
 -- Takes down the triggers of all tables but `wanted`. Where another server watches a table, its shared lock is in the way
 -- of ours, and they stay. Ours are those that call our function, so a name that another program uses as well is no
 -- mistake; a partition's copy has a parent, and goes with it.
--- Only an owner may drop one. The line in `changebell_watched` goes in any case, and without it a trigger is idle.
+-- Only an owner may drop one. The line in `changebell_watched` goes in any case, and without it a trigger is idle. Another
+-- says that the table was watched once: a snapshot leaves no trace in the log, and its reader may come back.
 -- Returns the tables on which one is left so.
 CREATE FUNCTION bell.changebell_unwatch(wanted text[]) RETURNS SETOF text LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
@@ -160,6 +165,8 @@ BEGIN
   LOOP
     CONTINUE WHEN old.of = ANY (wanted);
     CONTINUE WHEN NOT pg_try_advisory_xact_lock(1130918255, hashtext(old.of));
+    INSERT INTO bell.changebell_watched SELECT 'once ' || source, type, key, bytes FROM bell.changebell_watched
+    WHERE source = old.of ON CONFLICT DO NOTHING;
     DELETE FROM bell.changebell_watched WHERE source = old.of;
     DELETE FROM bell.changebell_partitions WHERE source = old.of;
     IF old.is_owner THEN

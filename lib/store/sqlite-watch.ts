@@ -3,7 +3,7 @@
 // one that was killed can't take its own away, so a table's triggers go when the last lease on it has run out.
 import { randomBytes } from 'node:crypto';
 import type Database from 'better-sqlite3';
-import { quote } from './sqlite-json.ts';
+import { quote } from './sql-text.ts';
 import { PREFIX, planCustomers, type Trigger, type WatchedTable } from './sqlite-watch-plan.ts';
 
 /** How long a server counts as watching, unless it says so again: it does every 20 s, so two renewals may fail. */
@@ -30,10 +30,11 @@ export function applyWatch(
 ): void {
   const wanted = hasCustomers ? [...watched, ...planCustomers(db)] : watched;
   const renew = db.transaction(() => {
-    const { live, dead } = renewLease(db, wanted);
+    const { live, dead, known } = renewLease(db, wanted);
     const isOver = (table: string) => !live.has(table) && (!isRenewal || dead.has(table));
     for (const table of wanted)
-      if (!isRight(db, table) && (isRenewal || isTold(db, table))) tellReset(db, table);
+      if (!isRight(db, table) && (isRenewal || known.has(table.table) || isTold(db, table)))
+        tellReset(db, table);
     changeTriggers(db, wanted, isOver);
   });
   // Who watches nothing, and finds nothing to take down, needs no lock: it must not fail for another's transaction.
@@ -74,7 +75,7 @@ function isRight(db: Database.Database, { table, triggers }: WatchedTable): bool
   return triggers.every(isThere);
 }
 
-/** Was it watched before, or can't we know, since events are gone? Then there may be copies of it. */
+/** Was it told of before, or can't we know, since events are gone? Then there may be copies of it. */
 function isTold(db: Database.Database, { table, type }: WatchedTable): boolean {
   const find = `SELECT 1 FROM changebell_events WHERE type GLOB '${type}.*'
     UNION ALL SELECT 1 FROM changebell_log WHERE pruned > 0 LIMIT 1`;
@@ -107,18 +108,26 @@ export function endWatch(db: Database.Database): void {
 // --- who watches what
 
 /**
- * Renews the lease of this server, with what it watches now, and forgets those that ran out.
- * @returns the tables that anybody watches, this server included; and those of servers that ended without a word
+ * Renews the lease of this server, with what it watches now, and forgets those that ran out. That a table was watched at
+ * all is never forgotten, in a line of no server: a snapshot leaves no trace in the log, and its reader may come back.
+ * @returns the tables that anybody watches, this server included; those of servers that ended without a word; and those
+ *   that were ever watched before
  */
 function renewLease(db: Database.Database, wanted: WatchedTable[]) {
+  const read = (sql: string) => new Set(db.prepare<[], string>(sql).pluck().all());
   const now = "CAST(strftime('%s', 'now') AS INTEGER)";
-  const forget = `DELETE FROM changebell_watching WHERE until < ${now} RETURNING watched`;
-  const dead = new Set(db.prepare<[], string>(forget).pluck().all());
+  const known = read('SELECT watched FROM changebell_watching');
+  const dead = read(
+    `DELETE FROM changebell_watching WHERE until < ${now} AND server <> '' RETURNING watched`,
+  );
   db.prepare('DELETE FROM changebell_watching WHERE server = ?').run(SERVER);
   const say = db.prepare(`INSERT INTO changebell_watching VALUES (?, ?, ${now} + ${LEASE_SECONDS})`);
-  for (const { table } of wanted) say.run(SERVER, table);
-  const live = db.prepare<[], string>('SELECT watched FROM changebell_watching').pluck().all();
-  return { live: new Set(live), dead };
+  const remember = db.prepare("INSERT OR IGNORE INTO changebell_watching VALUES ('', ?, 0)");
+  for (const { table } of wanted) {
+    say.run(SERVER, table);
+    remember.run(table);
+  }
+  return { live: read("SELECT watched FROM changebell_watching WHERE server <> ''"), dead, known };
 }
 
 /** As SQLite has them now: after a rename with the new name of their table. */

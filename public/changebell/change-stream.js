@@ -30,6 +30,7 @@ export class ChangeStream extends LinkedTarget {
   #isPaused = false; // the inbox was full, and we have let go of the connection until it is empty
   #isDoubted = false; // our cursor was perhaps never an id: we ask without it
   #unheard = /** @type {string | undefined} */ (undefined); // where the events began that nobody listened to
+  #checked = /** @type {string | undefined} */ (undefined); // the token that may see what we have loaded
   #waiters = new Waiters();
   #snapshots;
 
@@ -46,7 +47,7 @@ export class ChangeStream extends LinkedTarget {
     this.#url = parseAddress(url);
     this.#options = options;
     this.#snapshots = new Snapshots(options.load, this.#waiters);
-    this.lastEventId = options.lastEventId;
+    this.lastEventId = /** @type {string | undefined} */ (options.lastEventId);
     this.#link.connect();
   }
 
@@ -56,7 +57,7 @@ export class ChangeStream extends LinkedTarget {
   }
 
   set lastEventId(id) {
-    [this.#lastEventId, this.#received] = [id, id];
+    this.#lastEventId = this.#received = id || undefined; // a store that is empty gives `null`, or an empty text
     this.#forget();
   }
 
@@ -91,10 +92,12 @@ export class ChangeStream extends LinkedTarget {
   // --- a connection begins
   /** With the snapshot first, where there is nothing to go on from. @param {import('./types.js').Attempt} attempt */
   async #address(attempt) {
-    const { load, types, sources, conflate, from } = this.#options;
+    const { load, check, types, sources, conflate, from } = this.#options;
     const isFirst = this.#received === undefined;
     if (load && (this.#isDoubted || (isFirst && !from)))
       this.lastEventId = await this.#snapshots.load(attempt);
+    else if (attempt.token !== this.#checked) await check?.(attempt);
+    this.#checked = attempt.token;
     const lastEventId = this.#isDoubted && !load ? undefined : this.#received;
     const query = { lastEventId, from: isFirst && !lastEventId && from, types, sources, conflate };
     return withQuery(this.#url, query);

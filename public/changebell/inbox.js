@@ -56,8 +56,7 @@ export class Inbox {
    * any other has it. @param {string} id
    */
   skipTo(id) {
-    const frames = this.current ? [this.current, ...this.#frames] : this.#frames;
-    const index = frames.findLastIndex((frame) => frame.id === id);
+    const index = [this.current, ...this.#frames].findLastIndex((frame) => frame?.id === id);
     if (index < 0 || !this.current) return false;
     for (const { text } of this.#frames.splice(0, index)) this.#heldLength -= text.length;
     this.current.id = id;

@@ -5,6 +5,7 @@ import { checkToken, openEventStream, openWebSocket } from './wire.js';
 
 const FIRST_WAIT_MS = 250;
 const LONGEST_WAIT_MS = 10_000;
+const LONGEST_TIMER_MS = 2 ** 31 - 1; // one that is longer fires at once, and a server that asks for years of rest has none
 // A connection that was live for so long starts the waits anew. Were one frame enough, a server that lets everyone in and
 // then falls over would be asked several times a second by all of them.
 const STEADY_MS = 10_000;
@@ -28,9 +29,9 @@ export class Link {
 
   #owner;
   #options;
-  #token = /** @type {string | undefined} */ (undefined); // kept until it is refused or has expired
+  #token = /** @type {string | undefined} */ (undefined); // of a function: kept until it is refused or has expired
   #wasTokenRefused = false;
-  #liveAt = Number.POSITIVE_INFINITY;
+  #liveAt = /** @type {number | undefined} */ (undefined); // since when this connection is live
   #wire = /** @type {Wire | undefined} */ (undefined);
   #attempt = new AbortController(); // what comes from an older one is ignored
   #retryTimer = /** @type {ReturnType<typeof setTimeout> | undefined} */ (undefined);
@@ -54,7 +55,6 @@ export class Link {
     this.leave();
     this.#attempt = new AbortController();
     const { signal } = this.#attempt;
-    this.nextTryAt = null;
     this.isUnheard = true; // until it is heard
     this.#open(signal).catch((error) => signal.aborted || this.fail(error));
     // Last, since a listener may close the stream; so may `token` and `load`, which were called just now.
@@ -65,21 +65,22 @@ export class Link {
   async #open(signal) {
     const { token, WebSocket = globalThis.WebSocket } = this.#options;
     // Both may take long, and be overtaken by a newer try: after each it is asked whether this one still counts.
-    const said = this.#token ?? (typeof token === 'function' ? await token() : token);
+    const said = this.token ?? (typeof token === 'function' ? await token() : token);
     signal.throwIfAborted();
     checkToken(said);
     this.#token = said;
-    const url = await this.#owner.address({ token: this.#token, signal });
+    const url = await this.#owner.address({ token: said, signal });
     signal.throwIfAborted();
     // The address decides: `ws:` or `/ws` is a WebSocket, all else a stream of server-sent events.
     const isSocket = WebSocket && /^ws|\/ws$/.test(url.protocol + url.pathname);
     this.#silence.listen();
     /** @type {import('./wire.js').Ear} */
     const ear = {
+      signal,
       hear: (text) => signal.aborted || this.#hear(text),
       lose: (why) => signal.aborted || this.fail(why),
     };
-    this.#wire = (isSocket ? openWebSocket : openEventStream)(url, this.#token, ear, WebSocket);
+    this.#wire = (isSocket ? openWebSocket : openEventStream)(url, said, ear, WebSocket);
   }
 
   /** Lets go of the connection; the state stays. */
@@ -87,6 +88,7 @@ export class Link {
     this.#attempt.abort();
     this.#silence.stop();
     clearTimeout(this.#retryTimer);
+    this.nextTryAt = null;
     this.#wire?.close();
     this.#wire = undefined;
   }
@@ -94,7 +96,6 @@ export class Link {
   /** For good: no timer, no listener and no connection is left behind. */
   close() {
     this.leave();
-    this.nextTryAt = null;
     this.#end.abort();
     this.#setState('closed');
   }
@@ -117,9 +118,10 @@ export class Link {
     this.connect();
   }
 
-  /** The one that was said last. */
+  /** The one that was said last; undefined where a function is to be asked. */
   get token() {
-    return this.#token;
+    const { token } = this.#options;
+    return typeof token === 'function' ? this.#token : token;
   }
 
   /** A fresh one, or a function that gets one; ends a refusal. @param {import('./types.js').Token} token */
@@ -142,7 +144,7 @@ export class Link {
 
   /** The owner has caught up. */
   noteLive() {
-    this.#liveAt = Math.min(this.#liveAt, performance.now());
+    this.#liveAt ??= performance.now();
   }
 
   /** @param {number} seconds as the server tells */
@@ -160,8 +162,8 @@ export class Link {
     // Nothing is under way that could fail: a snapshot whose line broke with the stream's would count, and wait, twice.
     if (this.state !== 'open' && this.state !== 'connecting') return;
     this.leave();
-    if (performance.now() - this.#liveAt >= STEADY_MS) this.tries = 0;
-    this.#liveAt = Number.POSITIVE_INFINITY;
+    if (this.#liveAt && performance.now() - this.#liveAt >= STEADY_MS) this.tries = 0;
+    this.#liveAt = undefined;
     this.lost = why instanceof Error ? why : new Error(String(why));
     const { status = 0, retryAfterMs = 0 } = this.lost;
     // No wait: the question is another one, so the server was not asked it yet.
@@ -183,8 +185,9 @@ export class Link {
     return true;
   }
 
-  /** @param {number} ms */
-  #tryIn(ms) {
+  /** @param {number} wantedMs */
+  #tryIn(wantedMs) {
+    const ms = Math.min(wantedMs, LONGEST_TIMER_MS);
     clearTimeout(this.#retryTimer);
     this.nextTryAt = Date.now() + ms;
     this.#retryTimer = setTimeout(() => this.connect(), ms);

@@ -3,7 +3,9 @@
 import { ChangeStream } from './change-stream.js';
 import { seqOf } from './waiters.js';
 import { WaitingTarget } from './waiting-target.js';
-import { getJson } from './wire.js';
+import { getJson, withQuery } from './wire.js';
+
+const CHANGES = ['created', 'updated', 'deleted'];
 
 /** @typedef {import('./types.js').ChangeEvent} ChangeEvent */
 /** @typedef {import('./types.js').Attempt} Attempt */
@@ -33,6 +35,7 @@ export class LiveTable extends WaitingTarget {
 
   #url;
   #name; // of the table: what types and sources of its events begin with
+  #query; // what is asked of the log
   #rows = /** @type {Map<string, Row>} */ (new Map());
   #resolve = () => {};
 
@@ -41,18 +44,17 @@ export class LiveTable extends WaitingTarget {
     super();
     this.#url = new URL(url, globalThis.location?.href);
     this.#name = nameOf(this.#url.pathname);
-    this.stream = new ChangeStream(
-      stream ?? new URL(this.#url.pathname.replace(/\/api\/.*/, '/ws'), this.#url),
-      {
-        token,
-        WebSocket,
-        types: [`${this.#name.type}.*`],
-        sources: [`${this.#name.source}/*`],
-        load: (attempt) => this.#load(attempt),
-        loadsAfter: (event) => this.#isReset(event),
-      },
-    );
-    this.stream.addEventListener('message', ({ data }) => this.#follow(data));
+    this.#query = { types: [`${this.#name.type}.*`], sources: [`${this.#name.source}/*`] };
+    this.stream = new ChangeStream(stream ?? this.#beside('/ws'), {
+      ...this.#query,
+      token,
+      WebSocket,
+      // One row tells whether it may see all of them.
+      check: (attempt) => getJson(withQuery(this.#url, { limit: 1 }), attempt),
+      load: (attempt) => this.#load(attempt),
+      loadsAfter: (event) => this.#isReset(event),
+    });
+    this.stream.addEventListener('message', ({ data }) => this.#apply(this.#rows, data));
     this.ready = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.stream.addEventListener('state', () => {
@@ -113,28 +115,21 @@ export class LiveTable extends WaitingTarget {
     this.stream.close();
   }
 
-  /** @param {ChangeEvent} event */
-  #follow(event) {
-    const [key, before] = this.#apply(this.#rows, event) ?? [];
-    if (key !== undefined) this.#tell(key, before);
-  }
-
   /** Rows came or went without an event for each, as with a table that was made anew. @param {ChangeEvent} event */
   #isReset({ type }) {
     return type === `${this.#name.type}.reset`;
   }
 
-  /** Anyone may publish an event with such a source, but not with such a type. @param {Map<string, Row>} rows @param {ChangeEvent} event @returns {[key: string, before: Row | undefined] | undefined} */
+  /** Anyone may publish an event with such a source, but not with such a type. @param {Map<string, Row>} rows @param {ChangeEvent} event */
   #apply(rows, { type, source, data }) {
     const { type: prefix, source: table } = this.#name;
-    const change = type.startsWith(`${prefix}.`) && type.slice(prefix.length + 1);
-    if (!source.startsWith(`${table}/`) || !/^(created|updated|deleted)$/.test(change || ''))
-      return undefined;
+    const change = CHANGES.find((one) => type === `${prefix}.${one}`);
+    if (!change || !source.startsWith(`${table}/`)) return;
     const key = source.slice(table.length + 1);
     const before = rows.get(key);
     if (change === 'deleted') rows.delete(key);
     else rows.set(key, data);
-    return [key, before];
+    if (rows === this.#rows) this.#tell(key, before);
   }
 
   /** @param {string} key @param {Row | undefined} before */
@@ -149,8 +144,7 @@ export class LiveTable extends WaitingTarget {
   async #load(attempt) {
     const rows = /** @type {Map<string, Row>} */ (new Map());
     let position = '';
-    this.#url.searchParams.set('limit', '500');
-    for (let next = this.#url.href; next; ) {
+    for (let next = withQuery(this.#url, { limit: 500 }); next; ) {
       const page = await getJson(next, attempt);
       for (const customer of page.customers ?? []) rows.set(String(customer.id), customer);
       // What the parts of a key are, and how bytes are written in it, only the server knows.
@@ -158,11 +152,17 @@ export class LiveTable extends WaitingTarget {
       position ||= page.lastEventId;
       if (page.lastEventId !== position)
         position = await this.#catchUp(rows, position, page.lastEventId, attempt);
-      next = page.next && new URL(page.next, this.#url).href;
+      // The server doesn't know under which path a proxy shows it.
+      next = page.next && new URL(page.next.replace(/[^?]*/, ''), this.#url);
     }
     attempt.signal.throwIfAborted();
     this.#show(rows);
     return position;
+  }
+
+  /** Another path of the same server. @param {string} path */
+  #beside(path) {
+    return new URL(this.#url.pathname.replace(/(.*)\/api\/.*/, `$1${path}`), this.#url);
   }
 
   /**
@@ -174,13 +174,8 @@ export class LiveTable extends WaitingTarget {
    * @param {Attempt} attempt
    */
   async #catchUp(rows, from, pageId, attempt) {
-    const url = new URL(this.#url.pathname.replace(/\/api\/.*/, '/api/events?limit=1000'), this.#url);
-    url.searchParams.set('types', `${this.#name.type}.*`);
-    url.searchParams.set('sources', `${this.#name.source}/*`);
-    const read = (/** @type {string} */ lastEventId) => {
-      url.searchParams.set('lastEventId', lastEventId);
-      return getJson(url.href, attempt);
-    };
+    const read = (/** @type {string} */ lastEventId) =>
+      getJson(withQuery(this.#beside('/api/events'), { ...this.#query, limit: 1000, lastEventId }), attempt);
     for (let position = from; ; ) {
       const { events, lastEventId, more } = await read(position);
       if (events.some((/** @type {ChangeEvent} */ event) => this.#isReset(event)))
@@ -199,6 +194,7 @@ export class LiveTable extends WaitingTarget {
     this.#rows = rows;
     this.#resolve();
     for (const key of new Set([...old.keys(), ...rows.keys()])) {
+      if (this.state === 'closed') return; // by a listener
       const before = old.get(key);
       if (JSON.stringify(before) !== JSON.stringify(rows.get(key))) this.#tell(key, before);
     }

@@ -43,5 +43,5 @@ export class Waiters {
   }
 }
 
-/** The position in an id. @param {string | undefined} id */
-export const seqOf = (id) => Number(/-(\d+)$/.exec(id ?? '')?.[1] ?? Number.NaN);
+/** The position in an id; NaN where there is none. @param {string | undefined} id */
+export const seqOf = (id) => Number(/-(\d+)$/.exec(`${id}`)?.[1]);

@@ -5,31 +5,32 @@
 const PAGE_PATIENCE_MS = 30_000; // over a dead network an answer never comes
 
 /** @typedef {(text: string) => void} Hear */
-/** @typedef {{ hear: Hear, lose: (why: Refusal) => void }} Ear */
+/** @typedef {{ hear: Hear, lose: (why: Refusal) => void, signal: AbortSignal }} Ear `signal`: nobody listens any more */
 /** @typedef {{ close: () => void, send: (text: string) => void }} Wire */
 /** @typedef {Error & { status?: number, detail?: string, retryAfterMs?: number }} Refusal an answer's status and detail, where there was one */
 
 /** @param {URL} url @param {string | undefined} token @param {Ear} ear @param {typeof WebSocket} Socket @returns {Wire} */
-export function openWebSocket(url, token, { hear, lose }, Socket) {
-  let isOpen = false;
-  let isRefused = false;
+export function openWebSocket(url, token, { hear, lose, signal }, Socket) {
   url.protocol = url.protocol.replace('http', 'ws');
   if (token) url.searchParams.set('access_token', token); // browsers can't give a WebSocket a header
   const socket = new Socket(url, 'cloudevents.json');
+  // Both come, but in Node 22 no 'close' after a handshake that failed: the first counts.
+  socket.onerror = socket.onclose = () => {
+    ignoreErrors();
+    socket.onclose = null;
+    if (!signal.aborted) void whyRefused(url).then(lose);
+  };
   // A refused handshake and a cut connection have the same code, 1006: whether it was open tells them apart.
   socket.onopen = () => {
-    isOpen = true;
+    ignoreErrors();
+    socket.onclose = ({ code }) =>
+      lose(new Error(`${code}: the connection was ${code === 1006 ? 'cut without a goodbye' : 'closed'}`));
+  };
+  // One that nobody hears would end a program in Node.
+  const ignoreErrors = () => {
+    socket.onerror = () => {};
   };
   socket.onmessage = ({ data }) => hear(data);
-  const refuse = () => {
-    if (!isRefused) void whyRefused(url).then(lose);
-    isRefused = true;
-  };
-  socket.onerror = () => isOpen || refuse(); // 'close' follows, but in Node 22 not after a handshake that failed
-  socket.onclose = ({ code }) => {
-    if (!isOpen) return refuse();
-    lose(new Error(`${code}: the connection was ${code === 1006 ? 'cut without a goodbye' : 'closed'}`));
-  };
   return { close: () => socket.close(1000), send: (text) => socket.readyState === 1 && socket.send(text) };
 }
 
@@ -113,7 +114,7 @@ function httpUrl(url) {
   return http;
 }
 
-/** @param {string} url @param {import('./types.js').Attempt} attempt @returns {Promise<any>} */
+/** @param {URL} url @param {import('./types.js').Attempt} attempt @returns {Promise<any>} */
 export async function getJson(url, { token, signal }) {
   const response = await fetch(url, {
     headers: authorization(token),
@@ -165,7 +166,7 @@ export async function readEventStream(body, tell) {
     let text = decoder.decode(part.value, { stream: true });
     if (!text) continue;
     if (endedInCarriageReturn && text[0] === '\n') text = text.slice(1); // the two are one line's end
-    endedInCarriageReturn = text === '' ? false : text.endsWith('\r');
+    endedInCarriageReturn = text.endsWith('\r');
     const lines = (rest + text).split(/\r\n|\n|\r/);
     rest = lines.pop() ?? '';
     for (const line of lines) take(line);

@@ -196,24 +196,30 @@ test('what it may not see never reaches a reader: not live, not replayed, not in
 test('who may see each change of a table hears that it must be loaded again, and nothing else beyond its scope', async () => {
   const { lastEventId } = (await get(api('/customers'), everything)).body;
   const changes = ['orders.created', 'orders.updated', 'orders.deleted'];
-  const stream = async (subscribe: string[]) =>
-    connect(server.wsUrl, { query: { lastEventId, access_token: await sign({ subscribe }) } });
-  const [copy, part] = [
+  const stream = async (subscribe: string[], sources?: string[]) =>
+    connect(server.wsUrl, { query: { lastEventId, access_token: await sign({ subscribe, sources }) } });
+  const [copy, part, row, other] = [
     await stream(changes),
     await stream(['orders.created', 'orders.updated', 'orders.done']),
+    await stream(changes, ['/watch/orders/1']),
+    await stream(['orders.*', 'rooms.*'], ['/watch/orders2/1', '/rooms/*', '/watch/orders']),
   ];
   for (const [type, source] of [
     ['orders.reset', '/rooms/orders'],
     ['orders.reset', '/watch/orders/*'],
     ['orders.resets', '/watch/orders/*'],
+    ['orders.created', '/watch/orders/2'],
     ['orders.created', '/watch/orders/1'],
+    ['rooms.said', '/rooms/1'],
   ])
     await post(api('/events'), { type, source }, everything);
   for (const [reader, types] of [
-    [copy, ['orders.reset', 'orders.created']],
-    [part, ['orders.created']],
+    [copy, ['orders.reset', 'orders.created', 'orders.created']],
+    [part, ['orders.created', 'orders.created']],
+    [row, ['orders.reset', 'orders.created']],
+    [other, ['orders.reset', 'rooms.said']], // the one at /rooms/orders: no table
   ] as const) {
-    await reader.until(({ type }) => type === 'orders.created');
+    await reader.until(({ source }) => source === '/watch/orders/1' || source === '/rooms/1');
     assert.deepEqual(
       reader.events().map(({ type }) => type),
       types,

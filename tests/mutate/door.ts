@@ -109,6 +109,12 @@ export const DOOR: Mutation[] = [
     'filter.matches(event)',
     'what it may not see never reaches a reader',
   ),
+  tokens('lib/scope.ts')(
+    'who may see a single row never hears that its table was made anew',
+    '!this.sources.some(isWithin)',
+    'true',
+    'who may see each change of a table hears that it must be loaded again',
+  ),
   publishing('lib/cloud-event.ts')(
     "the sender's id is lost",
     '...others, originid: id }',

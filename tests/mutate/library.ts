@@ -19,9 +19,39 @@ const wire = breaksOf('public/changebell/wire.js', 'tests/public/changebell-conn
 export const LIBRARY: Mutation[] = [
   wire(
     'a handshake that fails without a close is waited for',
-    'isOpen || refuse();',
-    '{};',
+    'socket.onerror = socket.onclose = () => {',
+    'socket.onerror = () => {};\n  socket.onclose = () => {',
     'a handshake that fails with an error alone is asked about',
+  ),
+  breaksOf('public/changebell/link.js', 'tests/public/changebell-connection.test.ts')(
+    'a server that asks for years of rest is asked at once',
+    'Math.min(wantedMs, LONGEST_TIMER_MS)',
+    'wantedMs',
+    'a server that asks for years of rest',
+  ),
+  wire(
+    'of a stream that was closed while it connected, it is asked why',
+    'if (!signal.aborted) void whyRefused',
+    'void whyRefused',
+    'a stream that is closed while it connects asks nothing more',
+  ),
+  cursor('change-stream.js')(
+    'a cursor that was never stored counts as one',
+    'id || undefined;',
+    'id;',
+    'a cursor of a store that was empty is none',
+  ),
+  table(
+    'under the path of a proxy only the first page is found',
+    "new URL(page.next.replace(/[^?]*/, ''), this.#url)",
+    'new URL(page.next, this.#url)',
+    'a table that a proxy shows under a path of its own',
+  ),
+  table(
+    'who has closed a table is told on',
+    "if (this.state === 'closed') return; // by a listener",
+    '',
+    'a table that is closed by a listener',
   ),
   cursor('inbox.js')(
     'what came before a snapshot is applied over it',
@@ -130,9 +160,15 @@ export const LIBRARY: Mutation[] = [
     'a snapshot of several pages, between which others write, is of one moment',
   ),
   table(
+    'a token that sees less than the one before it is taken for as good',
+    'check: (attempt) => getJson(withQuery(this.#url, { limit: 1 }), attempt),',
+    '',
+    'a token that is renewed and sees',
+  ),
+  table(
     'any event with such a source changes the table',
-    "!/^(created|updated|deleted)$/.test(change || '')",
-    'false',
+    'if (!change || !source',
+    'if (!source',
     'a watched table: its keys are those of its events',
   ),
 ];

@@ -5,8 +5,15 @@ const event = breaksOf('lib/event.ts', 'tests/event.test.ts');
 const filter = breaksOf('lib/filter.ts', 'tests/filter.test.ts');
 const groupCommit = breaksOf('lib/store/group-commit.ts', 'tests/store/group-commit.test.ts');
 const store = (file: string) => breaksOf(`lib/store/${file}`, 'tests/store/sqlite-store.test.ts');
+const watch = breaksOf('lib/store/sqlite-watch.ts', 'tests/store/watch.test.ts', 60);
 
 export const STORE: Mutation[] = [
+  watch(
+    'that a table was watched once is forgotten where no event of it was logged',
+    'isRenewal || known.has(table.table) ||',
+    'isRenewal ||',
+    'where nobody has watched a table for a while, its copies hear so',
+  ),
   store('sqlite-reader.ts')(
     'long attributes of an event weigh nothing',
     " + Buffer.byteLength(row.extensions ?? '')",
@@ -38,6 +45,12 @@ export const STORE: Mutation[] = [
     'line breaks between the tokens of JSON',
   ),
   filter(
+    'who follows a single row never hears that its table was made anew',
+    'return table !== undefined && source.isWithin(table);',
+    'return false;',
+    'that a table must be loaded again is for whoever follows any row',
+  ),
+  filter(
     'a prefix forgets its dot',
     'item.slice(0, -1)',
     'item.slice(0, -2)',
@@ -45,8 +58,8 @@ export const STORE: Mutation[] = [
   ),
   filter(
     'one of the two lists is enough',
-    'type.matches(event.type) && source.matches(event.source)',
-    'type.matches(event.type) || source.matches(event.source)',
+    'type.matches(event.type) && isWanted(event)',
+    'type.matches(event.type) || isWanted(event)',
     'both lists must let an event through',
   ),
   groupCommit(

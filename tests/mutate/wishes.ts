@@ -4,6 +4,7 @@ import { breaksOf, type Mutation } from './mutation.ts';
 const scope = breaksOf('lib/scope.ts', 'tests/http/tokens.test.ts');
 const filter = breaksOf('lib/filter.ts', 'tests/filter.test.ts');
 const pages = breaksOf('lib/api/events-api.ts', 'tests/api/events-api.test.ts');
+const behind = breaksOf('lib/stream/behind.ts', 'tests/stream/behind.test.ts');
 
 export const WISHES: Mutation[] = [
   scope(
@@ -20,21 +21,33 @@ export const WISHES: Mutation[] = [
   ),
   scope(
     'the types of a token say which events, and its sources nothing',
-    'if (!covers(this.sources, source)) return false;',
+    'if (!covers(this.sources, event.source) && !this.sources.some(isWithin)) return false;',
     '',
     'what it may not see never reaches a reader',
   ),
   scope(
     'who may see the three changes of a table never hears that it must be loaded again',
-    'isReset(type, source) && this.seesChanges(type.slice(0, -6))',
+    'table !== undefined && this.seesChanges(event.type.slice(0, -6))',
     'false',
     'who may see each change of a table',
   ),
   breaksOf('lib/stream/start.ts', 'tests/http/tokens.test.ts')(
     'what a reader may not see is counted as behind',
-    'if (!scope || scope.seesAll)',
-    'if (scope)',
+    'isLimited ? await countBehind(store, start, head, scope) : all',
+    'all',
     'what it may not see never reaches a reader',
+  ),
+  behind(
+    'a herd is counted for one after the other',
+    'at.seq >= start && at.seq < end.seq',
+    'waiter === first',
+    'the log is read once for all who come back together',
+  ),
+  behind(
+    'nobody else has a turn while a herd is counted for',
+    '    await giveWay();\n',
+    '',
+    'everybody else has turns while a herd of many scopes',
   ),
   filter(
     'the sources are not looked at',

@@ -2,6 +2,8 @@
 // servers of our own making, which misbehave in ways that the real one does not.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { after, before, mock, test } from 'node:test';
 import { WebSocket } from 'ws';
 import { Silence } from '../../public/changebell/silence.js';
@@ -242,6 +244,39 @@ test('403 is final; 503 waits as Retry-After says; what answers with a page is n
   await inState(stream, 'refused');
   assert.deepEqual([stream.status, stream.detail, stream.nextTryAt], [403, 'Not you.', null]);
   stream.close();
+});
+
+test('a server that asks for years of rest is not asked at once', async (t) => {
+  const { url, asked } = await fakeStream(t, (_, response) => {
+    response.writeHead(503, { 'Retry-After': '99999999' }).end();
+    return undefined;
+  });
+  const stream = new ChangeStream(url);
+  await inState(stream, 'waiting');
+  const days = ((stream.nextTryAt ?? 0) - Date.now()) / 86_400_000;
+  assert.ok(days > 24 && days < 25, `${days} days, where no timer can be longer`);
+  await (await fetch(url)).text(); // longer than a timer that fires at once
+  assert.equal(asked.length, 2, 'and ours is one of them');
+  stream.close();
+});
+
+test('a stream that is closed while it connects asks nothing more', async (t) => {
+  const asked: string[] = [];
+  const door = createServer(({ url = '' }, response) => {
+    asked.push(url);
+    response.end();
+  }).listen(0);
+  t.after(() => door.close());
+  const { port } = door.address() as AddressInfo;
+  const handshake = once(door, 'upgrade');
+  const stream = new ChangeStream(`ws://localhost:${port}/ws`, { WebSocket });
+  const [, socket] = await handshake;
+  const ended = once(socket.resume(), 'end');
+  stream.close();
+  await ended;
+  socket.destroy();
+  await (await fetch(`http://localhost:${port}/ours`)).text();
+  assert.deepEqual(asked, ['/ours']);
 });
 
 test('what the stream is to be of goes into the query', async (t) => {

@@ -312,6 +312,27 @@ test('a load that fails after its connection is one loss, and the next connectio
   stream.close();
 });
 
+test('a cursor of a store that was empty is none: a snapshot is loaded, or the log is read from where it is said', async () => {
+  const id = await publish('before');
+  for (const lastEventId of [null, '']) {
+    let loads = 0;
+    const loading = open(streamUrl(), {
+      lastEventId,
+      load: async () => {
+        loads += 1;
+        return id;
+      },
+    });
+    const reading = open(streamUrl(), { lastEventId, from: 'earliest' });
+    const read: unknown[] = [];
+    reading.addEventListener('message', ({ lastEventId: at }) => read.push(at));
+    await Promise.all([inState(loading, 'live'), inState(reading, 'live')]);
+    assert.equal(loads, 1);
+    assert.ok(read.includes(id));
+    for (const stream of [loading, reading]) stream.close();
+  }
+});
+
 test('closed by its own load or token, a stream stays closed', async () => {
   for (const option of ['load', 'token'] as const) {
     let calls = 0;

@@ -1,14 +1,16 @@
 // What a LiveTable does with answers and frames of every kind. That it is the table, whatever happens, is proved in
 // `tests/proof/live-tables.test.ts`, with real servers and databases.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { SignJWT } from 'jose';
 import { WebSocket } from 'ws';
 import { openDatabase } from '../../lib/store/sqlite.ts';
 import { LiveTable } from '../../public/changebell.js';
 import { fakeStream } from '../support/fake-stream.ts';
-import { eventually, temporaryFolder } from '../support/helpers.ts';
+import { eventually, post, temporaryFolder } from '../support/helpers.ts';
 import { openServer } from '../support/open-server.ts';
 
 type Customer = { id: number; name: string; email: string | null; createdAt: string; updatedAt: string };
@@ -143,6 +145,157 @@ test('a table that is not there, or not for this token, says so', async () => {
   );
   for (const { close } of [missing, table].map((one) => ({ close: () => one.close() }))) close();
   await locked.stop();
+});
+
+const SECRET = 'a secret of thirty-two bytes or more';
+
+/** For a second, unless it is said otherwise. */
+const sign = (changebell: object, seconds = 1) =>
+  new SignJWT({ changebell })
+    .setProtectedHeader({ alg: 'HS256' })
+    .setAudience('changebell')
+    .setExpirationTime(Date.now() / 1000 + seconds)
+    .sign(new TextEncoder().encode(SECRET));
+
+const FULL = { subscribe: ['customer.*'], write: true };
+
+for (const [what, less] of [
+  ['nothing of it any more', { subscribe: ['orders.*'] }],
+  ['only some of its changes', { subscribe: ['customer.created', 'customer.updated'] }],
+  ['only one of its rows', { subscribe: ['customer.*'], sources: ['/api/customers/1'] }],
+] as const)
+  for (const transport of ['a WebSocket', 'server-sent events'])
+    test(`a token that is renewed and sees ${what} ends the table as refused, over ${transport}`, async () => {
+      const server = await openServer({ JWT_SECRET: SECRET });
+      const writer = { Authorization: `Bearer ${await sign(FULL, 60)}` };
+      const add = (name: string) => post(`${server.url}/api/customers`, { name }, writer);
+      await add('Ada');
+      const tokens = [await sign(FULL), await sign(less, 60)];
+      const table = new LiveTable<Customer>(`${server.url}/api/customers`, {
+        token: () => tokens.shift() ?? '',
+        WebSocket,
+        ...(transport === 'server-sent events' && { stream: `${server.url}/api/events` }),
+      });
+      await table.ready;
+      const state = () => table.state;
+      await eventually(state, (is) => is === 'refused', 'it no longer claims to be live', 3000);
+      assert.equal(table.stream.status, 403);
+      assert.match(table.stream.detail ?? '', /may not read customer/);
+      await add('Grace');
+      table.stream.token = await sign(FULL, 60);
+      await eventually(
+        () => table.size,
+        (size) => size === 2,
+        'it goes on with what it missed',
+      );
+      table.close();
+      await server.stop();
+    });
+
+test('a token that is renewed and sees as much goes on without a snapshot, however often', async () => {
+  const server = await openServer({ JWT_SECRET: SECRET });
+  const writer = { Authorization: `Bearer ${await sign(FULL, 60)}` };
+  await post(`${server.url}/api/customers`, { name: 'Ada' }, writer);
+  let asked = 0;
+  const table = new LiveTable<Customer>(`${server.url}/api/customers`, {
+    WebSocket,
+    token: () => {
+      asked += 1;
+      return sign(FULL, asked < 3 ? 1 : 60);
+    },
+  });
+  const told: unknown[] = [];
+  table.addEventListener('change', ({ row }) => told.push(row?.name));
+  await table.ready;
+  await eventually(
+    () => [asked, table.state],
+    ([times, state]) => times === 3 && state === 'live',
+    'two renewals',
+    5000,
+  );
+  const { body } = await post(`${server.url}/api/customers`, { name: 'Grace' }, writer);
+  await eventually(
+    () => table.get(body.id)?.name,
+    (name) => name === 'Grace',
+    'it is followed',
+  );
+  assert.deepEqual(told, ['Ada', 'Grace']);
+  table.close();
+  await server.stop();
+});
+
+test('a token that is said while the table is live is that of the next snapshot, also before the next connection', async (t) => {
+  const tokens: (string | undefined)[] = [];
+  const api = createServer(({ headers }, response) => {
+    tokens.push(headers.authorization);
+    response.end(JSON.stringify({ customers: [], lastEventId: 'abcdef-1', next: null }));
+  }).listen(0);
+  t.after(() => api.close());
+  const { url, send } = await fakeStream(t, () => [['stream.ready', 1, { behind: 0 }]]);
+  const table = new LiveTable(`http://localhost:${(api.address() as { port: number }).port}/api/customers`, {
+    stream: url,
+    token: 'old',
+  });
+  await eventually(
+    () => table.state,
+    (state) => state === 'live',
+    'live',
+  );
+  table.stream.token = 'new';
+  send(['stream.reset', 1, { reason: 'expired' }]);
+  await eventually(
+    () => tokens.length,
+    (many) => many === 2,
+    'it is loaded again',
+  );
+  assert.deepEqual(tokens, ['Bearer old', 'Bearer new']);
+  table.close();
+});
+
+test('a table that a proxy shows under a path of its own is read to its last page, and followed there', async (t) => {
+  const asked: string[] = [];
+  const page = (first: number, next: string | null) =>
+    JSON.stringify({ customers: [{ id: first }], lastEventId: `abcdef-${first}`, next });
+  const proxy = createServer(({ url = '' }, response) => {
+    asked.push(url);
+    const [, path] = /^\/api\/bell(\/.*)$/.exec(url) ?? [];
+    if (!path) return response.writeHead(404).end();
+    if (path.startsWith('/api/events?'))
+      return response.end('{"events": [], "lastEventId": "abcdef-2", "more": false}');
+    response.end(path.includes('after=1') ? page(2, null) : page(1, '/api/customers?limit=500&after=1'));
+  }).listen(0);
+  t.after(() => proxy.close());
+  const handshake = once(proxy, 'upgrade');
+  const table = new LiveTable<Customer>(
+    `http://localhost:${(proxy.address() as { port: number }).port}/api/bell/api/customers`,
+    { WebSocket },
+  );
+  await assert.doesNotReject(table.ready);
+  assert.deepEqual([...table.keys()], ['1', '2']);
+  const [{ url }, socket] = await handshake;
+  assert.match(url, /^\/api\/bell\/ws\?lastEventId=abcdef-2&/);
+  assert.ok(
+    asked.every((one) => one.startsWith('/api/bell/api/')),
+    asked.join(' '),
+  );
+  table.close();
+  socket.destroy();
+});
+
+test('a table that is closed by a listener tells nothing more', async (t) => {
+  const api = createServer((_, response) => {
+    const customers = [{ id: 1 }, { id: 2 }, { id: 3 }];
+    response.end(JSON.stringify({ customers, lastEventId: 'abcdef-1', next: null }));
+  }).listen(0);
+  t.after(() => api.close());
+  const table = new LiveTable(`http://localhost:${(api.address() as { port: number }).port}/api/customers`);
+  const told: string[] = [];
+  table.addEventListener('change', ({ key }) => {
+    told.push(key);
+    table.close();
+  });
+  await table.ready;
+  assert.deepEqual(told, ['1']);
 });
 
 test('a table of any name is followed, also where that takes long escapes in a URI', async () => {

@@ -366,17 +366,69 @@ describe('PostgreSQL', { skip: skipWithout(INITDB, 'postgresql') }, () => {
     );
   });
 
-  test('while a dump is read back and the log has nothing yet, reads are 503 and streams wait', async () => {
+  test('while a dump is read back and the log has nothing yet, reads and writes are 503 and streams wait', async () => {
     const program = await cluster.connect('shop');
     const { client } = await follow(one());
     await program.query('CREATE TABLE aside AS SELECT * FROM changebell_log; DELETE FROM changebell_log');
     for (const path of ['/api/events', '/api/events?from=2026-01-01T00:00:00Z', '/api/customers', '/readyz'])
       assert.equal((await get(one().url + path)).status, 503, path);
+    for (const [path, body] of [
+      ['/api/customers', { name: 'too early' }],
+      ['/api/events', { message: 'too early' }],
+    ] as const)
+      assert.equal((await post(one().url + path, body)).status, 503, path);
+    const keyed = await post(
+      `${one().url}/api/customers`,
+      { name: 'too early' },
+      { 'idempotency-key': 'early' },
+    );
+    assert.equal(keyed.status, 503);
+    assert.match(one().output.stderr, /changebell_log has no row/);
+    assert.match(await refusalToStart({ DATABASE_URL: cluster.url('shop') }), /no row in its changebell_log/);
     await program.query('INSERT INTO changebell_log SELECT * FROM aside; DROP TABLE aside');
     const { body } = await post(`${one().url}/api/events`, { message: 'it is back' });
     await client.event(body.id);
+    assert.equal((await program.query("SELECT FROM customers WHERE name = 'too early'")).rowCount, 0);
     assert.doesNotMatch(one().output.stderr, /TypeError/);
     await Promise.all([client.close(), program.end()]);
+  });
+
+  test('a database that gives no connections makes reads and writes 503, streams stay open, and it heals', async () => {
+    const program = await cluster.connect('postgres');
+    await program.query("CREATE ROLE few LOGIN PASSWORD 'hunter2'");
+    await program.query('CREATE DATABASE few OWNER few');
+    const server = await startServer({ DATABASE_URL: cluster.url('few', 'few') });
+    const { client, from } = await follow(server);
+    await program.query('ALTER DATABASE few CONNECTION LIMIT 0');
+    await program.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'few'");
+    const read = () => get(`${server.url}/api/customers`);
+    const write = () => post(`${server.url}/api/events`, { message: 'x' });
+    await eventually(read, ({ status }) => status === 503, 'there is no connection');
+    for (const { status, headers } of await Promise.all([read(), write()]))
+      assert.deepEqual([status, headers.get('retry-after')], [503, '1']);
+    await program.query('ALTER DATABASE few CONNECTION LIMIT -1');
+    await eventually(write, ({ status }) => status === 201, 'writes go on');
+    await assertWhole(client, server, [], from);
+    assert.match(server.output.stderr, /too many connections/);
+    await Promise.all([client.close(), program.end(), server.stop()]);
+  });
+
+  test('our schema is dropped while the server runs: 503, until another start has made it anew, and a reset', async () => {
+    const DATABASE_URL = await cluster.createDatabase('dropped');
+    const server = await startServer({ DATABASE_URL });
+    const { client } = await follow(server);
+    const write = () => post(`${server.url}/api/customers`, { name: 'Ada' });
+    await client.event((await write()).headers.get('last-event-id')!);
+    const program = await cluster.connect('dropped');
+    await program.query('DROP SCHEMA public CASCADE; CREATE SCHEMA public');
+    for (const { status } of [await write(), await get(`${server.url}/api/customers`)])
+      assert.equal(status, 503);
+    const other = await startServer({ DATABASE_URL });
+    await client.until(({ type }) => type === 'stream.reset');
+    const { body, headers } = await write();
+    assert.equal(body.id, 1, 'the table was made anew');
+    await client.event(headers.get('last-event-id')!);
+    await Promise.all([client.close(), program.end(), server.stop(), other.stop()]);
   });
 
   test('a database that answers nothing makes writes a 503 within seconds, and they go on when it is back', async () => {

@@ -168,8 +168,8 @@ describe('programs on one PostgreSQL', { skip: skipWithout(INITDB, 'postgresql')
     const { store, program, close } = await open('SELECT 1', []);
     for (const n of range(1, 20)) {
       await program.query(`INSERT INTO customers (name) VALUES ('${n}')`);
-      const { customers, head } = await store.listCustomers(0, 100);
-      assert.deepEqual([customers.length, head.seq], [n, n]);
+      const { rows, head } = (await store.readRows('customers', undefined, 100))!;
+      assert.deepEqual([rows.length, head.seq], [n, n]);
     }
     await close();
   });
@@ -353,6 +353,47 @@ describe('programs on one PostgreSQL', { skip: skipWithout(INITDB, 'postgresql')
     await (await starting).close();
     await isTold(store, program, 'after the start');
     await other.end();
+    await close();
+  });
+
+  test('operators and functions that another role has made in our schema are never taken for those of PostgreSQL', async () => {
+    const trap = (name: string, args: string) =>
+      `CREATE FUNCTION public.${name}(${args}) RETURNS bool LANGUAGE plpgsql AS $$ BEGIN RAISE 'trapped by ${name}'; END $$;`;
+    const operators = [
+      ...['->', '->>', '?', '?|', '-', '||', '='].map((name) => ['jsonb', name, 'text[]']),
+      ...['->', '->>', '?', '-'].map((name) => ['jsonb', name, 'jsonb']),
+      ['oid', '=', 'regclass'],
+      ['oid', '=', 'regproc'],
+      ['name', '~~', 'name'],
+    ].map(
+      ([left, name, right], i) => `${trap(`trap_${i}`, `${left}, ${right}`)}
+        DO $$ BEGIN CREATE OPERATOR public.${name} (LEFTARG = ${left}, RIGHTARG = ${right}, FUNCTION = trap_${i}); END $$;`,
+    );
+    const functions = [
+      'quote_ident(name)',
+      'unnest(text[])',
+      'has_table_privilege(regclass, text)',
+      'to_json(text)',
+    ];
+    const traps = functions.map((one) => trap(...(one.slice(0, -1).split('(') as [string, string])));
+    const { store, close } = await open(
+      `CREATE TABLE orders (id int PRIMARY KEY, item text); INSERT INTO orders VALUES (1, 'a'); ${operators.join(' ')} ${traps.join(' ')}`,
+      ['orders'],
+    );
+    const idempotency = { key: 'k', request: 'r' };
+    const event = { type: 'x', source: '/x', data: '1', extensions: null };
+    for (const order of [
+      create('plain'),
+      { ...create('with a key'), idempotency },
+      { op: 'update', id: 1, fields: { email: 'a@b' } },
+      { op: 'delete', id: 1, preconditions: { ifMatch: ['*'] } },
+      { op: 'publish', events: [event], isList: false },
+      { op: 'publish', events: [event, event], isList: true, idempotency: { key: 'l', request: 'r' } },
+    ] as Order[])
+      await assert.doesNotReject(store.write(order), order.op);
+    await store.readRows('customers', undefined, 10);
+    assert.equal((await store.readRows('orders', undefined, 10))!.rows.length, 1);
+    await events(store, 7);
     await close();
   });
 

@@ -177,6 +177,49 @@ function testWatch(open: Connect): void {
     await program.close();
   });
 
+  test('a snapshot is all that was ever read of a table, and it is made anew while no server runs: its copy hears so', async () => {
+    const program = await open('silent');
+    const make = 'CREATE TABLE orders (id integer PRIMARY KEY)';
+    await program.run(`${make}; INSERT INTO orders VALUES (1)`);
+    const env = { DATABASE_URL: program.url, WATCH: 'orders' };
+    const first = await openServer(env);
+    const { rows, lastEventId } = (await get(`${first.url}/api/watch/orders`)).body;
+    assert.deepEqual(rows, [{ id: 1 }]);
+    assert.match(lastEventId, /-0$/, 'no event was ever logged');
+    await first.stop();
+    await program.run(`DROP TABLE orders; ${make}; INSERT INTO orders VALUES (2)`);
+    const server = await openServer(env);
+    const client = await connect(server.wsUrl, { query: { lastEventId } });
+    assert.equal((await client.next()).type, 'stream.ready');
+    assert.equal((await client.nextEvent()).type, 'orders.reset');
+    await client.close();
+    await server.stop();
+    await program.close();
+  });
+
+  test('where nobody has watched a table for a while, its copies hear so, though no event of it was ever logged', async () => {
+    const program = await open('paused');
+    await program.run('CREATE TABLE orders (id integer PRIMARY KEY)');
+    const env = { DATABASE_URL: program.url, WATCH: 'orders' };
+    const first = await openServer(env);
+    const { lastEventId } = (await get(`${first.url}/api/watch/orders`)).body;
+    await first.stop();
+    const without = await openServer({ DATABASE_URL: program.url });
+    await program.run('INSERT INTO orders VALUES (1)');
+    await without.stop();
+    const server = await openServer(env);
+    const client = await connect(server.wsUrl, { query: { lastEventId } });
+    await client.next();
+    assert.equal((await client.nextEvent()).type, 'orders.reset');
+    const newest = (await get(`${server.url}/healthz`)).body.lastEventId;
+    await client.close();
+    await server.stop();
+    const again = await openServer(env);
+    assert.equal((await get(`${again.url}/healthz`)).body.lastEventId, newest, 'and once');
+    await again.stop();
+    await program.close();
+  });
+
   test('odd names, keys of several columns and changes of the schema survive', async () => {
     const program = await open('odd');
     const odd = `"Odd ""näme's"" %41"`;
@@ -309,6 +352,9 @@ test('every name of a table becomes a type of the right form', () => {
       '2024',
       'stream',
       'customer',
+      'заказы',
+      'оплаты',
+      'わ'.repeat(300),
       'Stream.x',
       'x'.repeat(300),
       '\ud800',
@@ -321,6 +367,9 @@ test('every name of a table becomes a type of the right form', () => {
   assert.equal(types.orders, 'orders');
   assert.equal(types.stream, 't_stream');
   assert.equal(types['2024'], 't_2024');
+  assert.equal(types.Übung, 't__bung');
+  // Of one length, so that only the hash tells them apart; and it is the same at each start.
+  assert.deepEqual([types.заказы, types.оплаты], ['t_______-c359203e', 't_______-46fb5136']);
 });
 
 describe('SQLite', () => {
@@ -506,7 +555,7 @@ describe('SQLite', () => {
     db.exec('INSERT INTO a VALUES (1)');
     assert.equal((await client.nextEvent()).source, '/watch/a/1', 'its lease has not run out');
     const lease = db.prepare(
-      "SELECT until - strftime('%s', 'now') FROM changebell_watching WHERE watched = 'a'",
+      "SELECT until - strftime('%s', 'now') FROM changebell_watching WHERE watched = 'a' AND server <> ''",
     );
     assert.ok(Number(lease.pluck().get()) > 30, 'a lease lasts longer than the time between two renewals');
     db.exec("UPDATE changebell_watching SET until = 0 WHERE watched = 'a'; CREATE TABLE any_change (x)");
