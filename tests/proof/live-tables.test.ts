@@ -256,10 +256,10 @@ const kinds = [
   { table: 'items', source: '/watch/items' },
 ];
 
-for (const [e, { engine, skip, make }] of engines.entries()) {
-  for (const [k, kind] of kinds.entries()) {
-    // A copy is the same code whatever its table is: two of the four show it, and the soak takes all.
-    if (RUNS === 1 && e === k) continue;
+for (const { engine, skip, make } of engines) {
+  for (const kind of kinds) {
+    // A copy is the same code whatever its table is: three of the four show it, and the soak tells the dearest as well.
+    if (RUNS === 1 && engine === 'PostgreSQL' && kind.table === 'items') continue;
     describe(`copies of ${kind.table} on ${engine}`, { skip }, () => {
       let world: World;
       before(async () => {
