@@ -30,7 +30,7 @@ export class Link {
   #owner;
   #options;
   #token = /** @type {string | undefined} */ (undefined); // of a function: kept until it is refused or has expired
-  #wasTokenRefused = false;
+  #refusedTokens = 0; // in a row
   #liveAt = /** @type {number | undefined} */ (undefined); // since when this connection is live
   #wire = /** @type {Wire | undefined} */ (undefined);
   #attempt = new AbortController(); // what comes from an older one is ignored
@@ -124,22 +124,22 @@ export class Link {
     return typeof token === 'function' ? this.#token : token;
   }
 
-  /** A fresh one, or a function that gets one; ends a refusal. @param {import('./types.js').Token} token */
+  /** A fresh one, or a function that gets one; ends a refusal, and a try with the one before. @param {import('./types.js').Token} token */
   setToken(token) {
     this.#options.token = token;
     this.renewToken();
-    if (this.state === 'refused') this.connect();
+    if (this.state === 'refused' || this.state === 'connecting') this.connect();
   }
 
   /** The next connection asks for a fresh one. */
   renewToken() {
     this.#token = undefined;
-    this.#wasTokenRefused = false;
+    this.#refusedTokens = 0;
   }
 
   expireToken() {
     this.renewToken();
-    this.fail(new Error('the token has expired'));
+    this.fail('the token has expired');
   }
 
   /** The owner has caught up. */
@@ -157,15 +157,17 @@ export class Link {
     return this.#silence.heardAt;
   }
 
-  /** @param {any} why it ended, or could not begin: an Error, perhaps with what the server answered */
+  /** @param {any} why it ended, or could not begin: in words, or an Error, perhaps with what the server answered */
   fail(why) {
     // Nothing is under way that could fail: a snapshot whose line broke with the stream's would count, and wait, twice.
     if (this.state !== 'open' && this.state !== 'connecting') return;
     this.leave();
     if (this.#liveAt && performance.now() - this.#liveAt >= STEADY_MS) this.tries = 0;
     this.#liveAt = undefined;
-    this.lost = why instanceof Error ? why : new Error(String(why));
+    this.lost = why instanceof Error ? why : new Error(why);
     const { status = 0, retryAfterMs = 0 } = this.lost;
+    // What lies between two refusals may have taken as long as a token lives.
+    this.#refusedTokens = status === 401 ? this.#refusedTokens + 1 : 0;
     // No wait: the question is another one, so the server was not asked it yet.
     if (this.#mayAskAtOnce(status)) return this.connect();
     if (isFinal(status)) return this.#setState('refused');
@@ -179,10 +181,9 @@ export class Link {
   /** Once with a fresh token, once without a cursor: what is refused then stays refused. @param {number} status */
   #mayAskAtOnce(status) {
     if (status === 400) return this.#owner.mayGoWithoutCursor();
-    if (status !== 401 || typeof this.#options.token !== 'function' || this.#wasTokenRefused) return false;
+    if (status !== 401 || typeof this.#options.token !== 'function') return false;
     this.#token = undefined;
-    this.#wasTokenRefused = true;
-    return true;
+    return this.#refusedTokens === 1;
   }
 
   /** @param {number} wantedMs */
@@ -197,12 +198,12 @@ export class Link {
   #hear(text) {
     this.#silence.end();
     this.isUnheard = false;
-    this.#wasTokenRefused = false;
+    this.#refusedTokens = 0;
     if (this.state === 'connecting') this.state = 'open'; // the owner says more, once it has read the frame
     this.#owner.hear(text);
   }
 
-  /** The old connection went over the old network: nobody would tell us of its end. */
+  /** The old connection went over the old network: nobody would tell us of its end. Node may call a listener that was taken back. */
   #changeNetwork() {
     if (this.state !== 'refused' && this.state !== 'closed') this.connect();
   }
