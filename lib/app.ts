@@ -11,7 +11,7 @@ import { createRoutes, findMethods, type Methods, type Route } from './api/route
 import { Waiting } from './api/waiting.ts';
 import type { Config } from './config.ts';
 import { Access } from './http/access.ts';
-import type { Answer } from './http/answer.ts';
+import { Answer } from './http/answer.ts';
 import { Connections } from './http/connections.ts';
 import { connectionLimit, type Door } from './http/listen.ts';
 import { Refusals, reasonOf } from './http/refusals.ts';
@@ -20,7 +20,7 @@ import { sendEmpty, sendProblem } from './http/response.ts';
 import { createStaticFiles } from './http/static-files.ts';
 import { openTokens, type Tokens } from './http/tokens.ts';
 import { createTurns } from './http/turns.ts';
-import { nothingAt, Problem } from './problem.ts';
+import { nothingAt, Problem, unavailable } from './problem.ts';
 import type { Store } from './store/store.ts';
 import { Hub } from './stream/hub.ts';
 import { createWebSocketApi, offersWebSocket } from './stream/websocket.ts';
@@ -78,10 +78,7 @@ export class App {
     const { server } = this.door;
     this.door.open(this.answer);
     server.on('checkContinue', this.answer); // so that a 413 can be said before the body is sent
-    server.on('checkExpectation', (_req, res) => {
-      this.connections.begin(res);
-      sendProblem(res, new Problem(417, 'Only "Expect: 100-continue" can be met.'));
-    });
+    server.on('checkExpectation', this.answer); // which refuses it as all else
     server.on('upgrade', this.upgrade);
     server.on('connect', this.upgrade); // a proxy we are not: refused like any upgrade to nowhere
   }
@@ -145,16 +142,19 @@ export class App {
     this.connections.at(socket)?.suspend(); // what the client sends meanwhile stays unread
     // A server may ignore an upgrade that it doesn't know, and answer as usual (RFC 9110 §7.8): h2c is offered often.
     if (!offersWebSocket(req) && req.method !== 'CONNECT') return this.connections.ignoreUpgrade(req, socket);
+    const refusal = new Answer(req); // for an upgrade Node makes none
     try {
       const { path, query } = parseTarget(req);
-      const scope = await this.access.admit({ req, path, query, isStream: true });
+      const visit = { req, path, query, isStream: true };
+      this.access.addHeaders(visit, refusal);
+      const scope = await this.access.admit(visit);
       if (this.isDraining) throw stopping();
       if (path !== '/ws') await this.refuseElsewhere(path);
       await this.acceptWebSocket({ req, socket, head, query, scope });
       this.connections.at(socket)?.release();
     } catch (error) {
       this.note(req, error, true);
-      this.connections.refuseUpgrade(req, socket, error);
+      this.connections.refuseUpgrade(refusal, socket, error);
     }
   };
 
@@ -199,9 +199,7 @@ function refuseWhileDraining(req: IncomingMessage, res: Answer): void {
 }
 
 function stopping(): Problem {
-  return new Problem(503, 'The server is stopping: try again in a moment.', {
-    headers: { 'Retry-After': '2' },
-  });
+  return unavailable('The server is stopping: try again in a moment.', 2);
 }
 
 /** Waits for it, but no longer than this. False if it took longer. */

@@ -18,8 +18,6 @@ const REQUIRED = ['specversion', 'id', 'source', 'type'];
 // The specification bounds neither of these two; a log that everyone reads needs bounds.
 const MAX_TEXT = 1024; // code points of one attribute
 const MAX_OTHERS = 32;
-// CloudEvents 1.0, "Type System": Integer has 32 bits with a sign.
-const MAX_INTEGER = 2 ** 31;
 // "Attribute Naming Convention": lower case and digits; at most 20 of them are recommended.
 const NAME = /^[a-z0-9]{1,40}$/;
 const JSON_TYPE = /^[\w.+-]+\/([\w.+-]+\+)?json\s*(;.*)?$/i;
@@ -91,7 +89,7 @@ function shortText(value: unknown): string | undefined {
 function extensionProblem(value: unknown): string | undefined {
   if (typeof value === 'boolean') return undefined;
   if (typeof value === 'string') return textProblem(value, MAX_TEXT);
-  const isInteger = Number.isInteger(value) && Math.abs(value as number) < MAX_INTEGER;
+  const isInteger = typeof value === 'number' && (value | 0) === value; // of 32 bits with a sign
   return isInteger ? undefined : 'must be a string, a boolean, or a whole number of 32 bits';
 }
 

@@ -67,14 +67,14 @@ function parseList(text: string | null, { name, separator, pattern, meaning }: t
   }
   const isPrefix = (item: string) => item.endsWith(`${separator}*`);
   // A prefix keeps its separator: `customer.*` must not let `customers.created` through.
-  const exact = new Set(items.filter((item) => !isPrefix(item)));
-  const prefixes = new Set(items.filter(isPrefix).map((item) => item.slice(0, -1)));
-  const matches = (value: string) => exact.has(value) || hasPrefix(value, separator, prefixes);
-  return {
-    key: items.join(),
-    matches,
-    isWithin: (beginning) => items.some((one) => one.startsWith(beginning)),
+  const exact = new Set(items.filter((item) => !isPrefix(item)).map(withMarks));
+  const prefixes = new Set(items.filter(isPrefix).map((item) => withMarks(item.slice(0, -1))));
+  const matches = (value: string) => {
+    const plain = withMarks(value);
+    return exact.has(plain) || hasPrefix(plain, separator, prefixes);
   };
+  const isWithin = (beginning: string) => items.some((one) => one.startsWith(beginning));
+  return { key: items.join(), matches, isWithin };
 }
 
 /**
@@ -85,6 +85,14 @@ function parseList(text: string | null, { name, separator, pattern, meaning }: t
 export function tableOfReset({ type, source }: Seen): string | undefined {
   const isTable = source === '/api/customers/*' || (source.startsWith('/watch/') && source.endsWith('/*'));
   return isTable && type.endsWith('.reset') ? source.slice(0, -1) : undefined;
+}
+
+/**
+ * A comma ends an item of the list, and a star makes it a prefix. A source with one in it, as a row has whose key is of
+ * several columns, is named with `%2C` or `%2A` instead: so both ways of writing it count as one.
+ */
+function withMarks(text: string): string {
+  return text.includes('%2') ? text.replace(/%2C/gi, ',').replace(/%2A/gi, '*') : text;
 }
 
 /** Is one of the beginnings of this value, each up to a separator, among the prefixes? */

@@ -20,7 +20,7 @@ export class Problem extends Error {
   ) {
     super(detail);
     this.status = status;
-    this.headers = headers;
+    this.headers = status === 503 ? { 'Retry-After': '1', ...headers } : headers;
     this.members = members;
   }
 

@@ -81,6 +81,22 @@ test('what is neither a value nor a prefix is a 400 that names it', () => {
     assert.throws(() => parseFilter(null, bad), /sources/, JSON.stringify(bad));
 });
 
+test('a source with a comma or a star in it is named with %2C or %2A', () => {
+  for (const [sources, source, isWanted] of [
+    ['/watch/seats/12%2CA', '/watch/seats/12,A', true],
+    ['/watch/seats/12%2cA,/x', '/watch/seats/12,A', true],
+    ['/watch/seats/12%2CA', '/watch/seats/12,B', false],
+    ['/watch/seats/12%2CA', '/watch/seats/12%2CA', true],
+    ['/watch/seats/a%2Cb%2Cc', '/watch/seats/a%2Cb,c', true],
+    ['/a%2Cb/*', '/a,b/c', true],
+    ['/a%2Cb/*', '/a,bc', false],
+    ['/a%2Ab', '/a*b', true],
+    ['/a/%2A', '/a/*', true],
+    ['/a/%2A', '/a/b', false],
+  ] as const)
+    assert.equal(lets(null, sources, 'x', source), isWanted, `${sources} and ${source}`);
+});
+
 test('a hundred items are a filter, and one more is a 400, as are more than 4,000 characters', () => {
   const items = (count: number, length: number) =>
     Array.from({ length: count }, (_, i) => `t${i}`.padEnd(length, 'x')).join();

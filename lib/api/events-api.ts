@@ -19,8 +19,10 @@ import { preferredWait } from './waiting.ts';
 const MAX_READ_EVENTS = 10_000;
 const MAX_READ_BYTES = 16 * 1024 * 1024;
 const MAX_ANSWER_BYTES = 1024 * 1024;
-// Milliseconds of work before everybody else has a turn.
+// Milliseconds of work before everybody else has a turn. The first are few: a request begins when it has its turn among
+// all others, and who only begins to look for much must not use that up.
 const SLICE_MS = 4;
+const FIRST_SLICE_MS = 0.5;
 const STEP_BYTES = 256 * 1024;
 const FIRST_STEP = 16; // events: how large they are is known after the first ones
 const MAX_STEP = 512;
@@ -51,10 +53,12 @@ async function catchUp(call: Call, limit: number, { store, waiting }: Parts): Pr
   const left = (scope.expiresAt ?? Number.POSITIVE_INFINITY) - Date.now();
   const until = performance.now() + Math.min((seconds ?? 0) * 1000, left);
   let heard: number;
+  let log: Pick<Store, 'readEvents'> = store;
   // Goes on while there is nothing to tell: through what the filter hides, and then, if asked, until a commit.
   do {
     heard = waiting.heard; // taken before the look: a commit between the look and the wait would wake nobody
-    await fill(page, readOn(store, page.end, res), limit, filter);
+    await fill(page, readOn(log, page.end, res), limit, filter);
+    log = waiting; // from now on it looks when others do
   } while (
     page.events.length === 0 &&
     waiting.mayWait(res, until) && // also while it searches: for somebody who has left the loop would turn and turn
@@ -98,18 +102,18 @@ async function fill(page: Page, log: AsyncIterable<Stretch>, limit: number, filt
  * The log after a place, in steps, up to the head or to what one request may read. Nobody reads for who has left.
  * @throws {Problem} 410 the place is gone
  */
-async function* readOn(store: Store, start: Cursor, res: Answer): AsyncGenerator<Stretch> {
+async function* readOn(log: Pick<Store, 'readEvents'>, start: Cursor, res: Answer): AsyncGenerator<Stretch> {
   let step = FIRST_STEP;
   let count = 0;
   let bytes = 0;
-  let sliceEnd = performance.now() + SLICE_MS;
+  let sliceEnd = performance.now() + FIRST_SLICE_MS;
   for (let at = start; count < MAX_READ_EVENTS && bytes < MAX_READ_BYTES && !res.destroyed; ) {
     if (performance.now() > sliceEnd) {
       await nextTurn();
       sliceEnd = performance.now() + SLICE_MS;
     }
     // The store stops at the head by itself.
-    const stretch = await store.readEvents(at, Number.MAX_SAFE_INTEGER, step, STEP_BYTES);
+    const stretch = await log.readEvents(at, Number.MAX_SAFE_INTEGER, step, STEP_BYTES);
     if (stretch.reset) throw cannotContinue(stretch.reset, stretch.head);
     yield stretch;
     at = stretch.end;

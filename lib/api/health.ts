@@ -39,7 +39,8 @@ export function createHealthApi({ hub, store, config, isLabOn, isDraining }: Par
     healthz({ res }: Call): void {
       // A client needs it to tell silence from quiet; see `heartbeatSeconds` in public/changebell.js.
       const headers = { 'Heartbeat-Seconds': String(config.heartbeatMs / 1000) };
-      if (isDraining()) return sendJson(res, 503, '{"status":"draining"}', headers);
+      if (isDraining())
+        return sendJson(res, 503, '{"status":"draining"}', { ...headers, 'Retry-After': '2' });
       // The newest event that was announced: two servers of one database tell the same, once both have heard of it.
       const { clients, lastEventId } = hub;
       // Left out where it is off, so that nobody takes the lab for a part of the product.

@@ -96,16 +96,19 @@ function checkShape(value: unknown, isBatch: boolean): void {
 
 /**
  * Binary mode: each `ce-` header is an attribute, percent-encoded (HTTP binding §3.1.3.2), in older senders also quoted.
- * Undefined if this is another mode. @throws {Problem} 400 a header with an escape that is none, or data as a header
+ * Undefined if this is another mode. @throws {Problem} 400 a header that isn't escaped as it must be, or data as a header
  */
 function binaryAttributes({ req }: Call): Record<string, string> | undefined {
   if (!REQUIRED.some((name) => name in req.headers)) return undefined;
-  const attributes: Record<string, string> = {};
+  const attributes: Record<string, string> = Object.create(null); // a header may have any name, also ce-__proto__
   for (const [name, value] of Object.entries(req.headers)) {
     if (!name.startsWith('ce-')) continue;
     // No attribute may have this name: it would be taken for the body.
     if (name === 'ce-data')
       throw new Problem(400, 'The data of an event is the body, and not the header ce-data.');
+    // Bytes of which Node can't know the charset: as what it takes them for, they would be stored as other characters.
+    if (/[^\t -~]/.test(String(value)))
+      throw new Problem(400, `The header ${name} must percent-encode what is not ASCII.`);
     try {
       attributes[name.slice(3)] = decodeURIComponent(unquote(String(value)));
     } catch {

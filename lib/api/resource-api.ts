@@ -29,7 +29,7 @@ export function createResourceApi(store: Store, resource: Resource) {
       scope.checkRead(type, `${source}/*`);
       // 500 rows are some hundred kilobytes: no page keeps the event loop busy for long.
       const limit = queryInteger(query, 'limit', 100, 1, 500);
-      const page = await readPage(store, resource, query, limit);
+      const page = await store.readRows(table, placeIn(query, resource), limit);
       if (!page) throw nothingAt(path);
       sendPage(res, `"${table}":[${page.rows.join()}]`, path, limit, page);
     },
@@ -54,7 +54,7 @@ export function createResourceApi(store: Store, resource: Resource) {
       const id = idIn(call);
       // Before the look: who may not read it must not learn whether it is there.
       call.scope.checkRead(type, `${source}/${id}`);
-      const json = await readOne(store, resource, id);
+      const json = await store.readRow(table, `${id}`);
       if (json === undefined) throw nothingAt(`${path}/${id}`);
       sendTagged(call, json);
     },
@@ -88,24 +88,10 @@ export function createResourceApi(store: Store, resource: Resource) {
   }
 }
 
-/** Every other resource than the customers is read as any table that is watched. */
-function readOne(store: Store, resource: Resource, id: number): Promise<string | undefined> {
-  return resource === CUSTOMERS ? store.getCustomer(id) : store.readRow(resource.table, `${id}`);
-}
-
-/** Undefined if the table can't be read here. @throws {Problem} 400 no place where a page could begin */
-async function readPage(
-  store: Store,
-  resource: Resource,
-  query: URLSearchParams,
-  limit: number,
-): Promise<Omit<RowPage, 'keys'> | undefined> {
-  if (resource !== CUSTOMERS)
-    return store.readRows(resource.table, queryValue(query, 'after') ?? undefined, limit);
-  // After any number: the customer of that id may be gone.
-  const after = queryInteger(query, 'after', 0, 0, Number.MAX_SAFE_INTEGER);
-  const { customers: rows, lastId, hasMore, head } = await store.listCustomers(after, limit);
-  return { rows, hasMore, last: `${lastId}`, head };
+/** Where a page begins; of the customers after any number, since the customer of that id may be gone. @throws {Problem} 400 */
+function placeIn(query: URLSearchParams, resource: Resource): string | undefined {
+  if (resource !== CUSTOMERS) return queryValue(query, 'after') ?? undefined;
+  return `${queryInteger(query, 'after', 0, 0, Number.MAX_SAFE_INTEGER)}`;
 }
 
 /**

@@ -1,7 +1,8 @@
 // Requests that wait for an event (`Prefer: wait=30`, RFC 7240 §4.3): each is woken by the next commit, by its own
 // deadline, or by its caller's leaving.
 import type { ServerResponse } from 'node:http';
-import type { Store } from '../store/store.ts';
+import { eventId } from '../event.ts';
+import type { Store, Stretch } from '../store/store.ts';
 
 // Long enough to make polling cheap; a proxy on the way must be told to wait as long.
 const MAX_WAIT_SECONDS = 60;
@@ -17,10 +18,14 @@ export class Waiting {
   /** Commits that this server has heard of: who looked before the last of them has to look again. */
   heard = 0;
   private readonly waiters = new Set<() => void>();
+  /** Reads under way, by what was asked and when. */
+  private readonly reading = new Map<string, Promise<Stretch>>();
+  private readonly store: Pick<Store, 'onCommit' | 'readEvents'>;
   private isStopped = false;
 
   /** @param store wakes after every commit, whoever made it */
-  constructor(store: Pick<Store, 'onCommit'>) {
+  constructor(store: Pick<Store, 'onCommit' | 'readEvents'>) {
+    this.store = store;
     store.onCommit(() => {
       this.heard += 1;
       this.wakeAll();
@@ -54,6 +59,20 @@ export class Waiting {
       res.on('close', wake);
       this.waiters.add(wake);
     });
+  }
+
+  /**
+   * As the store does it, for those who were woken: a commit wakes them together, and nearly all stand at the same place,
+   * so they share one read. A read that began before the last commit was heard of is no use to who looks now.
+   */
+  readEvents(...asked: Parameters<Store['readEvents']>): Promise<Stretch> {
+    const [after, ...rest] = asked;
+    const key = [this.heard, eventId(after), ...rest].join();
+    const known = this.reading.get(key);
+    if (known) return known;
+    const read = this.store.readEvents(...asked).finally(() => this.reading.delete(key));
+    this.reading.set(key, read);
+    return read;
   }
 
   /** The server stops: everyone gets the answer that there is. */

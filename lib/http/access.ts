@@ -37,9 +37,9 @@ export class Access {
   private readonly tokens: Tokens;
 
   constructor({ host, addresses, isLoopback, allowedHosts, allowedOrigins }: Rules, tokens: Tokens) {
-    const own = ['localhost', '127.0.0.1', '[::1]', ...[host, ...addresses].flatMap(hostNames)];
+    const named = [host, ...addresses, ...allowedHosts].flatMap(hostNames);
     const isHostChecked = isLoopback || allowedHosts.size > 0;
-    this.hosts = isHostChecked ? new Set([...own, ...allowedHosts]) : undefined;
+    this.hosts = isHostChecked ? new Set(['localhost', '127.0.0.1', '[::1]', ...named]) : undefined;
     this.origins = allowedOrigins;
     this.tokens = tokens;
   }
@@ -47,13 +47,14 @@ export class Access {
   /**
    * Everyone who comes in has passed here.
    * @returns what the visitor may; a promise only where a token has to be looked at
-   * @throws {Problem} 400 and 421 Host, 400 and 501 framing, 403 foreign page, 401 token, 503 its keys can't be had
+   * @throws {Problem} 400 and 421 Host, 400 and 501 framing, 417 Expect, 403 foreign page, 401 token, 503 no keys
    */
   admit(visit: Visit): Scope | Promise<Scope> {
     const { req, path, isStream } = visit;
     const { method } = req;
     checkFraming(req);
     this.checkHost(req);
+    checkExpectation(req);
     if (isStream || (method !== 'GET' && method !== 'HEAD')) this.checkOrigin(req);
     if (!isGuarded(path)) return EVERYTHING;
     this.checkFetch(req);
@@ -148,6 +149,12 @@ function checkFraming({ headers: { 'transfer-encoding': coding }, httpVersion }:
     throw ambiguous(501, 'The only Transfer-Encoding that is understood here is chunked.');
 }
 
+/** In HTTP/1.0 an expectation counts for nothing (RFC 9110 §10.1.1). @throws {Problem} 417 */
+function checkExpectation({ headers: { expect = '' }, httpVersion }: IncomingMessage): void {
+  if (httpVersion === '1.0' || /^$|\b100-continue\b/i.test(expect)) return;
+  throw new Problem(417, 'Only "Expect: 100-continue" can be met.');
+}
+
 /** Whoever sent it may see other borders between requests than we do: nothing more is read from there. */
 function ambiguous(status: number, detail: string): Problem {
   return new Problem(status, detail, { headers: { Connection: 'close' } });
@@ -161,9 +168,10 @@ function isOwnOrigin(origin: string, host: string | undefined): boolean {
   return URL.canParse(own) && new URL(own).host === originHost;
 }
 
-/** How an address is written in Host: as given, and as browsers write it (127.1 becomes 127.0.0.1). */
-function hostNames(address: string): string[] {
-  const name = address.includes(':') && !address.startsWith('[') ? `[${address}]` : address.toLowerCase();
+/** How a host is written in Host: as given, and as browsers write it (127.1 becomes 127.0.0.1); without the root's dot. */
+function hostNames(host: string): string[] {
+  const name =
+    host.includes(':') && !host.startsWith('[') ? `[${host}]` : host.replace(/\.$/, '').toLowerCase();
   const url = `http://${name}/`;
   return URL.canParse(url) ? [name, new URL(url).hostname] : [name];
 }

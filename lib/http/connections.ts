@@ -5,7 +5,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { Problem } from '../problem.ts';
-import { Answer } from './answer.ts';
+import type { Answer } from './answer.ts';
 import { Connection } from './connection.ts';
 import type { HttpServer } from './listen.ts';
 import { headOf } from './read-ahead.ts';
@@ -75,10 +75,8 @@ export class Connections {
   }
 
   /** Plain HTTP on the raw socket: the same answers, in the same words, as to any other request. */
-  refuseUpgrade(req: IncomingMessage, socket: Socket, error: unknown): void {
-    // For an upgrade Node makes no answer: it takes its parser away, and leaves the socket to us.
-    const answer = new Answer(req);
-    answer.shouldKeepAlive = false;
+  refuseUpgrade(answer: Answer, socket: Socket, error: unknown): void {
+    answer.shouldKeepAlive = false; // Node has taken its parser away, and leaves the socket to us
     answer.assignSocket(socket);
     // Its last bytes are written: now the client hears that no more comes.
     answer.on('finish', () => socket.end());

@@ -9,7 +9,7 @@ const WINDOW_MS = 60_000;
 const MAX_TEXT = 200;
 
 /** Why someone was turned away. */
-export const REASONS = {
+const REASONS = {
   token: 'no valid token',
   scope: 'a token that may not do this',
   keys: 'the key set of JWT_JWKS_URL cannot be read',

@@ -57,17 +57,19 @@ export function parseTarget(req: IncomingMessage): { path: string; query: URLSea
 /** Does the caller ask for a stream rather than a page? If it takes both, the greater weight decides; a stream at a tie. */
 export function wantsEventStream({ method, headers: { accept = '' } }: IncomingMessage): boolean {
   if (method !== 'GET' && method !== 'HEAD') return false; // who publishes gets no stream, whatever it would take
-  const stream = weightIn(accept, 'text/event-stream');
-  return stream > 0 && stream >= weightIn(accept, 'application/json');
+  const stream = weightIn(accept, ['text/event-stream']); // by its name: who takes anything gets a page
+  return stream > 0 && stream >= weightIn(accept, ['application/json', 'application/*', '*/*']);
 }
 
 /**
- * 0 to 1; 0 where the type is not named, or refused (RFC 9110 §12.4.2). Taken apart at its commas: one pattern for the
- * whole header would go over 16 KB of blanks again for each of them.
+ * 0 to 1, of the first of these types that is named; 0 where none is, or it is refused (RFC 9110 §12.4.2). Taken apart at
+ * its commas: one pattern for the whole header would go over 16 KB of blanks again for each of them.
+ * @param types the most specific first (RFC 9110 §12.5.1)
  */
-function weightIn(accept: string, type: string): number {
+function weightIn(accept: string, types: string[]): number {
   const ranges = accept.split(',').map((range) => range.split(';').map((part) => part.trim().toLowerCase()));
-  const [, ...parameters] = ranges.find(([name]) => name === type) ?? ['', 'q=0'];
+  const named = types.map((type) => ranges.find(([name]) => name === type));
+  const [, ...parameters] = named.find((range) => range !== undefined) ?? ['', 'q=0'];
   return Number(parameters.find((parameter) => parameter.startsWith('q='))?.slice(2) ?? 1);
 }
 

@@ -58,8 +58,8 @@ export function sendProblem(res: Answer, error: unknown): void {
   const hasUnreadBody = !req.complete && !isShort;
   // After a 408 the rest of the request may still come, and would be read as the next one.
   const mustClose = hasUnreadBody || problem.status === 408;
+  res.common['Cache-Control'] ??= 'no-store'; // it hangs on the path, but a refusal is never kept
   res.begin(problem.status, problem.headers, mustClose ? { Connection: 'close' } : {}, NO_SNIFF, {
-    'Cache-Control': 'no-store',
     'Content-Type': 'application/problem+json; charset=utf-8',
     'Content-Length': Buffer.byteLength(body),
   });

@@ -11,9 +11,7 @@ const SKEW_SECONDS = 30; // clocks differ: so early (`nbf`) or late (`exp`) a to
 /** The keys can't be had: no fault of the caller's. `cause` is for the log alone. */
 export class KeysAway extends Problem {
   constructor(cause: unknown) {
-    super(503, 'The keys that tokens are checked with cannot be had at the moment.', {
-      headers: { 'Retry-After': '1' },
-    });
+    super(503, 'The keys that tokens are checked with cannot be had at the moment.');
     this.cause = cause;
   }
 }

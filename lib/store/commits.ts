@@ -11,21 +11,21 @@ export class Commits {
   count = 0;
   /** Events up to here were announced: retention may take these, and none above. */
   announced = 0;
-  private readonly listeners: ((isOurs: boolean) => void)[] = [];
+  private readonly listeners: (() => void)[] = [];
 
-  onCommit(listener: (isOurs: boolean) => void): void {
+  onCommit(listener: () => void): void {
     this.listeners.push(listener);
   }
 
   /** After a commit of ours. The answers leave first, then the fan-out begins: else writers wait for the last client. */
   committed(): void {
     this.count += 1;
-    setImmediate(() => this.wake(true));
+    setImmediate(() => this.wake());
   }
 
   /** After anybody's commit. It says nothing of what was committed, so one call too many costs a look and no more. */
-  wake(isOurs = false): void {
-    for (const listener of this.listeners) listener(isOurs);
+  wake(): void {
+    for (const listener of this.listeners) listener();
   }
 
   markAnnounced(seq: number): void {

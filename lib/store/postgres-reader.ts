@@ -6,7 +6,7 @@ import { Problem } from '../problem.ts';
 import { inSchema, type Postgres, type Shared, type Statement } from './postgres-connection.ts';
 import { isRefusal, toProblem } from './postgres-errors.ts';
 import type { Numbering } from './postgres-numbering.ts';
-import type { CustomerPage, Stretch, Verdicts } from './store.ts';
+import type { RowPage, Stretch, Verdicts } from './store.ts';
 
 const MAX_READERS = 4; // a herd shares its chunks, so more would only wait for the database
 const TRIES = 3; // to read a page between two commits of others, before a statement that locks does it
@@ -36,14 +36,14 @@ export class Reader {
   }
 
   /** Its JSON, as in its events. */
-  async customer(id: number): Promise<string | undefined> {
+  async customer(id: string): Promise<string | undefined> {
     return (await this.read<{ json: string }>(CUSTOMER, [id]))[0]?.json;
   }
 
-  async customers(after: number, limit: number): Promise<CustomerPage> {
-    const select = inSchema(CUSTOMER_PAGE, this.schema);
-    const { rows, ...more } = await this.page(select, [String(after)], limit);
-    return { customers: rows.map(({ json }) => json), lastId: Number(rows.at(-1)?.key ?? after), ...more };
+  async customers(after = '0', limit: number): Promise<RowPage> {
+    const { rows, ...more } = await this.page(inSchema(CUSTOMER_PAGE, this.schema), [after], limit);
+    const keys = rows.map(({ key }) => key);
+    return { rows: rows.map(({ json }) => json), keys, last: keys.at(-1), ...more };
   }
 
   async position(cursors: readonly Cursor[]): Promise<Verdicts> {
@@ -143,7 +143,7 @@ const POSITION = {
   name: 'position',
   // The stamps are in the sequence of the seqs that are asked for; null where the log holds no event of that seq.
   text: `SELECT ${PLACE}, ARRAY(SELECT (SELECT stamp FROM bell.changebell_events AS event WHERE event.seq = asked.seq)
-      FROM unnest($1::bigint[]) WITH ORDINALITY AS asked(seq, place) ORDER BY place) AS stamps
+      FROM pg_catalog.unnest($1::bigint[]) WITH ORDINALITY AS asked(seq, place) ORDER BY place) AS stamps
     FROM bell.changebell_position`,
 };
 
@@ -166,7 +166,7 @@ const CUSTOMER = {
 
 const CUSTOMER_PAGE = `
   SELECT customer.id AS n, customer.id::text, bell.changebell_json(customer) FROM bell.customers AS customer
-  WHERE customer.id > coalesce(($1::text[])[1]::bigint, 0) ORDER BY customer.id LIMIT $2`;
+  WHERE customer.id > ($1::text[])[1]::bigint ORDER BY customer.id LIMIT $2`;
 
 // A page is read beside the place in the log; and whether there were drafts, of which the page knows and the log doesn't.
 const BESIDE_HEAD = `

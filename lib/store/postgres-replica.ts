@@ -45,15 +45,15 @@ export async function openReplica(url: string, schema: string, primary: Run): Pr
  * Wakes at once, and again and again for half a second, ever further apart: a replica has a commit only some milliseconds
  * after everybody has heard of it.
  */
-export function echoing(wake: (isOurs: boolean) => void): (isOurs: boolean) => void {
+export function echoing(wake: () => void): () => void {
   let timer: NodeJS.Timeout | undefined;
-  const wakeAgain = (isOurs: boolean, rest: number) => {
-    wake(isOurs);
-    if (rest <= LAST_ECHO_MS) timer = setTimeout(() => wakeAgain(isOurs, 2 * rest), rest).unref();
+  const wakeAgain = (rest: number) => {
+    wake();
+    if (rest <= LAST_ECHO_MS) timer = setTimeout(() => wakeAgain(2 * rest), rest).unref();
   };
-  return (isOurs) => {
+  return () => {
     clearTimeout(timer); // of another commit meanwhile they begin anew
-    wakeAgain(isOurs, FIRST_ECHO_MS);
+    wakeAgain(FIRST_ECHO_MS);
   };
 }
 

@@ -15,10 +15,10 @@ CREATE FUNCTION bell.changebell_change_row(item jsonb, low bigint, OUT outcome t
 LANGUAGE plpgsql AS $$
 DECLARE
   mark bigint := pg_catalog.nextval('bell.changebell_drafts');
-  which bigint := item->>'id';
-  op text := item->>'op';
-  relation text := 'bell.' || pg_catalog.quote_ident(item->>'table');
-  source text := '/watch/' || (item->>'table');
+  which bigint := item->>'id'::text;
+  op text := item->>'op'::text;
+  relation text := 'bell.' || pg_catalog.quote_ident(item->>'table'::text);
+  source text := '/watch/' || (item->>'table'::text);
   -- What stands before the first blank is the source of the row's events.
   query text := pg_catalog.format($sql$SELECT pg_catalog.regexp_replace(bell.changebell_row_json(t.*, %L::regclass::oid, %L), '^\S+ ', '')
     FROM %s AS t WHERE id = $1$sql$, relation, source, relation);
@@ -33,7 +33,7 @@ BEGIN
     INTO old USING which;
     IF old IS NULL THEN
       EXECUTE query INTO answer USING which;
-      outcome := CASE WHEN answer IS NOT NULL THEN 'locked' WHEN item->'preconditions' ? 'ifMatch' THEN 'precondition failed' ELSE 'missing' END;
+      outcome := CASE WHEN answer IS NOT NULL THEN 'locked' WHEN item->'preconditions'::text ? 'ifMatch'::text THEN 'precondition failed' ELSE 'missing' END;
       answer := NULL;
       RETURN;
     END IF;
@@ -41,15 +41,15 @@ BEGIN
     answer := old;
     IF outcome <> 'done' THEN RETURN; END IF;
   END IF;
-  SELECT pg_catalog.string_agg(pg_catalog.quote_ident(key), ', ') INTO columns FROM pg_catalog.jsonb_object_keys(item->'fields') AS key;
+  SELECT pg_catalog.string_agg(pg_catalog.quote_ident(key), ', ') INTO columns FROM pg_catalog.jsonb_object_keys(item->'fields'::text) AS key;
   IF op = 'create' THEN
     EXECUTE pg_catalog.format('INSERT INTO %1$s (%2$s) SELECT %2$s FROM pg_catalog.jsonb_populate_record(NULL::%1$s, $1) RETURNING id',
-      relation, columns) INTO which USING item->'fields';
+      relation, columns) INTO which USING item->'fields'::text;
   ELSIF op = 'delete' THEN
     EXECUTE pg_catalog.format('DELETE FROM %s WHERE id = $1', relation) USING which;
   ELSIF columns IS NOT NULL THEN
     EXECUTE pg_catalog.format('UPDATE %1$s SET (%2$s) = (SELECT %2$s FROM pg_catalog.jsonb_populate_record(NULL::%1$s, $2)) WHERE id = $1',
-      relation, columns) USING which, item->'fields';
+      relation, columns) USING which, item->'fields'::text;
   END IF;
   GET DIAGNOSTICS many = ROW_COUNT;
   IF many <> 1 AND (op <> 'update' OR columns IS NOT NULL) THEN

@@ -3,9 +3,11 @@
 import { Problem } from '../problem.ts';
 import type { Reader } from './postgres-reader.ts';
 import type { WatchedTable } from './postgres-watch.ts';
+import { endPage, parsePlace } from './row-place.ts';
+import { quote, text } from './sql-text.ts';
 import type { RowPage } from './store.ts';
 
-/** Rows and pages of the tables that WATCH names. Of any other table nothing is found: that is no error here. */
+/** Rows and pages of the customers, and of the tables that WATCH names. Of any other nothing is found: that is no error here. */
 export class Rows {
   private readonly reader: Reader;
   private readonly schema: string;
@@ -22,34 +24,37 @@ export class Rows {
    * the table isn't watched, or gone. `after` is the `last` of the page before. @throws {Problem} 400 if it was never one, 503
    */
   async page(name: string, after: string | undefined, limit: number): Promise<RowPage | undefined> {
+    if (this.isOurs(name)) return this.reader.customers(after, limit);
     const table = this.tables.get(name);
     if (!table || table.isAway) return undefined;
-    const key = after === undefined ? [] : parsePlace(after, table.key.length);
+    const key = after === undefined ? [] : parsePlace(after, table.key.length, String);
     const reading = this.reader.page(this.select(table, key.length > 0), key, limit);
     const page = await this.unlessGone(table, reading);
     if (!page) return undefined;
-    const { rows, ...more } = page;
+    const { rows, ...end } = endPage(page.rows, page.hasMore, ({ key }) => key);
     const told = rows.map(({ json }) => parseTold(table, json));
-    return {
-      rows: told.map((row) => row.json),
-      keys: told.map((row) => row.key),
-      last: rows.at(-1)?.key,
-      ...more,
-    };
+    return { rows: told.map((row) => row.json), keys: told.map((row) => row.key), head: page.head, ...end };
   }
 
   /** The row whose events' source ends with this key, as JSON; undefined if there is none. @throws {Problem} 503 */
   async row(name: string, key: string): Promise<string | undefined> {
+    if (this.isOurs(name)) return this.reader.customer(key);
     const table = this.tables.get(name);
     if (!table || table.isAway) return undefined;
     const isFound = table.key.map((name, i) => isKey(table, i, `t.${quote(name)}`)).join(' AND ');
-    const text = `SELECT ${this.told(table)} AS told FROM ${rowsOf(table)} AS t WHERE ${isFound}`;
-    // Without a name: under one, each session would keep a plan for each table that was ever asked for.
-    const reading = this.reader.read<{ told: string }>({ text, isReady: true }, [parseKey(key)]);
-    const found = (await this.unlessGone(table, reading.catch(asNoRows)))?.[0];
-    const row = found && parseTold(table, found.told);
+    const told = this.told(table);
     // `7`, and not `+7` or `7.0`: a token's sources are texts, and would not know the row by another name.
-    return row?.key === key ? row.json : undefined;
+    const text = `SELECT ${told} AS told FROM ${rowsOf(table)} AS t WHERE ${isFound} AND pg_catalog.starts_with(${told}, $2)`;
+    // Without a name: under one, each session would keep a plan for each table that was ever asked for.
+    const values = [parseKey(key), `${table.source}/${key} `];
+    const reading = this.reader.read<{ told: string }>({ text, isReady: true }, values);
+    const found = (await this.unlessGone(table, reading.catch(asNoRows)))?.[0];
+    return found && parseTold(table, found.told).json;
+  }
+
+  /** Another program's table of this name is one that is watched. */
+  private isOurs(name: string): boolean {
+    return name === 'customers' && !this.tables.has(name);
   }
 
   /** A table that was dropped while the server runs has no rows: the database has not failed. */
@@ -77,7 +82,7 @@ export class Rows {
   /** What SQL says of the row `t`: see `changebell_row_json`. */
   private told({ source, relation }: WatchedTable): string {
     // With the star it is the row, also where the table has a column "t" (PostgreSQL, "Using Composite Types in Queries").
-    return `${this.schema}.changebell_row_json(t.*, ${literal(relation)}::regclass::oid, ${literal(source)})`;
+    return `${this.schema}.changebell_row_json(t.*, ${text(relation)}::regclass::oid, ${text(source)})`;
   }
 }
 
@@ -97,8 +102,9 @@ function asNoRows(error: unknown): never[] {
  * is then the key of no row, while reading it as one might run code that another role has put there.
  */
 function isKey({ keyTypes }: WatchedTable, i: number, column: string): string {
-  const { name, isPlain } = keyTypes[i]!;
+  const { name, isPlain, isNested } = keyTypes[i]!;
   const part = `($1::text[])[${i + 1}]`;
+  if (isNested) return '$1::text[] IS NOT NULL'; // the row's source alone tells
   // An array stands in a source as in the row's JSON: `[1,2]`, and not as PostgreSQL writes it.
   const isArray = isPlain && name.endsWith('[]');
   const value = isArray
@@ -124,27 +130,6 @@ function isAfter({ keyTypes }: WatchedTable, columns: string[]): string {
 function parseTold({ source }: WatchedTable, told: string): { key: string; json: string } {
   const end = told.indexOf(' ');
   return { key: told.slice(source.length + 1, end), json: told.slice(end + 1) };
-}
-
-/** A text as SQL wants it: a quote inside is doubled. */
-function literal(text: string): string {
-  return `'${text.replaceAll("'", "''")}'`;
-}
-
-/** A column's name as SQL wants it: any character may stand in one, and case counts. */
-function quote(name: string): string {
-  return `"${name.replaceAll('"', '""')}"`;
-}
-
-/** A place is the key's values as a JSON array of texts, as `pageOf` has made it. @throws {Problem} 400 it is not */
-function parsePlace(place: string, keys: number): string[] {
-  try {
-    const parts = JSON.parse(place) as unknown;
-    if (Array.isArray(parts) && parts.length === keys) return parts.map(String);
-  } catch {
-    // said below
-  }
-  throw new Problem(400, 'after must be the value that the answer before gave in next.');
 }
 
 /** The values of a key as a source has them. A comma inside one was percent-encoded. */

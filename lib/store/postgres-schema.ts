@@ -117,13 +117,14 @@ async function makeRight(run: Run, { kind, name, table, sql }: Piece): Promise<v
 }
 
 // What shape the tables have. The oldest gave the log one name; the next numbered events in the writer's own commit,
-// with a sequence of seqs; the ones after had a form in which every event was a draft first; the newest has none of these.
+// with a sequence of seqs; the ones after had a form for drafts alone, or one that was asked for whole of every event; the
+// newest has none of these.
 const SHAPE = `
   SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'bell.changebell_log'::regclass AND attname = 'name'
       AND NOT attisdropped) AS "hasOneName",
     to_regclass('bell.changebell_seq') IS NOT NULL AS "numbersAtCommit",
     NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = 'bell.changebell_events'::regclass
-      AND pg_get_constraintdef(oid) LIKE '%changebell.numbering%') AS "hasOldForm",
+      AND pg_get_constraintdef(oid) LIKE '%stamp%changebell.numbering%') AS "hasOldForm",
     ARRAY(SELECT pg_proc.oid::regprocedure::text FROM pg_proc JOIN pg_class ON relnamespace = pronamespace
       WHERE pg_class.oid = 'bell.changebell_log'::regclass AND starts_with(proname::text, 'changebell_')) AS code`;
 

@@ -69,8 +69,11 @@ async function prepare(postgres: Postgres, run: Run, { watch, hasCustomers }: Op
     );
   }
   const ours = isOurs || (hasCustomers && !isForeign);
+  // What another role has made in our schema must not be found where a name of PostgreSQL's own is meant.
+  await run('SET LOCAL search_path = pg_catalog, pg_temp');
   for (const { table } of WATCHED_RESOURCES) await installFile(run, schema, table);
   const isUpgraded = await install(run, schema, { isNew: !hasLog, hasCustomers: ours });
+  await run('SET LOCAL search_path TO DEFAULT'); // on it are the tables that WATCH names
   const notices = isUpgraded ? [`The ${what} was brought up to date (format ${VERSION}).`] : [];
   const { watched, notices: more } = await startWatch(run, watch, ours);
   return { hasCustomers: ours && hasCustomers, watched, notices: [...notices, ...more] };
@@ -88,7 +91,7 @@ async function look(run: Run, what: string): Promise<Found> {
       to_regproc(schema || '.changebell_json') IS NOT NULL
         OR EXISTS (SELECT FROM pg_trigger WHERE tgname LIKE 'changebell\\_customer\\_%'
           AND tgrelid = to_regclass(schema || '.customers')) AS "isOurs"
-    FROM (SELECT quote_ident(current_schema()) AS schema) AS here`);
+    FROM (SELECT quote_ident(current_schema()::text) AS schema) AS here`);
   const { schema, encoding } = found!;
   if (schema === null)
     throw new StartError(`The ${what} has no schema on the user's search_path: create one.`);
@@ -100,8 +103,12 @@ async function look(run: Run, what: string): Promise<Found> {
 /** A newer program's tables are left as they are: this one doesn't know what it would break. */
 async function checkVersion(run: Run, what: string): Promise<void> {
   const [log] = await run<{ version: number }>('SELECT version FROM bell.changebell_log');
-  if (log!.version <= VERSION) return;
+  if (!log)
+    throw new StartError(
+      `The ${what} has no row in its changebell_log: read the dump back to its end, or restore a backup.`,
+    );
+  if (log.version <= VERSION) return;
   throw new StartError(
-    `The ${what} was written by a newer version of Changebell (its format is ${log!.version}, this program knows ${VERSION}): start that version instead.`,
+    `The ${what} was written by a newer version of Changebell (its format is ${log.version}, this program knows ${VERSION}): start that version instead.`,
   );
 }

@@ -77,8 +77,6 @@ function storeOf(parts: Parts): Store {
     commits: () => commits.count,
     waiting: () => ({ bytes: group.waitingBytes, limit: MAX_WAITING_BYTES }),
     write: (order) => group.write(order),
-    getCustomer: (id) => reader.customer(id),
-    listCustomers: (after, limit) => reader.customers(after, limit),
     readRows: (table, after, limit) => rows.page(table, after, limit),
     readRow: (table, key) => rows.row(table, key),
     position: (cursors = []) => log.position(cursors),

@@ -14,10 +14,11 @@ export type WatchedTable = Watched & {
   /** Names of columns. */
   key: string[];
   /**
-   * What text is read as to find a key; a plain one is PostgreSQL's own. And the operators > and >= of the key's index,
-   * each with its schema: others of that name may be found first, that order otherwise, or run another role's code.
+   * What text is read as to find a key; a plain one is PostgreSQL's own, and a nested one stands in a source as JSON. And the
+   * operators > and >= of the key's index, each with its schema: others of that name may be found first, that order
+   * otherwise, or run another role's code.
    */
-  keyTypes: { name: string; isPlain: boolean; after: string; from: string }[];
+  keyTypes: { name: string; isPlain: boolean; isNested: boolean; after: string; from: string }[];
   bytes: string[];
   /** Its partitions may come and go. */
   isPartitioned: boolean;
@@ -86,7 +87,7 @@ export async function findTable(run: Run, watched: Watched): Promise<WatchedTabl
  */
 export async function holdWatch(run: Run, sources: string[]): Promise<void> {
   await run(
-    'SELECT pg_advisory_lock_shared(1130918255, hashtext(source)) FROM unnest($1::text[]) AS source',
+    'SELECT pg_advisory_lock_shared(1130918255, hashtext(source)) FROM pg_catalog.unnest($1::text[]) AS source',
     [sources],
   );
 }
@@ -100,7 +101,7 @@ export async function readShapes(run: Run, tables: WatchedTable[]): Promise<(str
 
 const SHAPES = `
   SELECT bell.changebell_shape(to_regclass(relation)) AS shape
-  FROM unnest($1::text[]) WITH ORDINALITY AS watched(relation, place) ORDER BY place`;
+  FROM pg_catalog.unnest($1::text[]) WITH ORDINALITY AS watched(relation, place) ORDER BY place`;
 
 /**
  * Sees to it that the table is watched as it is now. Copies are told to begin anew where that is due.

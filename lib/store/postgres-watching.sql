@@ -37,12 +37,13 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       FROM pg_attribute JOIN pg_index ON indrelid = attrelid AND indisprimary AND attnum = ANY (indkey)
       WHERE attrelid = class.oid) AS key,
     (SELECT json_agg(json_build_object('name', format_type(base, -1), 'isPlain', base < 16384 OR typtype = 'e',
+          'isNested', typtype = 'c' OR base IN ('jsonb'::regtype, 'jsonb[]'::regtype) OR typcategory = 'A' AND base >= 16384,
           'after', operators->>'5', 'from', operators->>'4') ORDER BY array_position(indkey::int2[], attnum))
       FROM pg_attribute JOIN pg_index ON indrelid = attrelid AND indisprimary AND attnum = ANY (indkey)
         CROSS JOIN LATERAL (WITH RECURSIVE under AS (
-          SELECT oid, typbasetype, typtype FROM pg_type WHERE oid = atttypid
-          UNION ALL SELECT type.oid, type.typbasetype, type.typtype FROM pg_type AS type JOIN under ON type.oid = under.typbasetype)
-          SELECT oid AS base, typtype FROM under WHERE typbasetype = 0) AS bare
+          SELECT oid, typbasetype, typtype, typcategory FROM pg_type WHERE oid = atttypid
+          UNION ALL SELECT type.oid, type.typbasetype, type.typtype, type.typcategory FROM pg_type AS type JOIN under ON type.oid = under.typbasetype)
+          SELECT oid AS base, typtype, typcategory FROM under WHERE typbasetype = 0) AS bare
         CROSS JOIN LATERAL (
           SELECT json_object_agg(amopstrategy, format('OPERATOR(%I.%s)', space.nspname, oprname)) AS operators
           FROM pg_opclass JOIN pg_amop ON amopfamily = opcfamily AND amoplefttype = opcintype AND amoprighttype = opcintype

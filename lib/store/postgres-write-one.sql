@@ -11,17 +11,17 @@ DECLARE
   result bell.changebell_outcome;
   earlier bell.changebell_idempotency;
 BEGIN
-  result.place := (item->>'place')::integer;
-  SELECT * INTO earlier FROM bell.changebell_idempotency WHERE key = item->'idempotency'->>'key';
+  result.place := (item->>'place'::text)::integer;
+  SELECT * INTO earlier FROM bell.changebell_idempotency WHERE key = item->'idempotency'::text->>'key'::text;
   IF FOUND THEN
-    result.outcome := CASE WHEN earlier.request = item->'idempotency'->>'request' THEN 'replayed' ELSE 'key taken' END;
+    result.outcome := CASE WHEN earlier.request = item->'idempotency'::text->>'request'::text THEN 'replayed' ELSE 'key taken' END;
     result.answer := earlier.answer;
     result.event_id := earlier.event_id;
     RETURN result;
   END IF;
-  IF item->>'op' = 'publish' THEN
+  IF item->>'op'::text = 'publish' THEN
     SELECT * INTO result.outcome, result.answer, result.event_id FROM bell.changebell_publish(item, low);
-  ELSIF item->>'table' <> 'customers' THEN
+  ELSIF item->>'table'::text <> 'customers' THEN
     SELECT * INTO result.outcome, result.answer, result.event_id FROM bell.changebell_change_row(item, low);
   ELSE
     SELECT * INTO result.outcome, result.answer, result.event_id FROM bell.changebell_change(item, low);
@@ -41,9 +41,9 @@ CREATE FUNCTION bell.changebell_change(item jsonb, low bigint, OUT outcome text,
 LANGUAGE plpgsql AS $$
 DECLARE
   mark bigint := pg_catalog.nextval('bell.changebell_drafts');
-  which bigint := item->>'id';
-  op text := item->>'op';
-  fields jsonb := item->'fields';
+  which bigint := item->>'id'::text;
+  op text := item->>'op'::text;
+  fields jsonb := item->'fields'::text;
   old text;
 BEGIN
   IF op = 'delete' THEN
@@ -56,13 +56,13 @@ BEGIN
     answer := old;
     RETURN;
   ELSIF op = 'create' THEN
-    INSERT INTO bell.customers AS customer (name, email) VALUES (fields->>'name', fields->>'email')
+    INSERT INTO bell.customers AS customer (name, email) VALUES (fields->>'name'::text, fields->>'email'::text)
     RETURNING id INTO which;
   ELSIF op = 'delete' THEN
     DELETE FROM bell.customers WHERE id = which;
   ELSE
-    UPDATE bell.customers SET name = coalesce(fields->>'name', name),
-      email = CASE WHEN fields ? 'email' THEN fields->>'email' ELSE email END WHERE id = which;
+    UPDATE bell.customers SET name = coalesce(fields->>'name'::text, name),
+      email = CASE WHEN fields ? 'email'::text THEN fields->>'email'::text ELSE email END WHERE id = which;
   END IF;
   IF NOT FOUND THEN
     RAISE EXCEPTION USING ERRCODE = 'CB409', MESSAGE = 'A rule of the database ignores this change.';

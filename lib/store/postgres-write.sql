@@ -1,6 +1,7 @@
 -- Our own writes: all orders of a turn of a server are one call, one transaction, one flush. They are numbered in
 -- the transaction that makes them. Each stands alone: what breaks a rule, or meets a lock, undoes nothing but itself.
--- These functions keep the path of the session, since triggers of an application run inside: so names are qualified.
+-- These functions keep the path of the session, since triggers of an application run inside. So names are qualified, and
+-- literals have a type: `jsonb -> 'x'` alone could be an operator that another role has made for two of jsonb.
 
 -- What came of an order; of one that was refused, `answer` is the database's message and `event_id` its SQLSTATE.
 -- `place` is the order's place in its caller's list: results may come in any sequence.
@@ -22,7 +23,7 @@ DECLARE
 BEGIN
   PERFORM pg_catalog.pg_advisory_xact_lock(1130918254, 1);
   FOR items IN SELECT value FROM pg_catalog.jsonb_array_elements(parts) LOOP
-    timeout := pg_catalog.set_config('lock_timeout', CASE WHEN items->0 ? 'plain' THEN '20' ELSE '3' END, true);
+    timeout := pg_catalog.set_config('lock_timeout', CASE WHEN items->0 ? 'plain'::text THEN '20' ELSE '3' END, true);
     RETURN QUERY SELECT * FROM bell.changebell_write_part(items, low);
   END LOOP;
   PERFORM bell.changebell_prune(retention, announced, 2000);
@@ -40,14 +41,14 @@ LANGUAGE plpgsql AS $$
 DECLARE
   many integer := pg_catalog.jsonb_array_length(items);
   first jsonb := items->0;
-  times integer := coalesce((first->>'again')::integer, 0);
+  times integer := coalesce((first->>'again'::text)::integer, 0);
   results bell.changebell_outcome[];
   state text;
   message text;
   rule text;
 BEGIN
   BEGIN
-    IF first ? 'plain' THEN results := bell.changebell_write_together(items, low);
+    IF first ? 'plain'::text THEN results := bell.changebell_write_together(items, low);
     ELSE results := ARRAY[bell.changebell_write_one(first, low)]; END IF;
   EXCEPTION WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, rule = CONSTRAINT_NAME;
@@ -56,17 +57,17 @@ BEGIN
     RETURN QUERY SELECT * FROM pg_catalog.unnest(results);
   ELSIF left(state, 2) IN ('08', '25', '53', '57', '58', 'F0', 'XX') THEN -- no order's fault, but the database's
     RAISE EXCEPTION USING ERRCODE = state, MESSAGE = message;
-  ELSIF rule = 'customers_pkey' AND first->>'op' = 'create' AND coalesce(first->>'table', 'customers') = 'customers'
+  ELSIF rule = 'customers_pkey' AND first->>'op'::text = 'create' AND coalesce(first->>'table'::text, 'customers') = 'customers'
     AND times < 5 THEN
     PERFORM bell.changebell_keep_ids();
     RETURN QUERY SELECT * FROM bell.changebell_write_part(
       pg_catalog.jsonb_set(items, '{0,again}', pg_catalog.to_jsonb(times + 1)), low);
-  ELSIF state = 'CB425' AND first ? 'plain' THEN
+  ELSIF state = 'CB425' AND first ? 'plain'::text THEN
     FOR first IN SELECT value FROM pg_catalog.jsonb_array_elements(items) LOOP
       RETURN QUERY SELECT * FROM bell.changebell_write_part(pg_catalog.jsonb_build_array(first - 'plain'::text), low);
     END LOOP;
   ELSIF many = 1 THEN
-    RETURN NEXT ROW((first->>'place')::integer,
+    RETURN NEXT ROW((first->>'place'::text)::integer,
       CASE WHEN state IN ('55P03', '40P01', '40001') THEN 'locked' ELSE 'refused' END, message, state)::bell.changebell_outcome;
   ELSE
     RETURN QUERY SELECT * FROM bell.changebell_write_part(bell.changebell_slice(items, 0, many / 2), low);
@@ -101,12 +102,12 @@ BEGIN
   IF are_drafts THEN
     PERFORM FROM bell.changebell_number(low, 500, mark, false);
     SELECT head INTO before FROM bell.changebell_position;
-    IF items->0->>'op' = 'create' THEN PERFORM bell.changebell_keep_ids(); END IF;
+    IF items->0->>'op'::text = 'create' THEN PERFORM bell.changebell_keep_ids(); END IF;
   END IF;
-  IF items->0->>'op' = 'create' THEN
+  IF items->0->>'op'::text = 'create' THEN
     WITH made AS (
       INSERT INTO bell.customers (name, email)
-      SELECT item->'fields'->>'name', item->'fields'->>'email'
+      SELECT item->'fields'::text->>'name'::text, item->'fields'::text->>'email'::text
       FROM pg_catalog.jsonb_array_elements(items) WITH ORDINALITY AS list (item, n) ORDER BY n RETURNING id)
     SELECT pg_catalog.array_agg(id) INTO ids FROM made;
     IF EXISTS (SELECT FROM bell.changebell_events WHERE seq >= greatest(low, mark - 10000) AND seq < 0)
@@ -115,9 +116,9 @@ BEGIN
     END IF;
   ELSE
     INSERT INTO bell.changebell_events (seq, type, source, data, extensions)
-    SELECT before + pg_catalog.row_number() OVER (ORDER BY n, m), event->>'type', event->>'source', event->>'data', event->>'extensions'
+    SELECT before + pg_catalog.row_number() OVER (ORDER BY n, m), event->>'type'::text, event->>'source'::text, event->>'data'::text, event->>'extensions'::text
     FROM pg_catalog.jsonb_array_elements(items) WITH ORDINALITY AS list (item, n),
-      pg_catalog.jsonb_array_elements(item->'events') WITH ORDINALITY AS events (event, m) ORDER BY n, m;
+      pg_catalog.jsonb_array_elements(item->'events'::text) WITH ORDINALITY AS events (event, m) ORDER BY n, m;
   END IF;
   SET CONSTRAINTS ALL IMMEDIATE; -- what would break the commit of all breaks its own write
   SET CONSTRAINTS ALL DEFERRED; -- the next write may need it
@@ -141,6 +142,7 @@ $$;
 -- as triggers of an application left it. A rule of an application may have left some out without a word: so who counts
 -- fewer answers than orders refuses.
 -- A plan doesn't know how long a list is, and would compare each of a thousand orders with each of a thousand events.
+-- Of an order only its place is sorted, else each event would take a copy of the whole list along: a gigabyte for a full one.
 -- What can't be had without such a loop looks so dear then that it would be compiled, where the session doesn't forbid it.
 CREATE FUNCTION bell.changebell_answers(items jsonb, before bigint, ids bigint[]) RETURNS bell.changebell_outcome[]
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_nestloop = off SET jit = off AS $$
@@ -156,9 +158,9 @@ BEGIN
     answers := ARRAY(
       SELECT ROW(place, 'done', json_agg(to_json(event) ORDER BY seq)::text,
         (array_agg(stamp || '-' || seq ORDER BY seq DESC))[1])::bell.changebell_outcome
-      FROM (SELECT (item->>'place')::integer AS place, before + row_number() OVER (ORDER BY n, m) AS seq
-        FROM jsonb_array_elements(items) WITH ORDINALITY AS list (item, n),
-          jsonb_array_elements(item->'events') WITH ORDINALITY AS events (event, m)) AS asked
+      FROM (SELECT place, before + row_number() OVER (ORDER BY n, m) AS seq
+        FROM (SELECT (item->>'place')::integer AS place, n, jsonb_array_length(item->'events') AS many
+          FROM jsonb_array_elements(items) WITH ORDINALITY AS list (item, n) OFFSET 0) AS orders, generate_series(1, many) AS m) AS asked
       LEFT JOIN (SELECT * FROM bell.changebell_events WHERE seq > before) AS event USING (seq) -- not all of the log
       GROUP BY place HAVING count(event.seq) = count(*));
   END IF;

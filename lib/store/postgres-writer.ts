@@ -6,10 +6,10 @@ import { type Result, unclear } from './group-commit.ts';
 import type { Shared } from './postgres-connection.ts';
 import { isReadOnly, isRefusal, isTransient, toProblem, toRefusal } from './postgres-errors.ts';
 import type { Numbering } from './postgres-numbering.ts';
-import type { Order } from './store.ts';
+import { isPlain, type Order, type PlainOrder } from './store.ts';
 import { Suspects } from './suspects.ts';
 
-const TELL_MS = 5; // others are woken at most every 10
+const TELL_MS = 10; // more often would be in vain: others look at most so often (`WAKE_MS`)
 
 // The orders in parts; then where the search for drafts begins, how many events are kept, how far the hub has come.
 const WRITE = {
@@ -67,7 +67,7 @@ export class Writer {
     const together = { create: [] as object[], publish: [] as object[] };
     const alone: object[][] = [];
     for (const [place, order] of orders.entries()) {
-      if (!isPlain(order)) alone.push([{ place, ...order }]);
+      if (!isSimple(order)) alone.push([{ place, ...order }]);
       else if (this.suspects.has(order)) alone.push([{ place, plain: true, ...order }]);
       else together[order.op].push({ place, plain: true, ...order });
     }
@@ -88,7 +88,7 @@ export class Writer {
       const order = orders[row.place]!;
       results[row.place] = toResult(row, order);
       // The others go alone in any case.
-      if (/^(locked|refused)$/.test(row.outcome) && isPlain(order)) this.suspects.add(order);
+      if (/^(locked|refused)$/.test(row.outcome) && isSimple(order)) this.suspects.add(order);
     }
     return results;
   }
@@ -98,11 +98,8 @@ export class Writer {
  * One that needs no look at what is there, neither at a row nor at a key: one INSERT does it for all of its kind. Of
  * the tables only the customers have such an INSERT: see `changebell_write_together`.
  */
-function isPlain(order: Order): order is Order & { op: 'create' | 'publish' } {
-  if (order.op !== 'create' && order.op !== 'publish') return false;
-  if (order.idempotency) return false;
-  if (order.op === 'create') return (order.table ?? 'customers') === 'customers';
-  return order.events.every((event) => event.idempotency === undefined);
+function isSimple(order: Order): order is PlainOrder {
+  return isPlain(order) && (order.op === 'publish' || (order.table ?? 'customers') === 'customers');
 }
 
 function toResult({ outcome, answer, event_id: lastEventId }: Row, order: Order): Result {

@@ -3,7 +3,17 @@
 // then it must have given way. A row of the same key isn't put aside, since the new one is announced at its place.
 // The triggers stand only on tables that have such an index beside their key.
 import type Database from 'better-sqlite3';
-import { type Column, fittedSql, isOther, keySql, quote, sourceSql, text, wholeSql } from './sqlite-json.ts';
+import { quote, text } from './sql-text.ts';
+import {
+  type Column,
+  fittedSql,
+  isOther,
+  keySql,
+  lateSql,
+  sameKeySql,
+  sourceSql,
+  wholeSql,
+} from './sqlite-json.ts';
 import type { Watched } from './watch.ts';
 
 /** The end of a trigger's name, when it fires, and its body. */
@@ -25,7 +35,8 @@ export function evictionParts(
   const hits = `FROM ${quote(table)} AS t WHERE (${isHit}) AND ${isOther(columns, 't', 'NEW')}`;
   // False for nearly every row that is ever written, and then the rest costs nothing.
   const isAny = `EXISTS (SELECT 1 FROM changebell_evicted WHERE watched = ${name})`;
-  const row = `${sourceOf('t')} AS source, ${keySql(columns, 't')} AS key, ${wholeSql(columns, 't', json)} AS json`;
+  const whole = `${wholeSql(columns, 'one', json)} ${sameKeySql(table, columns, 'one', 't')}`;
+  const row = `${sourceOf('t')} AS source, ${keySql(columns, 't')} AS key, ${lateSql(columns, ['one'], whole)} AS json`;
   /** Before a row is written. A trigger isn't told of OR REPLACE: so this is for all that would break the rule. */
   const before = (writer: string, others: string) => ({
     when: `${isAny} OR EXISTS (SELECT 1 ${others})`,

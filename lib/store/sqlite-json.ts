@@ -1,9 +1,13 @@
 // SQL for a row as an event: its JSON, and its key as the end of a URI. Whatever program writes, its own SQLite runs this in a
 // trigger, perhaps one of 2019, so it uses nothing but plain SQL: the JSON is put together as text.
+import { quote, text } from './sql-text.ts';
 
 const SAFE = '9007199254740991'; // the largest integer that JavaScript has whole
 const MAX_SOURCE = 8192; // as the check of the log has it
 const MAX_KEY_IN_JSON = 10_000; // of each column: the key of a row that is too long may itself be long
+
+/** Stands in the place of a column that was dropped: bytes that no row has by chance. */
+const DROPPED = "x'4f9d1c7be0a35826d1f07a94c3b86e52'";
 
 /** A column, and its place in the primary key, 0 if it isn't part of it; `hidden` is 0 unless it is generated. */
 export type Column = { name: string; pk: number; hidden: number };
@@ -25,12 +29,31 @@ export function eventSql(
   rest?: string,
 ): string {
   const [place, key] = [sourceSql(source, columns, row), keySql(columns, row)];
-  const json = `${wholeSql(columns, row)} AS json`;
+  const json = `${lateSql(columns, [row], `${wholeSql(columns, row)} ${rest ?? ''}`)} AS json`;
   const told = rest
     ? `source, ${fittedSql(`SELECT ${place} AS source, ${key} AS key, ${json} ${rest}`, 'key')}`
     : `${place}, ${fittedSql(`SELECT ${json}`, key)}`;
   return `INSERT INTO changebell_events (type, source, data, extensions)
   SELECT ${text(type)}, ${told};`;
+}
+
+/**
+ * What a trigger says of these rows' columns, so that they may be dropped: SQLite refuses that where a name would lead
+ * nowhere. A name that isn't found where it stands is looked for one level further out: there it stands for `DROPPED`.
+ * @param sql an expression, and FROM and WHERE, if `rows` needs them
+ */
+export function lateSql(columns: Column[], rows: string[], sql: string): string {
+  const dropped = `(SELECT ${columns.map(({ name }) => `${DROPPED} AS ${quote(name)}`).join()})`;
+  return `(SELECT (SELECT ${sql}) FROM ${rows.map((row) => `${dropped} AS ${row}`).join()})`;
+}
+
+/**
+ * FROM and WHERE: the row of a table, as `alias`, that has the key of another. By IS the index finds it; but a collation
+ * may call two keys equal.
+ */
+export function sameKeySql(table: string, columns: Column[], alias: string, row: string): string {
+  const isHit = keyOf(columns).map(({ name }) => `${alias}.${quote(name)} IS ${row}.${quote(name)}`);
+  return `FROM ${quote(table)} AS ${alias} WHERE ${isHit.join(' AND ')} AND NOT ${isOther(columns, alias, row)}`;
 }
 
 /** The whole row as a JSON object; `row` is NEW, OLD or the name of a table. */
@@ -87,7 +110,7 @@ function roughSizeSql(columns: Column[], row: string): string {
  */
 function objectSql(members: string[]): string {
   return `(SELECT '{' || group_concat(name || ${valueSql('v')}, ',') || '}'
-    FROM (SELECT NULL AS name, NULL AS v WHERE 0 UNION ALL VALUES ${members.join()}))`;
+    FROM (SELECT NULL AS name, NULL AS v WHERE 0 UNION ALL VALUES ${members.join()}) WHERE v IS NOT ${DROPPED})`;
 }
 
 /** The name of a member as JSON text, with its colon: made here once, and not by the trigger for each row. */
@@ -154,14 +177,4 @@ function percentSql(u: string): string {
     WHEN ${u} < 2048 THEN printf('%%%02X%%%02X', 192 | (${u} >> 6), ${tail(0)})
     WHEN ${u} < 65536 THEN printf('%%%02X%%%02X%%%02X', 224 | (${u} >> 12), ${tail(6)}, ${tail(0)})
     ELSE printf('%%%02X%%%02X%%%02X%%%02X', 240 | (${u} >> 18), ${tail(12)}, ${tail(6)}, ${tail(0)}) END`;
-}
-
-/** A name in SQL. */
-export function quote(name: string): string {
-  return `"${name.replaceAll('"', '""')}"`;
-}
-
-/** A text in SQL. */
-export function text(value: string): string {
-  return `'${value.replaceAll("'", "''")}'`;
 }

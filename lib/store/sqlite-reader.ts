@@ -12,7 +12,7 @@ import {
 } from '../event.ts';
 import { openDatabase, type Transaction, transactionOf } from './sqlite.ts';
 import { SqliteRows } from './sqlite-rows.ts';
-import type { CustomerPage, RowPage, Stretch, Verdicts } from './store.ts';
+import type { RowPage, Stretch, Verdicts } from './store.ts';
 
 /** Events read at once: one may have 1 MiB, so a few may be all that is wanted. */
 const READ_STEP = 32;
@@ -44,8 +44,9 @@ export class SqliteReader {
    * that stays open would keep the -wal from being written back, and let it grow.
    */
   readonly snapshot: Transaction;
+  private readonly watch: ReadonlySet<string>;
   /** Of watched tables. */
-  readonly rows: SqliteRows;
+  private readonly rows: SqliteRows;
 
   /**
    * @param watch the tables, by the names that they were created with
@@ -57,6 +58,7 @@ export class SqliteReader {
     // Not opened read-only: in WAL mode a reader writes its mark into the -shm file.
     this.db.pragma('query_only = ON');
     this.snapshot = transactionOf(this.db);
+    this.watch = watch;
     this.rows = new SqliteRows(this.db, watch);
     this.db.prepare(POSITION); // are our tables there?
   }
@@ -71,26 +73,30 @@ export class SqliteReader {
     return this.db.pragma('data_version', { simple: true });
   }
 
-  /** As JSON text, from the view that the events are made of as well; undefined if there is none of this id. */
-  customer(id: number): string | undefined {
-    return this.db.prepare<[number], string>(CUSTOMER).pluck().get(id);
-  }
-
-  /** Ascending by id. One row more than asked for is read, so that `hasMore` costs no second query. */
-  customers(after: number, limit: number): CustomerPage {
-    const rows = this.db
-      .prepare<[number, number], { id: number; json: string }>(CUSTOMERS)
-      .all(after, limit + 1);
-    const page = rows.slice(0, limit);
-    const customers = page.map((row) => row.json);
-    const lastId = page.at(-1)?.id ?? after;
-    return { customers, hasMore: rows.length > limit, lastId, head: readPosition(this.db).head };
+  /** A row as JSON; a customer from the view that its events are made of as well. Undefined if there is none of this key. */
+  row(table: string, key: string): string | undefined {
+    if (!this.isOurs(table)) return this.rows.row(table, key);
+    return this.db.prepare<[string], string>(CUSTOMER).pluck().get(key);
   }
 
   /** The head is read in the transaction of the rows: a stream resumed from it continues this very page. */
   page(table: string, after: string | undefined, limit: number): RowPage | undefined {
-    const page = this.rows.page(table, after, limit);
+    const page = this.isOurs(table) ? this.customers(after, limit) : this.rows.page(table, after, limit);
     return page && { ...page, head: readPosition(this.db).head };
+  }
+
+  /** Ascending by id. One row more than asked for is read, so that `hasMore` costs no second query. */
+  private customers(after = '0', limit: number): Omit<RowPage, 'head'> {
+    type Row = { id: number; json: string };
+    const found = this.db.prepare<[string, number], Row>(CUSTOMERS).all(after, limit + 1);
+    const page = found.slice(0, limit);
+    const keys = page.map(({ id }) => `${id}`);
+    return { rows: page.map(({ json }) => json), keys, hasMore: found.length > limit, last: keys.at(-1) };
+  }
+
+  /** Another program's table of this name is one that is watched. */
+  private isOurs(table: string): boolean {
+    return table === 'customers' && !this.watch.has(table);
   }
 
   /** Where the log stands, and why it can't be read on from each of these cursors. */

@@ -1,8 +1,9 @@
 // Rows of watched tables, for a snapshot: each is put together by the same SQL as in the events, so it is the same to
 // the byte. A page begins at a place in the primary key, so that a page of a large table costs what a page costs.
 import type Database from 'better-sqlite3';
-import { Problem } from '../problem.ts';
-import { fittedSql, keyOf, keySql, quote, sourceSql, wholeSql } from './sqlite-json.ts';
+import { endPage, parsePlace } from './row-place.ts';
+import { quote } from './sql-text.ts';
+import { fittedSql, keyOf, keySql, sourceSql, wholeSql } from './sqlite-json.ts';
 import { planWatch, type WatchedTable } from './sqlite-watch-plan.ts';
 
 /** A value of a key as SQLite gives and takes it: integers are whole, however large. */
@@ -51,20 +52,18 @@ export class SqliteRows {
   /**
    * Ascending by the key, from `after` on; one row more than asked for is read, so that `hasMore` costs no second
    * query. Undefined if the table isn't watched, or isn't there.
-   * @throws {Problem} 400 if `after` is no place that a page gave
+   * @throws {Problem} 400 if `after` is no place that a page gave, or as `endPage`
    */
   page(name: string, after: string | undefined, limit: number) {
     const table = this.find(name);
     if (!table) return undefined;
-    const key = after === undefined ? [] : parsePlace(after, table.key.length);
+    const key = after === undefined ? [] : parsePlace(after, table.key.length, parse);
     const found = readAfter(table, key, limit + 1);
-    const page = found.slice(0, limit);
-    const last = page.at(-1);
+    const page = endPage(found.slice(0, limit), found.length > limit, placeOf);
     return {
-      rows: page.map((row) => row[0] as string),
-      keys: page.map((row) => (row[1] as string).slice(table.source.length + 1)),
-      hasMore: found.length > limit,
-      last: last && placeOf(last.slice(2)),
+      ...page,
+      rows: page.rows.map((row) => row[0] as string),
+      keys: page.rows.map((row) => (row[1] as string).slice(table.source.length + 1)),
     };
   }
 
@@ -120,9 +119,9 @@ function decode(part: string): string {
 
 // --- a place in a table, as text
 
-/** What stands in `next` of a page. The values themselves: a row that is deleted meanwhile is no place lost. */
-function placeOf(key: Value[]): string {
-  return JSON.stringify(key.map(format));
+/** Of a row as it was read: its key begins behind its JSON and its source. */
+function placeOf(row: Value[]): string {
+  return JSON.stringify(row.slice(2).map(format));
 }
 
 /** A letter says of which kind the value is: SQLite orders numbers, texts and bytes one after the other. */
@@ -141,14 +140,7 @@ const PARSE: Record<string, (rest: string) => Value> = {
   n: () => null,
 };
 
-/** It comes from a URL, so it may be anything. @throws {Problem} 400 */
-function parsePlace(place: string, keys: number): Value[] {
-  try {
-    const parts = JSON.parse(place) as unknown;
-    const parse = (part: string) => PARSE[part.slice(0, 1)]!(part.slice(1));
-    if (Array.isArray(parts) && parts.length === keys) return parts.map(String).map(parse);
-  } catch {
-    // No JSON, no such kind, or no number: said below.
-  }
-  throw new Problem(400, 'after must be the value that the answer before gave in next.');
+/** @throws where there is no such kind, or no such number */
+function parse(part: string): Value {
+  return PARSE[part.slice(0, 1)]!(part.slice(1));
 }

@@ -76,10 +76,8 @@ function storeOf(
     waiting: () => ({ bytes: group.waitingBytes, limit: MAX_WAITING_BYTES }),
     write: (order) => group.write(order),
     // Each at one moment: between two the log could be pruned past a cursor.
-    getCustomer: (id) => reader.read((at) => at.customer(id)),
-    listCustomers: (after, limit) => reader.read((at) => at.customers(after, limit)),
     readRows: (table, after, limit) => reader.read((at) => at.page(table, after, limit)),
-    readRow: (table, key) => reader.read((at) => at.rows.row(table, key)),
+    readRow: (table, key) => reader.read((at) => at.row(table, key)),
     position: (cursors) => reader.read((at) => at.position(cursors)),
     findTime: (time) => reader.read((at) => at.findTime(time)),
     readEvents: (after, upTo, limit, maxBytes) =>

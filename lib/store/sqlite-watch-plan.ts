@@ -2,8 +2,9 @@
 // here: what can't be watched is found before the start touches the file, and `sqlite-watch.ts` puts the triggers up.
 import type Database from 'better-sqlite3';
 import { StartError } from '../config.ts';
+import { quote } from './sql-text.ts';
 import { evictionParts, type Part } from './sqlite-evictions.ts';
-import { type Column, eventSql, isOther, keyOf, quote } from './sqlite-json.ts';
+import { type Column, eventSql, isOther, keyOf, lateSql, sameKeySql } from './sqlite-json.ts';
 import { cannotWatch, describeWatched, isOwnTable, type Watched } from './watch.ts';
 
 /** The names of our triggers begin with it, and go on with the table's. */
@@ -108,11 +109,7 @@ function teller(db: Database.Database, { table, type, source }: Watched, columns
   const others = `SELECT 1 FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = @table AND name NOT GLOB '${PREFIX}*'
     UNION ALL SELECT 1 FROM pragma_foreign_key_list(@table) WHERE "table" = @table COLLATE NOCASE`;
   const isAlone = db.prepare(others).get({ table }) === undefined;
-  const now = (row: string) => {
-    // By this the index finds it; but a collation may call two keys equal.
-    const isHit = keyOf(columns).map(({ name }) => `t.${quote(name)} IS ${row}.${quote(name)}`);
-    return `FROM ${quote(table)} AS t WHERE ${isHit.join(' AND ')} AND NOT ${isOther(columns, 't', row)}`;
-  };
+  const now = (row: string) => sameKeySql(table, columns, 't', row);
   return (change: string, row: 'NEW' | 'OLD') => {
     if (isAlone) return eventSql(`${type}.${change}`, source, columns, row);
     return row === 'NEW'
@@ -140,7 +137,7 @@ function triggerOf(table: string, { ending, on, when = '1', body }: Part): Trigg
  */
 function isChanged(columns: Column[]): string {
   const all = (row: string) => columns.map(({ name }) => `${row}.${quote(name)} COLLATE BINARY`).join();
-  return `(${all('NEW')}) IS NOT (${all('OLD')})`;
+  return lateSql(columns, ['NEW', 'OLD'], `(${all('NEW')}) IS NOT (${all('OLD')})`);
 }
 
 /**

@@ -3,7 +3,7 @@
 // one that was killed can't take its own away, so a table's triggers go when the last lease on it has run out.
 import { randomBytes } from 'node:crypto';
 import type Database from 'better-sqlite3';
-import { quote } from './sqlite-json.ts';
+import { quote } from './sql-text.ts';
 import { PREFIX, planCustomers, type Trigger, type WatchedTable } from './sqlite-watch-plan.ts';
 
 /** How long a server counts as watching, unless it says so again: it does every 20 s, so two renewals may fail. */

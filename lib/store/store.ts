@@ -51,10 +51,7 @@ export type Stretch = Position & {
 /** Where the log stands, and for each cursor that was asked about why it can't be continued; undefined where it can. */
 export type Verdicts = Position & { resets: (ResetReason | undefined)[] };
 
-/** JSON texts of the customers, and the place in the log at which they are true: a snapshot. */
-export type CustomerPage = { customers: string[]; hasMore: boolean; lastId: number; head: Cursor };
-
-/** Rows of a watched table as JSON, each as in its events, and the place in the log at which they are true. */
+/** Rows of a table as JSON, each as in its events, and the place in the log at which they are true: a snapshot. */
 export type RowPage = {
   rows: string[];
   /** The key of each, as the source of its events ends: percent-encoded, with commas between its parts. */
@@ -86,13 +83,10 @@ export interface Store {
    */
   write(order: Order): Promise<Answer>;
 
-  getCustomer(id: number): Promise<string | undefined>;
-  /** Ascending id, after `after`; rows and head from one transaction. */
-  listCustomers(after: number, limit: number): Promise<CustomerPage>;
-
   /**
-   * A watched table, by its name in `watch`, in the order of its primary key; undefined if it isn't watched here.
-   * @throws {Problem} 400 if `after` was never a `last`
+   * The customers, or a watched table, by its name in `watch`, in the order of its primary key; undefined if it isn't
+   * watched here. Rows and head are of one moment.
+   * @throws {Problem} 400 if `after` was never a `last`, or no key of these rows fits into a link
    */
   readRows(table: string, after: string | undefined, limit: number): Promise<RowPage | undefined>;
   /** One of its rows, by its key as in the source of its events. */
@@ -105,8 +99,8 @@ export interface Store {
   /** Events after `after` up to `upTo`, in order; fewer than `limit` if they exceed `maxBytes`, at least one. */
   readEvents(after: Cursor, upTo: number, limit: number, maxBytes: number): Promise<Stretch>;
 
-  /** Calls back after every commit, by this server (`isOurs`) or by any other program. It only wakes: read the log. */
-  onCommit(wake: (isOurs: boolean) => void): void;
+  /** Calls back after every commit, by this server or by any other program. It only wakes: read the log. */
+  onCommit(wake: () => void): void;
   /** Events up to here were handed to the clients' hub: retention may take them, and none above. */
   announced(seq: number): void;
   /** @throws {Problem} 503 with one sentence, if the database doesn't answer or can't be written to */

@@ -1,6 +1,7 @@
 // WATCH: tables of other programs whose changes are events too. Triggers in the database write them, so it
 // doesn't matter who makes the change. Here is what both engines share: how a table's name becomes the type
 // and the source of its events.
+import { createHash } from 'node:crypto';
 import { StartError } from '../config.ts';
 
 /** Of the 100 characters of a type and the 8192 of a source: `.created` and the key want their room. */
@@ -12,7 +13,8 @@ export type Watched = { table: string; type: string; source: string };
 
 /**
  * `orders` becomes `orders.created` and `/watch/orders/7`. What doesn't fit a type is mapped: upper case to
- * lower, other characters to `_`; and what would begin with none of a-z, or is a name of our own, gets `t_`.
+ * lower, other characters to `_`; and what would begin with none of a-z, or is a name of our own, gets `t_`. Of a name in
+ * another script nothing would be left to tell it from others, so it gets a hash of itself.
  * @throws {StartError} if two tables would have the same type
  */
 export function describeWatched(tables: Iterable<string>): Watched[] {
@@ -30,7 +32,9 @@ export function describeWatched(tables: Iterable<string>): Watched[] {
 function typeOf(table: string): string {
   const type = table.toLowerCase().replace(/[^a-z0-9._-]/gu, '_');
   const isPlain = /^[a-z]/.test(type) && !/^(stream|customer)(\.|$)/.test(type);
-  return `${isPlain ? '' : 't_'}${type}`.slice(0, MAX_TYPE);
+  const hash = createHash('sha256').update(table).digest('hex').slice(0, 8);
+  const ending = /(?!\p{Script=Latin})\p{L}/u.test(table) ? `-${hash}` : '';
+  return `${isPlain ? '' : 't_'}${type}`.slice(0, MAX_TYPE - ending.length) + ending;
 }
 
 function sourceOf(table: string): string {

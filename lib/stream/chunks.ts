@@ -169,7 +169,7 @@ export class Chunks {
 }
 
 /** What a transport encodes. */
-export function toItems(events: readonly StoredEvent[]): { id: string; json: string }[] {
+function toItems(events: readonly StoredEvent[]): { id: string; json: string }[] {
   return events.map((event) => ({ id: eventId(event), json: toCloudEvent(event) }));
 }
 

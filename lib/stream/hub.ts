@@ -15,6 +15,7 @@ import { locate, type Start, type Wish } from './start.ts';
 
 const RETRY_MS = 250; // between two looks at a log that can't be read
 const LOOK_MS = 500; // how often the log is looked at though nobody said that it has changed
+const UNHEARD_REST_MS = 20; // while nobody listens: a look is a round trip to the database, and each batch would have one
 
 type Settings = Pick<Config, 'heartbeatMs' | 'maxClients'>;
 
@@ -29,14 +30,14 @@ export class Hub {
   private readonly rounds: Rounds;
   /** Where the head stood before it moved. Whoever stands there is live, and the same chunk is next for all of them. */
   private liveSeq = 0;
-  /** Events announced since the start. */
-  private events = 0;
+  private events = 0; // announced since the start
   /** A turn is due or under way: there is never a second one beside it. */
   private isScheduled = false;
+  /** Ends the rest before the next turn, when nobody who comes meanwhile ends it. */
+  private restTimer: NodeJS.Timeout | undefined;
   /** Names of streams differ also between servers and runs: `source` and `id` of a frame are unique together. */
   private readonly run = randomBytes(3).toString('hex');
-  /** How many streams had a name before the next one. */
-  private names = 0;
+  private names = 0; // as many streams had one
   private readonly looking: NodeJS.Timeout;
 
   /** What the log holds now was announced before. @throws {Problem} 503 if it can't be read */
@@ -52,11 +53,7 @@ export class Hub {
     this.heartbeats = new Heartbeats(heartbeatMs, this.clients, this.head);
     this.serving = new Serving(store, this.head, this.heartbeats);
     this.rounds = new Rounds(this.serving);
-    store.onCommit((isOurs) => {
-      this.head.isStale = true;
-      // What others commit can wait for the next look while nobody listens. Of ours `/healthz` tells, and retention waits.
-      if (isOurs || this.clients.size > 0) this.schedule();
-    });
+    store.onCommit(() => this.lookAgain());
     this.looking = setInterval(() => {
       this.lookAgain(); // a history may be replaced without a commit
       this.judgeThoseAhead();
@@ -146,15 +143,17 @@ export class Hub {
   /** By `setImmediate`: sockets are read, and requests answered, between two turns. */
   private schedule(): void {
     if (this.isScheduled || this.head.isClosed) return;
-    this.isScheduled = true;
-    const { restMs } = this.rounds;
-    if (this.rounds.isEmpty && restMs > 0) setTimeout(() => this.turn(), restMs);
-    else setImmediate(() => this.turn());
+    clearTimeout(this.restTimer);
+    const { restMs, isEmpty } = this.rounds;
+    this.isScheduled = restMs === 0 || !isEmpty;
+    if (this.isScheduled) setImmediate(() => this.turn());
+    else this.restTimer = setTimeout(() => this.schedule(), restMs);
   }
 
   /** A round is finished before the head moves: everyone who is live gets the same bytes. */
   private async turn(): Promise<void> {
     const { head, rounds } = this;
+    if (head.isClosed) return; // it was due already: the database is closed next
     // Only now may retention take them: everyone who was live has had them, or lags.
     if (rounds.isOver) this.store.announced(head.cursor.seq);
     // While the log can't be read, only looking can tell that it can be again.
@@ -187,6 +186,7 @@ export class Hub {
     this.events += this.head.cursor.seq - oldSeq;
     this.liveSeq = oldSeq;
     this.rounds.start();
+    if (this.clients.size === 0) this.rounds.rest(UNHEARD_REST_MS);
     for (const client of this.clients) this.enqueue(client);
   }
 

@@ -1,18 +1,26 @@
 // Whose turn it is. Those who stood at the head when it moved come first, so that a herd that catches up can't delay
-// them; everyone has its turn in slices of some milliseconds, and between them the event loop goes round.
+// them; everyone has its turn in slices of some milliseconds, and between them the event loop goes round. Those who are
+// behind have it zone by zone of the log.
 import type { Client } from './client.ts';
 import type { Serving } from './serving.ts';
 
 // A round to 1,000 clients takes some 5 ms of processor time, so several slices.
 const SLICE_MS = 2; // then HTTP has its turn: a fan-out must not hold up a POST
 const MAX_REST_MS = 25; // nobody sees that an event came so much later, and a core has its rest
+// The cache holds a small part of a long log. A herd that came back to all places of it would read each place for one
+// or two clients, and again for the next: so the log is gone through zone by zone, and a zone's reads serve all who stand in it.
+const ZONE_EVENTS = 4096; // as bytes for clients, a quarter of what the cache holds
+const ZONE_MS = 50; // time to serve hundreds of them from what is read
 
 export class Rounds {
   /** What is done for a client in its turn. */
   private readonly serving: Pick<Serving, 'serve' | 'isOwed'>;
   private readonly live: Client[] = [];
-  /** Others who may be owed something. */
-  private readonly behind: Client[] = [];
+  /** Others who may be owed something, by the zone in which they read on. */
+  private readonly behind = new Map<number, Client[]>();
+  /** The zone that has its turn, and until when. */
+  private zone = -1;
+  private zoneEnd = 0;
   /** When the head moved last. */
   private startedAt = 0;
   /** Until then nobody asks for more events: they come together, and go out as one. */
@@ -28,7 +36,7 @@ export class Rounds {
   }
 
   get isEmpty(): boolean {
-    return this.live.length === 0 && this.behind.length === 0;
+    return this.live.length === 0 && this.behind.size === 0;
   }
 
   /** Milliseconds until the next round may begin. */
@@ -45,7 +53,7 @@ export class Rounds {
   add(client: Client, isLive: boolean): void {
     if (client.queue === 'live' || (client.queue === 'behind' && !isLive)) return;
     client.queue = isLive ? 'live' : 'behind';
-    (isLive ? this.live : this.behind).push(client);
+    (isLive ? this.live : this.zoneOf(client)).push(client);
   }
 
   /** @param hasMore did more events come while this round went on? Then the server is loaded, and it may rest. */
@@ -54,16 +62,39 @@ export class Rounds {
     const wasOver = this.isOver;
     await this.serveSome(this.live, 'live', sliceEnd);
     if (!wasOver && this.isOver && hasMore()) this.rest();
-    await this.serveSome(this.behind, 'behind', sliceEnd); // at least one, whatever the time: nobody starves
+    await this.serveBehind(sliceEnd);
+  }
+
+  /** The queue of the zone in which a client reads on. */
+  private zoneOf(client: Client): Client[] {
+    const zone = Math.floor(client.readTo.seq / ZONE_EVENTS);
+    const clients = this.behind.get(zone) ?? [];
+    this.behind.set(zone, clients);
+    return clients;
+  }
+
+  /** One zone in a slice; at least one client, whatever the time: nobody starves. */
+  private async serveBehind(sliceEnd: number): Promise<void> {
+    if (!this.behind.has(this.zone) || performance.now() > this.zoneEnd) this.nextZone();
+    const clients = this.behind.get(this.zone);
+    if (!clients) return;
+    await this.serveSome(clients, 'behind', sliceEnd);
+    if (clients.length === 0) this.behind.delete(this.zone);
+  }
+
+  /** Up the log, then from its beginning again: each zone with somebody in it has its turn. */
+  private nextZone(): void {
+    const zones = [...this.behind.keys()].sort((a, b) => a - b);
+    this.zone = zones.find((zone) => zone > this.zone) ?? zones[0] ?? -1;
+    this.zoneEnd = performance.now() + ZONE_MS;
   }
 
   /**
    * Loaded means that more came while a round went on. Then a rest pays: at 1,000 events a second to 1,000 clients a
    * delivery costs little more than half. As long as the round took: events that come meanwhile cost each client one write together.
    */
-  private rest(): void {
-    const now = performance.now();
-    this.restsUntil = now + Math.min(now - this.startedAt, MAX_REST_MS);
+  rest(ms = Math.min(performance.now() - this.startedAt, MAX_REST_MS)): void {
+    this.restsUntil = performance.now() + ms;
   }
 
   private async serveSome(queue: Client[], name: 'live' | 'behind', sliceEnd: number): Promise<void> {

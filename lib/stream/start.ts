@@ -1,17 +1,15 @@
 // What a reader asks for: where to begin (after an event that it knows, at one end of the log, or at a time), and which
 // events. Streams of both transports and pages of the log ask for it in the same words.
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Cursor, parseCursor, parseTime, type ResetReason } from '../event.ts';
 import { type Filter, parseFilter } from '../filter.ts';
 import { queryValue } from '../http/request.ts';
 import { Problem } from '../problem.ts';
 import type { Scope } from '../scope.ts';
 import type { Store } from '../store/store.ts';
+import { countBehind } from './behind.ts';
 import { type Kind, kindOf } from './chunks.ts';
 import type { Transport } from './frames.ts';
 
-const COUNT_STEP = 500;
-const COUNT_BYTES = 256 * 1024;
 const FIRST_MS = Date.parse('0000-01-01T00:00:00Z');
 const LAST_MS = Date.parse('9999-12-31T23:59:59.999Z');
 
@@ -94,19 +92,8 @@ export async function locate(store: Store, { cursor, from, time, scope }: Wish):
   if (cursor && reset) return { cursor: head, behind: 0, reset };
   const isOldest = from === 'earliest' || reset !== undefined; // a time that was found may be gone since
   const start = isOldest ? pruned : (asked ?? head);
-  return { cursor: start, behind: await countBehind(store, start, head, scope) };
-}
-
-/** Who may not see an event may not count it either. */
-async function countBehind(store: Store, start: Cursor, head: Cursor, scope?: Scope): Promise<number> {
-  if (!scope || scope.seesAll) return Math.max(0, head.seq - start.seq); // a replica may not have it yet
-  let behind = 0;
-  for (let at = start; at.seq < head.seq; ) {
-    const { events, end, reset } = await store.readEvents(at, head.seq, COUNT_STEP, COUNT_BYTES);
-    if (reset || events.length === 0) break; // its first turn finds out
-    behind += events.filter((event) => scope.maySee(event)).length;
-    at = end;
-    await nextTurn(); // a long count gives way to everyone else
-  }
-  return behind;
+  const all = Math.max(0, head.seq - start.seq); // a replica may not have it yet
+  // Who may not see an event may not count it either.
+  const isLimited = scope !== undefined && !scope.seesAll && all > 0;
+  return { cursor: start, behind: isLimited ? await countBehind(store, start, head, scope) : all };
 }

@@ -38,7 +38,7 @@ export type Options = {
   token?: Token;
   /** `orders.created`, or a prefix: `orders.*`. */
   types?: readonly string[] | undefined;
-  /** `/rooms/42`, or a prefix: `/rooms/*`. */
+  /** `/rooms/42`, or a prefix: `/rooms/*`. A comma in a source is written `%2C`. */
   sources?: readonly string[] | undefined;
   /** Of several events of one source that wait, only the newest. */
   conflate?: 'source' | undefined;

@@ -114,6 +114,10 @@ test('a CloudEvent in binary mode is the same event, with its headers percent-de
   assert.deepEqual([empty.status, (await empty.json()).data], [201, null]);
   const inHeader = { ...headers, 'ce-id': 'data-as-header', 'ce-data': 'hello' };
   assert.equal((await fetch(url, { method: 'POST', headers: inHeader })).status, 400);
+  const inLatin1 = await post(url, data, { ...headers, 'ce-id': 'latin1', 'ce-subject': 'Zürich' });
+  assert.equal(inLatin1.status, 400, 'what is not escaped would be stored as other characters');
+  const odd = await post(url, data, { ...headers, 'ce-id': 'odd', 'ce-__proto__': 'x' });
+  assert.deepEqual([odd.status, odd.body.errors[0].pointer], [422, '#/__proto__']);
   const { 'ce-id': _, ...nameless } = headers;
   const refused = await post(url, data, nameless);
   assert.deepEqual([refused.status, refused.body.errors[0].pointer], [422, '#/id']);
@@ -182,6 +186,8 @@ test('what is wrong with a CloudEvent is named', async () => {
     const { status, body } = await post(url, cloudEvent(fields), STRUCTURED);
     assert.deepEqual([status, body.errors?.[0]?.pointer], [422, pointer], JSON.stringify(fields));
   }
+  for (const extension of [2 ** 31 - 1, -(2 ** 31)])
+    assert.equal((await post(url, cloudEvent({ extension }), STRUCTURED)).body.extension, extension);
   assert.equal((await post(url, [cloudEvent()], STRUCTURED)).status, 422);
   assert.equal((await post(url, cloudEvent(), BATCH)).status, 422);
 });

@@ -30,6 +30,8 @@ function testWatchApi(open: () => Promise<Engine>): void {
     CREATE TABLE tags (name text PRIMARY KEY, many integer);
     INSERT INTO tags VALUES ('', 1), ('a', 2);
     CREATE TABLE many (id integer PRIMARY KEY, item text);
+    CREATE TABLE long_keys (name text PRIMARY KEY);
+    INSERT INTO long_keys VALUES ('a'), ('b'), ${[1, 2, 3].map((n) => `('${'я'.repeat(3000)}${n}')`).join()};
     INSERT INTO orders VALUES (1, 'Engine', 0.1), (2, NULL, 1e300), (30, '"\\', NULL);
     INSERT INTO lines VALUES (1, 'a,b/ü', ${bytes('00ff')}), (1, 'b', NULL), (2, 'a', ${bytes('')});
     INSERT INTO "odd name" VALUES ('x y', 9007199254740993);
@@ -37,7 +39,7 @@ function testWatchApi(open: () => Promise<Engine>): void {
     INSERT INTO many SELECT n, 'Engine' FROM numbers;`);
     server = await openServer({
       DATABASE_URL: engine.url,
-      WATCH: 'orders,lines,odd name,many,odd_keys,tags',
+      WATCH: 'orders,lines,odd name,many,odd_keys,tags,long_keys',
       CUSTOMERS: '0',
     });
   });
@@ -105,6 +107,21 @@ function testWatchApi(open: () => Promise<Engine>): void {
     assert.deepEqual([...table.keys()], keys);
     assert.deepEqual(keys, [...before.keys()].slice(0, 3), 'the keys of the events are those of the page');
     table.close();
+  });
+
+  test('a page ends at a row whose key fits into a link; where none does, the answer says so', async () => {
+    const page = (query: string) => get(at(`long_keys?${query}`));
+    const first = (await page('limit=3')).body;
+    assert.deepEqual(first.keys, ['a', 'b'], 'and not the third one');
+    const rest = await get(new URL(first.next, server.url).href);
+    assert.deepEqual(
+      [rest.body.rows.length, rest.body.next],
+      [3, null],
+      'nothing needs a link behind the last',
+    );
+    const none = await get(new URL(first.next.replace('limit=3', 'limit=2'), server.url).href);
+    assert.equal(none.status, 400);
+    assert.match(none.body.detail, /too long for a link/);
   });
 
   test('a row whose key is an empty text is read at a path that ends with a slash, as its source does', async () => {
@@ -232,6 +249,29 @@ describe('PostgreSQL', { skip: skipWithout(INITDB, 'postgresql') }, () => {
     }
     for (const key of ['x,y', '%7B1%2C2%7D,%7Ba%7D', '%5B1%5D,%5B%5D', '%5B1%2C2%5D,%7B%7D'])
       assert.equal((await get(`${server.url}/api/watch/cells/${key}`)).status, 404, key);
+    await client.end();
+    await server.stop();
+  });
+
+  test('a row whose key stands in its source as JSON is read by it, whatever its type is', async () => {
+    const DATABASE_URL = await cluster.createDatabase('nested');
+    const client = await cluster.connect('nested');
+    await client.query(`CREATE TYPE mood AS ENUM ('sad', 'happy'); CREATE TYPE place AS (x int, y text); CREATE DOMAIN spot AS place;
+      CREATE TABLE a (id jsonb PRIMARY KEY); INSERT INTO a VALUES ('{"a": 1}'), ('"text"'), ('12'), ('[1, "b"]'), ('true');
+      CREATE TABLE b (id place, n int, PRIMARY KEY (n, id)); INSERT INTO b VALUES ('(1,a)', 1), ('(1,"b, c")', 1), ('(,)', 2);
+      CREATE TABLE c (id mood[] PRIMARY KEY); INSERT INTO c VALUES ('{sad,happy}'), ('{}');
+      CREATE TABLE d (id spot PRIMARY KEY); INSERT INTO d VALUES ('(1,a)'), ('(2,"")');
+      CREATE TABLE e (id place[] PRIMARY KEY); INSERT INTO e VALUES (ARRAY['(1,a)']::place[]), ('{}')`);
+    const server = await openServer({ DATABASE_URL, WATCH: 'a,b,c,d,e' });
+    for (const [table, many] of Object.entries({ a: 5, b: 3, c: 2, d: 2, e: 2 })) {
+      const { rows, keys } = (await get(`${server.url}/api/watch/${table}`)).body;
+      assert.equal(rows.length, many);
+      for (const [i, key] of keys.entries()) {
+        const one = await get(`${server.url}/api/watch/${table}/${key}`);
+        assert.deepEqual([one.status, one.body], [200, rows[i]], `${table} ${key}`);
+      }
+      assert.equal((await get(`${server.url}/api/watch/${table}/%7B%7D,1`)).status, 404);
+    }
     await client.end();
     await server.stop();
   });

@@ -26,6 +26,7 @@ import {
   within,
 } from '../support/helpers.ts';
 import { insertEvents, memoryOf, processorTime } from '../support/many-clients.ts';
+import { quantile, waitsFor } from '../support/neighbours.ts';
 import { deaf, exchange, head, jsonPost, raw, statusesOf } from '../support/raw-http.ts';
 
 const LONG_PAGE = head('GET /api/events?limit=1000');
@@ -142,6 +143,24 @@ test('while a hundred clients ask for long pages at once, others are answered in
   const all = performance.now() - startedAt;
   for (const text of await Promise.all(pages)) assert.match(text, /^HTTP\/1\.1 (200|503) /);
   assert.ok(waits.at(-1)! < all / 4, `one waited ${waits.at(-1)} ms of the ${all} ms that it took`);
+  await server.stop();
+});
+
+test('writes have their turns between searches of the log, however many these are', async (t) => {
+  const server = await startServer();
+  insertEvents(server.databaseFile, 10_000, 100);
+  const search = head('GET /api/events?from=earliest&types=never');
+  const last = head('GET /api/events?from=earliest&types=never', 'Connection: close\r\n');
+  const startedAt = performance.now();
+  const searches = range(1, 20).map(() => raw(server.port, search.repeat(3) + last, 60_000));
+  const waits = await waitsFor(
+    () => post(`${server.url}/api/events`, { message: 'short' }),
+    Promise.all(searches),
+  );
+  for (const text of await Promise.all(searches)) assert.deepEqual(statusesOf(text), [200, 200, 200, 200]);
+  const [half, all] = [quantile(waits, 0.5), performance.now() - startedAt];
+  t.diagnostic(`${waits.length} writes in ${Math.round(all)} ms, half of them within ${Math.round(half)} ms`);
+  assert.ok(half < all / 50, `half of the writes waited up to ${half} ms of ${all}`);
   await server.stop();
 });
 

@@ -103,8 +103,11 @@ test('an absolute URL counts instead of the Host header', async () => {
   await assertProblem(400, `GET http://localhost@evil.example/healthz HTTP/1.1\r\n${HOST}${CLOSE}\r\n`);
 });
 
-test('an expectation that cannot be met is a 417', () =>
-  assertProblem(417, `GET /healthz HTTP/1.1\r\n${HOST}Expect: a-miracle\r\n${CLOSE}\r\n`));
+test('an expectation that cannot be met is a 417', async () => {
+  await assertProblem(417, `GET /healthz HTTP/1.1\r\n${HOST}Expect: a-miracle\r\n${CLOSE}\r\n`);
+  const foreign = 'Host: evil.example\r\n'; // first of all a Host must be ours, as of any request
+  await assertProblem(421, `GET /healthz HTTP/1.1\r\n${foreign}Expect: a-miracle\r\n${CLOSE}\r\n`);
+});
 
 test('nonsense behind a good request does not take its answer away', async () => {
   const text = await raw(server.port, `${createCustomer('Ada')}nonsense\r\n\r\n`);

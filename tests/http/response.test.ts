@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { Answer } from '../../lib/http/answer.ts';
 import { sendProblem } from '../../lib/http/response.ts';
+import { Problem, unavailable } from '../../lib/problem.ts';
 import { get } from '../support/helpers.ts';
 
 test('an error of ours is a bare 500 to the caller, and whole in the log', async (t) => {
@@ -22,4 +23,10 @@ test('an error of ours is a bare 500 to the caller, and whole in the log', async
   assert.equal(complaints.mock.calls[0]!.arguments[0], bug);
   server.closeAllConnections();
   server.close();
+});
+
+test('a 503 says when trying again makes sense, whoever throws it', () => {
+  assert.equal(new Problem(503, 'Not now.').headers['Retry-After'], '1');
+  assert.equal(unavailable('Not now.', 7).headers['Retry-After'], '7');
+  assert.equal(new Problem(500, 'Never.').headers['Retry-After'], undefined);
 });

@@ -112,7 +112,8 @@ test('a request in flight is finished, reads are still answered, writes are 503,
     'Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n',
   );
   const [read, written] = [parseRaw(await reader.closed), parseRaw(await writer.closed)];
-  assert.equal(parseRaw(await streamer.closed).status, 503);
+  const refused = parseRaw(await streamer.closed);
+  assert.equal(refused.status, 503);
   flying.socket.write(body.slice(5));
   const flown = parseRaw(await flying.closed);
   assert.equal(flown.status, 201, flown.head);
@@ -120,6 +121,7 @@ test('a request in flight is finished, reads are still answered, writes are 503,
   assert.match(read.body, /"draining"/);
   assert.equal(written.status, 503);
   for (const answer of [flown, read, written]) assert.match(answer.head, /\r\nConnection: close/i);
+  for (const answer of [refused, read, written]) assert.match(answer.head, /\r\nRetry-After: 2\r\n/);
   assert.deepEqual(await exit, { code: 0, signal: null });
   assert.match(
     server.output.stderr,

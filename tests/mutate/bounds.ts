@@ -25,6 +25,18 @@ export const BOUNDS: Mutation[] = [
     '[...this.waiting, ...notTried, ...locked]',
     'pipelined writes that are alike wait for one commit together',
   ),
+  breaksOf('lib/http/turns.ts', 'tests/http/bounds.test.ts')(
+    'requests rest for sixteen rounds, however long each of them is',
+    ' && performance.now() < restEnd',
+    '',
+    'writes have their turns between searches of the log',
+  ),
+  breaksOf('lib/api/waiting.ts', 'tests/api/waiting.test.ts')(
+    'who is woken shares a read that began before',
+    '[this.heard, eventId(after), ...rest]',
+    '[eventId(after), ...rest]',
+    'a read that began before a commit is not shared',
+  ),
   unsent(
     'answers wait in memory without a bound',
     'this.total + bytes <= this.limit',
@@ -46,8 +58,8 @@ export const BOUNDS: Mutation[] = [
   ),
   filter(
     'a long filter is gone through from one end to the other',
-    'hasPrefix(value, separator, prefixes);',
-    'items.some((item) => isPrefix(item) && value.startsWith(item.slice(0, -1)));',
+    'hasPrefix(plain, separator, prefixes);',
+    'items.some((item) => isPrefix(item) && plain.startsWith(item.slice(0, -1)));',
     'a list of a hundred items costs an event',
   ),
   breaksOf('lib/http/refusals.ts', 'tests/http/tokens.test.ts')(

@@ -7,14 +7,14 @@ const sql = (file: string) =>
 export const POSTGRES: Mutation[] = [
   sql('log')(
     'on PostgreSQL any session can give its events places in the log',
-    "  OR NOT has_table_privilege('bell.changebell_events', 'TRUNCATE')",
+    "  OR NOT has_table_privilege('bell.changebell_events'::regclass, 'TRUNCATE')",
     '',
     'a session that claims to number as our own writes do',
   ),
   sql('log')(
-    'on PostgreSQL the form of events of our own is not checked',
-    " AND current_setting('changebell.numbering', true) IS DISTINCT FROM 'on' OR (",
-    ' OR (',
+    'on PostgreSQL the JSON of events of our own is not checked',
+    "(seq > 0 AND current_setting('changebell.numbering', true) IS DISTINCT FROM 'on' OR",
+    '(seq > 0 OR',
     'what a trigger of an application makes of an event of ours',
   ),
   sql('write')(

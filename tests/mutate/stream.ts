@@ -121,8 +121,8 @@ export const STREAM: Mutation[] = [
   ),
   rounds(
     'a herd is served before those at the head',
-    '(isLive ? this.live : this.behind).push(client);',
-    '(isLive ? this.behind : this.live).push(client);',
+    '(isLive ? this.live : this.zoneOf(client)).push(client);',
+    '(isLive ? this.zoneOf(client) : this.live).push(client);',
     'those at the head come first',
   ),
   rounds(
@@ -136,6 +136,18 @@ export const STREAM: Mutation[] = [
     'while (taken < atMost && (served === 0 || performance.now() < sliceEnd))',
     'while (taken < atMost && performance.now() < sliceEnd)',
     'however busy those at the head are',
+  ),
+  rounds(
+    'those who are behind have their turns from all over the log',
+    'Math.floor(client.readTo.seq / ZONE_EVENTS)',
+    '0',
+    'those who stand near each other in the log',
+  ),
+  rounds(
+    'a zone in which there is always somebody keeps its turn',
+    ' || performance.now() > this.zoneEnd',
+    '',
+    'where there is always somebody who wants more',
   ),
   chunks(
     'chunks end one position beyond a multiple of 256',

@@ -4,6 +4,7 @@ import { breaksOf, type Mutation } from './mutation.ts';
 const scope = breaksOf('lib/scope.ts', 'tests/http/tokens.test.ts');
 const filter = breaksOf('lib/filter.ts', 'tests/filter.test.ts');
 const pages = breaksOf('lib/api/events-api.ts', 'tests/api/events-api.test.ts');
+const behind = breaksOf('lib/stream/behind.ts', 'tests/stream/behind.test.ts');
 
 export const WISHES: Mutation[] = [
   scope(
@@ -32,9 +33,21 @@ export const WISHES: Mutation[] = [
   ),
   breaksOf('lib/stream/start.ts', 'tests/http/tokens.test.ts')(
     'what a reader may not see is counted as behind',
-    'if (!scope || scope.seesAll)',
-    'if (scope)',
+    'isLimited ? await countBehind(store, start, head, scope) : all',
+    'all',
     'what it may not see never reaches a reader',
+  ),
+  behind(
+    'a herd is counted for one after the other',
+    'at.seq >= start && at.seq < end.seq',
+    'waiter === first',
+    'the log is read once for all who come back together',
+  ),
+  behind(
+    'nobody else has a turn while a herd is counted for',
+    '    await giveWay();\n',
+    '',
+    'everybody else has turns while a herd of many scopes',
   ),
   filter(
     'the sources are not looked at',

@@ -6,22 +6,24 @@ import { connect, get, post, range, seqOf, seqsOf, startServer } from '../suppor
 import { handlesOf, herd, insertEvents, MEGABYTE, memoryOf, wave } from '../support/many-clients.ts';
 import { eventStream, handshake, openRaw } from '../support/raw-websocket.ts';
 
+/** Ten of them to a hundred clients are 500 MB, that must not be kept; in the soak it is 2 GB. */
+const BATCH = Number(process.env.BATCH ?? 500);
 const skip = process.platform === 'linux' ? false : 'memory and handles are read from /proc';
 
-test('20,000 events of 1 KB to a hundred stalled clients cost less than 100 MB, and hold up no other', {
+test('events of 1 KB by the thousand to a hundred stalled clients cost less than 100 MB, and hold up no other', {
   skip,
 }, async (t) => {
   const server = await startServer();
   const fast = await connect(server.wsUrl);
   const { id: start } = await fast.next();
   const publish = async (total: number) => {
-    insertEvents(server.databaseFile, 2000, 1000);
+    insertEvents(server.databaseFile, BATCH, 1000);
     await fast.until((frame) => seqOf(frame.id) === seqOf(start) + total, `event ${total}`);
   };
   const peak = async (first: number, last: number) => {
     let most = 0;
     for (const batch of range(first, last)) {
-      await publish(2000 * batch);
+      await publish(BATCH * batch);
       most = Math.max(most, memoryOf(server));
     }
     return most;
@@ -34,7 +36,7 @@ test('20,000 events of 1 KB to a hundred stalled clients cost less than 100 MB, 
   const most = (await peak(11, 20)) - base;
   t.diagnostic(`${Math.round(most / MEGABYTE)} MB over ${Math.round(base / MEGABYTE)} MB`);
   assert.ok(most < 100 * MEGABYTE, `${most / MEGABYTE} MB`);
-  assert.deepEqual(seqsOf(fast.events()), range(seqOf(start) + 1, seqOf(start) + 40_000));
+  assert.deepEqual(seqsOf(fast.events()), range(seqOf(start) + 1, seqOf(start) + 20 * BATCH));
   const { clients } = (await get(`${server.url}/api/clients`)).body;
   const unsent: number[] = clients.map((client: { bufferedBytes: number }) => client.bufferedBytes);
   assert.ok(Math.max(...unsent) <= MEGABYTE, 'at most 1 MiB unsent for each');
@@ -44,16 +46,16 @@ test('20,000 events of 1 KB to a hundred stalled clients cost less than 100 MB, 
   await server.stop();
 });
 
-test('150 clients that all come back after a restart get the 1,000 events that each missed, and then live ones', async (t) => {
-  t.diagnostic(`${Math.round(await herd(150))} ms`);
+test('sixty clients that all come back after a restart get the 1,000 events that each missed, and then live ones', async (t) => {
+  t.diagnostic(`${Math.round(await herd(60))} ms`);
 });
 
-test('1,200 clients that come and go in waves leave no memory and no handle behind', { skip }, async (t) => {
+test('600 clients that come and go in waves leave no memory and no handle behind', { skip }, async (t) => {
   const server = await startServer({ HEARTBEAT_SECONDS: '1' });
   const publish = () => post(`${server.url}/api/events`, { message: 'to all of them' });
-  for (const _ of range(1, 3)) await Promise.all([wave(server, 200), publish()]);
+  for (const _ of range(1, 2)) await Promise.all([wave(server, 150), publish()]);
   const [handles, memory] = [handlesOf(server), memoryOf(server)];
-  for (const _ of range(1, 3)) await Promise.all([wave(server, 200), publish()]);
+  for (const _ of range(1, 2)) await Promise.all([wave(server, 150), publish()]);
   const [more, grown] = [handlesOf(server) - handles, memoryOf(server) - memory];
   t.diagnostic(
     `${more} handles, ${Math.round(grown / MEGABYTE)} MB over ${Math.round(memory / MEGABYTE)} MB`,

@@ -5,6 +5,7 @@ import { execFileSync } from 'node:child_process';
 import { closeSync, constants, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { openDatabase } from '../../lib/store/sqlite.ts';
 import { startCrowd } from '../support/crowd.ts';
 import {
@@ -24,30 +25,34 @@ import { besideFlooders, besideHerd, quantile } from '../support/neighbours.ts';
 import { handshake } from '../support/raw-websocket.ts';
 
 test('beside a herd that resumes all over the log, a live event comes soon after the answer to its POST', async (t) => {
-  const { posts, after, herdMs } = await besideHerd({ clients: 400, events: 20_000 });
+  const { posts, after, herdMs } = await besideHerd({ clients: 200, events: 8000 });
   const [post, late] = [quantile(posts, 0.75), quantile(after, 0.75)];
   t.diagnostic(`${late} ms after an answer that takes ${post} ms, beside a herd of ${Math.round(herdMs)} ms`);
   assert.ok(late < 0.4 * post, `three of four came within ${late} ms of the answer, which took ${post} ms`);
 });
 
-test('a client hears where it stands while its filter hides all that it passes, and then what it names', async (t) => {
+test('a client hears where it stands while its filter hides all that it passes, and then what it names', async () => {
   const server = await startServer({ HEARTBEAT_SECONDS: '1', EVENT_RETENTION: '1000000' });
   const { lastEventId: start } = (await get(`${server.url}/healthz`)).body;
-  insert(server, 250_000, "'noise'", "'{}'");
+  insert(server, 60_000, "'noise'", "'{}'");
   const { body: wanted } = await post(`${server.url}/api/events`, { type: 'wanted' });
-  const others = range(1, 60).map((n) => handshake(`?lastEventId=${start}&types=other${n}`)); // so that it takes longer
-  await startCrowd({ port: server.port, openings: others });
-  const startedAt = performance.now();
-  const client = await connect(server.wsUrl, { query: { lastEventId: start, types: 'wanted' } });
-  assert.equal((await client.next()).id, start);
-  const beats: number[] = [];
-  for (let frame = await client.next(); frame.id !== wanted.id; frame = await client.next()) {
-    assert.equal(frame.type, 'stream.heartbeat');
-    beats.push(seqOf(frame.id));
-  }
-  t.diagnostic(`${Math.round(performance.now() - startedAt)} ms, told of ${beats.join()}`);
-  const onTheWay = beats.filter((seq) => seq > seqOf(start) && seq < seqOf(wanted.id));
-  assert.ok(onTheWay.length > 0, `it was told of ${beats.join() || 'no position'} before it was through`);
+  const beatsOnTheWay = async () => {
+    const client = await connect(server.wsUrl, { query: { lastEventId: start, types: 'wanted' } });
+    assert.equal((await client.next()).id, start);
+    await delay(20);
+    server.process.kill('SIGSTOP'); // in the midst of its way, until the next heartbeat is due
+    await delay(1100);
+    server.process.kill('SIGCONT');
+    const beats: number[] = [];
+    for (let frame = await client.next(); frame.id !== wanted.id; frame = await client.next()) {
+      assert.equal(frame.type, 'stream.heartbeat');
+      beats.push(seqOf(frame.id));
+    }
+    await client.close();
+    return beats.filter((seq) => seq > seqOf(start) && seq < seqOf(wanted.id));
+  };
+  // On a busy machine this process may be too late, and the client be through already.
+  await eventually(beatsOnTheWay, ({ length }) => length > 0, 'it is told where it stands', 10_000);
   await server.stop();
 });
 
@@ -59,11 +64,11 @@ test('hundreds of filters, no two the same, take no more memory than a bound say
     await startCrowd({ port: server.port, openings });
     const limit = await metric(server, 'log_cache_limit_bytes');
     let before = 0;
-    for (const round of range(1, 3)) {
+    for (const round of range(1, 2)) {
       if (round === 2) before = processorTime(server); // the first is for warming up
-      insert(server, 200, "iif(i % 10 = 1, 'noise', 'load')", `'"${'x'.repeat(1000)}"'`); // each filter's bytes are a copy
+      insert(server, 100, "iif(i % 10 = 1, 'noise', 'load')", `'"${'x'.repeat(1000)}"'`); // each filter's bytes are a copy
       const delivered = () => metric(server, 'deliveries_total');
-      await eventually(delivered, (count) => count >= round * 200 * 300, 'all is handed out', 10_000);
+      await eventually(delivered, (count) => count >= round * 100 * 300, 'all is handed out', 10_000);
       const kept = await metric(server, 'log_cache_bytes');
       assert.ok(kept > 0 && kept < 1.2 * limit, `${kept} bytes are kept, the bound is ${limit}`);
     }
@@ -71,7 +76,7 @@ test('hundreds of filters, no two the same, take no more memory than a bound say
     await server.stop();
   }
   const [alike, different] = cost as [number, number];
-  t.diagnostic(`400 events cost ${alike} ms with one filter, ${different} ms with 300`);
+  t.diagnostic(`100 events cost ${alike} ms with one filter, ${different} ms with 300`);
   assert.ok(
     different < 4 * alike + 200,
     `${different} ms of processor time, and ${alike} where all are alike`,
@@ -95,7 +100,7 @@ test("twenty flooders that send frames without end, and come back when they are 
   // On a machine that is busy with other files, one try may be slow.
   const tries: string[] = [];
   while (tries.length < 3) {
-    const { usual, slow } = await besideFlooders(3);
+    const { usual, slow } = await besideFlooders(2, 250);
     tries.push(`nine of ten within ${usual.toFixed(1)} ms alone, ${slow.toFixed(1)} ms under the flood`);
     t.diagnostic(tries.at(-1)!);
     if (slow < 2 * usual) return;

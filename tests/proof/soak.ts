@@ -60,6 +60,18 @@ function inputs(): string {
   return `${Math.ceil(3.25 * Number(values.inputs))} inputs, 200 lives`; // one of the four tests has a quarter of the runs
 }
 
+/** A hundred stalled clients that miss 2 GB in all cost the server what they cost it when they miss 500 MB. */
+function stalled(): string {
+  runTests(['tests/proof/many-clients.test.ts'], { BATCH: '2000' }, '--test-name-pattern=stalled');
+  return '20,000 events of 1 KB were missed by a hundred';
+}
+
+/** A row that is more than PostgreSQL can hold as JSON, and takes gigabytes while it is tried. */
+function rows(): string {
+  runTests(['tests/store/postgres-writers.test.ts'], { ROW_MB: '280' }, '--test-name-pattern=over 1 MiB');
+  return 'a row of 280 MB was told by its key';
+}
+
 /** Copies of tables on both databases, through cuts, crashes and restored backups. */
 function copies(): string {
   runTests(['tests/proof/live-tables.test.ts'], { SEED: String(seed), PROPERTY_RUNS: '10' });
@@ -151,6 +163,8 @@ const parts: Record<string, () => Promise<string> | string> = {
     ),
   tide,
   unread,
+  stalled,
+  rows,
   worst,
   flooders,
   beside,

@@ -81,7 +81,7 @@ test(
     await button(page, 'Cut the cable').click();
     await inState(page, 'waiting');
     await says(page, /1006: the connection was cut without a goodbye\. Back in [1-8] s\./);
-    await assertGoodToLookAt(page, 'waiting');
+    await assertGoodToLookAt(page, 'waiting', '#stage');
     await field(page, 'automatically, after 8 s').uncheck();
     await button(page, 'Bring back').click();
     await inState(page, 'live');
@@ -113,10 +113,10 @@ test('muted, then silent, for as long as one may look at it', needsChromium, asy
   await page.locator('#clients').getByText('3').waitFor(); // that heartbeat was the last one for a minute
   await button(page, 'Silent hole').click();
   await inState(page, 'muted');
-  await assertGoodToLookAt(page, 'muted');
+  await assertGoodToLookAt(page, 'muted', '#stage');
   await page.clock.fastForward(90_000);
   await inState(page, 'silent');
-  await assertGoodToLookAt(page, 'silent');
+  await assertGoodToLookAt(page, 'silent', '#stage');
   await calm.stop();
 });
 
@@ -139,7 +139,7 @@ test('catching up: how far it has come', needsChromium, async () => {
   isHeld = true;
   await button(page, 'Bring back').click();
   await says(page, /Catching up: 5 of 13/);
-  await assertGoodToLookAt(page, 'catching up');
+  await assertGoodToLookAt(page, 'catching up', '#stage');
 });
 
 test('reset: the log moved on without us, and the customers are loaded afresh', needsChromium, async () => {
@@ -160,7 +160,7 @@ test('reset: the log moved on without us, and the customers are loaded afresh', 
   await inState(page, 'reset');
   await says(page, /The log moved on without us \(expired\): customers were loaded afresh/);
   await page.getByRole('button', { name: 'Edit After the log moved on' }).waitFor();
-  await assertGoodToLookAt(page, 'reset');
+  await assertGoodToLookAt(page, 'reset', '#stage');
   await inState(page, 'live');
 });
 
@@ -201,7 +201,7 @@ test('connecting: which try this is', needsChromium, async () => {
     await button(page, 'Bring back').click();
     await inState(page, 'connecting');
     await says(page, /Connecting…, try 2/);
-    await assertGoodToLookAt(page, 'connecting');
+    await assertGoodToLookAt(page, 'connecting', '#stage');
   } finally {
     server.process.kill('SIGCONT');
   }

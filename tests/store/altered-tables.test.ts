@@ -34,6 +34,14 @@ const BOTH: Record<string, Case> = {
   'a column comes with a value for rows that are there': {
     done: (t) => [`ALTER TABLE ${t} ADD COLUMN more int DEFAULT 5`],
   },
+  'a column goes, and rows are written at once': {
+    done: (t) => [
+      `ALTER TABLE ${t} DROP COLUMN item`,
+      `INSERT INTO ${t} VALUES (3), (4)`,
+      `UPDATE ${t} SET id = 5 WHERE id = 1`,
+      `DELETE FROM ${t} WHERE id = 2`,
+    ],
+  },
   'another table is put in its place, and the old one is still written to': {
     done: (t) => [
       `BEGIN; CREATE TABLE ${t}_new (id integer PRIMARY KEY, item text); INSERT INTO ${t}_new SELECT * FROM ${t} WHERE id > 1;
@@ -77,6 +85,18 @@ const ON_SQLITE: Record<string, Case> = {
       `INSERT INTO ${t} VALUES (3, 'c')`,
     ],
     later: (t) => [`INSERT INTO ${t} VALUES (4, 'd')`],
+  },
+  'columns go beside an index and a trigger of the application, and one comes back': {
+    made: (t) => `CREATE TABLE ${t} (id integer PRIMARY KEY, item text, one int, two blob);
+      CREATE UNIQUE INDEX u_${t} ON ${t} (item); INSERT INTO ${t} VALUES (1, 'a', 1, x'00'), (2, 'b', 2, x'01');
+      CREATE TRIGGER idle_${t} AFTER INSERT ON ${t} WHEN 0 BEGIN SELECT 1; END`,
+    done: (t) => [
+      `ALTER TABLE ${t} DROP COLUMN one; ALTER TABLE ${t} DROP COLUMN two`,
+      `REPLACE INTO ${t} VALUES (3, 'b'); UPDATE ${t} SET item = 'c' WHERE id = 1`,
+      `UPDATE OR REPLACE ${t} SET item = 'b' WHERE id = 1`,
+      `ALTER TABLE ${t} ADD COLUMN two int; INSERT INTO ${t} VALUES (4, 'd', 4)`,
+    ],
+    later: (t) => [`DROP INDEX u_${t}`, `INSERT INTO ${t} VALUES (5, 'd', 5)`],
   },
   'a row that refers to itself gets another key': {
     made: (t) => `CREATE TABLE ${t} (id integer PRIMARY KEY, up REFERENCES ${t} ON UPDATE CASCADE);

@@ -36,7 +36,13 @@ describe('older PostgreSQL databases', { skip: skipWithout(INITDB, 'postgresql')
     return { store, reopen, program, look, objects: await look() };
   }
 
-  for (const version of ['version-1', 'version-2-early', 'version-2-short', 'version-2-drafts']) {
+  for (const version of [
+    'version-1',
+    'version-2-early',
+    'version-2-short',
+    'version-2-drafts',
+    'version-2-numbered',
+  ]) {
     test(`a database of ${version} becomes what a new one is, with the events that it had`, async () => {
       const name = version.replaceAll('-', '_');
       const [fresh, old] = [await open(`new_${name}`), await open(name, `postgres-${version}.sql`)];

@@ -10,6 +10,9 @@ import type { Order, Store } from '../../lib/store/store.ts';
 import { eventually, range, skipWithout } from '../support/helpers.ts';
 import { type Cluster, INITDB, startCluster } from '../support/postgres-cluster.ts';
 
+/** Of the largest row; in the soak it is 280: as JSON, that is more than PostgreSQL can hold. */
+const ROW_MB = Number(process.env.ROW_MB ?? 20);
+
 describe('programs on one PostgreSQL', { skip: skipWithout(INITDB, 'postgresql') }, () => {
   let cluster: Cluster;
   let names = 0;
@@ -147,16 +150,16 @@ describe('programs on one PostgreSQL', { skip: skipWithout(INITDB, 'postgresql')
       for (let n = 0; !isOver; n += 1)
         await store.write({ op: 'create', fields: { name: `${n}`, email: null } });
     })();
-    await program.query("INSERT INTO orders SELECT i, 'x' FROM generate_series(1, 6000) AS i");
+    await program.query("INSERT INTO orders SELECT i, 'x' FROM generate_series(1, 2500) AS i");
     const isNumbered = () =>
       program.query('SELECT count(*)::int AS many FROM changebell_events WHERE seq < 0');
     await eventually(isNumbered, ({ rows }) => rows[0].many === 0, 'all is numbered');
     isOver = true;
     await writes;
-    const told = (await events(store, 6000)).filter(({ type }) => type === 'orders.created');
+    const told = (await events(store, 2500)).filter(({ type }) => type === 'orders.created');
     assert.deepEqual(
       told.map(({ data }) => JSON.parse(data).id),
-      range(1, 6000),
+      range(1, 2500),
     );
     await close();
   });
@@ -165,8 +168,8 @@ describe('programs on one PostgreSQL', { skip: skipWithout(INITDB, 'postgresql')
     const { store, program, close } = await open('SELECT 1', []);
     for (const n of range(1, 20)) {
       await program.query(`INSERT INTO customers (name) VALUES ('${n}')`);
-      const { customers, head } = await store.listCustomers(0, 100);
-      assert.deepEqual([customers.length, head.seq], [n, n]);
+      const { rows, head } = (await store.readRows('customers', undefined, 100))!;
+      assert.deepEqual([rows.length, head.seq], [n, n]);
     }
     await close();
   });
@@ -353,6 +356,47 @@ describe('programs on one PostgreSQL', { skip: skipWithout(INITDB, 'postgresql')
     await close();
   });
 
+  test('operators and functions that another role has made in our schema are never taken for those of PostgreSQL', async () => {
+    const trap = (name: string, args: string) =>
+      `CREATE FUNCTION public.${name}(${args}) RETURNS bool LANGUAGE plpgsql AS $$ BEGIN RAISE 'trapped by ${name}'; END $$;`;
+    const operators = [
+      ...['->', '->>', '?', '?|', '-', '||', '='].map((name) => ['jsonb', name, 'text[]']),
+      ...['->', '->>', '?', '-'].map((name) => ['jsonb', name, 'jsonb']),
+      ['oid', '=', 'regclass'],
+      ['oid', '=', 'regproc'],
+      ['name', '~~', 'name'],
+    ].map(
+      ([left, name, right], i) => `${trap(`trap_${i}`, `${left}, ${right}`)}
+        DO $$ BEGIN CREATE OPERATOR public.${name} (LEFTARG = ${left}, RIGHTARG = ${right}, FUNCTION = trap_${i}); END $$;`,
+    );
+    const functions = [
+      'quote_ident(name)',
+      'unnest(text[])',
+      'has_table_privilege(regclass, text)',
+      'to_json(text)',
+    ];
+    const traps = functions.map((one) => trap(...(one.slice(0, -1).split('(') as [string, string])));
+    const { store, close } = await open(
+      `CREATE TABLE orders (id int PRIMARY KEY, item text); INSERT INTO orders VALUES (1, 'a'); ${operators.join(' ')} ${traps.join(' ')}`,
+      ['orders'],
+    );
+    const idempotency = { key: 'k', request: 'r' };
+    const event = { type: 'x', source: '/x', data: '1', extensions: null };
+    for (const order of [
+      create('plain'),
+      { ...create('with a key'), idempotency },
+      { op: 'update', id: 1, fields: { email: 'a@b' } },
+      { op: 'delete', id: 1, preconditions: { ifMatch: ['*'] } },
+      { op: 'publish', events: [event], isList: false },
+      { op: 'publish', events: [event, event], isList: true, idempotency: { key: 'l', request: 'r' } },
+    ] as Order[])
+      await assert.doesNotReject(store.write(order), order.op);
+    await store.readRows('customers', undefined, 10);
+    assert.equal((await store.readRows('orders', undefined, 10))!.rows.length, 1);
+    await events(store, 7);
+    await close();
+  });
+
   test('a key of a domain is read without running its check, which another role may have written', async () => {
     const { store, program, close } = await open(
       `CREATE TABLE ran (who text);
@@ -395,13 +439,13 @@ describe('programs on one PostgreSQL', { skip: skipWithout(INITDB, 'postgresql')
   test('a row over 1 MiB is told by its key, and its writer doesn’t fail, however large it is', async () => {
     const { store, program, close } = await open(orders, ['orders']);
     await program.query(
-      "INSERT INTO orders VALUES (1, repeat('x', 1048000)), (2, repeat('x', 1048576)), (3, repeat('x', 20000000)), (4, repeat('x', 280000000))",
+      `INSERT INTO orders VALUES (1, repeat('x', 1048000)), (2, repeat('x', 1048576)), (3, repeat('x', ${ROW_MB} * 1000000))`,
     );
-    const told = await events(store, 4);
+    const told = await events(store, 3);
     assert.ok(told[0]!.data.length > 1_048_000);
     assert.deepEqual(
       told.slice(1).map(({ data, extensions, source }) => [source, data, extensions]),
-      [2, 3, 4].map((id) => [`/watch/orders/${id}`, `{"id":${id}}`, '{"truncated":true}']),
+      [2, 3].map((id) => [`/watch/orders/${id}`, `{"id":${id}}`, '{"truncated":true}']),
     );
     await close();
   });

@@ -352,6 +352,9 @@ test('every name of a table becomes a type of the right form', () => {
       '2024',
       'stream',
       'customer',
+      'заказы',
+      'оплаты',
+      'わ'.repeat(300),
       'Stream.x',
       'x'.repeat(300),
       '\ud800',
@@ -364,6 +367,9 @@ test('every name of a table becomes a type of the right form', () => {
   assert.equal(types.orders, 'orders');
   assert.equal(types.stream, 't_stream');
   assert.equal(types['2024'], 't_2024');
+  assert.equal(types.Übung, 't__bung');
+  // Of one length, so that only the hash tells them apart; and it is the same at each start.
+  assert.deepEqual([types.заказы, types.оплаты], ['t_______-c359203e', 't_______-46fb5136']);
 });
 
 describe('SQLite', () => {

@@ -147,6 +147,11 @@ test('who takes a page and a stream gets what weighs more, and at a tie the stre
     ['application/json, text/event-stream;q=0.5', 'application/json'],
     ['application/json;q=0.9, text/event-stream', 'text/event-stream'],
     ['application/json, text/event-stream', 'text/event-stream'],
+    ['text/event-stream, */*', 'text/event-stream'],
+    ['text/event-stream;q=0.5, */*', 'application/json'],
+    ['text/event-stream;q=0.5, application/*;q=0.6, */*;q=0.1', 'application/json'],
+    ['text/event-stream;q=0.5, application/json;q=0.1, */*', 'text/event-stream'],
+    ['text/*', 'application/json'],
   ]) {
     const { headers } = await request('HEAD', events, { headers: { Accept: accept! } });
     assert.equal(headers.get('content-type')!.split(';')[0], type, accept);

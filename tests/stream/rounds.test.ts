@@ -9,7 +9,9 @@ import { memoryStream } from '../support/memory-client.ts';
 
 const START = { seq: 0, stamp: 'abcdef' };
 const nothingMore = () => false;
-const clientNamed = (name: string) => new Client(memoryStream().stream, name, START, () => {});
+const clientAt = (seq: number, name = `${seq}`) =>
+  new Client(memoryStream().stream, name, { ...START, seq }, () => {});
+const clientNamed = (name: string) => clientAt(0, name);
 
 /** Rounds that note whom they serve; each turn takes so long, and `owed` says who wants another. */
 function open({ turnMs = 0, isOwed = (_: Client): boolean => false } = {}) {
@@ -75,6 +77,29 @@ test('who is owed more is put back, and waits for the next slice', async () => {
   assert.deepEqual([served.length, rounds.isEmpty], [1, false]);
   while (!rounds.isEmpty) await rounds.serveSlice(nothingMore);
   assert.equal(served.length, 4);
+});
+
+test('those who stand near each other in the log have their turns together, so that one read serves them all', async () => {
+  const { rounds, served } = open();
+  for (const seq of [0, 50_000, 100_000, 10, 50_010, 100_010]) rounds.add(clientAt(seq), false);
+  while (!rounds.isEmpty) await rounds.serveSlice(nothingMore);
+  assert.deepEqual(served, ['0', '10', '50000', '50010', '100000', '100010']);
+});
+
+test('where there is always somebody who wants more, the rest of the log has its turn all the same', async ({
+  mock,
+}) => {
+  let now = 0;
+  mock.method(performance, 'now', () => now);
+  const { rounds, served } = open({ isOwed: () => true });
+  for (const seq of [0, 50_000, 100_000]) rounds.add(clientAt(seq), false);
+  for (; now < 200; now += 1) await rounds.serveSlice(nothingMore);
+  const turns = served.filter((name, i) => name !== served[i - 1]);
+  assert.deepEqual(
+    turns.slice(0, 4),
+    ['0', '50000', '100000', '0'],
+    'each for some 50 ms, and again from the beginning',
+  );
 });
 
 test('a slice waits for a client that must be read for', async () => {

@@ -5,6 +5,7 @@ import type { Socket } from 'node:net';
 import { test } from 'node:test';
 import {
   connect,
+  eventually,
   type Frame,
   get,
   isOwn,
@@ -103,9 +104,14 @@ test('a stalled client that retention overtakes gets stream.reset, and then live
   const client = await connect(small.wsUrl);
   await client.next();
   client.socket.pause();
-  for (let sent = 0; sent < 360; sent += 20) {
-    await Promise.all(range(1, 20).map(() => post(`${small.url}/api/events`, { type: 'load', data: TEXT })));
-  }
+  const { lastEventId } = (await get(`${small.url}/healthz`)).body;
+  insertEvents(small.databaseFile, 360, TEXT.length);
+  const isGone = ({ status }: { status: number }) => status === 410;
+  await eventually(
+    () => get(`${small.url}/api/events?lastEventId=${lastEventId}`),
+    isGone,
+    'they are pruned',
+  );
   client.socket.resume();
   const reset = await client.until((frame) => frame.type === 'stream.reset', 'the reset');
   assert.deepEqual(reset.data, { reason: 'expired' });

@@ -1,9 +1,8 @@
-// What the tests of the page share: one Chromium for a file, and pages that note whatever a user
+// What the tests of the page share: one Chromium for a process, and pages that note whatever a user
 // should never meet: an error, a violation of the Content-Security-Policy, a request to elsewhere.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { after, afterEach } from 'node:test';
 import {
   type Browser,
   type BrowserContext,
@@ -12,6 +11,7 @@ import {
   type Page,
 } from 'playwright-core';
 import { CHROMIUM, FLAGS } from './chromium.ts';
+import { closeAfterTest, closeWithFile, closeWithProcess } from './cleanup.ts';
 import { skipWithout, within } from './helpers.ts';
 
 const LAPTOP = { width: 1280, height: 800 }; // so that a test sees what most readers see
@@ -23,8 +23,7 @@ export const needsChromium = { skip: skipWithout(CHROMIUM, 'chromium-headless-sh
 let browser: Promise<Browser> | undefined;
 // Of the test that runs: what it left open would go on reading streams of the shared server.
 const open: BrowserContext[] = [];
-afterEach(() => Promise.all(open.splice(0).map((context) => context.close())));
-after(async () => (await browser)?.close());
+const closeOpen = () => Promise.all(open.splice(0).map((context) => context.close()));
 
 type PageOptions = BrowserContextOptions & {
   /** What it waits for; '' for nothing. */
@@ -36,7 +35,7 @@ type PageOptions = BrowserContextOptions & {
 /** A page in a tab of its own profile, live unless `state` says otherwise. */
 export async function openPage(url: string, options: PageOptions = {}) {
   // With the first test that needs it: a file whose tests are all skipped starts none.
-  browser ??= openBrowser();
+  browser ??= openShared();
   // A tab of its own: what a test left in `sessionStorage` must not meet the next one.
   const { state = 'live', prepare, ...contextOptions } = options;
   const context = await (await browser).newContext({
@@ -46,6 +45,7 @@ export async function openPage(url: string, options: PageOptions = {}) {
     ...contextOptions,
   });
   open.push(context);
+  closeAfterTest(closeOpen);
   context.setDefaultTimeout(30_000);
   // The faults are gathered, not thrown: they come while a test waits for something else.
   const page = await context.newPage();
@@ -66,8 +66,21 @@ export async function openPage(url: string, options: PageOptions = {}) {
   return { page, context, faults };
 }
 
+/** For all files of this process. */
+function openShared(): Promise<Browser> {
+  const opening = openBrowser();
+  closeWithProcess(async () => (await opening).close());
+  return opening;
+}
+
 let shared: Awaited<ReturnType<typeof openPage>> | undefined;
 let sharedPrepare: PageOptions['prepare'];
+
+/** With its file: what it shows comes from a server of that file. */
+async function closeShared(): Promise<void> {
+  await shared?.context.close();
+  shared = undefined;
+}
 
 /**
  * The page that the tests of a file share, as the last one left it but for what it noted: to load it takes longer than
@@ -79,10 +92,11 @@ export async function samePage(url: string, prepare?: PageOptions['prepare']): R
     shared?.page.url() === new URL(url).href &&
     (await shared.page.locator('[data-state="live"]#state').count());
   if (!(await isFit())) {
-    await shared?.context.close();
+    await closeShared();
     sharedPrepare = prepare;
     shared = await openPage(url, prepare && { prepare });
     outlive(shared);
+    closeWithFile(closeShared);
   }
   shared!.faults.length = 0;
   await shared!.page.setViewportSize(LAPTOP);
@@ -94,7 +108,7 @@ export function outlive({ context }: { context: BrowserContext }): void {
   open.splice(open.indexOf(context), 1);
 }
 
-/** Of this file alone: one that files share is slower, since what a test asks of it goes through another process. */
+/** Of this process alone: one that processes share is slower, since what a test asks of it goes through another process. */
 export function openBrowser(): Promise<Browser> {
   return chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
 }
@@ -136,16 +150,18 @@ const RULES_OF_COLOUR_AND_SIZE = ['color-contrast', 'target-size', 'scrollable-r
 /**
  * As everyone may need to look at it: wide in light, at 320 px in dark, at 400 % zoom; nothing is wider than the window.
  * The first time all rules are asked, then those that colours and width can answer otherwise; zoomed it is as narrow as that.
- * With LOOKS=all, as the soak has it, all of them each time.
+ * With LOOKS=all, as the soak has it, all of them each time, and of the whole page.
+ * @param part what this state changes, where the rest of the page was looked at in another state: a selector
  */
-export async function assertGoodToLookAt(page: Page, when: string): Promise<void> {
+export async function assertGoodToLookAt(page: Page, when: string, part?: string): Promise<void> {
   const wide = page.viewportSize();
   const isAll = process.env.LOOKS === 'all';
-  await assertAccessible(page, when);
+  const place = isAll ? undefined : part;
+  await assertAccessible(page, when, [], place);
   await page.emulateMedia({ colorScheme: 'dark' });
   await page.setViewportSize(NARROW);
   await assertNotTooWide(page, `${when}, at 320 px`);
-  await assertAccessible(page, `${when}, dark, at 320 px`, isAll ? [] : RULES_OF_COLOUR_AND_SIZE);
+  await assertAccessible(page, `${when}, dark, at 320 px`, isAll ? [] : RULES_OF_COLOUR_AND_SIZE, place);
   await page.emulateMedia({ colorScheme: 'light' });
   await page.setViewportSize(ZOOMED);
   await assertNotTooWide(page, `${when}, at 400 % zoom`);
@@ -161,20 +177,26 @@ async function assertNotTooWide(page: Page, when: string): Promise<void> {
 
 const WCAG = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'];
 
-/** No violation of WCAG 2.2 A and AA that axe-core can see; or none of these rules of its own. */
-export async function assertAccessible(page: Page, when: string, rules: string[] = []): Promise<void> {
+/** No violation of WCAG 2.2 A and AA that axe-core can see, in all of the page or a part; or none of these rules of its own. */
+export async function assertAccessible(
+  page: Page,
+  when: string,
+  rules: string[] = [],
+  part = 'html',
+): Promise<void> {
   const runOnly = rules.length > 0 ? { type: 'rule', values: rules } : { type: 'tag', values: WCAG };
-  const found = await within(violationsIn(page, { runOnly }), 'axe-core', { takes: AXE_MS });
+  const found = await within(violationsIn(page, part, { runOnly }), 'axe-core', { takes: AXE_MS });
   assert.deepEqual(found, [], when);
 }
 
 const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 
 /** Each with the HTML of its places, so that one can search for it. */
-async function violationsIn(page: Page, options: object): Promise<string[]> {
+async function violationsIn(page: Page, part: string, options: object): Promise<string[]> {
   // Once for each page and not for each look: to read it takes the browser as long as to look.
   if (!(await page.evaluate('"axe" in window'))) await page.evaluate(readFileSync(AXE, 'utf8'));
-  const run = `axe.run(${JSON.stringify({ ...options, resultTypes: ['violations'] })})`;
+  const asked = JSON.stringify({ ...options, resultTypes: ['violations'] });
+  const run = `axe.run(${part === 'html' ? 'document' : JSON.stringify(part)}, ${asked})`;
   const line = '({ id, nodes }) => id + ": " + nodes.map(({ html }) => html).join(" ")';
   return page.evaluate<string[]>(`${run}.then(({ violations }) => violations.map(${line}))`);
 }

@@ -108,12 +108,12 @@ function everyoneAtHead(server: Server): Promise<unknown> {
  * How long nine of ten events of somebody take from their POST to a stream, in milliseconds: alone, and beside twenty who
  * send pings without end and come back when they are cut off. By turns, so that whatever else the machine does is in both.
  */
-export async function besideFlooders(turns: number): Promise<{ usual: number; slow: number }> {
+export async function besideFlooders(turns: number, turnMs = 500): Promise<{ usual: number; slow: number }> {
   const server = await startServer();
   const live = await connect(server.wsUrl);
   const ask = async () =>
     live.event((await post(`${server.url}/api/events`, { message: 'innocent' })).body.id);
-  await waitsFor(ask, 500); // warm
+  await waitsFor(ask, turnMs); // warm
   const spam = Buffer.concat(range(1, 2000).map(() => clientFrame(0x89))).toString('hex');
   const openings = range(1, 20).map(() => handshake());
   const crowd = await startCrowd({ port: server.port, openings, spam });
@@ -121,7 +121,7 @@ export async function besideFlooders(turns: number): Promise<{ usual: number; sl
   for (const _ of range(1, turns)) {
     for (const signal of ['SIGSTOP', 'SIGCONT'] as const) {
       crowd.kill(signal);
-      waits[signal].push(...(await waitsFor(ask, 500)));
+      waits[signal].push(...(await waitsFor(ask, turnMs)));
     }
   }
   crowd.kill('SIGKILL');

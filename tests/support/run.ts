@@ -14,9 +14,11 @@ import {
   statfsSync,
   statSync,
   watch,
+  writeFileSync,
 } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { bundleProgram } from './bundle.ts';
 import { stripTypes } from './typescript.ts';
 
 // Files at once: each waits for half of its time, for heartbeats and for what must not come.
@@ -90,9 +92,35 @@ function isRoomInMemory(): boolean {
   return mayRun && bavail * bsize > ROOM_BYTES;
 }
 
-function runTogether(env: NodeJS.ProcessEnv): Promise<number> {
-  const patience = { PATIENCE_SECONDS, ...env };
-  return node(patience, '--test', `--test-concurrency=${CONCURRENCY}`, ...flags, ...files);
+/**
+ * In some processes, each of which takes file after file: what a file loads is there for the next one. Beside them those
+ * that look at the log of their own process, where a line that an earlier file has caused would not come again.
+ */
+async function runTogether(env: NodeJS.ProcessEnv & { TMPDIR: string }): Promise<number> {
+  const alone = files.filter((file) => readFileSync(file, 'utf8').includes('mock.method(console'));
+  const shared = files.filter((file) => !alone.includes(file));
+  const folder = mkdtempSync(join(env.TMPDIR, 'files-'));
+  const processes = makeProcesses(folder, shared);
+  // Coverage is of the files that we have written.
+  const bundle = env.NODE_V8_COVERAGE ? {} : await bundleProgram(join(folder, 'program'));
+  const settings = { PATIENCE_SECONDS, ...bundle, ...env };
+  const concurrency = `--test-concurrency=${CONCURRENCY}`;
+  const code = await node(settings, '--test', concurrency, ...flags, ...alone, ...processes);
+  const cutOff = shared.filter((_, i) => !existsSync(join(folder, `${i}.done`)));
+  if (cutOff.length === 0 || isEnding) return code;
+  console.error(`Not run to the end: ${cutOff.join(', ')}.`);
+  return 1;
+}
+
+/** The modules with which they begin, for Node's runner. */
+function makeProcesses(folder: string, shared: string[]): string[] {
+  writeFileSync(join(folder, 'files.json'), JSON.stringify(shared));
+  const begin = `import ${JSON.stringify(new URL('together.ts', import.meta.url).href)};\n`;
+  return Array.from({ length: Math.min(CONCURRENCY, shared.length) }, (_, i) => {
+    const file = join(folder, `${i + 1}.test.mjs`);
+    writeFileSync(file, begin);
+    return file;
+  });
 }
 
 /** In one process each, one after the other: output comes as it is written, and a debugger finds it. */

@@ -6,8 +6,7 @@ import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, beforeEach } from 'node:test';
-import { isTest } from './cleanup.ts';
+import { beforeEachTest, closeWithFile, closeWithProcess, isTest } from './cleanup.ts';
 import { ROOT, within } from './patience.ts';
 import { stripTypes } from './typescript.ts';
 
@@ -19,16 +18,13 @@ const FORCE_EXIT_MS = 15_000;
 // What goes when this process ends, however it ends.
 const folders = new Set<string>();
 const running = new Set<ChildProcess>();
-const shared: (() => Promise<void>)[] = []; // how to stop those that the tests of this file share
 
 // A test that failed may have left its server behind, and with its pipes this process would not end.
 const killLeftOvers = () => {
   for (const child of running) child.kill('SIGKILL');
 };
 if (isTest) {
-  after(async () => {
-    // In order first: that a server ends well is a promise too.
-    for (const stop of shared) await stop();
+  closeWithProcess(() => {
     killLeftOvers();
     setTimeout(() => process.exit(), FORCE_EXIT_MS).unref(); // should a test have left something open
   });
@@ -68,14 +64,10 @@ export type Installed = Pick<SpawnOptions, 'cwd' | 'uid' | 'gid' | 'stdio'>;
 
 /**
  * Starts the program with these variables and no others of ours; it has not necessarily come up yet.
- * @param before what stands before the file in the arguments of Node
+ * @param before what stands before the file in the arguments of Node, where that matters to the test
  */
-export function launch(
-  env: Record<string, string> = {},
-  before: readonly string[] = stripTypes,
-  place: Installed = {},
-) {
-  const child = spawn(process.execPath, [...before, 'server.ts'], {
+export function launch(env: Record<string, string> = {}, before?: readonly string[], place: Installed = {}) {
+  const child = spawn(process.execPath, before ? [...before, 'server.ts'] : program(), {
     cwd: ROOT,
     // Not our own environment: a DATABASE_URL that somebody has set would be the tests' own database.
     env: { ...ambient(), ...env },
@@ -100,6 +92,12 @@ export function launch(
   return { child, output, exited };
 }
 
+/** The bundle that this run has made; else the program as it stands, or as it was broken in a copy. */
+function program(): readonly string[] {
+  const { BUNDLE, BUNDLE_OF } = process.env;
+  return BUNDLE && BUNDLE_OF === ROOT ? [BUNDLE] : [...stripTypes, 'server.ts'];
+}
+
 /** What any program needs of its surroundings, and nothing that would set ours. */
 function ambient(): Record<string, string> {
   // Coverage and the compile cache are for the servers as well: they are most of what runs.
@@ -121,7 +119,7 @@ function ambient(): Record<string, string> {
 /** A server that listens: on a free port, with a database of its own unless `env` names one. */
 export async function startServer(
   env: Record<string, string> = {},
-  before = stripTypes,
+  before?: readonly string[],
   place: Installed = {},
 ) {
   // A folder of its own, since SQLite puts further files beside this one.
@@ -183,13 +181,13 @@ export async function shareServer(env: Record<string, string> = {}): Promise<Ser
   const server = await startServer(env);
   // The tests of the file have noted its URL, so it must come back at the same one.
   const again = { ...env, PORT: String(server.port), DATABASE_URL: server.databaseFile };
-  beforeEach(async () => {
+  beforeEachTest(async () => {
     // A look at what is known already: it takes no time before each test.
     const { exitCode, signalCode } = server.process;
     if (exitCode !== null || signalCode !== null) Object.assign(server, await startServer(again));
   });
-  // After the last test it is stopped in order, and must end well.
-  shared.push(async () => {
+  // After the last test it is stopped in order, and must end well: that is a promise too.
+  closeWithFile(async () => {
     const { code } = await server.stop();
     if (process.platform === 'win32') return; // there a signal ends a program at once
     assert.equal(code, 0, `the shared server ended badly: ${server.output.stderr}`);

@@ -1,0 +1,47 @@
+// One of the processes of `npm test`, in which file after file runs: what several files load and compile, and the Chromium
+// that they start, is there for the next one. Each takes the first file that no other process has taken. A file is a
+// suite of its own here, and does not know it.
+import { AsyncResource } from 'node:async_hooks';
+import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { after, describe } from 'node:test';
+import { pathToFileURL } from 'node:url';
+// Here already, since its hooks are for all files and not for the first one alone.
+import { endFile } from './cleanup.ts';
+
+// The folder in which `run.ts` has put the list, and a module for each process.
+const folder = dirname(process.argv[1]!);
+const files: string[] = JSON.parse(readFileSync(join(folder, 'files.json'), 'utf8'));
+// Node's runner knows by the context of a call in which suite a test is: the next file is in none.
+const outside = new AsyncResource('files');
+process.setMaxListeners(0); // each cluster and server has its own for the end
+
+runNext();
+
+function runNext(): void {
+  const file = files.find(take);
+  if (file === undefined) return;
+  describe(file, async () => {
+    try {
+      await import(pathToFileURL(file).href);
+    } finally {
+      // Behind those of the file itself.
+      after(async () => {
+        await endFile();
+        // Else an end that came too early would look like a run without a failure.
+        writeFileSync(join(folder, `${files.indexOf(file)}.done`), '');
+        outside.runInAsyncScope(runNext);
+      });
+    }
+  });
+}
+
+/** Whether nobody else has it. */
+function take(_: string, index: number): boolean {
+  try {
+    closeSync(openSync(join(folder, `${index}.taken`), 'wx'));
+    return true;
+  } catch {
+    return false;
+  }
+}
