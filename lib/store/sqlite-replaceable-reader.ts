@@ -3,7 +3,7 @@
 // the while: the hub looks whether the history goes on, and resets those whose cursors are of another one.
 import { Problem, unavailable } from '../problem.ts';
 import { failureOf, hasCode } from './sqlite.ts';
-import { SqliteReader } from './sqlite-reader.ts';
+import type { SqliteReader } from './sqlite-reader.ts';
 import type { SqliteThread } from './sqlite-thread.ts';
 
 const NOT_READ = 'The database cannot be read at the moment.';
@@ -13,8 +13,7 @@ const RETRY_MS = 500;
 const REOPEN_PAUSE_MS = 5000;
 
 export class ReplaceableReader {
-  private readonly path: string;
-  private readonly watch: ReadonlySet<string>;
+  private readonly open: () => SqliteReader;
   private readonly thread: SqliteThread;
   private readonly onReopened: () => void;
   /** Undefined while the file is away, for the reason in `away`. */
@@ -25,15 +24,14 @@ export class ReplaceableReader {
   private reopenedAt = Number.NEGATIVE_INFINITY;
 
   /**
-   * @param watch the tables, by the names that they were created with
+   * @param open opens what is at the path now
    * @param onReopened another file is read from now on, and its history may be another one as well
    */
-  constructor(path: string, watch: ReadonlySet<string>, thread: SqliteThread, onReopened: () => void) {
-    this.path = path;
-    this.watch = watch;
+  constructor(open: () => SqliteReader, thread: SqliteThread, onReopened: () => void) {
+    this.open = open;
     this.thread = thread;
     this.onReopened = onReopened;
-    this.reader = new SqliteReader(path, watch);
+    this.reader = open();
     thread.onReplaced = (reason) => void this.reopen(reason);
   }
 
@@ -84,7 +82,7 @@ export class ReplaceableReader {
       return;
     }
     try {
-      this.reader = new SqliteReader(this.path, this.watch);
+      this.reader = this.open();
       this.onReopened();
     } catch (error) {
       this.away = failureOf(error, NOT_READ).message;

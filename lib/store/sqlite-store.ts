@@ -9,6 +9,7 @@ import { Problem, unavailable } from '../problem.ts';
 import { Commits, pruneTo } from './commits.ts';
 import { GroupCommit, MAX_WAITING_BYTES, type Result } from './group-commit.ts';
 import { failureOf } from './sqlite.ts';
+import { SqliteReader } from './sqlite-reader.ts';
 import { ReplaceableReader } from './sqlite-replaceable-reader.ts';
 import { SqliteThread } from './sqlite-thread.ts';
 import type { Started, ThreadOptions } from './sqlite-worker.ts';
@@ -61,7 +62,8 @@ function storeOf(
   let seenVersion: unknown;
   // It owns the connection that reads, here on the loop. Another file may have another history: the hub sees that by the
   // stamp of its head.
-  const reader = new ReplaceableReader(path, watch, thread, () => {
+  const openReader = () => new SqliteReader(path, watch);
+  const reader = new ReplaceableReader(openReader, thread, () => {
     seenVersion = undefined; // a new connection counts from another number
     commits.wake();
   });

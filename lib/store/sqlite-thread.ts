@@ -24,9 +24,10 @@ export class SqliteThread {
    */
   static async open(options: ThreadOptions): Promise<{ thread: SqliteThread; started: Started }> {
     const thread = new SqliteThread(options);
-    const started = await thread.nextAnswer<Started | { refused: string }>(); // the one that nobody had to ask for
-    if ('refused' in started) throw new StartError(started.refused);
-    return { thread, started };
+    const started = await thread.ask('start');
+    if (!('refused' in started)) return { thread, started };
+    void thread.ask('close');
+    throw new StartError(started.refused);
   }
 
   private constructor(options: ThreadOptions) {
@@ -48,10 +49,6 @@ export class SqliteThread {
     ...args: Parameters<Methods[Name]>
   ): Promise<ReturnType<Methods[Name]>> {
     this.worker.postMessage({ name, args });
-    return this.nextAnswer();
-  }
-
-  private nextAnswer<Answer>(): Promise<Answer> {
     return new Promise((resolve) => this.waiting.push(resolve));
   }
 }

@@ -28,13 +28,13 @@ export type Started = {
   watch: ReadonlySet<string>;
 };
 
-/** An answer, of which the first says that the file is open, or why not; or why the file must be opened anew. */
+/** An answer; or why the file must be opened anew. */
 export type Message = { answer: unknown } | { reopen: string };
 
 /** What the loop may ask for. Orders and answers are plain data: they are copied from one thread to the other. */
 export type Methods = typeof methods;
 
-const methods = { commit, reopen, close };
+const methods = { start, commit, reopen, close };
 
 /** What the thread was started with; as `SqliteThread.open` was given it. */
 const { retention, ...options } = workerData as ThreadOptions;
@@ -45,6 +45,7 @@ type Open = OpenedFile & { guard: FileGuard; writer: SqliteWriter };
 
 /** What is open; undefined after a failure to open it again. */
 let open: Open | undefined;
+let looking: NodeJS.Timeout | undefined;
 /** Since when something has been wrong with the files, by `performance.now()`. */
 let troubledSince: number | undefined;
 /** What `PRAGMA schema_version` said when the watched tables were looked at last. */
@@ -58,27 +59,21 @@ const complaints = new Set<string>();
 process.on('uncaughtException', ({ stack }) => {
   throw new Error(`The thread that writes to SQLite has failed: ${stack}`);
 });
-start();
+port.on('message', ({ name, args }: { name: keyof Methods; args: never[] }) => {
+  send({ answer: (methods[name] as (...args: never[]) => unknown)(...args) });
+  if (name === 'close') port.close(); // with nothing left to wait for, the thread ends
+});
 
-/** Only where the program can start are questions heard. */
-function start(): void {
+/** The first question, and the only one but `close` where the program can't start. */
+function start(): Started | { refused: string } {
   try {
     const { notice, hasCustomers, watched } = openAll(options);
-    const started: Started = { notice, hasCustomers, watch: new Set(watched.map(({ table }) => table)) };
-    send({ answer: started });
+    looking = setInterval(look, LOOK_MS);
+    return { notice, hasCustomers, watch: new Set(watched.map(({ table }) => table)) };
   } catch (error) {
-    if (!(error instanceof StartError)) throw error;
-    send({ answer: { refused: error.message } });
-    port.close(); // with nothing left to wait for, the thread ends
-    return;
+    if (error instanceof StartError) return { refused: error.message };
+    throw error;
   }
-  const timer = setInterval(look, LOOK_MS);
-  port.on('message', ({ name, args }: { name: keyof Methods; args: never[] }) => {
-    const isLast = name === 'close';
-    if (isLast) clearInterval(timer); // before the database is closed, so that no look comes after it
-    send({ answer: (methods[name] as (...args: never[]) => unknown)(...args) });
-    if (isLast) port.close();
-  });
 }
 
 /**
@@ -200,6 +195,7 @@ function complain({ message }: StartError): void {
 
 /** Whoever closes last writes the -wal into the database, which may take long: so it is done in this thread. */
 function close(): undefined {
+  clearInterval(looking); // before the database is closed, so that no look comes after it
   if (!open) return;
   const { db, guard } = open;
   // So that another server may take the triggers down at its start, and need not wait for the lease to run out.

@@ -14,6 +14,24 @@ export const STORE: Mutation[] = [
     'isRenewal ||',
     'where nobody has watched a table for a while, its copies hear so',
   ),
+  breaksOf('lib/store/sqlite-json.ts', 'tests/store/altered-tables.test.ts')(
+    'a column that was dropped is told as the bytes that stand for it',
+    'WHERE v IS NOT',
+    "WHERE '' IS NOT",
+    'a column that was dropped is in no event of its table',
+  ),
+  breaksOf('lib/store/row-place.ts', 'tests/api/watch-api.test.ts')(
+    'a page ends at a key of any length',
+    '<= MAX_LENGTH',
+    '>= 0',
+    'a page ends at a row whose key fits into a link',
+  ),
+  breaksOf('lib/api/health.ts', 'tests/http/shutdown.test.ts')(
+    'a server that stops does not say when to ask again',
+    "{ ...headers, 'Retry-After': '2' }",
+    'headers',
+    'a request in flight is finished',
+  ),
   store('sqlite-reader.ts')(
     'long attributes of an event weigh nothing',
     " + Buffer.byteLength(row.extensions ?? '')",

@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { WebSocket } from 'ws';
 import { openDatabase } from '../../lib/store/sqlite.ts';
 import { LiveTable } from '../../public/changebell.js';
-import { eventually, get, post, skipWithout, temporaryFolder, within } from '../support/helpers.ts';
+import { connect, eventually, get, post, skipWithout, temporaryFolder, within } from '../support/helpers.ts';
 import { type OpenServer, openServer } from '../support/open-server.ts';
 import { type Cluster, INITDB, startCluster } from '../support/postgres-cluster.ts';
 
@@ -268,6 +268,28 @@ describe('SQLite', () => {
       2000,
     );
     assert.equal(file.prepare('SELECT count(*) FROM changebell_events').pluck().get(), 0);
+    file.close();
+    await server.stop();
+  });
+
+  test('a column that was dropped is in no event of its table, also before the server has looked', async () => {
+    const DATABASE_URL = join(temporaryFolder(), 'dropped.db');
+    const file = openDatabase(DATABASE_URL, { timeout: 5000 });
+    file.exec('CREATE TABLE orders (id integer PRIMARY KEY, item text, gone int)');
+    const server = await openServer({ DATABASE_URL, WATCH: 'orders' });
+    const client = await connect(server.wsUrl);
+    file.exec("ALTER TABLE orders DROP COLUMN gone; INSERT INTO orders VALUES (1, 'a')");
+    file.exec("UPDATE orders SET item = 'a'; UPDATE orders SET item = 'b'; DELETE FROM orders");
+    const told = [await client.nextEvent(), await client.nextEvent(), await client.nextEvent()];
+    assert.deepEqual(
+      told.map(({ type, data }) => [type, data]),
+      [
+        ['orders.created', { id: 1, item: 'a' }],
+        ['orders.updated', { id: 1, item: 'b' }],
+        ['orders.deleted', { id: 1, item: 'b' }],
+      ],
+    );
+    await client.close();
     file.close();
     await server.stop();
   });

@@ -5,6 +5,7 @@ import { renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Problem } from '../../lib/problem.ts';
+import { SqliteReader } from '../../lib/store/sqlite-reader.ts';
 import { ReplaceableReader } from '../../lib/store/sqlite-replaceable-reader.ts';
 import type { SqliteThread } from '../../lib/store/sqlite-thread.ts';
 import { eventually, temporaryFolder } from '../support/helpers.ts';
@@ -16,7 +17,7 @@ test('a file that goes away once more while it is opened anew is a 503, and is r
   const thread = { ask: async () => renameSync(path, `${path}.away`) } as unknown as SqliteThread;
   let reopened = () => {};
   const isReopened = new Promise<void>((resolve) => (reopened = resolve));
-  const reader = new ReplaceableReader(path, new Set(), thread, reopened);
+  const reader = new ReplaceableReader(() => new SqliteReader(path, new Set()), thread, reopened);
   const read = () => reader.read((at) => at.position().head.seq);
   assert.equal(await read(), 0);
   thread.onReplaced('The database file was replaced by another.');
