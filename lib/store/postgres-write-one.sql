@@ -138,8 +138,8 @@ BEGIN
       IF NOT FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'CB409', MESSAGE = 'A rule of the database ignores this change.';
       END IF;
-      SELECT seq INTO mark FROM bell.changebell_number(low, 500, mark - 1, true) WHERE draft = mark;
-      one := bell.changebell_stored(mark);
+      SELECT seq, draft INTO mark, low FROM bell.changebell_number(low, 500, mark - 1, true) WHERE draft = mark;
+      one := bell.changebell_stored(mark); -- the next search begins behind it, and passes over none of this list's dead rows
       event_id := (one->>'stamp') || '-' || (one->>'seq');
       outcome := 'done';
       PERFORM bell.changebell_keep(event, json_build_array(one)::text, event_id);
