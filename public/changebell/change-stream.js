@@ -48,7 +48,7 @@ export class ChangeStream extends LinkedTarget {
     this.#options = options;
     this.#snapshots = new Snapshots(options.load, this.#waiters);
     this.lastEventId = /** @type {string | undefined} */ (options.lastEventId);
-    this.#link.connect();
+    link.connect();
   }
 
   /** Of the last event that was processed: to store, and to go on from. If you set it, the next connection goes on there. */
@@ -115,14 +115,13 @@ export class ChangeStream extends LinkedTarget {
   #hear(text) {
     const event = parse(text);
     if (!event) return this.#link.fail('what came is no event');
-    const { id, type } = event;
-    const frame = { event, text, id, name: /^stream\.(.*)/.exec(type)?.[1] };
-    const seq = seqOf(id);
+    const frame = { event, text, id: event.id, name: /^stream\.(.*)/.exec(event.type)?.[1] };
+    const seq = seqOf(event.id);
     if (!frame.name && seq <= this.#storedSeq) return void this.repeats++;
     if (!frame.name) this.#storedSeq = seq;
     if (frame.name === 'ready') this.#begin(frame, seq);
     if (frame.name === 'reset') this.#beginAnew(seq);
-    this.#received = id;
+    this.#received = event.id;
     this.#inbox.push(frame);
     if (frame.name === 'expired') this.#link.expireToken();
     // What we have no room for stays in the log, and the next connection goes on there.
@@ -131,11 +130,10 @@ export class ChangeStream extends LinkedTarget {
     this.#link.leave();
   }
 
-  /** What was asked for comes: nothing up to there is new. @param {import('./inbox.js').Frame} ready @param {number} seq */
+  /** What was asked for comes: nothing up to there is new. Without the cursor that we had, it is as a reset is. @param {import('./inbox.js').Frame} ready @param {number} seq */
   #begin(ready, seq) {
     const { behind = 0, heartbeatSeconds } = ready.event.data;
     if (heartbeatSeconds) this.#link.expectHeartbeats(heartbeatSeconds);
-    // Without the cursor that we had, this is as a reset is.
     if (this.#isDoubted && !this.#options.load)
       [ready.name, ready.event.data] = ['reset', { reason: 'no-id' }];
     this.#storedSeq = Math.max(seq, seqOf(this.#received) || 0);
@@ -154,7 +152,6 @@ export class ChangeStream extends LinkedTarget {
     this.#inbox.clear();
   }
 
-  // --- the work, one frame after another
   /** @param {import('./inbox.js').Frame} frame */
   #process(frame) {
     const { name, event } = frame;
@@ -200,8 +197,7 @@ export class ChangeStream extends LinkedTarget {
 
   /** @param {string} id */
   #goOnFrom(id) {
-    this.lastEventId = id;
-    this.#unheard = undefined;
+    [this.lastEventId, this.#unheard] = [id, undefined];
     if (this.#link.state === 'open' || this.#link.state === 'connecting') this.#link.connect();
   }
 

@@ -5,13 +5,11 @@ import { checkToken, openEventStream, openWebSocket } from './wire.js';
 
 const FIRST_WAIT_MS = 250;
 const LONGEST_WAIT_MS = 10_000;
-const LONGEST_TIMER_MS = 2 ** 31 - 1; // one that is longer fires at once, and a server that asks for years of rest has none
+const LONGEST_TIMER_MS = 2 ** 31 - 1; // one that is longer fires at once
 // A connection that was live for so long starts the waits anew. Were one frame enough, a server that lets everyone in and
 // then falls over would be asked several times a second by all of them.
 const STEADY_MS = 10_000;
 
-/** @typedef {import('./wire.js').Wire} Wire */
-/** @typedef {import('./wire.js').Refusal} Refusal */
 /** @typedef {import('./types.js').Attempt} Attempt */
 /**
  * Whose link it is. `address` may take its time; `mayGoWithoutCursor` is asked when the server calls the
@@ -24,7 +22,7 @@ export class Link {
   state = /** @type {'connecting' | 'open' | 'waiting' | 'refused' | 'closed'} */ ('connecting');
   nextTryAt = /** @type {number | null} */ (null);
   tries = 0; // lost connections in a row
-  lost = /** @type {Refusal | undefined} */ (undefined); // why the last connection ended
+  lost = /** @type {import('./wire.js').Refusal | undefined} */ (undefined); // why the last connection ended
   isUnheard = false; // the last connection ended before its first frame
 
   #owner;
@@ -32,7 +30,7 @@ export class Link {
   #token = /** @type {string | undefined} */ (undefined); // of a function: kept until it is refused or has expired
   #refusedTokens = 0; // in a row
   #liveAt = /** @type {number | undefined} */ (undefined); // since when this connection is live
-  #wire = /** @type {Wire | undefined} */ (undefined);
+  #wire = /** @type {import('./wire.js').Wire | undefined} */ (undefined);
   #attempt = new AbortController(); // what comes from an older one is ignored
   #retryTimer = /** @type {ReturnType<typeof setTimeout> | undefined} */ (undefined);
   #silence;
@@ -133,8 +131,7 @@ export class Link {
 
   /** The next connection asks for a fresh one. */
   renewToken() {
-    this.#token = undefined;
-    this.#refusedTokens = 0;
+    [this.#token, this.#refusedTokens] = [undefined, 0];
   }
 
   expireToken() {
@@ -147,14 +144,14 @@ export class Link {
     this.#liveAt ??= performance.now();
   }
 
-  /** @param {number} seconds as the server tells */
-  expectHeartbeats(seconds) {
-    this.#silence.expect(seconds);
-  }
-
   /** In milliseconds since 1970, for people. */
   get lastHeardAt() {
     return this.#silence.heardAt;
+  }
+
+  /** @param {number} seconds as the server tells */
+  expectHeartbeats(seconds) {
+    this.#silence.expect(seconds);
   }
 
   /** @param {any} why it ended, or could not begin: in words, or an Error, perhaps with what the server answered */
@@ -197,8 +194,7 @@ export class Link {
   /** @param {string} text */
   #hear(text) {
     this.#silence.end();
-    this.isUnheard = false;
-    this.#refusedTokens = 0;
+    [this.isUnheard, this.#refusedTokens] = [false, 0];
     if (this.state === 'connecting') this.state = 'open'; // the owner says more, once it has read the frame
     this.#owner.hear(text);
   }
