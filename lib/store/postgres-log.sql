@@ -153,29 +153,6 @@ BEGIN
     WHERE event.seq = one RETURNING one, event.seq;
 END $$;
 
--- Rows and the place at which they are true: one statement numbers what is committed and reads the page, so both are
--- of one moment. `page` is the text of a query of ours for (place, key, json); `one` and `two` are its $1 and $2.
--- No others can commit a seq between, for the lock is held. Nothing asks whether there are drafts: who calls this has
--- found some in each of several tries.
-CREATE FUNCTION bell.changebell_snapshot(page text, one text[], two bigint, low bigint)
-RETURNS TABLE (head bigint, head_stamp text, n bigint, key text, json text) LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_bitmapscan = off SET enable_mergejoin = off SET enable_hashjoin = off
-SET jit = off AS $$
-BEGIN
-  PERFORM pg_catalog.pg_advisory_xact_lock(1130918254, 1);
-  PERFORM pg_catalog.pg_notify('changebell', '');
-  RETURN QUERY EXECUTE 'WITH drafts AS (
-      SELECT seq, pg_catalog.row_number() OVER (ORDER BY seq) AS place FROM bell.changebell_events
-      WHERE seq >= $3 AND seq < 0),
-    numbered AS (
-      UPDATE bell.changebell_events AS event SET seq = head + place FROM drafts, bell.changebell_position
-      WHERE event.seq = drafts.seq RETURNING event.seq, event.stamp),
-    newest AS (SELECT seq, stamp FROM numbered ORDER BY seq DESC LIMIT 1)
-    SELECT coalesce(newest.seq, head), coalesce(stamp, head_stamp), page.* FROM bell.changebell_position
-    LEFT JOIN newest ON true LEFT JOIN (' OPERATOR(pg_catalog.||) page OPERATOR(pg_catalog.||) ') AS page (n, key, json) ON true ORDER BY n'
-  USING one, two, low;
-END $$;
-
 -- The place of a time: the event after it is the first that isn't before that time, as far as times follow places. They
 -- do but for transactions that were open for long, so halves are enough, and the whole log needn't be read.
 -- All times have one form (`changebell_form`), so as bytes they are ordered as in time.

@@ -6,6 +6,7 @@ import { Problem } from '../problem.ts';
 import { inSchema, type Postgres, type Shared, type Statement } from './postgres-connection.ts';
 import { isRefusal, toProblem } from './postgres-errors.ts';
 import type { Numbering } from './postgres-numbering.ts';
+import { text } from './sql-text.ts';
 import type { RowPage, Stretch, Verdicts } from './store.ts';
 
 const MAX_READERS = 4; // a herd shares its chunks, so more would only wait for the database
@@ -17,7 +18,7 @@ const NO_VALUE =
 type Page = { rows: { key: string; json: string }[]; hasMore: boolean; head: Cursor };
 
 type PositionRow = { head: number; head_stamp: string; pruned: number; pruned_stamp: string };
-type PageRow = PositionRow & { hasDrafts: boolean; n: unknown; key: string; json: string };
+type PageRow = PositionRow & { hasDrafts: boolean; n: unknown; key: string; json: string; past: boolean };
 
 /** Reads over a pool of its own. All that it throws is a `Problem`: 503 while the database can't be used. */
 export class Reader {
@@ -79,21 +80,23 @@ export class Reader {
   /**
    * Rows and head of one moment: where a row's change is still a draft, that is numbered first. Where others commit
    * all the time, one statement does both.
-   * @param select the rows' sequence, key, and JSON; `$1` is the key before the page, `$2` how many. Nothing in it stands
+   * @param select the rows' keys and JSON, in their order; `$1` is the key before the page, `$2` how many. Nothing in it stands
    *   for our schema, since it may hold names that others chose
+   * @returns fewer rows than `limit` where they are large: see `changebell_page`
    */
   async page(select: string, after: string[], limit: number): Promise<Page> {
-    const text = `${inSchema(BESIDE_HEAD, this.schema)} LEFT JOIN (${select}) AS page (n, key, json) ON true ORDER BY n`;
+    const page = `SELECT * FROM ${this.schema}.changebell_page(${text(select)}, $1, $2)`;
+    const sql = `${inSchema(BESIDE_HEAD, this.schema)} LEFT JOIN (${page}) AS page ON true ORDER BY n`;
     // One row more than is wanted tells whether there is another page, and costs less than to count.
     const many = limit + 1;
     for (let tries = 1; tries <= TRIES; tries += 1) {
       const values = [after, many, this.numbering.low];
-      const rows = await this.readWithPlace<PageRow>({ text, isReady: true }, values);
+      const rows = await this.readWithPlace<PageRow>({ text: sql, isReady: true }, values);
       if (!rows[0].hasDrafts) return toPage(rows, limit);
       await this.numbering.run().catch((error) => Promise.reject(toProblem(error)));
     }
-    const snapshot = 'SELECT * FROM bell.changebell_snapshot($1, $2, $3, $4)';
-    return toPage(await this.read<PageRow>(snapshot, [select, after, many, this.numbering.low]), limit);
+    const snapshot = 'SELECT * FROM bell.changebell_numbered_page($1, $2, $3, $4)';
+    return toPage(await this.read<PageRow>(snapshot, [page, after, many, this.numbering.low]), limit);
   }
 
   /** What has the place in the log in each row. While a dump is read back there may be no place yet. @throws {Problem} 503 */
@@ -120,8 +123,8 @@ export class Reader {
 /** Where there is no row, one comes without any, for the place alone. */
 function toPage(found: PageRow[], limit: number): Page {
   const { n, head, head_stamp } = found[0]!;
-  const rows = n === null ? [] : found.slice(0, limit);
-  return { rows, hasMore: found.length > limit, head: { seq: head, stamp: head_stamp } };
+  const rows = n === null ? [] : found.slice(0, limit).filter((row) => !row.past);
+  return { rows, hasMore: n !== null && found.length > rows.length, head: { seq: head, stamp: head_stamp } };
 }
 
 function toPosition(row: PositionRow): Position {
@@ -165,7 +168,7 @@ const CUSTOMER = {
 };
 
 const CUSTOMER_PAGE = `
-  SELECT customer.id AS n, customer.id::text, bell.changebell_json(customer) FROM bell.customers AS customer
+  SELECT customer.id::text, bell.changebell_json(customer) FROM bell.customers AS customer
   WHERE customer.id > ($1::text[])[1]::bigint ORDER BY customer.id LIMIT $2`;
 
 // A page is read beside the place in the log; and whether there were drafts, of which the page knows and the log doesn't.

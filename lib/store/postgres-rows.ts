@@ -75,7 +75,7 @@ export class Rows {
     const where = hasStart ? isAfter(table, columns) : '$1::text[] IS NOT NULL';
     // `format` writes a value as its type says. A cast to text could be a function that another role has made.
     const key = `pg_catalog.json_build_array(${columns.map((column) => `pg_catalog.format('%s', ${column})`).join()})::text`;
-    return `SELECT pg_catalog.row_number() OVER (ORDER BY ${columns.join()}), ${key}, ${this.told(table)}
+    return `SELECT ${key}, ${this.told(table)}
       FROM ${rowsOf(table)} AS t WHERE ${where} ORDER BY ${columns.join()} LIMIT $2`;
   }
 

@@ -10,7 +10,17 @@ import { inSchema, type Run } from './postgres-connection.ts';
 export const VERSION = 2;
 
 // The log comes first, since triggers of the others call its functions.
-const FILES = ['log', 'write', 'write-one', 'watch', 'watching', 'row-json', 'partitions', 'resource'];
+const FILES = [
+  'log',
+  'pages',
+  'write',
+  'write-one',
+  'watch',
+  'watching',
+  'row-json',
+  'partitions',
+  'resource',
+];
 
 /** A paragraph of a `.sql` file: what it makes, and the statements that make it. `table` is that of a trigger. */
 type Piece = { kind: string; name: string; table: string | undefined; sql: string };

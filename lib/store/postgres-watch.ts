@@ -46,10 +46,7 @@ export async function startWatch(run: Run, watch: ReadonlySet<string>, hasOurCus
   }
   const sources = wanted.map(({ source }) => source);
   await holdWatch(run, sources);
-  const left = await run<{ relation: string }>(
-    'SELECT DISTINCT relation FROM bell.changebell_unwatch($1) AS relation',
-    [sources],
-  );
+  const left = await run<{ drop: string }>('SELECT drop FROM bell.changebell_unwatch($1) AS drop', [sources]);
   const watched: WatchedTable[] = [];
   for (const each of wanted) {
     const table = await findTable(run, each);
@@ -57,12 +54,16 @@ export async function startWatch(run: Run, watch: ReadonlySet<string>, hasOurCus
     await tidyUp(run, table);
     watched.push(table);
   }
-  return { watched, notices: left.map(({ relation }) => idleLine(relation)) };
+  return { watched, notices: idleLines(left.map(({ drop }) => drop)) };
 }
 
-function idleLine(relation: string): string {
-  const drop = `DROP TRIGGER IF EXISTS changebell_watch ON ${relation}; DROP TRIGGER IF EXISTS changebell_watch_truncate ON ${relation};`;
-  return `${relation} is no longer watched, but its triggers can only be dropped by its owner: they are idle. ${drop} removes them.`;
+/** One for each table. */
+function idleLines(drops: string[]): string[] {
+  const tableOf = (drop: string) => / ON (.*);$/.exec(drop)![1]!;
+  return [...new Set(drops.map(tableOf))].map((table) => {
+    const its = drops.filter((drop) => tableOf(drop) === table).join(' ');
+    return `${table} is no longer watched, but its triggers can only be dropped by its owner: they are idle. ${its} removes them.`;
+  });
 }
 
 /** The table as it is now. @throws {StartError} if it can't be watched */

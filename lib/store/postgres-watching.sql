@@ -81,7 +81,8 @@ BEGIN
     END;
   END IF;
   IF old.key <> its_key OR old.shape <> bell.changebell_shape(relation) OR (
-    (is_new OR NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = relation AND tgname = 'changebell_watch'))
+    (is_new OR NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = relation AND tgparentid = 0 AND tgtype & 1 = 1
+      AND tgfoid = 'bell.changebell_watch'::regproc AND split_part(encode(tgargs, 'escape'), '\000', 1) = of))
     AND (EXISTS (SELECT FROM bell.changebell_watched WHERE source = 'once ' || of)
       OR EXISTS (SELECT FROM bell.changebell_events WHERE starts_with(type, its_type || '.'))
       OR EXISTS (SELECT FROM bell.changebell_log WHERE pruned > 0)))
@@ -104,23 +105,31 @@ BEGIN
 END $$;
 
 -- Puts up one trigger, if it isn't there as it should be. One that is right is left alone: to make it anew would lock the
--- table, and an application would wait for that. It is known by its name and its place, whatever it says: the table may
--- be watched under another source than before.
+-- table, and an application would wait for that. It is known by what it tells and when it fires. Its name is free: a
+-- table may be watched by two names of it, and a partition beside the table that it is in. A partitioned table's copies have
+-- its name, so that is one of its own: else ATTACH would fail for the application, where the new partition is watched itself.
 -- ALWAYS: also for rows that come by replication. Only the owner of a table may say that.
 CREATE FUNCTION bell.changebell_bind(relation regclass, trigger_name text, of text) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   is_owner boolean := (SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = relation);
+  is_partitioned boolean := (SELECT relkind = 'p' FROM pg_class WHERE oid = relation);
+  is_for_rows boolean := trigger_name = 'changebell_watch';
+  old_name text;
   is_right boolean;
 BEGIN
-  SELECT split_part(encode(tgargs, 'escape'), '\000', 1) = of AND (NOT is_owner OR tgenabled = 'A' AND NOT EXISTS (
+  SELECT tgname, (NOT is_owner OR tgenabled = 'A' AND NOT EXISTS (
       SELECT FROM pg_trigger AS copy WHERE copy.tgparentid = trigger.oid AND copy.tgenabled <> 'A'))
-  INTO is_right FROM pg_trigger AS trigger
-  WHERE tgrelid = relation AND tgname = trigger_name AND tgparentid = 0 AND tgfoid = 'bell.changebell_watch'::regproc;
+    AND (NOT is_partitioned OR tgname <> 'changebell_watch')
+  INTO old_name, is_right FROM pg_trigger AS trigger
+  WHERE tgrelid = relation AND tgparentid = 0 AND (tgtype & 1 = 1) = is_for_rows
+    AND tgfoid = 'bell.changebell_watch'::regproc AND split_part(encode(tgargs, 'escape'), '\000', 1) = of;
   IF is_right THEN RETURN; END IF;
-  IF FOUND THEN EXECUTE format('DROP TRIGGER %I ON %s', trigger_name, relation); END IF;
-  EXECUTE format(CASE trigger_name
-    WHEN 'changebell_watch' THEN 'CREATE TRIGGER %I AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW'
+  IF FOUND THEN EXECUTE format('DROP TRIGGER %I ON %s', old_name, relation); END IF;
+  IF is_partitioned OR EXISTS (SELECT FROM pg_trigger WHERE tgrelid = relation AND tgname = trigger_name) THEN
+    trigger_name := trigger_name || '_' || left(md5(of), 8);
+  END IF;
+  EXECUTE format(CASE WHEN is_for_rows THEN 'CREATE TRIGGER %I AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW'
     ELSE 'CREATE TRIGGER %I BEFORE TRUNCATE ON %s FOR EACH STATEMENT' END || ' EXECUTE FUNCTION bell.changebell_watch(%L)',
     trigger_name, relation, of);
   IF is_owner THEN EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', relation, trigger_name); END IF;
@@ -151,7 +160,7 @@ END $$;
 -- mistake; a partition's copy has a parent, and goes with it.
 -- Only an owner may drop one. The line in `changebell_watched` goes in any case, and without it a trigger is idle. Another
 -- says that the table was watched once: a snapshot leaves no trace in the log, and its reader may come back.
--- Returns the tables on which one is left so.
+-- Returns what would drop each that is left so.
 CREATE FUNCTION bell.changebell_unwatch(wanted text[]) RETURNS SETOF text LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -172,7 +181,7 @@ BEGIN
     IF old.is_owner THEN
       EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s', old.tgname, old.relation);
     ELSE
-      RETURN NEXT old.relation;
+      RETURN NEXT format('DROP TRIGGER IF EXISTS %I ON %s;', old.tgname, old.relation);
     END IF;
   END LOOP;
 END $$;

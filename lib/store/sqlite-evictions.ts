@@ -114,7 +114,7 @@ function plainRule(db: Database.Database, { name }: Index): Rule {
  * @returns undefined if it can't be read so, as where it calls a function of the application
  */
 function textRule(db: Database.Database, table: string, { sql }: Index, columns: Column[]): Rule | undefined {
-  const [, list = '', where = '1'] = /^[^(]*\((.*?)\)(?:\s*WHERE\b(.*))?$/is.exec(sql!) ?? [];
+  const [, list = '', where = '1'] = INDEX.exec(sql!) ?? [];
   const parts = list.replace(/\s(ASC|DESC)\s*(?=,|$)/gi, ' ');
   const theNew = columns.map(({ name }) => `NEW.${quote(name)} AS ${quote(name)}`).join();
   // A comment may end each of them, hence the line breaks.
@@ -126,6 +126,10 @@ function textRule(db: Database.Database, table: string, { sql }: Index, columns:
   }
   return { isHit, names: columns.map(({ name }) => name).filter((name) => isIn(name, sql!)) };
 }
+
+/** Before its columns there may be a parenthesis in a name or a comment; and behind them space, comments, and WHERE. */
+const INDEX =
+  /^(?:"[^"]*"|'[^']*'|`[^`]*`|\[[^\]]*\]|--[^\n]*|\/\*.*?\*\/|[^("'`[])*\((.*?)\)(?:\s|--[^\n]*|\/\*.*?\*\/)*(?:WHERE\b(.*))?$/is;
 
 function isIn(name: string, sql: string): boolean {
   return sql.toLowerCase().includes(name.toLowerCase());

@@ -28,11 +28,13 @@ export class FileGuard {
 
   /**
    * Undefined if all is well. The `-wal` may come back, or its removal be one step of several: hence `soon`. It is
-   * asked before and after every commit, outside of any transaction, and costs three looks at a name (some 5 µs).
+   * asked before and after every commit, outside of any transaction, and costs four looks at a name (some 5 µs).
    */
   trouble(): Trouble | undefined {
     const database = identityOf(this.path);
     if (database === undefined) return { reason: 'The database file is gone.', reopen: 'never' };
+    // SQLite throws away a -wal that lies beside an empty file: at the next start nothing of it would be there.
+    if (isEmpty(this.path)) return { reason: 'The database file was emptied.', reopen: 'never' };
     if (database !== this.opened.get(''))
       return { reason: 'The database file was replaced by another.', reopen: 'now' };
     const lost = ['-wal', '-shm'].find((ending) => !this.isThere(ending));
@@ -77,4 +79,8 @@ export class FileGuard {
 function identityOf(path: string): string | undefined {
   const found = statSync(path, { throwIfNoEntry: false });
   return found && `${found.dev}:${found.ino}`;
+}
+
+function isEmpty(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.size === 0;
 }

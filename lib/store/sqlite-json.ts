@@ -4,6 +4,7 @@ import { quote, text } from './sql-text.ts';
 
 const SAFE = '9007199254740991'; // the largest integer that JavaScript has whole
 const MAX_SOURCE = 8192; // as the check of the log has it
+const PIECE = 300; // bytes: whole threes, and few enough
 const MAX_KEY_IN_JSON = 10_000; // of each column: the key of a row that is too long may itself be long
 
 /** Stands in the place of a column that was dropped: bytes that no row has by chance. */
@@ -138,13 +139,20 @@ function realSql(value: string): string {
   return `CASE ${ifEnough(15)} ${ifEnough(16)} ELSE ${digits(17)} END`;
 }
 
-/** Three bytes are six hexadecimal digits, and each three of those are two characters of base64 (RFC 4648 §4). */
-function base64Sql(blob: string): string {
+/**
+ * Three bytes are six hexadecimal digits, and each three of those are two characters of base64 (RFC 4648 §4). In pieces: SQLite
+ * copies a value whenever it takes something out of it, so to take three at a time out of 700 KB would cost half a minute.
+ * CROSS JOIN keeps the sequence. No deeper: the parser of an older SQLite has room for a hundred open brackets and the like.
+ */
+export function base64Sql(blob: string): string {
   const two = (at: number) => `(SELECT two FROM changebell_base64 WHERE hex = substr(h, ${at}, 3))`;
-  return `coalesce((WITH RECURSIVE three(i) AS (SELECT 1 UNION ALL SELECT i + 3 FROM three WHERE i + 3 <= length(${blob}))
-      SELECT group_concat(CASE n WHEN 3 THEN ${two(1)} || ${two(4)}
-        ELSE substr(${two(1)} || ${two(4)}, 1, 1 + n) || substr('==', n) END, '') FROM (
-        SELECT length(substr(${blob}, i, 3)) AS n, substr(hex(substr(${blob}, i, 3)) || '0000', 1, 6) AS h FROM three)), '')`;
+  return `coalesce((WITH RECURSIVE piece(at, p) AS (SELECT 1, substr(${blob}, 1, ${PIECE}) UNION ALL
+      SELECT at + ${PIECE}, substr(${blob}, at + ${PIECE}, ${PIECE}) FROM piece WHERE at + ${PIECE} <= length(${blob})),
+    three(i) AS (SELECT 1 UNION ALL SELECT i + 3 FROM three WHERE i + 3 <= ${PIECE})
+    SELECT group_concat(CASE n WHEN 3 THEN ${two(1)} || ${two(4)}
+      ELSE substr(${two(1)} || ${two(4)}, 1, 1 + n) || substr('==', n) END, '') FROM (
+      SELECT length(substr(p, i, 3)) AS n, substr(hex(substr(p, i, 3)) || '0000', 1, 6) AS h
+      FROM piece CROSS JOIN three WHERE i <= length(p))), '')`;
 }
 
 /** The source of a row's events: that of its table, and the parts of its key, with commas between. */

@@ -3,8 +3,12 @@
 import type Database from 'better-sqlite3';
 import { endPage, parsePlace } from './row-place.ts';
 import { quote } from './sql-text.ts';
-import { fittedSql, keyOf, keySql, sourceSql, wholeSql } from './sqlite-json.ts';
+import { base64Sql, fittedSql, keyOf, keySql, sourceSql, wholeSql } from './sqlite-json.ts';
 import { planWatch, type WatchedTable } from './sqlite-watch-plan.ts';
+
+const MAX_PAGE_BYTES = 4 * 1024 * 1024; // a page is read in one go, by the event loop
+const LEAST_STEP = 8; // rows read at once: each may have 1 MiB
+const MOST_STEP = 64;
 
 /** A value of a key as SQLite gives and takes it: integers are whole, however large. */
 type Value = bigint | number | string | Buffer | null;
@@ -31,6 +35,8 @@ export class SqliteRows {
   constructor(db: Database.Database, watch: ReadonlySet<string>) {
     this.db = db;
     this.watch = watch;
+    // What a trigger must do in plain SQL takes a second for some megabytes, and this is the event loop.
+    db.function('changebell_to_base64', (bytes) => (bytes as Buffer).toString('base64'));
   }
 
   /**
@@ -50,8 +56,8 @@ export class SqliteRows {
   }
 
   /**
-   * Ascending by the key, from `after` on; one row more than asked for is read, so that `hasMore` costs no second
-   * query. Undefined if the table isn't watched, or isn't there.
+   * Ascending by the key, from `after` on; a row more than the page has is read, which tells of `hasMore`. Undefined if the
+   * table isn't watched, or isn't there.
    * @throws {Problem} 400 if `after` is no place that a page gave, or as `endPage`
    */
   page(name: string, after: string | undefined, limit: number) {
@@ -59,10 +65,11 @@ export class SqliteRows {
     if (!table) return undefined;
     const key = after === undefined ? [] : parsePlace(after, table.key.length, parse);
     const found = readAfter(table, key, limit + 1);
-    const page = endPage(found.slice(0, limit), found.length > limit, placeOf);
+    const many = countFitting(found.map(jsonOf), limit);
+    const page = endPage(found.slice(0, many), found.length > many, placeOf);
     return {
       ...page,
-      rows: page.rows.map((row) => row[0] as string),
+      rows: page.rows.map(jsonOf),
       keys: page.rows.map((row) => (row[1] as string).slice(table.source.length + 1)),
     };
   }
@@ -86,26 +93,64 @@ export class SqliteRows {
 /** Integers come as bigint: a key above 2^53 must lead back to its row. Raw rows: a key's columns may have any name. */
 function describe(db: Database.Database, { table, source, columns }: WatchedTable): Table {
   const key = keyOf(columns).map(({ name }) => `t.${quote(name)}`);
-  // As in the events: a row of more than 1 MiB is its key alone.
-  const json = `(SELECT data FROM (SELECT ${fittedSql(`SELECT ${wholeSql(columns, 't')} AS json`, keySql(columns, 't'))}))`;
+  // As in the events: a row of more than 1 MiB is its key alone. SQLite knows how long a column is without reading it.
+  const length = columns.map(({ name }) => `(octet_length(t.${quote(name)}))`).join();
+  const isLong = `(SELECT sum(v) FROM (SELECT NULL AS v WHERE 0 UNION ALL VALUES ${length})) > 1048576 * length(CAST('a' AS BLOB))`;
+  const whole = `CASE WHEN ${isLong} THEN NULL ELSE ${wholeSql(columns, 't')} END AS json`;
+  const plain = `(SELECT data FROM (SELECT ${fittedSql(`SELECT ${whole}`, keySql(columns, 't'))}))`;
+  const json = plain.replaceAll(base64Sql('v'), 'changebell_to_base64(v)');
   const itsSource = sourceSql(source, columns, 't');
   const all = `SELECT ${[json, itsSource, ...key].join()} FROM ${quote(table)} AS t`;
   const select = (where: string) => db.prepare<unknown[], Value[]>(`${all} ${where}`).raw().safeIntegers();
   return { source, itsSource, key, select };
 }
 
+function jsonOf(row: Value[]): string {
+  return row[0] as string;
+}
+
+/** How many of these rows are a page; the rest, if only one, tells that there is another. */
+function countFitting(rows: string[], limit: number): number {
+  let bytes = 0;
+  const past = rows.findIndex((row, i) => {
+    bytes += Buffer.byteLength(row);
+    return i === limit || (i > 0 && bytes > MAX_PAGE_BYTES);
+  });
+  return past === -1 ? rows.length : past;
+}
+
+/**
+ * In steps: of rows that are large a few are more than a page has. Short ones only where the rows before were large: a key
+ * with DESC in it has no index for this order, and each step sorts anew. @returns up to `many` rows
+ */
+function readAfter(table: Table, place: Value[], many: number): Value[][] {
+  const rows: Value[][] = [];
+  let [bytes, largest] = [0, MAX_PAGE_BYTES / LEAST_STEP];
+  while (bytes <= MAX_PAGE_BYTES && rows.length < many) {
+    const fitting = Math.max(LEAST_STEP, Math.floor((MAX_PAGE_BYTES - bytes) / largest));
+    const wanted = Math.min(fitting, MOST_STEP, many - rows.length);
+    const step = readStep(table, place, wanted, rows.length);
+    const sizes = step.map((row) => Buffer.byteLength(jsonOf(row)));
+    bytes += sizes.reduce((sum, size) => sum + size, 0);
+    largest = Math.max(1, ...sizes);
+    rows.push(...step);
+    if (step.length < wanted) break;
+  }
+  return rows;
+}
+
 /** Keys are compared column by column, as row values: so SQLite finds the place by the index of the key. */
-function readAfter({ key, select }: Table, place: Value[], limit: number): Value[][] {
-  const order = `ORDER BY ${key.join()} LIMIT ?`;
-  if (place.length === 0) return select(order).all(limit);
+function readStep({ key, select }: Table, place: Value[], many: number, skipped: number): Value[][] {
+  const order = `ORDER BY ${key.join()} LIMIT ? OFFSET ?`;
+  if (place.length === 0) return select(order).all(many, skipped);
   const marks = place.map(() => '?').join();
   if (!place.includes(null))
-    return select(`WHERE (${key.join()}) > (${marks}) ${order}`).all(...place, limit);
+    return select(`WHERE (${key.join()}) > (${marks}) ${order}`).all(...place, many, skipped);
   // NULL, which a PRIMARY KEY of SQLite may have, is below every value, and equal to none. No index serves this; and
   // rows that share such a key can't be told apart by a place.
   const columns = key.map((name) => `${name} IS NOT NULL, coalesce(${name}, 0)`);
   const values = place.flatMap((value) => [value === null ? 0 : 1, value ?? 0]);
-  return select(`WHERE (${columns.join()}) > (${marks}, ${marks}) ${order}`).all(...values, limit);
+  return select(`WHERE (${columns.join()}) > (${marks}, ${marks}) ${order}`).all(...values, many, skipped);
 }
 
 /** A part of a key in a URI, as text; by what is none nothing is found. */

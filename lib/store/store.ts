@@ -85,7 +85,7 @@ export interface Store {
 
   /**
    * The customers, or a watched table, by its name in `watch`, in the order of its primary key; undefined if it isn't
-   * watched here. Rows and head are of one moment.
+   * watched here. Rows and head are of one moment. Fewer rows than `limit` where they have more than 4 MiB, at least one.
    * @throws {Problem} 400 if `after` was never a `last`, or no key of these rows fits into a link
    */
   readRows(table: string, after: string | undefined, limit: number): Promise<RowPage | undefined>;

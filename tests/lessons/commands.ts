@@ -19,8 +19,9 @@ export const progress = new Progress(ROOT);
 /** A learner's mistake, or a state of things that a command can't work with: its message says what to do. */
 export class Refusal extends Error {}
 
-/** @throws {Refusal} for a number that no lesson has */
+/** @throws {Refusal} for a number that no lesson has, or for none */
 export function lessonOf(number: number): Lesson {
+  if (Number.isNaN(number)) throw new Refusal('Which lesson? Say its number: npm run lesson shows them all.');
   const lesson = LESSONS[number - 1];
   if (!lesson) throw new Refusal(`There is no lesson ${number}. npm run lesson shows them all.`);
   return lesson;

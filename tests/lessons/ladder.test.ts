@@ -2,8 +2,11 @@
 // shown to be needed, and none to do more than it says. That a rung keeps what the rungs below it brought is tried on
 // the highest one; with LADDER=all, as the soak has it, on each.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { stripTypes } from '../support/typescript.ts';
 import { EXPERIMENTS } from './ladder/experiments.ts';
 import { fileOf, RUNGS, startRung } from './ladder/rung.ts';
 
@@ -50,4 +53,17 @@ test('a rung fits on a projector: 24 to 60 lines, an opening comment of two, and
     for (const name of imports)
       assert.match(name, /^(node:.*|ws|\.\/shop\.ts)$/, `${file} imports ${name}: a rung is whole by itself`);
   }
+});
+
+test('what a rung changes is shown from the first one on, and a rung that is not there is answered with those that are', () => {
+  const ladder = (...typed: string[]) => {
+    const file = fileURLToPath(new URL('./ladder/run.ts', import.meta.url));
+    const { stdout, stderr } = spawnSync(process.execPath, [...stripTypes, file, ...typed], {
+      encoding: 'utf8',
+    });
+    return stdout + stderr;
+  };
+  assert.equal(ladder('1', '--diff').trim(), readFileSync(fileOf(1), 'utf8').trim());
+  assert.match(ladder('2', '--diff'), /^- \/\/ Rung 1\.[\s\S]*^\+ \/\/ Rung 2\./m);
+  for (const odd of ['0', '8', 'x']) assert.match(ladder(odd), /^npm run ladder -- 5 /m);
 });

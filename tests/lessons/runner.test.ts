@@ -101,6 +101,8 @@ describe('npm run lesson', { concurrency: 3 }, () => {
     const desk = new Desk();
     assert.match((await desk.run('chekc')).text, /There is no command chekc\.[\s\S]*check, watch/);
     assert.match((await desk.type('start', '9')).text, /There is no lesson 9\./);
+    for (const typed of [[], ['three']])
+      assert.match((await desk.type('start', ...typed)).text, /Which lesson\? Say its number/);
     assert.match((await desk.type('check')).text, /No lesson is open\. Begin one: npm run lesson -- start 1/);
     assert.match((await desk.type('read', '3', 'xx')).text, /There is no 3\.xx\.md yet/);
     assert.match((await desk.type('read', '3', 'de')).text, /Das Set/);

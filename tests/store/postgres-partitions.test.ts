@@ -71,6 +71,36 @@ describe('partitions of a watched table', { skip: skipWithout(INITDB, 'postgresq
     assert.deepEqual((await told(3)).slice(2), ['created {"id":1,"item":"z"}']);
   });
 
+  test('a table that is watched itself can become a partition of one that is watched, and both are told', async () => {
+    await program.query("CREATE TABLE high (LIKE parts INCLUDING ALL); INSERT INTO high VALUES (10, 'x')");
+    const both = await openPostgresStore({
+      databaseUrl,
+      eventRetention: 100_000,
+      watch: new Set(['parts', 'high']),
+    });
+    await program.query('ALTER TABLE parts ATTACH PARTITION high FOR VALUES FROM (10) TO (20)');
+    await eventually(noted, (names) => names === 'high,high,low,parts', 'the partition is noted');
+    await program.query("INSERT INTO parts VALUES (11, 'y'); TRUNCATE high");
+    const types = async () => {
+      const { pruned } = await both.position();
+      const { events } = await both.readEvents(pruned, 2 ** 52, 100, 2 ** 30);
+      return events.filter(({ source }) => source.endsWith('/11')).map(({ type }) => type);
+    };
+    const expected = ['high.created', 'parts.created', 'high.deleted', 'parts.deleted'];
+    await eventually(types, (told) => told.length >= 4, 'row 11 is told as made and gone, twice each');
+    assert.deepEqual((await types()).sort(), expected.sort());
+    await both.close();
+    // Nobody names it any more; what stands on it for the table that it is in stays.
+    const one = await openPostgresStore({ databaseUrl, eventRetention: 100_000, watch: new Set(['parts']) });
+    await program.query("INSERT INTO parts VALUES (12, 'z')");
+    await eventually(
+      () => told(1),
+      (events) => events.includes('created {"id":12,"item":"z"}'),
+      'row 12 is told',
+    );
+    await one.close();
+  });
+
   test('the rows that one brings are told as created, and those that came to it later only once', async () => {
     await program.query(
       `CREATE TABLE filled (id int PRIMARY KEY, item text); INSERT INTO filled VALUES (11, 'old')`,

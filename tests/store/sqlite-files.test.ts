@@ -6,9 +6,11 @@ import {
   copyFileSync,
   existsSync,
   openSync,
+  readFileSync,
   renameSync,
   rmSync,
   statSync,
+  truncateSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
@@ -107,6 +109,26 @@ test('a database file that is gone makes writes 503; reads go on, and when it is
   renameSync(`${DATABASE_URL}.away`, DATABASE_URL);
   assert.equal((await post(`${server.url}/api/events`, { message: 'back' })).status, 201);
   await server.stop();
+});
+
+test('a database file that is emptied makes writes 503, until it has again what it had', async () => {
+  const DATABASE_URL = fileOf('emptied');
+  const server = await startServer({ DATABASE_URL });
+  await post(`${server.url}/api/events`, { message: 'before' });
+  const bytes = readFileSync(DATABASE_URL);
+  truncateSync(DATABASE_URL);
+  const refused = await post(`${server.url}/api/events`, { message: 'emptied' });
+  assert.deepEqual(
+    [refused.status, refused.body.detail],
+    [503, 'The database file was emptied. Nothing was changed.'],
+  );
+  writeFileSync(DATABASE_URL, bytes);
+  const back = await post(`${server.url}/api/events`, { message: 'back' });
+  assert.equal(back.status, 201);
+  await server.kill9();
+  const store = await openStore({ DATABASE_URL });
+  const { head } = await store.position();
+  assert.equal(`${head.stamp}-${head.seq}`, back.body.id);
 });
 
 test('where another file took the place of the database and is gone again, no empty database is made', async () => {

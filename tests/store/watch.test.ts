@@ -543,6 +543,26 @@ describe('SQLite', () => {
     db.close();
   });
 
+  test('a row that gives way under an index of an expression is told, however the index is written', async () => {
+    const texts = [
+      'CREATE UNIQUE INDEX one ON bills (lower(item)) ;',
+      'CREATE UNIQUE INDEX one ON bills (lower(item))\n-- the last word (of all)\n;',
+      'CREATE UNIQUE INDEX "one (1)" ON bills /* (so) */ (lower(item)) /* ) */ WHERE id > 0 ;',
+      'CREATE UNIQUE INDEX [one (1)] ON `bills`(lower(item)) WHERE (id > 0)\n',
+    ];
+    for (const [i, text] of texts.entries()) {
+      const db = openDatabase(fileOf(`texts ${i}`));
+      db.exec(`CREATE TABLE bills (id integer PRIMARY KEY, item text); ${text}`);
+      const store = await openStore({ DATABASE_URL: fileOf(`texts ${i}`), WATCH: 'bills' });
+      db.exec("INSERT INTO bills VALUES (1, 'a'); REPLACE INTO bills VALUES (2, 'A')");
+      const { pruned } = await store.position();
+      const { events } = await store.readEvents(pruned, 100, 100, 1000);
+      const told = events.map(({ type, source }) => `${type} ${source.split('/').at(-1)}`);
+      assert.deepEqual(told.sort(), ['bills.created 1', 'bills.created 2', 'bills.deleted 1'], text);
+      db.close();
+    }
+  });
+
   test('what a server watched that was killed is announced for its lease, and then taken down by another', async () => {
     const DATABASE_URL = fileOf('lease');
     const db = openDatabase(DATABASE_URL, { timeout: 5000 });

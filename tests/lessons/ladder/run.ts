@@ -30,8 +30,9 @@ async function tryAll(number: number, patienceMs: number): Promise<void> {
 
 /** What this rung changes in the one below it. */
 function showDiff(number: number): void {
-  const [below, above] = [number - 1, number].map((one) => readFileSync(fileOf(one), 'utf8'));
-  console.log(number === 1 ? above : changedLines(below!, above!));
+  const textOf = (one: number) => readFileSync(fileOf(one), 'utf8');
+  // Below the first there is nothing: all of it is new.
+  console.log(number === 1 ? textOf(1) : changedLines(textOf(number - 1), textOf(number)));
 }
 
 async function main(): Promise<void> {
@@ -46,7 +47,8 @@ async function main(): Promise<void> {
   });
   const number = Number(positionals[0] ?? 0);
   const patienceMs = 1000 * Number(values.patience);
-  const isRung = Number.isInteger(number) && number >= 0 && number <= RUNGS.length;
+  const isRung =
+    positionals.length === 0 || (Number.isInteger(number) && number >= 1 && number <= RUNGS.length);
   if (!isRung || positionals.length > 1 || !(patienceMs > 0)) throw new Error(USAGE);
   if (values.show) {
     const { showRung } = await import('./show.ts');
