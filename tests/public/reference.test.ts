@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { assertAccessible, needsChromium, openPage, outlive } from '../support/browser.ts';
-import { get, post, within } from '../support/helpers.ts';
+import { eventually, get, post, within } from '../support/helpers.ts';
 import { openServer } from '../support/open-server.ts';
 
 const server = await openServer();
@@ -137,8 +137,8 @@ test('Try it follows a stream: what comes is shown as it comes', needsChromium, 
   await entry.getByLabel('Accept (header)').selectOption('application/json');
   await entry.getByRole('button', { name: 'Send' }).click();
   await answer.filter({ hasText: '"more": false' }).waitFor();
-  const { body } = await get(`${server.url}/healthz`);
-  assert.equal(body.clients, 0, 'the stream was let go');
+  const clients = async () => (await get(`${server.url}/healthz`)).body.clients;
+  await eventually(clients, (count) => count === 0, 'the stream is let go');
   assert.deepEqual(faults, []);
 });
 
