@@ -2,7 +2,7 @@
 // those who were away. This file only puts the parts together; begin with `lib/app.ts`.
 import { setFlagsFromString } from 'node:v8';
 import { App } from './lib/app.ts';
-import { type Config, isPostgresUrl, readConfig, StartError } from './lib/config.ts';
+import { type Config, checkNode, isPostgresUrl, readConfig, StartError } from './lib/config.ts';
 import { type Door, describeUrls, listen } from './lib/http/listen.ts';
 import { openPostgresStore } from './lib/store/postgres-store.ts';
 import { openSqliteStore } from './lib/store/sqlite-store.ts';
@@ -16,6 +16,7 @@ const MAX_UNREAD_BYTES = 64 * 1024; // of log lines: beyond them a reader that h
 setFlagsFromString('--heap-growing-percent=40');
 
 try {
+  checkNode(process.versions.node);
   const config = readConfig(process.env);
   const door = await listen(config); // the port first: if it is taken, the database stays untouched
   const isPostgres = isPostgresUrl(config.databaseUrl);

@@ -12,10 +12,17 @@ const POSTGRES_FORM =
   'postgres://user:password@host:5432/database, with %23, %2F and so on for # / ? @ in a password';
 const WHOLE_ORIGINS =
   'whole origins: * stands for nothing here, so name each one, such as https://app.example.com';
+const OLDEST_NODE = 20;
 const SPARE_CONNECTIONS = 2000; // beside the streams: requests, and browsers that keep connections for later
 
 /** A user's mistake at the start: its message is the one line that goes to standard error. */
 export class StartError extends Error {}
+
+/** @throws {StartError} for one that is too old: it would end at some line of ours, with a stack that says nothing */
+export function checkNode(version: string): void {
+  if (Number.parseInt(version, 10) < OLDEST_NODE)
+    throw new StartError(`Node ${version} is too old: Changebell needs ${OLDEST_NODE} or newer.`);
+}
 
 /** @throws {StartError} naming the variable, what was given and what is allowed */
 export function readConfig(env: Env) {
@@ -78,9 +85,9 @@ function readSwitch(env: Env, variable: string): boolean | undefined {
   return text === '1' || text === '0' ? text === '1' : refuse(variable, text, '1 or 0');
 }
 
-/** A scheme that isn't known is refused, or a typing error would make a file of that name. */
+/** A scheme that isn't known, or has lost its colon, is refused: else a typing error would be a file of that name. */
 function readDatabaseUrl(url: string): string {
-  const hasScheme = /^[A-Za-z][A-Za-z0-9+.-]+:/.test(url);
+  const hasScheme = /^[A-Za-z][A-Za-z0-9+.-]+(:|\/\/)/.test(url);
   if (url === ':memory:' || !hasScheme) return url;
   return readPostgresUrl('DATABASE_URL', url, 'the path of a SQLite file, :memory:, or postgres://…');
 }
@@ -108,7 +115,7 @@ function readPostgresUrl(variable: string, url: string, allowed: string): string
 
 /** All that a refusal repeats of a URL: what follows it may hold a password. */
 function schemeOf(url: string): string {
-  return /^\w[\w+.-]*:/.exec(url)?.[0] ?? '';
+  return /^\w[\w+.-]*(:|\/\/)/.exec(url)?.[0] ?? '';
 }
 
 /** Does this DATABASE_URL name a PostgreSQL database? */
@@ -120,7 +127,7 @@ export function isPostgresUrl(url: string): boolean {
 function readToken(token: string | undefined): string | undefined {
   if (token && !/^[\x21-\x7e]+$/.test(token)) {
     throw new StartError(
-      'API_TOKEN has a blank or a character outside ASCII, but must be visible ASCII characters.',
+      'API_TOKEN has white space (a line break at its end?) or a character outside ASCII, but must be visible ASCII characters.',
     );
   }
   return token || undefined;
@@ -135,13 +142,18 @@ function readJwt(env: Env): JwtConfig | undefined {
     throw new StartError(
       'JWT_SECRET has fewer than 32 bytes, but must have as many as HS256 (RFC 7518 §3.2).',
     );
+  // Whoever signs has it without: each JWT would be refused, and nobody could see why.
+  if (secret !== secret?.trim())
+    throw new StartError(
+      'JWT_SECRET begins or ends with white space (a line break that was pasted with it?), but must not.',
+    );
   const isUrl = url && URL.canParse(url) && /^https?:$/.test(new URL(url).protocol);
   if (url && !isUrl) refuse('JWT_JWKS_URL', `${schemeOf(url)}…`, 'an http or https URL of a key set');
   if (!secret && !url) return undefined;
   return {
     secret: secret || undefined,
     jwksUrl: url ? new URL(url) : undefined,
-    audience: env.JWT_AUDIENCE || 'changebell',
+    audience: env.JWT_AUDIENCE?.trim() || 'changebell',
   };
 }
 

@@ -1,8 +1,11 @@
 // Settings as values: what each takes, what it refuses, and the one line that a refusal is. That the program
 // ends with that line and exit code 1 is a matter of `tests/http/shutdown.test.ts`.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
-import { readConfig, StartError } from '../lib/config.ts';
+import { checkNode, readConfig, StartError } from '../lib/config.ts';
+import { ROOT } from './support/helpers.ts';
 
 /** The line for a user whose settings are these. */
 function refusal(env: Record<string, string>): string {
@@ -99,7 +102,13 @@ test('an allowed host is a name without scheme, port or path, whatever its case'
 test('a database is a file, memory, or a postgres:// URL; what is refused never shows a password', () => {
   for (const good of ['x.db', '/var/lib/x.db', ':memory:', 'postgres://u:p@db.example:5432/shop', 'C:\\x.db'])
     assert.equal(readConfig({ DATABASE_URL: good }).databaseUrl, good);
-  const passwords = ['mysql://u:hunter2@h/x', 'postgres://u:hunter2#x@h/x', 'postgres://u:hunter2/x@h/shop'];
+  const passwords = [
+    'mysql://u:hunter2@h/x',
+    'postgres//u:hunter2@h/x',
+    'shop:hunter2@h/x',
+    'postgres://u:hunter2#x@h/x',
+    'postgres://u:hunter2/x@h/shop',
+  ];
   for (const bad of passwords) {
     const line = refusal({ DATABASE_URL: bad });
     assert.match(line, /^DATABASE_URL .*postgres:\/\//);
@@ -136,4 +145,26 @@ test('a token is visible ASCII, and a refusal does not repeat it', () => {
     assert.match(line, /^API_TOKEN /);
     assert.ok(!line.includes(bad));
   }
+});
+
+test('a secret that was pasted with a line break is refused, and not repeated', () => {
+  const secret = 'correct-horse-battery-staple-and-some-more';
+  assert.equal(readConfig({ JWT_SECRET: secret }).jwt?.secret, secret);
+  for (const bad of [`${secret}\n`, ` ${secret}`]) {
+    const line = refusal({ JWT_SECRET: bad });
+    assert.match(line, /^JWT_SECRET .*white space/);
+    assert.ok(!line.includes(secret));
+  }
+  assert.match(refusal({ API_TOKEN: `${secret}\n` }), /^API_TOKEN .*line break/);
+});
+
+test('a Node that is too old is named, with the oldest that will do', () => {
+  const oldest = Number(
+    /\d+/.exec(JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')).engines.node),
+  );
+  assert.throws(
+    () => checkNode(`${oldest - 1}.9.0`),
+    new RegExp(`${oldest - 1}\\.9\\.0 .*${oldest} or newer`),
+  );
+  for (const good of [`${oldest}.0.0`, process.versions.node]) checkNode(good);
 });

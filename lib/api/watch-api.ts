@@ -28,15 +28,15 @@ export function createWatchApi(store: Store) {
   }
 
   return {
-    /** Pages follow each other by `next`; `keys` are what a copy knows its rows by. @throws {Problem} 403, 404 */
+    /** Pages follow each other by `next`; `keys` are what a copy knows its rows by, `type` its events. @throws {Problem} 403, 404 */
     async list({ res, query, scope, params: [name = ''] }: Call): Promise<void> {
       // All rows, as for a resource: a list with holes would pass for the whole table.
-      const { table, source } = find(name, '*', scope);
+      const { table, type, source } = find(name, '*', scope);
       const limit = queryInteger(query, 'limit', 100, 1, 500);
       const page = await store.readRows(table, queryValue(query, 'after') ?? undefined, limit);
       // Named by WATCH and yet not there: it was dropped while the server runs.
       if (!page) throw nothingAt(`/api/watch/${name}`);
-      const members = `"rows":[${page.rows.join()}],"keys":${JSON.stringify(page.keys)}`;
+      const members = `"type":"${type}","rows":[${page.rows.join()}],"keys":${JSON.stringify(page.keys)}`;
       sendPage(res, members, `/api${source}`, limit, page);
     },
 

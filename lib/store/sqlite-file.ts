@@ -1,6 +1,7 @@
 // Opens a SQLite file with care: whatever is wrong with it is found before anything in it is changed, so that a
 // mistaken DATABASE_URL leaves the file as it was. First looks, then WAL mode, which writes into the file, then one
 // transaction in which all of ours is brought up to date.
+import { existsSync } from 'node:fs';
 import type Database from 'better-sqlite3';
 import { StartError } from '../config.ts';
 import { WATCHED_RESOURCES } from '../resources.ts';
@@ -9,6 +10,7 @@ import { create, createTables, findStrangeTable, mendSchema, VERSION } from './s
 import { needsUpgrade, upgrade } from './sqlite-upgrade.ts';
 import { applyWatch } from './sqlite-watch.ts';
 import { planWatch, type WatchedTable } from './sqlite-watch-plan.ts';
+import { cannotWatch } from './watch.ts';
 
 /** What of the settings the file must fit. */
 export type FileOptions = {
@@ -39,6 +41,7 @@ export const WAL_LIMIT_BYTES = 64 * 1024 * 1024;
  */
 export function openSqliteFile(options: FileOptions): OpenedFile {
   const { path } = options;
+  checkNewFile(options);
   let db: Database.Database | undefined;
   try {
     db = openDatabase(path, { timeout: 5000 }); // patience at the start only: two servers may start at once
@@ -56,11 +59,25 @@ function cannotBeOpened(path: string, error: unknown): StartError {
     return new StartError(
       `better-sqlite3 was built for another version of Node: run npm ci with this one (${process.version}).`,
     );
+  if ('tries' in (error as object))
+    return new StartError(
+      'better-sqlite3 has no native file here: run npm ci, and let it run scripts. Where none can be fetched it compiles one, with Python and a C++ compiler.',
+    );
   if (hasCode(error, /^SQLITE_NOTADB/))
     return new StartError(`${path} is not a SQLite database: point DATABASE_URL at another file.`);
   return new StartError(
     `The database ${path} cannot be opened to read and write (${(error as Error).message}): check DATABASE_URL and the file's permissions.`,
   );
+}
+
+/**
+ * SQLite would make the file, and a mistyped DATABASE_URL leave it behind. A new one has no table of an application.
+ * @throws {StartError}
+ */
+function checkNewFile({ path, watch, complain }: FileOptions): void {
+  const theirs = [...watch].filter((name) => !WATCHED_RESOURCES.some(({ table }) => table === name));
+  if (complain || theirs[0] === undefined || existsSync(path)) return;
+  throw cannotWatch(theirs[0], `there is no such table, nor the file ${path}: check DATABASE_URL`);
 }
 
 /** In this order: what can refuse the file comes before what changes it. @throws {StartError} */

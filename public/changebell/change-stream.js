@@ -48,7 +48,7 @@ export class ChangeStream extends LinkedTarget {
     this.#options = options;
     this.#snapshots = new Snapshots(options.load, this.#waiters);
     this.lastEventId = /** @type {string | undefined} */ (options.lastEventId);
-    this.#link.connect();
+    link.connect();
   }
 
   /** Of the last event that was processed: to store, and to go on from. If you set it, the next connection goes on there. */
@@ -114,30 +114,29 @@ export class ChangeStream extends LinkedTarget {
   /** @param {string} text */
   #hear(text) {
     const event = parse(text);
-    if (!event) return this.#link.fail(new Error('what came is no event'));
-    const [seq, isStored] = [seqOf(event.id), !event.type.startsWith('stream.')];
-    if (isStored && seq <= this.#storedSeq) return void this.repeats++;
-    if (isStored) this.#storedSeq = seq;
-    if (event.type === 'stream.ready') this.#begin(event, seq);
-    if (event.type === 'stream.reset') this.#beginAnew(seq);
+    if (!event) return this.#link.fail('what came is no event');
+    const frame = { event, text, id: event.id, name: /^stream\.(.*)/.exec(event.type)?.[1] };
+    const seq = seqOf(event.id);
+    if (!frame.name && seq <= this.#storedSeq) return void this.repeats++;
+    if (!frame.name) this.#storedSeq = seq;
+    if (frame.name === 'ready') this.#begin(frame, seq);
+    if (frame.name === 'reset') this.#beginAnew(seq);
     this.#received = event.id;
-    this.#inbox.push({ event, text, id: event.id });
-    if (event.type === 'stream.expired') this.#link.expireToken();
+    this.#inbox.push(frame);
+    if (frame.name === 'expired') this.#link.expireToken();
     // What we have no room for stays in the log, and the next connection goes on there.
     if (!this.#inbox.isFull()) return;
     this.#isPaused = true;
     this.#link.leave();
   }
 
-  /** What was asked for comes: nothing up to there is new. @param {import('./types.js').ChangeEvent} ready @param {number} seq */
+  /** What was asked for comes: nothing up to there is new. Without the cursor that we had, it is as a reset is. @param {import('./inbox.js').Frame} ready @param {number} seq */
   #begin(ready, seq) {
-    const { behind = 0, heartbeatSeconds } = ready.data;
+    const { behind = 0, heartbeatSeconds } = ready.event.data;
     if (heartbeatSeconds) this.#link.expectHeartbeats(heartbeatSeconds);
-    if (this.#isDoubted && !this.#options.load) {
-      Object.assign(ready, { type: 'stream.reset', data: { reason: 'no-id' } });
-      return this.#beginAnew(seq);
-    }
-    this.#storedSeq = Math.max(seq, this.#received === undefined ? 0 : seqOf(this.#received));
+    if (this.#isDoubted && !this.#options.load)
+      [ready.name, ready.event.data] = ['reset', { reason: 'no-id' }];
+    this.#storedSeq = Math.max(seq, seqOf(this.#received) || 0);
     [this.#isDoubted, this.#caughtUpAt] = [false, seq + behind];
   }
 
@@ -153,16 +152,15 @@ export class ChangeStream extends LinkedTarget {
     this.#inbox.clear();
   }
 
-  // --- the work, one frame after another
   /** @param {import('./inbox.js').Frame} frame */
   #process(frame) {
-    const name = /^stream\.(.*)/.exec(frame.event.type)?.[1];
+    const { name, event } = frame;
     // What they wait for is in the snapshot that is read next, or is gone with the history that it was in.
     if (name === 'reset') [this.#unheard, frame.waiting] = [undefined, this.#waiters.all()];
     if (!name && !this.wasListenedTo('message')) this.#unheard ??= this.#lastEventId;
     const { load, loadsAfter } = this.#options;
-    const isReload = load && (name === 'reset' || loadsAfter?.(frame.event));
-    this.dispatchAndWait(toEvent(frame, name), () => (isReload ? this.#reload(frame) : this.#finish(frame)));
+    const isReload = load && (name === 'reset' || loadsAfter?.(event));
+    this.dispatchAndWait(toEvent(frame), () => (isReload ? this.#reload(frame) : this.#finish(frame)));
   }
 
   /** @param {import('./inbox.js').Frame} frame */
@@ -199,8 +197,7 @@ export class ChangeStream extends LinkedTarget {
 
   /** @param {string} id */
   #goOnFrom(id) {
-    this.lastEventId = id;
-    this.#unheard = undefined;
+    [this.lastEventId, this.#unheard] = [id, undefined];
     if (this.#link.state === 'open' || this.#link.state === 'connecting') this.#link.connect();
   }
 

@@ -5,7 +5,7 @@
 const MAX_HELD = 8_000_000; // characters: what is more is left in the log for a while
 
 /** @typedef {import('./waiters.js').Waiter} Waiter */
-/** @typedef {{ event: import('./types.js').ChangeEvent, text: string, id: string, waiting?: Waiter[] }} Frame `id`: where the stream stands when it is done; `waiting`: who need not wait any longer then */
+/** @typedef {{ event: import('./types.js').ChangeEvent, text: string, id: string, name: string | undefined, waiting?: Waiter[] }} Frame `id`: where the stream stands when it is done; `name`: of a frame of the server's own; `waiting`: who need not wait any longer then */
 
 /** Frames in the order in which they came. */
 export class Inbox {
@@ -85,8 +85,8 @@ export function parse(text) {
   }
 }
 
-/** What its listeners get. @param {Frame} frame @param {string | undefined} name of a frame of the server's own */
-export function toEvent({ event, text, id }, name) {
+/** What its listeners get. @param {Frame} frame */
+export function toEvent({ event, text, id, name }) {
   const told = name
     ? new CustomEvent(name, { detail: { ...event.data, lastEventId: id } })
     : new MessageEvent('message', { data: event, lastEventId: id });

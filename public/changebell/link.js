@@ -5,13 +5,11 @@ import { checkToken, openEventStream, openWebSocket } from './wire.js';
 
 const FIRST_WAIT_MS = 250;
 const LONGEST_WAIT_MS = 10_000;
-const LONGEST_TIMER_MS = 2 ** 31 - 1; // one that is longer fires at once, and a server that asks for years of rest has none
+const LONGEST_TIMER_MS = 2 ** 31 - 1; // one that is longer fires at once
 // A connection that was live for so long starts the waits anew. Were one frame enough, a server that lets everyone in and
 // then falls over would be asked several times a second by all of them.
 const STEADY_MS = 10_000;
 
-/** @typedef {import('./wire.js').Wire} Wire */
-/** @typedef {import('./wire.js').Refusal} Refusal */
 /** @typedef {import('./types.js').Attempt} Attempt */
 /**
  * Whose link it is. `address` may take its time; `mayGoWithoutCursor` is asked when the server calls the
@@ -24,15 +22,15 @@ export class Link {
   state = /** @type {'connecting' | 'open' | 'waiting' | 'refused' | 'closed'} */ ('connecting');
   nextTryAt = /** @type {number | null} */ (null);
   tries = 0; // lost connections in a row
-  lost = /** @type {Refusal | undefined} */ (undefined); // why the last connection ended
+  lost = /** @type {import('./wire.js').Refusal | undefined} */ (undefined); // why the last connection ended
   isUnheard = false; // the last connection ended before its first frame
 
   #owner;
   #options;
   #token = /** @type {string | undefined} */ (undefined); // of a function: kept until it is refused or has expired
-  #wasTokenRefused = false;
+  #refusedTokens = 0; // in a row
   #liveAt = /** @type {number | undefined} */ (undefined); // since when this connection is live
-  #wire = /** @type {Wire | undefined} */ (undefined);
+  #wire = /** @type {import('./wire.js').Wire | undefined} */ (undefined);
   #attempt = new AbortController(); // what comes from an older one is ignored
   #retryTimer = /** @type {ReturnType<typeof setTimeout> | undefined} */ (undefined);
   #silence;
@@ -124,22 +122,21 @@ export class Link {
     return typeof token === 'function' ? this.#token : token;
   }
 
-  /** A fresh one, or a function that gets one; ends a refusal. @param {import('./types.js').Token} token */
+  /** A fresh one, or a function that gets one; ends a refusal, and a try with the one before. @param {import('./types.js').Token} token */
   setToken(token) {
     this.#options.token = token;
     this.renewToken();
-    if (this.state === 'refused') this.connect();
+    if (this.state === 'refused' || this.state === 'connecting') this.connect();
   }
 
   /** The next connection asks for a fresh one. */
   renewToken() {
-    this.#token = undefined;
-    this.#wasTokenRefused = false;
+    [this.#token, this.#refusedTokens] = [undefined, 0];
   }
 
   expireToken() {
     this.renewToken();
-    this.fail(new Error('the token has expired'));
+    this.fail('the token has expired');
   }
 
   /** The owner has caught up. */
@@ -147,25 +144,27 @@ export class Link {
     this.#liveAt ??= performance.now();
   }
 
-  /** @param {number} seconds as the server tells */
-  expectHeartbeats(seconds) {
-    this.#silence.expect(seconds);
-  }
-
   /** In milliseconds since 1970, for people. */
   get lastHeardAt() {
     return this.#silence.heardAt;
   }
 
-  /** @param {any} why it ended, or could not begin: an Error, perhaps with what the server answered */
+  /** @param {number} seconds as the server tells */
+  expectHeartbeats(seconds) {
+    this.#silence.expect(seconds);
+  }
+
+  /** @param {any} why it ended, or could not begin: in words, or an Error, perhaps with what the server answered */
   fail(why) {
     // Nothing is under way that could fail: a snapshot whose line broke with the stream's would count, and wait, twice.
     if (this.state !== 'open' && this.state !== 'connecting') return;
     this.leave();
     if (this.#liveAt && performance.now() - this.#liveAt >= STEADY_MS) this.tries = 0;
     this.#liveAt = undefined;
-    this.lost = why instanceof Error ? why : new Error(String(why));
+    this.lost = why instanceof Error ? why : new Error(why);
     const { status = 0, retryAfterMs = 0 } = this.lost;
+    // What lies between two refusals may have taken as long as a token lives.
+    this.#refusedTokens = status === 401 ? this.#refusedTokens + 1 : 0;
     // No wait: the question is another one, so the server was not asked it yet.
     if (this.#mayAskAtOnce(status)) return this.connect();
     if (isFinal(status)) return this.#setState('refused');
@@ -179,10 +178,9 @@ export class Link {
   /** Once with a fresh token, once without a cursor: what is refused then stays refused. @param {number} status */
   #mayAskAtOnce(status) {
     if (status === 400) return this.#owner.mayGoWithoutCursor();
-    if (status !== 401 || typeof this.#options.token !== 'function' || this.#wasTokenRefused) return false;
+    if (status !== 401 || typeof this.#options.token !== 'function') return false;
     this.#token = undefined;
-    this.#wasTokenRefused = true;
-    return true;
+    return this.#refusedTokens === 1;
   }
 
   /** @param {number} wantedMs */
@@ -196,13 +194,12 @@ export class Link {
   /** @param {string} text */
   #hear(text) {
     this.#silence.end();
-    this.isUnheard = false;
-    this.#wasTokenRefused = false;
+    [this.isUnheard, this.#refusedTokens] = [false, 0];
     if (this.state === 'connecting') this.state = 'open'; // the owner says more, once it has read the frame
     this.#owner.hear(text);
   }
 
-  /** The old connection went over the old network: nobody would tell us of its end. */
+  /** The old connection went over the old network: nobody would tell us of its end. Node may call a listener that was taken back. */
   #changeNetwork() {
     if (this.state !== 'refused' && this.state !== 'closed') this.connect();
   }

@@ -34,8 +34,8 @@ export class LiveTable extends WaitingTarget {
   ready;
 
   #url;
-  #name; // of the table: what types and sources of its events begin with
-  #query; // what is asked of the log
+  #type = 'customer'; // what the types of its events begin with: of a watched table a page says it
+  #source;
   #rows = /** @type {Map<string, Row>} */ (new Map());
   #resolve = () => {};
 
@@ -43,10 +43,9 @@ export class LiveTable extends WaitingTarget {
   constructor(url, { stream, token, WebSocket } = {}) {
     super();
     this.#url = new URL(url, globalThis.location?.href);
-    this.#name = nameOf(this.#url.pathname);
-    this.#query = { types: [`${this.#name.type}.*`], sources: [`${this.#name.source}/*`] };
+    this.#source = sourceOf(this.#url.pathname);
     this.stream = new ChangeStream(stream ?? this.#beside('/ws'), {
-      ...this.#query,
+      sources: [`${this.#source}/*`],
       token,
       WebSocket,
       // One row tells whether it may see all of them.
@@ -117,15 +116,14 @@ export class LiveTable extends WaitingTarget {
 
   /** Rows came or went without an event for each, as with a table that was made anew. @param {ChangeEvent} event */
   #isReset({ type }) {
-    return type === `${this.#name.type}.reset`;
+    return type === `${this.#type}.reset`;
   }
 
   /** Anyone may publish an event with such a source, but not with such a type. @param {Map<string, Row>} rows @param {ChangeEvent} event */
   #apply(rows, { type, source, data }) {
-    const { type: prefix, source: table } = this.#name;
-    const change = CHANGES.find((one) => type === `${prefix}.${one}`);
-    if (!change || !source.startsWith(`${table}/`)) return;
-    const key = source.slice(table.length + 1);
+    const change = CHANGES.find((one) => type === `${this.#type}.${one}`);
+    if (!change || !source.startsWith(`${this.#source}/`)) return;
+    const key = source.slice(this.#source.length + 1);
     const before = rows.get(key);
     if (change === 'deleted') rows.delete(key);
     else rows.set(key, data);
@@ -149,6 +147,7 @@ export class LiveTable extends WaitingTarget {
       for (const customer of page.customers ?? []) rows.set(String(customer.id), customer);
       // What the parts of a key are, and how bytes are written in it, only the server knows.
       for (const [i, row] of (page.rows ?? []).entries()) rows.set(page.keys[i], row);
+      this.#type = page.type ?? this.#type;
       position ||= page.lastEventId;
       if (page.lastEventId !== position)
         position = await this.#catchUp(rows, position, page.lastEventId, attempt);
@@ -175,7 +174,10 @@ export class LiveTable extends WaitingTarget {
    */
   async #catchUp(rows, from, pageId, attempt) {
     const read = (/** @type {string} */ lastEventId) =>
-      getJson(withQuery(this.#beside('/api/events'), { ...this.#query, limit: 1000, lastEventId }), attempt);
+      getJson(
+        withQuery(this.#beside('/api/events'), { sources: `${this.#source}/*`, limit: 1000, lastEventId }),
+        attempt,
+      );
     for (let position = from; ; ) {
       const { events, lastEventId, more } = await read(position);
       if (events.some((/** @type {ChangeEvent} */ event) => this.#isReset(event)))
@@ -201,13 +203,10 @@ export class LiveTable extends WaitingTarget {
   }
 }
 
-/** What the events of this table have as `type` and `source`, as `lib/store/watch.ts` makes it. @param {string} path */
-function nameOf(path) {
+/** What the sources of its events begin with, as `lib/store/watch.ts` makes it. @param {string} path */
+function sourceOf(path) {
   const [, table] = /\/api\/watch\/([^/]+)$/.exec(path) ?? [];
-  if (table === undefined) return { type: 'customer', source: '/api/customers' };
-  const name = decodeURIComponent(table);
-  const type = name.toLowerCase().replace(/[^a-z0-9._-]/gu, '_');
-  const isPlain = /^[a-z]/.test(type) && !/^(stream|customer)(\.|$)/.test(type);
-  const source = encodeURIComponent(name).slice(0, 2000).replace(/%.?$/, '');
-  return { type: `${isPlain ? '' : 't_'}${type}`.slice(0, 90), source: `/watch/${source}` };
+  if (table === undefined) return '/api/customers';
+  const name = encodeURIComponent(decodeURIComponent(table));
+  return `/watch/${name.slice(0, 2000).replace(/%.?$/, '')}`;
 }

@@ -12,7 +12,7 @@ export class Silence {
   #tell;
   #timer = /** @type {ReturnType<typeof setTimeout> | undefined} */ (undefined);
 
-  /** @param {number} heartbeatSeconds until the server tells @param {(why: Error) => void} tell of a silence that is too long */
+  /** @param {number} heartbeatSeconds until the server tells @param {(why: string) => void} tell of a silence that is too long */
   constructor(heartbeatSeconds, tell) {
     this.#heartbeatSeconds = heartbeatSeconds;
     this.#tell = tell;
@@ -60,7 +60,7 @@ export class Silence {
       // A debugger or a long task stops the timers and the reading alike: that is no fault of the server's.
       const wasBlocked = performance.now() - due > GRACE_MS; // again: timers come before what has arrived
       if (!isGrace || wasBlocked) return this.#wait(true);
-      this.#tell(new Error(`no heartbeat for ${seconds} s, though the socket says open`));
+      this.#tell(`no heartbeat for ${seconds} s, though the socket says open`);
     };
     this.#timer = setTimeout(judge, ms);
   }

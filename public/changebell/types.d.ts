@@ -28,7 +28,7 @@ export type Options = {
   lastEventId?: string | null | undefined;
   /** Called at the start where no cursor is given, after each reset, and again, with backoff, where it failed. */
   load?: Load | undefined;
-  /** After these events too: some say that more has changed than events can tell. */
+  /** After these events too: `orders.reset` says that more has changed in that table than events can tell. */
   loadsAfter?: ((event: ChangeEvent) => boolean) | undefined;
   /**
    * Called before a connection with another token than the one before, to ask whether that may see as much: a stream

@@ -5,7 +5,7 @@
 const PAGE_PATIENCE_MS = 30_000; // over a dead network an answer never comes
 
 /** @typedef {(text: string) => void} Hear */
-/** @typedef {{ hear: Hear, lose: (why: Refusal) => void, signal: AbortSignal }} Ear `signal`: nobody listens any more */
+/** @typedef {{ hear: Hear, lose: (why: Refusal | string) => void, signal: AbortSignal }} Ear `signal`: nobody listens any more */
 /** @typedef {{ close: () => void, send: (text: string) => void }} Wire */
 /** @typedef {Error & { status?: number, detail?: string, retryAfterMs?: number }} Refusal an answer's status and detail, where there was one */
 
@@ -24,7 +24,7 @@ export function openWebSocket(url, token, { hear, lose, signal }, Socket) {
   socket.onopen = () => {
     ignoreErrors();
     socket.onclose = ({ code }) =>
-      lose(new Error(`${code}: the connection was ${code === 1006 ? 'cut without a goodbye' : 'closed'}`));
+      lose(`${code}: the connection was ${code === 1006 ? 'cut without a goodbye' : 'closed'}`);
   };
   // One that nobody hears would end a program in Node.
   const ignoreErrors = () => {
@@ -41,9 +41,9 @@ export function openEventStream(url, token, { hear, lose }) {
   const read = async () => {
     const body = await askForStream(url, token, abort.signal);
     await readEventStream(body, ({ type, data }) => type === 'message' && hear(data));
-    throw new Error('the stream was ended');
+    return 'the stream was ended';
   };
-  read().catch((error) => lose(abort.signal.aborted ? new Error('the connection was closed') : error));
+  read().then(lose, (error) => lose(abort.signal.aborted ? 'the connection was closed' : error));
   return { close: () => abort.abort(), send: () => {} };
 }
 
@@ -51,7 +51,7 @@ export function openEventStream(url, token, { hear, lose }) {
  * The same question as the handshake's, in HTTP. A page sends its Origin, for which it may have been refused,
  * with OPTIONS, and with GET only to foreign servers (Fetch Standard, "append a request `Origin` header").
  * @param {URL} url
- * @returns {Promise<Refusal>}
+ * @returns {Promise<Refusal | string>}
  */
 async function whyRefused(url) {
   const abort = new AbortController();
@@ -59,7 +59,7 @@ async function whyRefused(url) {
     await askForStream(url, undefined, abort.signal);
     const door = await fetch(httpUrl(url), { method: 'OPTIONS' });
     if (!door.ok) throw await refusalOf(door);
-    return new Error('the WebSocket could not be opened, though the server answers over HTTP');
+    return 'the WebSocket could not be opened, though the server answers over HTTP';
   } catch (error) {
     return /** @type {Refusal} */ (error);
   } finally {
@@ -85,7 +85,7 @@ const authorization = (token) => (token ? { Authorization: `Bearer ${token}` } :
 
 /** Said in words, since `fetch` would call it a failure of the network, and with the token in its message. @param {string | undefined} token */
 export function checkToken(token) {
-  if (!token || !/[^!-~]/.test(token)) return;
+  if (!/[^!-~]/.test(token ?? '')) return;
   const detail = 'The token has characters that no header may have.';
   throw Object.assign(new TypeError(detail), { status: 401, detail });
 }

@@ -51,7 +51,9 @@ function search() {
   for (const chapter of document.querySelectorAll('.chapter'))
     chapter.toggleAttribute('hidden', chapter.querySelector('.entry:not([hidden])') === null);
   if (found.length === 1 && found[0]) found[0].open = true;
-  element('found').textContent = words.length === 0 ? '' : `${found.length} of ${entries.length} entries`;
+  const count = `${found.length} of ${entries.length} entries`;
+  const hint = found.length === 0 ? ' have all these words: try fewer' : '';
+  element('found').textContent = words.length === 0 ? '' : count + hint;
 }
 
 /** A link to an entry opens it, also where a search has hidden it: else the link of a find would lead nowhere. */

@@ -29,6 +29,18 @@ export const LIBRARY: Mutation[] = [
     'wantedMs',
     'a server that asks for years of rest',
   ),
+  breaksOf('public/changebell/link.js', 'tests/public/changebell-connection.test.ts')(
+    'two tokens that were refused are two in a row, whatever lay between',
+    'status === 401 ? this.#refusedTokens + 1 : 0;',
+    'this.#refusedTokens + Number(status === 401);',
+    'a token that has expired while the server was away',
+  ),
+  breaksOf('public/changebell/link.js', 'tests/public/changebell-connection.test.ts')(
+    'a token that is set during a try waits for its end',
+    "if (this.state === 'refused' || this.state === 'connecting') this.connect();",
+    "if (this.state === 'refused') this.connect();",
+    'a token that is set during a try',
+  ),
   wire(
     'of a stream that was closed while it connected, it is asked why',
     'if (!signal.aborted) void whyRefused',
@@ -103,8 +115,8 @@ export const LIBRARY: Mutation[] = [
   ),
   cursor('change-stream.js')(
     'an event counts as processed when its work begins',
-    'const name = /^stream',
-    'this.#lastEventId = frame.id;\n    const name = /^stream',
+    'const { name, event } = frame;',
+    'this.#lastEventId = frame.id;\n    const { name, event } = frame;',
     'an async listener: the next event waits',
   ),
   world('change-stream.js')(
@@ -137,7 +149,7 @@ export const LIBRARY: Mutation[] = [
   ),
   cursor('change-stream.js')(
     'after a reset nothing is loaded',
-    "const isReload = load && (name === 'reset' || loadsAfter?.(frame.event));",
+    "const isReload = load && (name === 'reset' || loadsAfter?.(event));",
     'const isReload = false;',
     'after a reset what comes is held until the snapshot is there',
   ),

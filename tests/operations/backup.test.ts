@@ -90,6 +90,7 @@ test(
     await underLoad(server, () => runShell(recipe('sh', 'pg_dump'), folder, { DATABASE_URL }));
     const lost = await say(server, 'lost');
     await server.stop();
+    await runShell(`psql -c 'DROP DATABASE shop' '${cluster.url('postgres')}'`, folder); // lost as a whole
 
     await runShell(recipe('sh', 'pg_restore'), folder, { DATABASE_URL });
     const restored = await startServer({ DATABASE_URL: cluster.url('restored') });

@@ -8,6 +8,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { pathToFileURL } from 'node:url';
+import { openDatabase } from '../../lib/store/sqlite.ts';
 import { closeAfterTest } from '../support/cleanup.ts';
 import {
   eventually,
@@ -97,6 +98,33 @@ test('the program with the client library goes on where it stood, when it is sta
   await hears(second.said, 'Grace');
   await add('Mary');
   await hears(second.said, 'Grace', 'Mary');
+});
+
+test('the answer about tables of one’s own works as it is typed: a snapshot, and what follows it', {
+  skip: skipWithout('/usr/bin/curl', 'curl'),
+}, async () => {
+  const reference = readFileSync(join(ROOT, 'public/reference.html'), 'utf8').replaceAll('&amp;', '&');
+  const answer = reference.slice(reference.indexOf('id="own-tables"')).split('</details>')[0]!;
+  const [start, read] = [...answer.matchAll(/<pre[^>]*><code>([\s\S]*?)<\/code>/g)].map(
+    ([, block]) => block!,
+  );
+  const env = Object.fromEntries(
+    [...start!.matchAll(/(\w+)=(\S+)/g)].map(([, name, value]) => [name, value]),
+  );
+  const DATABASE_URL = join(temporaryFolder(), env.DATABASE_URL!);
+  const db = openDatabase(DATABASE_URL);
+  db.exec(
+    'CREATE TABLE invoices (id INTEGER PRIMARY KEY); CREATE TABLE orders (id INTEGER PRIMARY KEY, item TEXT)',
+  );
+  db.exec("INSERT INTO orders VALUES (7, 'Engine')");
+  const server = await startServer({ ...env, DATABASE_URL });
+  const [snapshot, stream] = at(server, read!).split('\n');
+  const page = JSON.parse(await runShell(snapshot!.replace('curl', 'curl -s'), ROOT));
+  assert.deepEqual([page.rows, page.next], [[{ id: 7, item: 'Engine' }], null]);
+  db.exec("UPDATE orders SET item = 'Difference Engine'");
+  const { said } = listen('sh', ['-c', `exec ${stream!.replace('…', page.lastEventId)}`]);
+  await eventually(said, (text) => /"orders.updated".*Difference Engine/.test(text), 'what followed it');
+  db.close();
 });
 
 test('the README is short enough to be read before anything is tried', () => {

@@ -38,13 +38,11 @@ after(stopSharedCluster);
 type Deed = (row: number) => unknown;
 type Step = { does: string; row: number };
 
-// Each story has all of these, in an order of its own: what breaks a copy needs two or three of them together. A story of
-// the soak has the smaller ones twice.
+// Each story has all of these, in an order of its own: what breaks a copy needs two or three of them together.
 const WRITES = 'add rename remove addOutside renameOutside removeOutside rolledBack published'.split(' ');
 const COPIES = 'cut resume kill readBehind openLate awayInLoad'.split(' ');
 const allOf = (isWatched: boolean, mayRestoreUnder: boolean) => [
-  ...[...WRITES, ...COPIES, 'away', 'awayTwice', 'crash', 'restore'],
-  ...(RUNS > 1 ? [...WRITES, ...COPIES] : []),
+  ...[...WRITES, ...COPIES, ...WRITES, ...COPIES, 'away', 'awayTwice', 'crash', 'restore'],
   ...(isWatched ? ['makeAnew'] : []),
   ...(mayRestoreUnder ? ['restoreUnder'] : []),
 ];
@@ -260,6 +258,8 @@ const kinds = [
 
 for (const { engine, skip, make } of engines) {
   for (const kind of kinds) {
+    // A copy is the same code whatever its table is: three of the four show it, and the soak tells the dearest as well.
+    if (RUNS === 1 && engine === 'PostgreSQL' && kind.table === 'items') continue;
     describe(`copies of ${kind.table} on ${engine}`, { skip }, () => {
       let world: World;
       before(async () => {

@@ -80,3 +80,22 @@ test('every name of code in the two routes is found in its file', () => {
       assert.ok(text.includes(name!), `${file} has no ${name}`);
   }
 });
+
+test('every setting of the program stands in the README, with its default, and in the reference', () => {
+  const code = read('lib/config.ts');
+  const named = [...code.matchAll(/env\.([A-Z_]+)|'([A-Z]+(?:_[A-Z]+)*)[' ]/g)].map(
+    ([, one, two]) => (one ?? two)!,
+  );
+  const settings = [...new Set(named)];
+  assert.ok(settings.length >= 17, `only ${settings.length} settings were found`);
+  const table = read('README.md').split('## Settings')[1]!;
+  const [, answer] = /id="settings">([\s\S]*?)<\/details>/.exec(read('public/reference.html'))!;
+  for (const name of settings) {
+    assert.ok(table.includes(`\`${name}\``), `the README says nothing of ${name}`);
+    assert.ok(answer!.includes(`<code>${name}</code>`), `the reference says nothing of ${name}`);
+  }
+  const numbers = [...code.matchAll(/readInteger\(env, '(\w+)', ([\d_]+),/g)];
+  assert.ok(numbers.length >= 4, `only ${numbers.length} defaults were found`);
+  for (const [, name, value] of numbers)
+    assert.match(table, new RegExp(`\\| \`${name}\` +\\| \`${value!.replaceAll('_', '')}\` +\\|`));
+});

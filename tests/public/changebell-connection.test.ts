@@ -112,7 +112,7 @@ test('who is blocked again, before what came could be read, does not take that f
   let now = 0;
   t.mock.method(performance, 'now', () => now);
   const told: string[] = [];
-  const silence = new Silence(1, ({ message }) => told.push(message));
+  const silence = new Silence(1, (why) => told.push(why));
   silence.listen();
   const pass = (ms: number, blockedMs = 0) => {
     now += ms + blockedMs;
@@ -207,6 +207,53 @@ test('a token that has expired is asked for anew, and the stream goes on at its 
   );
   assert.deepEqual(names, ['Bearer token-1', 'Bearer token-2']);
   assert.equal(asked[1]?.get('lastEventId'), 'abcdef-2');
+  stream.close();
+});
+
+test('a token that has expired while the server was away is asked for anew, as often as that happens', async (t) => {
+  const answers = [401, 503, 401, 503, 401, 200];
+  const names: unknown[] = [];
+  const { url } = await fakeStream(t, (_, response, headers) => {
+    names.push(headers.authorization);
+    const status = answers.shift();
+    if (status === 200) return READY;
+    response.writeHead(status!).end('{}');
+    return undefined;
+  });
+  let asked = 0;
+  const token = () => {
+    asked += 1;
+    return `token-${asked}`;
+  };
+  const stream = new ChangeStream(url, { token });
+  stream.addEventListener('state', () => stream.state === 'waiting' && stream.retry(1));
+  await eventually(
+    () => stream.state,
+    (state) => state === 'live' || state === 'refused',
+    'it has come through',
+  );
+  assert.equal(stream.state, 'live');
+  assert.deepEqual(
+    names,
+    [1, 2, 2, 3, 3, 4].map((n) => `Bearer token-${n}`),
+  );
+  stream.close();
+});
+
+test('a token that is set during a try with the one before it is tried at once', async (t) => {
+  const { url } = await fakeStream(t, (_, response, { authorization }) => {
+    if (authorization === 'Bearer new') return READY;
+    stream.token = 'new'; // before the answer to the old one
+    response.writeHead(401).end('{}');
+    return undefined;
+  });
+  const stream = new ChangeStream(url, { token: 'old' });
+  await eventually(
+    () => stream.state,
+    (state) => state === 'live' || state === 'refused',
+    'an answer',
+  );
+  assert.equal(stream.state, 'live');
   stream.close();
 });
 

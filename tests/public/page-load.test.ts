@@ -19,7 +19,7 @@ import {
 import { eventually, post, type Server, seqOf, startServer } from '../support/helpers.ts';
 
 /** More than a hundred times what is painted in a frame; the soak has 20,000. */
-const BURST = Number(process.env.BURST ?? 2500);
+const BURST = Number(process.env.BURST ?? 1500);
 const IN_WORDS = BURST.toLocaleString('en');
 /** How long a bare socket takes for them on a machine of today. */
 const USUAL_MS = BURST / 20;

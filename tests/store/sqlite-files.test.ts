@@ -21,11 +21,13 @@ import {
   connect,
   eventually,
   get,
+  launch,
   post,
   range,
   seqOf,
   startServer,
   temporaryFolder,
+  within,
 } from '../support/helpers.ts';
 import { openStore, refusalToStart } from '../support/open-store.ts';
 
@@ -322,3 +324,27 @@ for (const encoding of ['UTF-16le', 'UTF-16be']) {
     db.close();
   });
 }
+
+test('a mistyped file with WATCH is one line that names both, and no file is left behind', async () => {
+  const DATABASE_URL = fileOf('mistyped');
+  const line = await refusalToStart({ DATABASE_URL, WATCH: 'orders' });
+  assert.match(line, /"orders".*no such table.*mistyped\.db.*DATABASE_URL/);
+  assert.ok(!existsSync(DATABASE_URL));
+});
+
+test('where better-sqlite3 was not compiled, one line says what to run', async () => {
+  const hide = join(folder, 'hide.cjs'); // what npm ci --ignore-scripts leaves: a package without its addon
+  writeFileSync(
+    hide,
+    `const Module = require('node:module');
+     const find = Module._resolveFilename;
+     Module._resolveFilename = function (name, ...rest) {
+       if (!String(name).endsWith('.node')) return find.call(this, name, ...rest);
+       throw Object.assign(new Error('Cannot find module'), { code: 'MODULE_NOT_FOUND' });
+     };`,
+  );
+  const env = { DATABASE_URL: fileOf('uncompiled'), PORT: '0', NODE_OPTIONS: `--require ${hide}` };
+  const { output, exited } = launch(env);
+  assert.equal((await within(exited, 'its end', 5000)).code, 1);
+  assert.match(output.stderr, /^better-sqlite3 has no native file.*npm ci.*compiler\.\n$/);
+});

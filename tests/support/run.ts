@@ -19,6 +19,7 @@ import {
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { bundleProgram } from './bundle.ts';
+import { endOfQueue, listIn, longestFirst } from './queue.ts';
 import { stripTypes } from './typescript.ts';
 
 // Files at once: each waits for half of its time, for heartbeats and for what must not come.
@@ -98,7 +99,7 @@ function isRoomInMemory(): boolean {
  */
 async function runTogether(env: NodeJS.ProcessEnv & { TMPDIR: string }): Promise<number> {
   const alone = files.filter((file) => readFileSync(file, 'utf8').includes('mock.method(console'));
-  const shared = files.filter((file) => !alone.includes(file));
+  const shared = longestFirst(files.filter((file) => !alone.includes(file)));
   const folder = mkdtempSync(join(env.TMPDIR, 'files-'));
   const processes = makeProcesses(folder, shared);
   // Coverage is of the files that we have written.
@@ -106,7 +107,7 @@ async function runTogether(env: NodeJS.ProcessEnv & { TMPDIR: string }): Promise
   const settings = { PATIENCE_SECONDS, ...bundle, ...env };
   const concurrency = `--test-concurrency=${CONCURRENCY}`;
   const code = await node(settings, '--test', concurrency, ...flags, ...alone, ...processes);
-  const cutOff = shared.filter((_, i) => !existsSync(join(folder, `${i}.done`)));
+  const cutOff = endOfQueue(folder, shared, flags.length === 0);
   if (cutOff.length === 0 || isEnding) return code;
   console.error(`Not run to the end: ${cutOff.join(', ')}.`);
   return 1;
@@ -114,7 +115,7 @@ async function runTogether(env: NodeJS.ProcessEnv & { TMPDIR: string }): Promise
 
 /** The modules with which they begin, for Node's runner. */
 function makeProcesses(folder: string, shared: string[]): string[] {
-  writeFileSync(join(folder, 'files.json'), JSON.stringify(shared));
+  writeFileSync(listIn(folder), JSON.stringify(shared));
   const begin = `import ${JSON.stringify(new URL('together.ts', import.meta.url).href)};\n`;
   return Array.from({ length: Math.min(CONCURRENCY, shared.length) }, (_, i) => {
     const file = join(folder, `${i + 1}.test.mjs`);

@@ -13,7 +13,7 @@ import { stripTypes } from './typescript.ts';
 const START_MS = 5000; // what a start may take on a machine that is busy with other things
 const STOP_MS = 5000; // what the program itself promises
 // Long after the last test: what is left open then is a fault, but no reason to hang a whole run.
-const FORCE_EXIT_MS = 15_000;
+const FORCE_EXIT_MS = 2000;
 
 // What goes when this process ends, however it ends.
 const folders = new Set<string>();

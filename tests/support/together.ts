@@ -3,15 +3,16 @@
 // suite of its own here, and does not know it.
 import { AsyncResource } from 'node:async_hooks';
 import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { after, describe } from 'node:test';
 import { pathToFileURL } from 'node:url';
 // Here already, since its hooks are for all files and not for the first one alone.
 import { endFile } from './cleanup.ts';
+import { doneIn, listIn, takenIn } from './queue.ts';
 
 // The folder in which `run.ts` has put the list, and a module for each process.
 const folder = dirname(process.argv[1]!);
-const files: string[] = JSON.parse(readFileSync(join(folder, 'files.json'), 'utf8'));
+const files: string[] = JSON.parse(readFileSync(listIn(folder), 'utf8'));
 // Node's runner knows by the context of a call in which suite a test is: the next file is in none.
 const outside = new AsyncResource('files');
 process.setMaxListeners(0); // each cluster and server has its own for the end
@@ -21,6 +22,7 @@ runNext();
 function runNext(): void {
   const file = files.find(take);
   if (file === undefined) return;
+  const startedAt = performance.now();
   describe(file, async () => {
     try {
       await import(pathToFileURL(file).href);
@@ -29,7 +31,7 @@ function runNext(): void {
       after(async () => {
         await endFile();
         // Else an end that came too early would look like a run without a failure.
-        writeFileSync(join(folder, `${files.indexOf(file)}.done`), '');
+        writeFileSync(doneIn(folder, files.indexOf(file)), String(Math.round(performance.now() - startedAt)));
         outside.runInAsyncScope(runNext);
       });
     }
@@ -39,7 +41,7 @@ function runNext(): void {
 /** Whether nobody else has it. */
 function take(_: string, index: number): boolean {
   try {
-    closeSync(openSync(join(folder, `${index}.taken`), 'wx'));
+    closeSync(openSync(takenIn(folder, index), 'wx'));
     return true;
   } catch {
     return false;

@@ -4,7 +4,7 @@ import type { Page } from '../page.ts';
 import type { Program } from '../program.ts';
 import type { Checks } from './check.ts';
 
-const TRIES = 3;
+const TIMES = 4;
 const SOON_SECONDS = 0.25;
 
 /** Another program saves a customer. @returns after how many seconds the page was told */
@@ -24,12 +24,13 @@ export const programs: Checks = {
       async run(program) {
         const ada = await program.open();
         await timeOne(program, ada);
-        // From one that was told just now to the next: the hub has looked, and won't by itself for a while.
-        let best = Number.POSITIVE_INFINITY;
-        for (let i = 0; i < TRIES && best > SOON_SECONDS; i += 1)
-          best = Math.min(best, await timeOne(program, ada));
-        const sentence = `Another program committed a customer, and for ${best.toFixed(1)} s nobody has noticed.`;
-        assert.ok(best <= SOON_SECONDS, sentence);
+        // From one that was told just now to the next: the hub has looked, and won't by itself for a while. All of them
+        // together: what a busy machine tells late shortens the next one's time by as much.
+        let sum = 0;
+        for (let i = 0; i < TIMES; i += 1) sum += await timeOne(program, ada);
+        const mean = sum / TIMES;
+        const sentence = `Another program committed a customer, and for ${mean.toFixed(1)} s nobody has noticed.`;
+        assert.ok(mean <= SOON_SECONDS, sentence);
       },
     },
     {
