@@ -73,7 +73,8 @@ function parseList(text: string | null, { name, separator, pattern, meaning }: t
     const plain = withMarks(value);
     return exact.has(plain) || hasPrefix(plain, separator, prefixes);
   };
-  const isWithin = (beginning: string) => items.some((one) => one.startsWith(beginning));
+  const isWithin = (beginning: string) =>
+    [...exact, ...prefixes].some((one) => one.startsWith(withMarks(beginning)));
   return { key: items.join(), matches, isWithin };
 }
 

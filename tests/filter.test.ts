@@ -45,6 +45,8 @@ test('that a table must be loaded again is for whoever follows any row of it, an
     ['/rooms/7,/watch/orders/42/*', 'orders.reset', '/watch/orders/*', true],
     ['/watch/orders/*', 'orders.reset', '/watch/orders/*', true],
     ['/api/customers/17', 'customer.reset', '/api/customers/*', true],
+    ['/watch/a%2Ab/1', 'a_b.reset', '/watch/a*b/*', true], // a table with a star in its name
+    ['/watch/a%2cb/1', 'a_b.reset', '/watch/a%2Cb/*', true],
     ['/watch/orders', 'orders.reset', '/watch/orders/*', false],
     ['/watch/orders2/42', 'orders.reset', '/watch/orders/*', false],
     ['/watch/orders/42', 'orders.created', '/watch/orders/*', false], // the row whose key is a star

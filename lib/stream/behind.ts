@@ -1,6 +1,6 @@
 // How many events a reader of limited scope is behind: of those that it may see, so each has to be looked at. After a
 // restart thousands of readers come at once, from places far back. So a stretch of the log is read once for all who stand
-// in it, whoever came first goes first, and after some milliseconds everybody else has a turn.
+// in it, and after some milliseconds everybody else has a turn.
 import { setImmediate as nextRound } from 'node:timers/promises';
 import type { Cursor, StoredEvent } from '../event.ts';
 import type { Scope } from '../scope.ts';
@@ -39,11 +39,20 @@ export function countBehind(store: Store, at: Cursor, head: Cursor, scope: Scope
 async function countForAll(store: Store, waiters: Set<Waiter>): Promise<void> {
   const giveWay = createSlices();
   try {
-    for (const first of waiters) while (waiters.has(first)) await step(store, first, waiters, giveWay);
+    // Who came first and who has least to go take turns: a short way never waits for a long one, and no way for ever.
+    for (let n = 0; waiters.size > 0; n += 1) {
+      const [oldest] = waiters;
+      await step(store, n % 2 === 0 ? oldest! : nearest(waiters), waiters, giveWay);
+    }
   } catch (error) {
     for (const { fail } of waiters) fail(error);
   }
   waiting.delete(store);
+}
+
+function nearest(waiters: Set<Waiter>): Waiter {
+  const left = ({ at, head }: Waiter) => head.seq - at.seq;
+  return [...waiters].reduce((one, other) => (left(other) < left(one) ? other : one));
 }
 
 /** The stretch after the first one's place, for everyone who stands in it: from its end on they are together. */

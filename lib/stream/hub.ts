@@ -33,7 +33,7 @@ export class Hub {
   private events = 0; // announced since the start
   /** A turn is due or under way: there is never a second one beside it. */
   private isScheduled = false;
-  /** Ends the rest before the next turn, when nobody who comes meanwhile ends it. */
+  /** Ends the rest before the next turn, when nobody who comes meanwhile ends it. One alone: each brings a turn, and that the next. */
   private restTimer: NodeJS.Timeout | undefined;
   /** Names of streams differ also between servers and runs: `source` and `id` of a frame are unique together. */
   private readonly run = randomBytes(3).toString('hex');
@@ -161,7 +161,7 @@ export class Hub {
     if (!head.isReadable || (mayLook && head.isStale)) await this.look();
     await rounds.serveSlice(() => head.isStale);
     this.isScheduled = false;
-    if (!head.isReadable) setTimeout(() => this.schedule(), RETRY_MS).unref();
+    if (!head.isReadable) this.restTimer = setTimeout(() => this.schedule(), RETRY_MS).unref();
     else if (!rounds.isEmpty || head.isStale) this.schedule();
   }
 

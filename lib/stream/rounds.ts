@@ -73,19 +73,26 @@ export class Rounds {
     return clients;
   }
 
-  /** One zone in a slice; at least one client, whatever the time: nobody starves. */
+  /** A zone's turn ends with its time, or when nobody is left in it; at least one has its turn in each slice: nobody starves. */
   private async serveBehind(sliceEnd: number): Promise<void> {
-    if (!this.behind.has(this.zone) || performance.now() > this.zoneEnd) this.nextZone();
-    const clients = this.behind.get(this.zone);
-    if (!clients) return;
-    await this.serveSome(clients, 'behind', sliceEnd);
-    if (clients.length === 0) this.behind.delete(this.zone);
+    do {
+      if (!this.behind.has(this.zone) || performance.now() > this.zoneEnd) this.nextZone();
+      const clients = this.behind.get(this.zone);
+      if (!clients) return;
+      await this.serveSome(clients, 'behind', sliceEnd);
+      if (clients.length > 0) return; // who was put back waits for the next slice
+      this.behind.delete(this.zone);
+    } while (performance.now() < sliceEnd);
   }
 
-  /** Up the log, then from its beginning again: each zone with somebody in it has its turn. */
+  /** Up the log, then from its beginning again: each zone with somebody in it has its turn. Of a long log they are many. */
   private nextZone(): void {
-    const zones = [...this.behind.keys()].sort((a, b) => a - b);
-    this.zone = zones.find((zone) => zone > this.zone) ?? zones[0] ?? -1;
+    let [first, next] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
+    for (const zone of this.behind.keys()) {
+      if (zone < first) first = zone;
+      if (zone > this.zone && zone < next) next = zone;
+    }
+    this.zone = next === Number.POSITIVE_INFINITY ? first : next;
     this.zoneEnd = performance.now() + ZONE_MS;
   }
 

@@ -144,6 +144,12 @@ export const STREAM: Mutation[] = [
     'those who stand near each other in the log',
   ),
   rounds(
+    'each place of the log costs a round of the loop',
+    'if (clients.length > 0) return;',
+    'if (clients.length > 0) return;\n      return void this.behind.delete(this.zone);',
+    'those who stand far from each other share a slice',
+  ),
+  rounds(
     'a zone in which there is always somebody keeps its turn',
     ' || performance.now() > this.zoneEnd',
     '',

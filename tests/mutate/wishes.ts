@@ -44,6 +44,12 @@ export const WISHES: Mutation[] = [
     'the log is read once for all who come back together',
   ),
   behind(
+    'who was away for a moment waits for those who were away for long',
+    'n % 2 === 0 ? oldest! : nearest(waiters)',
+    'oldest!',
+    'who was away for a moment is not kept waiting',
+  ),
+  behind(
     'nobody else has a turn while a herd is counted for',
     '    await giveWay();\n',
     '',

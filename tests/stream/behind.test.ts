@@ -47,6 +47,22 @@ test('the log is read once for all who come back together, wherever they stood',
   assert.ok(reads.count <= 2 * once + 1, `${reads.count - once} reads for three hundred, ${once} for one`);
 });
 
+test('who was away for a moment is not kept waiting by those who were away for long, nor they by many of the others', async () => {
+  const { store, reads } = openLog(50_000);
+  const far = countBehind(store, at(0), at(50_000), subscriber('t1'));
+  const near = range(1, 200).map((n) =>
+    countBehind(store, at(49_990 - 200 * n), at(50_000), subscriber('t2')),
+  );
+  await near[0];
+  assert.ok(reads.count <= 3, `the log was read ${reads.count} times for the ten events before its end`);
+  await far;
+  assert.ok(
+    reads.count <= 2 * (50_000 / 500),
+    `${reads.count} reads while the log was counted from its beginning`,
+  );
+  await Promise.all(near);
+});
+
 test('everybody else has turns while a herd of many scopes is counted for', async () => {
   const { store } = openLog(5000);
   const scopes = range(1, 300).map((n) => subscriber(...range(1, 40).map((k) => `none-${n}-${k}`)));

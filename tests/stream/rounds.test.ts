@@ -86,6 +86,18 @@ test('those who stand near each other in the log have their turns together, so t
   assert.deepEqual(served, ['0', '10', '50000', '50010', '100000', '100010']);
 });
 
+test('those who stand far from each other share a slice all the same: a place of the log costs no round of the loop', async ({
+  mock,
+}) => {
+  mock.method(performance, 'now', () => 0);
+  const { rounds, served } = open();
+  const places = range(0, 99).map((n) => 10_000 * n);
+  for (const seq of places.toReversed()) rounds.add(clientAt(seq), false);
+  await rounds.serveSlice(nothingMore);
+  assert.deepEqual(served, places.map(String));
+  assert.ok(rounds.isEmpty);
+});
+
 test('where there is always somebody who wants more, the rest of the log has its turn all the same', async ({
   mock,
 }) => {
