@@ -13,6 +13,9 @@ import { sendProblem } from './response.ts';
 
 const RESERVED_FILES = 100; // descriptors that connections leave to the database, the page's files and the program
 const PORT_TRIES = 10; // with PORT=0, until one is free on both loopback addresses
+// Connections that the system completes while we are busy. Who finds no room is asked to try again by TCP a second later:
+// after a restart all clients come at once. Node asks for 511; the system may allow less (net.core.somaxconn).
+const HERD = 4096;
 
 /** A server of `node:http` whose answers know on whose account they are. */
 export type HttpServer = Server<typeof IncomingMessage, typeof Answer>;
@@ -99,7 +102,7 @@ function keepTheDoor(server: HttpServer): Door['open'] {
 
 /** Resolves when it listens. @throws what the system said */
 async function bind(server: NetServer, port: number, host: string): Promise<void> {
-  await once(server.listen(port, host), 'listening');
+  await once(server.listen(port, host, HERD), 'listening');
 }
 
 /** Browsers try [::1] first for `localhost`: what comes in there goes to the same server. */

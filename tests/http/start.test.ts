@@ -2,8 +2,9 @@
 // Whatever is printed leads here: another program on the other loopback address must never be what opens.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { existsSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, connect as connectTcp } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -16,6 +17,7 @@ import {
   get,
   launch,
   post,
+  range,
   rawRequest,
   startServer,
   temporaryFolder,
@@ -27,6 +29,11 @@ const hasIpv6 = Object.values(networkInterfaces())
   .flat()
   .some((one) => one?.address === '::1');
 const START_MS = 5000;
+const ROOM_FILE = '/proc/sys/net/core/somaxconn';
+/** How many connections the system completes before a program accepts them; more than enough where it doesn't say. */
+const SYSTEM_ROOM = existsSync(ROOM_FILE)
+  ? Number(readFileSync(ROOM_FILE, 'utf8'))
+  : Number.POSITIVE_INFINITY;
 const skip = hasIpv6 ? false : 'needs IPv6 on the loopback interface';
 
 /** The message that the settings are refused with. */
@@ -50,6 +57,21 @@ test('it listens on both loopback addresses, with one port, and prints localhost
   const created = await post(`http://[::1]:${server.port}/api/customers`, { name: 'Ada' });
   assert.equal(created.status, 201, 'a write over IPv6');
   assert.equal((await server.stop()).code, 0);
+});
+
+test('a herd that comes while the server is busy finds room: nobody has to knock again a second later', {
+  skip: SYSTEM_ROOM >= 1000 ? false : 'the system has no room for a thousand: net.core.somaxconn',
+}, async () => {
+  const server = await startServer();
+  server.process.kill('SIGSTOP');
+  const herd = range(1, 1000).map(() => connectTcp(server.port, '127.0.0.1'));
+  try {
+    await within(Promise.all(herd.map((socket) => once(socket, 'connect'))), 'a thousand connections');
+  } finally {
+    for (const socket of herd) socket.destroy();
+    server.process.kill('SIGCONT');
+  }
+  await server.stop();
 });
 
 test('where another program holds [::1], the address itself is printed and not localhost', {

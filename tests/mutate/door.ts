@@ -67,6 +67,12 @@ export const DOOR: Mutation[] = [
     'String(error)',
     'an error of ours is a bare 500 to the caller',
   ),
+  breaksOf('lib/http/listen.ts', 'tests/http/start.test.ts')(
+    'a herd finds as little room as Node asks for',
+    'server.listen(port, host, HERD)',
+    'server.listen(port, host)',
+    'a herd that comes while the server is busy',
+  ),
   breaksOf('lib/http/listen.ts', 'tests/http/protocol.test.ts')(
     'of two Host headers the first one counts',
     'joinDuplicateHeaders: true',
