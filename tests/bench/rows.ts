@@ -2,7 +2,7 @@
 // its table the numbers by column. `run.ts` repeats the rounds and takes the medians.
 import { eventIds } from '../support/neighbours.ts';
 import { Audience, HttpConnection, postBytes, quantile } from './load.ts';
-import { changebell, type Peer, peers, type Running, start } from './servers.ts';
+import { changebell, hasUws, type Peer, peers, type Running, start } from './servers.ts';
 
 /** Line → column → number. */
 export type Round = Record<string, Record<string, number>>;
@@ -17,6 +17,11 @@ const MESSAGE = postBytes('/api/events', { message: 'The quick brown fox jumps o
 const FILLER = postBytes('/api/events', { message: 'x'.repeat(900) }); // a frame of about 1 KB
 
 /** Runs each peer in turn on a fresh server and gathers what was measured. */
+/** All that send one message to many. Of µWebSockets.js there is no build for each version of Node. */
+function broadcasters(): Peer[] {
+  return [changebell, peers.wsLoop, peers.socketIo, ...(hasUws() ? [peers.uws] : [])];
+}
+
 async function each(list: Peer[], measure: (server: Running) => Promise<Record<string, number>>) {
   const round: Round = {};
   for (const peer of list) {
@@ -107,7 +112,7 @@ export function notified({ seconds }: Options): Promise<Round> {
 export async function fanout({ seconds }: Options): Promise<Round> {
   const round: Round = {};
   for (const clients of [200, 2000]) {
-    const measured = await each([changebell, peers.wsLoop, peers.socketIo, peers.uws], async (server) => {
+    const measured = await each(broadcasters(), async (server) => {
       const audience = await listen(server, clients);
       const columns: Record<string, number> = {};
       for (const batch of [1, 10, 100]) {
@@ -141,7 +146,7 @@ async function lockstep(server: Running, audience: Audience, batch: number, seco
 /** Memory of a WebSocket on which nothing happens. */
 export function idle(): Promise<Round> {
   const count = 10_000;
-  return each([changebell, peers.wsLoop, peers.socketIo, peers.uws], async (server) => {
+  return each(broadcasters(), async (server) => {
     const before = server.memory();
     const audience = await listen(server, count);
     await settle();
@@ -200,7 +205,7 @@ export async function herd(): Promise<Round> {
 
 /** From the POST to the last of 1,000 clients, at 50 POSTs a second. */
 export function latency({ seconds }: Options): Promise<Round> {
-  return each([changebell, peers.wsLoop, peers.socketIo, peers.uws], async (server) => {
+  return each(broadcasters(), async (server) => {
     const audience = await listen(server, 1000);
     const connection = new HttpConnection(server.port);
     const times: number[] = [];
@@ -221,8 +226,7 @@ export function latency({ seconds }: Options): Promise<Round> {
 export async function steady({ seconds }: Options): Promise<Round> {
   const round: Round = {};
   for (const rate of [100, 250, 1000]) {
-    const list = [changebell, peers.wsLoop, peers.socketIo, peers.uws];
-    const measured = await each(list, (server) => openLoop(server, rate, seconds));
+    const measured = await each(broadcasters(), (server) => openLoop(server, rate, seconds));
     for (const [name, columns] of Object.entries(measured)) round[`${name}, ${rate} a second`] = columns;
   }
   return round;

@@ -48,6 +48,12 @@ export function prepare(): void {
   execFileSync('npm', ['ci', '--no-audit', '--no-fund'], { cwd: PEERS, stdio: 'inherit' });
 }
 
+/** Without a build for this Node it would fall back to JavaScript that can't do what is measured. */
+export function hasUws(): boolean {
+  const build = `uws_linux_${process.arch}_${process.versions.modules}.node`;
+  return existsSync(join(PEERS, 'node_modules/@trufflesuite/uws-js-unofficial/binaries', build));
+}
+
 /** Starts a server on a free port, on a fresh database unless one is named. */
 export async function start(
   peer: Peer,
