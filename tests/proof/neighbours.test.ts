@@ -28,7 +28,8 @@ test('beside a herd that resumes all over the log, a live event comes soon after
   const { posts, after, herdMs } = await besideHerd({ clients: 200, events: 8000 });
   const [post, late] = [quantile(posts, 0.75), quantile(after, 0.75)];
   t.diagnostic(`${late} ms after an answer that takes ${post} ms, beside a herd of ${Math.round(herdMs)} ms`);
-  assert.ok(late < 0.4 * post, `three of four came within ${late} ms of the answer, which took ${post} ms`);
+  // On a quiet machine 0.3 at most, on a busy one 0.45; served in the sequence in which they came, 0.9 and more.
+  assert.ok(late < 0.6 * post, `three of four came within ${late} ms of the answer, which took ${post} ms`);
 });
 
 test('a client hears where it stands while its filter hides all that it passes, and then what it names', async () => {

@@ -2,7 +2,7 @@
 // The database refuses to run as root, so there it runs as the user `postgres`. A cluster that the machine has would have
 // the settings of whoever owns it, and crashing it would be no test.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { createHash } from 'node:crypto';
+import { createHash, randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import {
   chownSync,
@@ -14,9 +14,9 @@ import {
   renameSync,
   writeFileSync,
 } from 'node:fs';
-import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import pg from 'pg';
+import { isFree } from '../lessons/ports.ts';
 import { ROOT, temporaryFolder, within } from './helpers.ts';
 
 // Known to everyone: nobody reaches it but this machine, for as long as the test runs.
@@ -177,13 +177,10 @@ function idOf(flag: '-u' | '-g'): number {
   return Number(execFileSync('id', [flag, 'postgres']));
 }
 
-/** A port that nobody listens on. */
+/** A port that nobody listens on, and that the system gives to nobody who asks for any: those begin at 32768 and above. */
 export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  // Another program may take it in the meantime; on a machine of tests that doesn't happen.
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, 'close');
-  return port;
+  for (;;) {
+    const port = randomInt(10_000, 32_000);
+    if (await isFree(port)) return port;
+  }
 }
