@@ -116,7 +116,9 @@ describe('partitions of a watched table', { skip: skipWithout(INITDB, 'postgresq
     await program.query("DELETE FROM low WHERE id = 2; UPDATE parts SET item = 'c'; COMMIT");
     store = await opening;
     await program.query("UPDATE parts SET item = 'd'");
-    assert.deepEqual((await told(3)).slice(-1), ['updated {"id":1,"item":"d"}']);
+    // Not by how many: what was written while both triggers stood may be told by each.
+    const isLast = (events: string[]) => events.at(-1) === 'updated {"id":1,"item":"d"}';
+    await eventually(() => told(1), isLast, 'what is written then is told');
     const names = `SELECT tgname FROM pg_trigger WHERE tgrelid = 'parts'::regclass AND tgtype & 1 = 1 AND tgparentid = 0`;
     const left = (await program.query<{ tgname: string }>(names)).rows;
     assert.deepEqual(
