@@ -1,12 +1,12 @@
 // `GET /api/events`: the log in pages, over plain HTTP, with the same ids and cursors that the streams use. One
 // request reads a bounded stretch of the log, in slices, and says how far it came: `lastEventId`.
-import { setImmediate as roundOfTheLoop } from 'node:timers/promises';
 import { type Cursor, eventId, type ResetReason, type StoredEvent, toCloudEvent } from '../event.ts';
 import type { Filter } from '../filter.ts';
 import type { Answer } from '../http/answer.ts';
 import { type Call, queryInteger, wantsEventStream } from '../http/request.ts';
 import { sendJson, sendTagged } from '../http/response.ts';
 import { Problem } from '../problem.ts';
+import { createSlices } from '../slices.ts';
 import type { Store, Stretch } from '../store/store.ts';
 import { textBytes } from '../stream/chunks.ts';
 import { openEventStream } from '../stream/event-stream.ts';
@@ -19,14 +19,15 @@ import { preferredWait } from './waiting.ts';
 const MAX_READ_EVENTS = 10_000;
 const MAX_READ_BYTES = 16 * 1024 * 1024;
 const MAX_ANSWER_BYTES = 1024 * 1024;
-// Milliseconds of work before everybody else has a turn. The first are few: a request begins when it has its turn among
-// all others, and who only begins to look for much must not use that up.
-const SLICE_MS = 4;
-const FIRST_SLICE_MS = 0.5;
+// Most requests find what they want at a glance: a page of the usual length. Who looks for more searches, few at a time.
+const GLANCE_EVENTS = 100;
+const MAX_SEARCHES = 4;
 const STEP_BYTES = 256 * 1024;
 const FIRST_STEP = 16; // events: how large they are is known after the first ones
 const MAX_STEP = 512;
 const CACHE_SECONDS = 60;
+
+type Log = Pick<Store, 'readEvents'>;
 
 /** What one request read: `end` is how far, also where the filter hid events. */
 type Page = { events: StoredEvent[]; end: Cursor; more: boolean };
@@ -48,16 +49,16 @@ async function catchUp(call: Call, limit: number, { store, waiting }: Parts): Pr
   const wish = parseWish(query, 'earliest'); // who reads pages wants what was, and who opens a stream what comes
   const filter = parseFilters(query, scope);
   const seconds = preferredWait(req.headers.prefer);
-  const page: Page = { events: [], end: await beginning(store, wish), more: true };
+  let page: Page = { events: [], end: await beginning(store, wish), more: true };
   // Not beyond the end of its token: an event of later is none of its business.
   const left = (scope.expiresAt ?? Number.POSITIVE_INFINITY) - Date.now();
   const until = performance.now() + Math.min((seconds ?? 0) * 1000, left);
   let heard: number;
-  let log: Pick<Store, 'readEvents'> = store;
+  let log: Log = store;
   // Goes on while there is nothing to tell: through what the filter hides, and then, if asked, until a commit.
   do {
     heard = waiting.heard; // taken before the look: a commit between the look and the wait would wake nobody
-    await fill(page, readOn(log, page.end, res), limit, filter);
+    page = await look(log, page.end, limit, filter, res);
     log = waiting; // from now on it looks when others do
   } while (
     page.events.length === 0 &&
@@ -77,41 +78,73 @@ async function beginning(store: Store, wish: Wish): Promise<Cursor> {
   return cursor;
 }
 
-/** Takes what the filter lets through, up to the limit or to the bound of one answer: then with `more`. */
-async function fill(page: Page, log: AsyncIterable<Stretch>, limit: number, filter: Filter): Promise<void> {
+/**
+ * What there is after a place, at a glance or by a search. A search begins anew when its turn comes: who waits for it holds
+ * nothing meanwhile, since the half pages of a thousand would take as much memory as whole ones.
+ */
+async function look(log: Log, start: Cursor, limit: number, filter: Filter, res: Answer): Promise<Page> {
+  // Who wants a longer page than the usual one has it at a glance only where the log ends soon.
+  const glance = limit > GLANCE_EVENTS ? FIRST_STEP : GLANCE_EVENTS;
+  const seen = await fill(start, readOn(log, start, res, glance), limit, filter);
+  if (seen) return seen;
+  await searches.begin();
+  try {
+    return (await fill(start, readOn(log, start, res), limit, filter))!;
+  } finally {
+    searches.end();
+  }
+}
+
+/**
+ * Takes what the filter lets through, up to the limit or to the bound of one answer: then with `more`.
+ * @returns undefined if a glance was not enough
+ */
+async function fill(
+  start: Cursor,
+  log: AsyncIterable<Stretch | undefined>,
+  limit: number,
+  filter: Filter,
+): Promise<Page | undefined> {
+  const page: Page = { events: [], end: start, more: true };
   let room = MAX_ANSWER_BYTES; // counted in UTF-16 units, which is near enough for a bound
-  for await (const { events, end, head } of log) {
+  for await (const stretch of log) {
+    if (!stretch) return undefined;
+    const { events, end, head } = stretch;
     for (const event of events) {
       if (!filter.matches(event)) continue;
       room -= textBytes(event);
       // The first one always: an event that is larger than an answer may be would never be told.
-      if (page.events.length > 0 && room < 0) return;
+      if (page.events.length > 0 && room < 0) return page;
       page.events.push(event);
       // The end moves with each event that is taken, since the page may be full with the next.
       page.end = { seq: event.seq, stamp: event.stamp };
       page.more = event.seq < head.seq;
-      if (page.events.length === limit) return;
+      if (page.events.length === limit) return page;
     }
     // Beyond the last event that was taken: what follows up to here was hidden by the filter.
     page.end = end;
     page.more = end.seq < head.seq;
   }
+  return page;
 }
 
 /**
  * The log after a place, in steps, up to the head or to what one request may read. Nobody reads for who has left.
- * @throws {Problem} 410 the place is gone
+ * @returns last of all undefined, if a glance was too short @throws {Problem} 410 the place is gone
  */
-async function* readOn(log: Pick<Store, 'readEvents'>, start: Cursor, res: Answer): AsyncGenerator<Stretch> {
+async function* readOn(
+  log: Log,
+  start: Cursor,
+  res: Answer,
+  glance?: number,
+): AsyncGenerator<Stretch | undefined> {
   let step = FIRST_STEP;
   let count = 0;
   let bytes = 0;
-  let sliceEnd = performance.now() + FIRST_SLICE_MS;
+  const giveWay = createSlices();
   for (let at = start; count < MAX_READ_EVENTS && bytes < MAX_READ_BYTES && !res.destroyed; ) {
-    if (performance.now() > sliceEnd) {
-      await nextTurn();
-      sliceEnd = performance.now() + SLICE_MS;
-    }
+    if (glance && (count >= glance || bytes >= STEP_BYTES)) return yield undefined;
+    await giveWay();
     // The store stops at the head by itself.
     const stretch = await log.readEvents(at, Number.MAX_SAFE_INTEGER, step, STEP_BYTES);
     if (stretch.reset) throw cannotContinue(stretch.reset, stretch.head);
@@ -126,16 +159,23 @@ async function* readOn(log: Pick<Store, 'readEvents'>, start: Cursor, res: Answe
   }
 }
 
-let turns = Promise.resolve(); // for all requests of the process: two queues would take two slices of each round
+/** The searches under way, of all requests of the process. Who comes first begins first. */
+const searches = {
+  free: MAX_SEARCHES,
+  waiting: [] as (() => void)[],
 
-/**
- * Resolves when it is this caller's turn for some milliseconds of work. One slice at a time over all requests, and one
- * round of the loop between two of them: so twenty callers who ask for much hold up nobody more than one does.
- */
-function nextTurn(): Promise<void> {
-  turns = turns.then(() => roundOfTheLoop());
-  return turns;
-}
+  begin(): Promise<void> | undefined {
+    if (this.free === 0) return new Promise((resolve) => this.waiting.push(resolve));
+    this.free -= 1;
+    return undefined;
+  },
+
+  end(): void {
+    const next = this.waiting.shift();
+    if (next) next();
+    else this.free += 1;
+  },
+};
 
 /**
  * A page that ends below the head stays as it is, as long as its cursor is good: caches may keep it for a while. One

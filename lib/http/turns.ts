@@ -6,7 +6,6 @@ import { setImmediate as nextRound } from 'node:timers/promises';
 
 const TURN_MS = 5;
 const ROUNDS_BETWEEN = 16;
-const REST_MS = 10; // where each round is long, since others are busy, sixteen of them would be a rest of 100 ms
 
 /**
  * The turns of one server, as a function: what it returns resolves when a request may begin, and is undefined if that is
@@ -33,8 +32,7 @@ export function createTurns(): () => Promise<void> | undefined {
     isResting = performance.now() >= endsAt;
     endsAt = 0;
     while (isResting) {
-      const restEnd = performance.now() + REST_MS;
-      for (let n = 0; n < ROUNDS_BETWEEN && performance.now() < restEnd; n += 1) await nextRound();
+      for (let n = 0; n < ROUNDS_BETWEEN; n += 1) await nextRound();
       await serve();
     }
   }

@@ -1,14 +1,13 @@
 // How many events a reader of limited scope is behind: of those that it may see, so each has to be looked at. After a
 // restart thousands of readers come at once, from places far back. So a stretch of the log is read once for all who stand
 // in it, and after some milliseconds everybody else has a turn.
-import { setImmediate as nextRound } from 'node:timers/promises';
 import type { Cursor, StoredEvent } from '../event.ts';
 import type { Scope } from '../scope.ts';
+import { createSlices } from '../slices.ts';
 import type { Store } from '../store/store.ts';
 
 const STEP_EVENTS = 500;
 const STEP_BYTES = 256 * 1024;
-const SLICE_MS = 4;
 
 /** One who waits to be told. `at` is how far was counted for it, and `behind` what was found up to there. */
 type Waiter = {
@@ -83,15 +82,4 @@ async function step(
 
 function seqsFor(scope: Scope, events: StoredEvent[]): number[] {
   return events.filter((event) => scope.maySee(event)).map(({ seq }) => seq);
-}
-
-/** To be asked again and again: what it returns is to be waited for where the slice is used up. */
-function createSlices(): () => Promise<void> | undefined {
-  let end = performance.now() + SLICE_MS;
-  return () => {
-    if (performance.now() < end) return undefined;
-    return nextRound().then(() => {
-      end = performance.now() + SLICE_MS;
-    });
-  };
 }

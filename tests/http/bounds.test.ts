@@ -164,6 +164,40 @@ test('writes have their turns between searches of the log, however many these ar
   await server.stop();
 });
 
+test('hundreds who ask for a long page at once hold no half pages while they wait for their turn', async (t) => {
+  const server = await startWithLongLog();
+  await get(`${server.url}/api/events?limit=1000`);
+  const before = memoryOf(server);
+  const sockets = range(1, 400).map(() => deaf(server.port, LONG_PAGE));
+  let most = 0;
+  // Until nothing more is done for them.
+  for (let [busy, at] = [true, processorTime(server)]; busy; at = processorTime(server)) {
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    busy = processorTime(server) - at > 20;
+    most = Math.max(most, memoryOf(server));
+  }
+  for (const socket of sockets) socket.destroy();
+  const more = Math.round((most - before) / 2 ** 20);
+  t.diagnostic(`${more} MiB more than before`);
+  assert.ok(more < 110, `400 unread pages took ${more} MiB of memory`);
+  await server.stop();
+});
+
+test('newcomers are let in while a hundred others search the log', async (t) => {
+  const server = await startServer();
+  insertEvents(server.databaseFile, 10_000, 100);
+  const startedAt = performance.now();
+  const search = head('GET /api/events?from=earliest&types=never', 'Connection: close\r\n');
+  const searches = Promise.all(range(1, 100).map(() => raw(server.port, search, 60_000)));
+  await get(`${server.url}/healthz`); // it came behind a hundred others at the door
+  const wait = performance.now() - startedAt;
+  for (const text of await searches) assert.deepEqual(statusesOf(text), [200]);
+  const all = performance.now() - startedAt;
+  t.diagnostic(`/healthz in ${Math.round(wait)} ms, all searches in ${Math.round(all)} ms`);
+  assert.ok(wait < all / 5, `/healthz took ${wait} ms of the ${all} in which the others had their answers`);
+  await server.stop();
+});
+
 test('a body in chunks of a byte takes little more memory than its bytes, and others are answered in between', async (t) => {
   const server = await startServer();
   const quiet = await probe(server, new Promise((resolve) => setTimeout(resolve, 300)));
