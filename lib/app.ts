@@ -19,11 +19,11 @@ import { type Call, parseTarget, wantsEventStream } from './http/request.ts';
 import { sendEmpty, sendProblem } from './http/response.ts';
 import { createStaticFiles } from './http/static-files.ts';
 import { openTokens, type Tokens } from './http/tokens.ts';
-import { createTurns } from './http/turns.ts';
 import { nothingAt, Problem, unavailable } from './problem.ts';
 import type { Store } from './store/store.ts';
 import { Hub } from './stream/hub.ts';
 import { createWebSocketApi, offersWebSocket } from './stream/websocket.ts';
+import { nextRequest } from './turns.ts';
 
 const DRAIN_MS = 3000; // requests in flight may take so long; then the streams get CLOSE_MS, all within 5 s
 const CLOSE_MS = 1500;
@@ -39,8 +39,6 @@ export class App {
   /** Host, Origin and token, judged in one order for requests and upgrades. */
   private readonly access: Access;
   private readonly refusals = new Refusals();
-  /** Who answers next: a crowd of requests gives way to streams and timers between two of them. */
-  private readonly nextTurn = createTurns();
   private readonly files = createStaticFiles(this.refusals);
   private readonly connections: Connections;
   private readonly acceptWebSocket: ReturnType<typeof createWebSocketApi>;
@@ -97,7 +95,8 @@ export class App {
       this.access.addHeaders(visit, res); // first: a browser shows a page the refusal only with its CORS headers
       const admitted = this.access.admit(visit);
       const scope = admitted instanceof Promise ? await admitted : admitted; // to wait would cost each request a promise
-      const turn = CHEAP.has(path) ? undefined : this.nextTurn();
+      // A crowd of requests gives way to streams and timers between two of them.
+      const turn = CHEAP.has(path) ? undefined : nextRequest();
       if (turn) await turn;
       // The client may have left meanwhile.
       if (!res.destroyed) await this.dispatch({ req, res, path, query, params: [], scope });

@@ -1,17 +1,25 @@
-// Requests take turns with everything else. When two thousand of them ask for a page of the log at once, the event
-// loop would do nothing else until the last is answered. So requests are begun for a few milliseconds; then the loop
-// goes round some times for all others before the next ones have their turn, first come, first served. It has to be
-// several times: each time round, libuv accepts only one new connection from each address.
+// Work takes turns with everything else. When two thousand requests for a page of the log come at once, or one of them
+// looks through all of it, the event loop would do nothing else until the last is answered. So work is done for a few
+// milliseconds; then the loop goes round some times for all others before the next has its turn, first come, first
+// served. It has to be several times: each time round, libuv accepts only one new connection from each address.
 import { setImmediate as nextRound } from 'node:timers/promises';
 
 const TURN_MS = 5;
-const ROUNDS_BETWEEN = 16;
+
+/** What it returns resolves when work may begin, or go on; undefined if that is now. Nobody has to give a turn back. */
+export type NextTurn = () => Promise<void> | undefined;
+
+/** For requests that are to begin. */
+export const nextRequest = createTurns(16);
 
 /**
- * The turns of one server, as a function: what it returns resolves when a request may begin, and is undefined if that is
- * now. A turn is taken by asking: nobody has to give it back.
+ * For long work that is under way, to be asked between two pieces of it: a search of the log, a count for those who are
+ * far behind. In a queue of its own: a short request must not wait behind all searches.
  */
-export function createTurns(): () => Promise<void> | undefined {
+export const nextSlice = createTurns(4);
+
+/** The turns of one queue. */
+function createTurns(roundsBetween: number): NextTurn {
   const waiting: (() => void)[] = [];
   /** When the turn under way ends; 0 if nothing was begun in this round of the loop. */
   let endsAt = 0;
@@ -32,7 +40,7 @@ export function createTurns(): () => Promise<void> | undefined {
     isResting = performance.now() >= endsAt;
     endsAt = 0;
     while (isResting) {
-      for (let n = 0; n < ROUNDS_BETWEEN; n += 1) await nextRound();
+      for (let n = 0; n < roundsBetween; n += 1) await nextRound();
       await serve();
     }
   }
