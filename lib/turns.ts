@@ -18,46 +18,33 @@ export const nextRequest = createTurns(16);
  */
 export const nextSlice = createTurns(4);
 
-/** The turns of one queue. */
+/** The turns of one queue. @param roundsBetween of the loop, where a turn was used up */
 function createTurns(roundsBetween: number): NextTurn {
   const waiting: (() => void)[] = [];
-  /** When the turn under way ends; 0 if nothing was begun in this round of the loop. */
+  /** When the turn under way ends; 0 if nobody works. What lies behind us is a rest. */
   let endsAt = 0;
-  /** A turn was used up: until the loop has gone round, nobody begins. */
-  let isResting = false;
 
-  /** The first who asks in a round of the loop begins its time. */
-  function hasTime(): boolean {
-    const now = performance.now();
-    if (endsAt === 0) {
-      endsAt = now + TURN_MS;
-      setImmediate(endRound);
-    }
-    return now < endsAt;
-  }
-
-  async function endRound(): Promise<void> {
-    isResting = performance.now() >= endsAt;
-    endsAt = 0;
-    while (isResting) {
+  /** Runs when the loop has gone round, and then for as long as turns are used up. */
+  async function goOn(): Promise<void> {
+    while (waiting.length > 0 || performance.now() >= endsAt) {
       for (let n = 0; n < roundsBetween; n += 1) await nextRound();
-      await serve();
+      endsAt = performance.now() + TURN_MS;
+      while (waiting.length > 0 && performance.now() < endsAt) {
+        waiting.shift()!();
+        // The tick comes after all promises that are settled: only then the time of this one is measured whole.
+        await new Promise<void>((resolve) => process.nextTick(resolve));
+      }
     }
-  }
-
-  async function serve(): Promise<void> {
-    const end = performance.now() + TURN_MS;
-    while (waiting.length > 0 && performance.now() < end) {
-      waiting.shift()!();
-      // The tick comes after all promises that are settled: only then the time of this one is measured whole.
-      await new Promise<void>((resolve) => process.nextTick(resolve));
-    }
-    // Who comes while others wait goes behind them, and who comes after a long turn waits for a rest.
-    isResting = waiting.length > 0 || performance.now() >= end;
+    endsAt = 0;
   }
 
   return () => {
-    if (!isResting && hasTime()) return undefined;
+    if (endsAt === 0) {
+      endsAt = performance.now() + TURN_MS;
+      setImmediate(goOn);
+    }
+    // Who comes while others wait goes behind them.
+    if (waiting.length === 0 && performance.now() < endsAt) return undefined;
     return new Promise((resolve) => waiting.push(resolve));
   };
 }
