@@ -15,7 +15,6 @@ import { UnsentBytes } from './unsent-bytes.ts';
 
 const UNREAD_MS = 30_000; // so long an answer may wait without a byte of it being taken
 const SWEEP_MS = 1000;
-const SEARCH_MS = 100; // looking for idle connections takes a look at all: after one in vain not before so long
 const LINGER_MS = 500;
 
 /** The connections of one server, from the first to `destroy`. What `node:http` says of a socket comes here. */
@@ -29,10 +28,8 @@ export class Connections {
   private readonly refusals: Refusals;
   /** By their sockets, which is what `node:http` and `ws` know them by; in the order in which they came. */
   private readonly all = new Map<Duplex, Connection>();
-  /** Those that were idle at the last search, the longest idle last: they go first when there are too many. */
-  private idle: Connection[] = [];
-  /** A search in vain is not repeated before that moment. */
-  private searchAgainAt = 0;
+  /** Those without a request, the longest idle first: they go first when there are too many. */
+  private readonly idle = new Set<Connection>();
   private readonly sweeper: NodeJS.Timeout;
 
   constructor(server: HttpServer, limit: number, refusals: Refusals) {
@@ -122,7 +119,7 @@ export class Connections {
       socket.destroy();
       return;
     }
-    const connection = new Connection(socket, this.unsent);
+    const connection = new Connection(socket, this.unsent, this.idle);
     this.all.set(socket, connection);
     connection.attach();
     socket.on('error', () => socket.destroy()); // a connection that breaks is no news
@@ -134,26 +131,15 @@ export class Connections {
 
   /** Cuts the connection that has been idle for longest. False if none is. */
   private makeRoom(): boolean {
-    let oldest = this.nextIdle();
-    // Since the search it may have found work, or gone.
-    while (oldest && !(oldest.isIdle() && this.all.delete(oldest.socket))) oldest = this.nextIdle();
-    if (!oldest) return false;
-    this.refusals.add('connections');
-    oldest.end();
-    oldest.socket.destroy();
-    return true;
-  }
-
-  /** Of those that were idle at the last search the one that is so for longest: one search serves a burst of newcomers. */
-  private nextIdle(): Connection | undefined {
-    const now = performance.now();
-    if (this.idle.length === 0 && now >= this.searchAgainAt) {
-      // Streams are never idle, since their answer is in work; and WebSockets were released, so nothing is parsed there.
-      this.idle = [...this.all.values()].filter((connection) => connection.isIdle());
-      this.idle.sort((a, b) => b.idleSince - a.idleSince);
-      if (this.idle.length === 0) this.searchAgainAt = now + SEARCH_MS;
+    for (const oldest of this.idle) {
+      if (!oldest.hasNothing) continue;
+      this.refusals.add('connections');
+      this.all.delete(oldest.socket);
+      oldest.end();
+      oldest.socket.destroy();
+      return true;
     }
-    return this.idle.pop();
+    return false;
   }
 
   /** Once a second: cuts answers that nobody takes. */
