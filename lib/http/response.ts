@@ -10,13 +10,12 @@ import { type Call, MAX_BODY_BYTES } from './request.ts';
 const LINGER_MS = 500;
 const LONG_BYTES = 16 * 1024;
 const JSON_TYPE = { 'Content-Type': 'application/json; charset=utf-8' };
-const NO_SNIFF = { 'X-Content-Type-Options': 'nosniff' };
 
 /** Answers with a body whose type is in `parts`. @throws {Problem} 503 if too many answers wait already */
 export function sendBody(res: Answer, status: number, body: string | Buffer, ...parts: Headers[]): void {
   const length = Buffer.byteLength(body);
   res.reserve(length);
-  res.begin(status, ...parts, { 'Content-Length': length }, NO_SNIFF);
+  res.begin(status, ...parts, { 'Content-Length': length });
   // Node keeps three bytes for each character of a text that waits to be taken; of bytes it keeps what there is.
   res.end(typeof body === 'string' && length > LONG_BYTES ? Buffer.from(body) : body);
 }
@@ -40,8 +39,7 @@ export function sendTagged(
 
 /** Answers without content. */
 export function sendEmpty(res: Answer, status: number, headers: Headers = {}): void {
-  res.begin(status, headers, NO_SNIFF);
-  res.end();
+  res.begin(status, headers).end();
 }
 
 /** Answers with the problem document; what isn't a Problem is logged, and shown as a bare 500. */
@@ -59,7 +57,7 @@ export function sendProblem(res: Answer, error: unknown): void {
   // After a 408 the rest of the request may still come, and would be read as the next one.
   const mustClose = hasUnreadBody || problem.status === 408;
   res.common['Cache-Control'] ??= 'no-store'; // it hangs on the path, but a refusal is never kept
-  res.begin(problem.status, problem.headers, mustClose ? { Connection: 'close' } : {}, NO_SNIFF, {
+  res.begin(problem.status, problem.headers, mustClose ? { Connection: 'close' } : {}, {
     'Content-Type': 'application/problem+json; charset=utf-8',
     'Content-Length': Buffer.byteLength(body),
   });

@@ -41,7 +41,6 @@ function writeHead(res: Answer): Answer {
     'Content-Type': 'text/event-stream; charset=utf-8',
     'Cache-Control': 'no-store, no-transform', // what compresses would hold events back
     'X-Accel-Buffering': 'no', // and so would nginx
-    'X-Content-Type-Options': 'nosniff',
   });
 }
 
