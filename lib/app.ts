@@ -153,7 +153,7 @@ export class App {
       this.connections.at(socket)?.release();
     } catch (error) {
       this.note(req, error, true);
-      this.connections.refuseUpgrade(refusal, socket, error);
+      this.connections.refuse(refusal, socket, error);
     }
   };
 

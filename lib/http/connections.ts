@@ -1,21 +1,20 @@
 // All open connections, and the bounds that hold over them: how many there may be, how long an answer may lie
 // unread, how many bytes may wait. Also what `node:http` alone does not settle: nonsense instead of a request,
 // offers of other protocols, and an end without cutting anyone off.
-import type { IncomingMessage } from 'node:http';
+import { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { Problem } from '../problem.ts';
-import type { Answer } from './answer.ts';
+import { Answer } from './answer.ts';
 import { Connection } from './connection.ts';
 import type { HttpServer } from './listen.ts';
 import { headOf } from './read-ahead.ts';
 import type { Refusals } from './refusals.ts';
-import { problemByHand, sendProblem } from './response.ts';
+import { LINGER_MS, sendProblem } from './response.ts';
 import { UnsentBytes } from './unsent-bytes.ts';
 
 const UNREAD_MS = 30_000; // so long an answer may wait without a byte of it being taken
 const SWEEP_MS = 1000;
-const LINGER_MS = 500;
 
 /** The connections of one server, from the first to `destroy`. What `node:http` says of a socket comes here. */
 export class Connections {
@@ -71,9 +70,9 @@ export class Connections {
     this.at(socket)?.parseAgain(Buffer.from(head, 'latin1'));
   }
 
-  /** Plain HTTP on the raw socket: the same answers, in the same words, as to any other request. */
-  refuseUpgrade(answer: Answer, socket: Socket, error: unknown): void {
-    answer.shouldKeepAlive = false; // Node has taken its parser away, and leaves the socket to us
+  /** Where Node leaves the socket to us: the same answers, in the same words, as to any other request. */
+  refuse(answer: Answer, socket: Socket, error: unknown): void {
+    answer.shouldKeepAlive = false;
     answer.assignSocket(socket);
     // Its last bytes are written: now the client hears that no more comes.
     answer.on('finish', () => socket.end());
@@ -85,7 +84,7 @@ export class Connections {
    * What the client still sends is thrown away for a moment: closing at once would reset it, and the reset eats the
    * answer (RFC 9112 §9.6).
    */
-  private linger(socket: Duplex): void {
+  private linger(socket: Socket): void {
     socket.removeAllListeners('data'); // first: what is held back must not be given to the parser that has failed
     this.at(socket)?.release();
     socket.resume();
@@ -155,14 +154,15 @@ export class Connections {
   }
 
   /** What `node:http` could not read as a request, or gave up on. */
-  private refuseMalformed(error: NodeJS.ErrnoException, socket: Duplex): void {
+  private refuseMalformed(error: NodeJS.ErrnoException, duplex: Duplex): void {
+    const socket = duplex as Socket; // `listen` accepts nothing but TCP
     const connection = this.at(socket);
     connection?.suspend(); // no border between requests is certain any more
     // In the middle of an answer, other words would be taken for a part of it: a cut says that it isn't whole.
     const isBroken = error.code === 'ECONNRESET' || !socket.writable;
     if (isBroken || connection?.isAnswered) return void socket.destroy();
-    socket.end(problemByHand(malformedProblem(error.code)));
-    this.linger(socket);
+    connection?.answer?.detachSocket(socket); // it waits for a body that will not come
+    this.refuse(new Answer(new IncomingMessage(socket)), socket, malformedProblem(error.code));
   }
 
   /**

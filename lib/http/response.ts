@@ -1,13 +1,12 @@
 // What goes back: JSON, nothing, or a problem document. Everything that is thrown on the way of a request ends
 // in `sendProblem`, so that every error has one form.
-import { STATUS_CODES } from 'node:http';
 import { etagOf, isKnown } from '../etag.ts';
 import { Problem } from '../problem.ts';
 import type { Answer, Headers } from './answer.ts';
 import { type Call, MAX_BODY_BYTES } from './request.ts';
 
 // Time for a client that still sends its body to see the answer. A longer one would keep connections for nothing.
-const LINGER_MS = 500;
+export const LINGER_MS = 500;
 const LONG_BYTES = 16 * 1024;
 const JSON_TYPE = { 'Content-Type': 'application/json; charset=utf-8' };
 
@@ -69,15 +68,4 @@ export function sendProblem(res: Answer, error: unknown): void {
   const end = () => res.end();
   req.once('end', end);
   setTimeout(end, LINGER_MS).unref();
-}
-
-/** The whole answer as text, where there is no request that `node:http` would let us answer. It ends the connection. */
-export function problemByHand(problem: Problem): string {
-  const body = JSON.stringify(problem);
-  return (
-    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\nConnection: close\r\nCache-Control: no-store\r\n` +
-    `Date: ${new Date().toUTCString()}\r\n` + // RFC 9110 §6.6.1 wants it of everyone who has a clock
-    'Content-Type: application/problem+json; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n' +
-    `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
-  );
 }
