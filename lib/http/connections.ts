@@ -4,6 +4,7 @@
 import { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Problem } from '../problem.ts';
 import { Answer } from './answer.ts';
 import { Connection } from './connection.ts';
@@ -15,6 +16,7 @@ import { UnsentBytes } from './unsent-bytes.ts';
 
 const UNREAD_MS = 30_000; // so long an answer may wait without a byte of it being taken
 const SWEEP_MS = 1000;
+const LOOK_MS = 20; // while the server stops
 
 /** The connections of one server, from the first to `destroy`. What `node:http` says of a socket comes here. */
 export class Connections {
@@ -93,13 +95,13 @@ export class Connections {
 
   /** Waits for all answers but those of streams, which would never end; each ends its connection. */
   async finish(): Promise<void> {
-    const inWork = () =>
-      // Not by whether it has begun: a refusal that lets the client send on has, and would be cut off with a reset.
-      [...this.all.values()].flatMap(({ answer }) => (answer && !answer.isEndless ? [answer] : []));
     // Looked at again and again: others may have begun meanwhile, since reads are answered to the end.
-    for (let busy = inWork(); busy.length > 0; busy = inWork()) {
-      for (const answer of busy) answer.shouldKeepAlive = false;
-      await Promise.all(busy.map(isOver));
+    for (;;) {
+      // Not by whether it has begun: a refusal that lets the client send on has, and would be cut off with a reset.
+      const inWork = [...this.all.values()].filter(({ answer }) => answer && !answer.isEndless);
+      if (inWork.length === 0) return;
+      for (const { answer } of inWork) answer!.shouldKeepAlive = false;
+      await sleep(LOOK_MS);
     }
   }
 
@@ -176,12 +178,6 @@ export class Connections {
     this.refusals.add('files');
     this.makeRoom();
   }
-}
-
-/** It was taken, or its connection broke: then one that waits behind another hears of no end of its own. */
-function isOver(answer: Answer): Promise<unknown> {
-  const ends = [answer, answer.req.socket];
-  return Promise.race(ends.map((end) => new Promise((resolve) => end.once('close', resolve))));
 }
 
 /** The code of the parser, or of the timer that watches how long a request takes, as an answer: 431, 408 or 400. */
