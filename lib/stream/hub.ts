@@ -96,7 +96,7 @@ export class Hub {
 
   /**
    * Adds a stream; its first frame says where it stands, and then it gets all that follows.
-   * @param wish where there is no start yet: its place is found, and told, as soon as the log can be read
+   * @param wish where there is no start yet, its place is found, and told, as soon as the log can be read
    */
   add(stream: Stream, start: Start | undefined, wish: Wish = {}): Client {
     this.names += 1;
@@ -104,6 +104,7 @@ export class Hub {
     this.clients.add(client);
     if (start) client.begin(start, this.heartbeats.seconds);
     else client.wish = wish;
+    if (wish.scope?.expiresAt !== undefined) client.endAt(wish.scope.expiresAt);
     this.enqueue(client);
     this.heartbeats.announceCount();
     return client;
