@@ -1,7 +1,6 @@
 // The one `node:http` server: dispatch, the upgrade, and the one place where an error becomes an answer. Which path
 // goes where stands in `api/routes.ts`. A request is let in, routed and answered here, and nothing is announced: the
 // hub hears of a change from the store, as it hears of everybody else's.
-import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -27,6 +26,7 @@ import { nextRequest } from './turns.ts';
 
 const DRAIN_MS = 3000; // requests in flight may take so long; then the streams get CLOSE_MS, all within 5 s
 const CLOSE_MS = 1500;
+const LOOK_MS = 20; // between two looks whether that is so
 // These ask nobody and take no time: they are answered at once, so that a busy server isn't taken for a dead one.
 const CHEAP = new Set(['/healthz', '/readyz', '/metrics']);
 
@@ -180,12 +180,11 @@ export class App {
     const { connections, door, hub } = this;
     door.close();
     this.waiting.stop();
-    const isDone = await within(DRAIN_MS, connections.finish());
+    const isDone = await becomes(() => connections.areDone(), DRAIN_MS);
     if (!isDone)
       console.error(`Stopping: requests that were not answered within ${DRAIN_MS} ms are cut off.`);
-    const ends = [...hub.clients].map(({ stream }) => once(stream.out, 'close'));
     hub.close();
-    await within(CLOSE_MS, Promise.allSettled(ends));
+    await becomes(() => hub.clients.size === 0, CLOSE_MS);
     connections.destroy();
     await this.store.close();
   }
@@ -201,7 +200,9 @@ function stopping(): Problem {
   return unavailable('The server is stopping: try again in a moment.', 2);
 }
 
-/** Waits for it, but no longer than this. False if it took longer. */
-function within(milliseconds: number, promise: Promise<unknown>): Promise<boolean> {
-  return Promise.race([promise.then(() => true), sleep(milliseconds, false, { ref: false })]);
+/** Waits until it is true, but no longer than this. False if it would take longer. */
+async function becomes(isTrue: () => boolean, milliseconds: number): Promise<boolean> {
+  for (const end = performance.now() + milliseconds; performance.now() < end; await sleep(LOOK_MS))
+    if (isTrue()) return true;
+  return false;
 }

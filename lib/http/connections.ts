@@ -4,7 +4,6 @@
 import { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Problem } from '../problem.ts';
 import { Answer } from './answer.ts';
 import { Connection } from './connection.ts';
@@ -16,7 +15,6 @@ import { UnsentBytes } from './unsent-bytes.ts';
 
 const UNREAD_MS = 30_000; // so long an answer may wait without a byte of it being taken
 const SWEEP_MS = 1000;
-const LOOK_MS = 20; // while the server stops
 
 /** The connections of one server, from the first to `destroy`. What `node:http` says of a socket comes here. */
 export class Connections {
@@ -93,16 +91,15 @@ export class Connections {
     setTimeout(() => socket.destroy(), LINGER_MS).unref();
   }
 
-  /** Waits for all answers but those of streams, which would never end; each ends its connection. */
-  async finish(): Promise<void> {
-    // Looked at again and again: others may have begun meanwhile, since reads are answered to the end.
-    for (;;) {
-      // Not by whether it has begun: a refusal that lets the client send on has, and would be cut off with a reset.
-      const inWork = [...this.all.values()].filter(({ answer }) => answer && !answer.isEndless);
-      if (inWork.length === 0) return;
-      for (const { answer } of inWork) answer!.shouldKeepAlive = false;
-      await sleep(LOOK_MS);
-    }
+  /**
+   * Is nothing in work any more, but for streams, which would never end? What is, ends its connection. To be asked again
+   * and again: others may have begun meanwhile, since reads are answered to the end.
+   */
+  areDone(): boolean {
+    // Not by whether it has begun: a refusal that lets the client send on has, and would be cut off with a reset.
+    const inWork = [...this.all.values()].filter(({ answer }) => answer && !answer.isEndless);
+    for (const { answer } of inWork) answer!.shouldKeepAlive = false;
+    return inWork.length === 0;
   }
 
   /** Cuts all that is left. */
