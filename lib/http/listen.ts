@@ -55,9 +55,20 @@ export async function listen({ port, host }: Pick<Config, 'port' | 'host'>): Pro
   } catch (error) {
     throw new StartError(listenProblem(error as NodeJS.ErrnoException, port, host));
   }
-  const bound = server.address() as AddressInfo;
-  const second = bound.address === '127.0.0.1' ? await bindSecond(server, bound.port) : undefined;
-  return { ...describe(server, bound, second), open };
+  const { address, port: bound } = server.address() as AddressInfo;
+  const second = address === '127.0.0.1' ? await bindSecond(server, bound) : undefined;
+  const servers = second instanceof NetServer ? [server, second] : [server];
+  return {
+    server,
+    port: bound,
+    addresses: servers.map((one) => (one.address() as AddressInfo).address),
+    isLoopback: address === '::1' || /^(::ffff:)?127\./.test(address), // IPv4 may stand in IPv6's clothes
+    isLocalhost: address === '::' || (address === '127.0.0.1' && second !== 'in use'),
+    open,
+    close: () => {
+      for (const one of servers) NetServer.prototype.close.call(one);
+    },
+  };
 }
 
 function createHttpServer(): HttpServer {
@@ -113,25 +124,6 @@ async function bindSecond(server: HttpServer, port: number): Promise<NetServer |
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'EADDRINUSE' ? 'in use' : undefined; // or there is no IPv6
   }
-}
-
-function describe(
-  server: HttpServer,
-  { address, port }: AddressInfo,
-  second: NetServer | 'in use' | undefined,
-): Omit<Door, 'open'> {
-  const other = second instanceof NetServer ? second : undefined;
-  return {
-    server,
-    port,
-    addresses: other ? [address, '::1'] : [address],
-    isLoopback: address === '::1' || /^(::ffff:)?127\./.test(address), // IPv4 may stand in IPv6's clothes
-    isLocalhost: address === '::' || (address === '127.0.0.1' && second !== 'in use'),
-    close: () => {
-      NetServer.prototype.close.call(server);
-      other?.close();
-    },
-  };
 }
 
 /** What went wrong, and what to do about it, in one line for whoever has started the program. */
