@@ -9,7 +9,7 @@ import { type IsReserved, parseEvents, parseNewEvent } from '../new-event.ts';
 import { Problem } from '../problem.ts';
 import type { Store } from '../store/store.ts';
 import { describeWatched } from '../store/watch.ts';
-import { headersOf, write } from './resource-api.ts';
+import { write } from './resource-api.ts';
 
 // More than other bodies may have: the data of one event may be as long, and a list is many events.
 const MAX_BYTES = 1024 * 1024;
@@ -29,8 +29,7 @@ export async function publish(call: Call, store: Store, isReserved: IsReserved):
   // The scope is asked last: it knows types, and what is malformed has none that could be trusted.
   call.scope.checkPublish(events.map(({ type }) => type));
   // Resolves when the events are on disk. Nobody is told from here: the hub reads them from the log.
-  const answer = await write(call, store, { op: 'publish', events, isList, idempotency });
-  sendJson(call.res, 201, answer.json, headersOf(answer));
+  sendJson(call.res, 201, await write(call, store, { op: 'publish', events, isList, idempotency }));
 }
 
 /**
