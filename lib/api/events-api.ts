@@ -6,13 +6,13 @@ import type { Answer } from '../http/answer.ts';
 import { type Call, queryInteger, wantsEventStream } from '../http/request.ts';
 import { sendJson, sendTagged } from '../http/response.ts';
 import { Problem } from '../problem.ts';
-import type { Store, Stretch } from '../store/store.ts';
+import type { Stretch } from '../store/store.ts';
 import { textBytes } from '../stream/chunks.ts';
 import { openEventStream } from '../stream/event-stream.ts';
-import { locate, parseConflation, parseFilters, parseWish, type Wish } from '../stream/start.ts';
+import { locate, parseConflation, parseFilters, parseWish } from '../stream/start.ts';
 import { nextSlice } from '../turns.ts';
 import type { Parts } from './parts.ts';
-import { preferredWait } from './waiting.ts';
+import { preferredWait, type Waiting } from './waiting.ts';
 
 // How far one request looks for events that its filter lets through: a filter that hides a million of them must not
 // keep the server busy on one question. The answer then says `more`, and its cursor has moved all the same.
@@ -25,8 +25,8 @@ const READ_EVENTS = 1000;
 const ENOUGH_BYTES = 32 * 1024;
 const CACHE_SECONDS = 60;
 
-/** What one request read: `end` is how far, also where the filter hid events. */
-type Page = { events: StoredEvent[]; end: Cursor; more: boolean };
+/** What one look found: `end` is how far it went, also where the filter hid events. `heard`: after how many commits. */
+type Page = { events: StoredEvent[]; end: Cursor; more: boolean; heard: number };
 
 /** The log as a stream, or as a page. @throws {Problem} 400 bad query, 410 the cursor can't be continued, 503 */
 export function readEvents(call: Call, parts: Parts): Promise<void> {
@@ -45,52 +45,38 @@ async function catchUp(call: Call, limit: number, { store, waiting }: Parts): Pr
   const wish = parseWish(query, 'earliest'); // who reads pages wants what was, and who opens a stream what comes
   const filter = parseFilters(query, scope);
   const seconds = preferredWait(req.headers.prefer);
-  let page: Page = { events: [], end: await beginning(store, wish), more: true };
+  const { cursor, reset } = await locate(store, wish);
+  if (reset) throw cannotContinue(reset, cursor);
   // Not beyond the end of its token: an event of later is none of its business.
   const left = (scope.expiresAt ?? Number.POSITIVE_INFINITY) - Date.now();
   const until = performance.now() + Math.min((seconds ?? 0) * 1000, left);
-  let heard: number;
+  let page = await look(waiting, cursor, limit, filter, res);
   // Goes on while there is nothing to tell: through what the filter hides, and then, if asked, until a commit.
-  do {
-    heard = waiting.heard; // taken before the look: a commit between the look and the wait would wake nobody
+  while (page.events.length === 0 && waiting.mayWait(res, until)) {
+    if (!page.more) await waiting.commitAfter(page.heard, res, until);
     page = await look(waiting, page.end, limit, filter, res);
-  } while (
-    page.events.length === 0 &&
-    waiting.mayWait(res, until) && // also while it searches: for somebody who has left the loop would turn and turn
-    (page.more || (await waiting.next(res, heard, until)))
-  );
+  }
   if (res.destroyed) return;
   // RFC 7240 §3: says that the wish was heard, also where the wait was cut to the longest that there is.
   if (seconds !== undefined) res.common['Preference-Applied'] = `wait=${seconds}`;
   sendPage(call, page, wish.cursor !== undefined);
 }
 
-/** Where the page begins. @throws {Problem} 410 that place is gone */
-async function beginning(store: Store, wish: Wish): Promise<Cursor> {
-  const { cursor, reset } = await locate(store, wish);
-  if (reset) throw cannotContinue(reset, cursor);
-  return cursor;
-}
-
 /** What there is after a place, read by read. Nobody reads for who has left. @throws {Problem} 410 the place is gone */
-async function look(
-  log: Pick<Store, 'readEvents'>,
-  start: Cursor,
-  limit: number,
-  filter: Filter,
-  res: Answer,
-): Promise<Page> {
-  const page: Page = { events: [], end: start, more: true };
+async function look(log: Waiting, start: Cursor, limit: number, filter: Filter, res: Answer): Promise<Page> {
+  // Noted before the look: a commit between that and the wait would wake nobody.
+  const page: Page = { events: [], end: start, more: true, heard: log.heard };
   let count = Math.max(limit, FIRST_READ_EVENTS);
-  for (let reads = 1; ; reads += 1) {
+  for (let reads = 1; !res.destroyed; reads += 1) {
     // The store stops at the head by itself.
     const stretch = await log.readEvents(page.end, Number.MAX_SAFE_INTEGER, count, READ_BYTES);
     if (stretch.reset) throw cannotContinue(stretch.reset, stretch.head);
     take(page, stretch, limit, filter);
-    if (!page.more || hasEnough(page, limit) || reads === MAX_READS || res.destroyed) return page;
+    if (!page.more || hasEnough(page, limit) || reads === MAX_READS) break;
     count = Math.min(2 * count, READ_EVENTS);
     await nextSlice();
   }
+  return page;
 }
 
 /** Adds what the filter lets through, up to the limit. */

@@ -40,22 +40,17 @@ export class Waiting {
     return !this.isStopped && !res.destroyed && performance.now() < until;
   }
 
-  /**
-   * Resolves with true at the first commit after those that were heard of before the look, at once if there was one
-   * already; with false if the caller may no longer wait for one.
-   */
-  next(res: ServerResponse, heardBefore: number, until: number): Promise<boolean> {
-    const mayWait = () => this.mayWait(res, until);
-    if (this.heard !== heardBefore || !mayWait()) return Promise.resolve(mayWait());
-    return new Promise((resolve) => {
+  /** Resolves at the first commit after so many, at once if there was one already; or when its caller may wait no longer. */
+  async commitAfter(heard: number, res: ServerResponse, until: number): Promise<void> {
+    if (this.heard !== heard) return;
+    await new Promise<void>((resolve) => {
       const wake = () => {
         this.waiters.delete(wake);
         clearTimeout(timer);
         res.off('close', wake);
-        resolve(mayWait());
+        resolve();
       };
-      // One more, since a timer may fire a little early: it would find time left, and go round once more.
-      const timer = setTimeout(wake, until - performance.now() + 1);
+      const timer = setTimeout(wake, until - performance.now());
       res.on('close', wake);
       this.waiters.add(wake);
     });

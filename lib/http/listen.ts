@@ -95,7 +95,6 @@ function createHttpServer(): HttpServer {
 function keepTheDoor(server: HttpServer): Door['open'] {
   const waiting: Parameters<Answerer>[] = [];
   server.on('request', (req, res) => {
-    res.shouldKeepAlive = false; // the app knows only the connections that come after it
     if (wantsEventStream(req)) waiting.push([req, res]);
     else sendProblem(res, unavailable('The server is starting.'));
   });
