@@ -13,8 +13,7 @@ import { Rounds } from './rounds.ts';
 import { Serving } from './serving.ts';
 import { locate, type Start, type Wish } from './start.ts';
 
-const RETRY_MS = 250; // between two looks at a log that can't be read
-const LOOK_MS = 500; // how often the log is looked at though nobody said that it has changed
+const LOOK_MS = 500; // how often the log is looked at though nobody said that it has changed, or it can't be read
 const UNHEARD_REST_MS = 20; // while nobody listens: a look is a round trip to the database, and each batch would have one
 
 type Settings = Pick<Config, 'heartbeatMs' | 'maxClients'>;
@@ -162,8 +161,7 @@ export class Hub {
     if (!head.isReadable || (mayLook && head.isStale)) await this.look();
     await rounds.serveSlice(() => head.isStale);
     this.isScheduled = false;
-    if (!head.isReadable) this.restTimer = setTimeout(() => this.schedule(), RETRY_MS).unref();
-    else if (!rounds.isEmpty || head.isStale) this.schedule();
+    if (head.isReadable && (!rounds.isEmpty || head.isStale)) this.schedule();
   }
 
   // --- looking at the log
