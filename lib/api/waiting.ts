@@ -2,6 +2,7 @@
 // deadline, or by its caller's leaving.
 import type { ServerResponse } from 'node:http';
 import { eventId } from '../event.ts';
+import { Shared } from '../shared.ts';
 import type { Store, Stretch } from '../store/store.ts';
 
 // Long enough to make polling cheap; a proxy on the way must be told to wait as long.
@@ -19,7 +20,7 @@ export class Waiting {
   heard = 0;
   private readonly waiters = new Set<() => void>();
   /** Reads under way, by what was asked and when. */
-  private readonly reading = new Map<string, Promise<Stretch>>();
+  private readonly reading = new Shared<Stretch>();
   private readonly store: Pick<Store, 'onCommit' | 'readEvents'>;
   private isStopped = false;
 
@@ -63,11 +64,7 @@ export class Waiting {
   readEvents(...asked: Parameters<Store['readEvents']>): Promise<Stretch> {
     const [after, ...rest] = asked;
     const key = [this.heard, eventId(after), ...rest].join();
-    const known = this.reading.get(key);
-    if (known) return known;
-    const read = this.store.readEvents(...asked).finally(() => this.reading.delete(key));
-    this.reading.set(key, read);
-    return read;
+    return this.reading.get(key, () => this.store.readEvents(...asked));
   }
 
   /** The server stops: everyone gets the answer that there is. */
