@@ -25,12 +25,8 @@ export function sendJson(res: Answer, status: number, json: string, ...parts: He
 }
 
 /** Answers with a JSON text and its entity tag, or 304 if the caller has it. @throws {Problem} 400, 412 as `isKnown`, 503 */
-export function sendTagged(
-  { req, res }: Call,
-  json: string,
-  headers: Headers = {},
-  etag = etagOf(json),
-): void {
+export function sendTagged({ req, res }: Call, json: string, headers: Headers = {}): void {
+  const etag = etagOf(json);
   const all = { ETag: etag, ...headers };
   if (isKnown(req, etag)) sendEmpty(res, 304, all);
   else sendJson(res, 200, json, all);
