@@ -42,7 +42,7 @@ type Step = { does: string; row: number };
 const WRITES = 'add rename remove addOutside renameOutside removeOutside rolledBack published'.split(' ');
 const COPIES = 'cut resume kill readBehind openLate awayInLoad'.split(' ');
 const allOf = (isWatched: boolean, mayRestoreUnder: boolean) => [
-  ...[...WRITES, ...COPIES, ...WRITES, ...COPIES, 'away', 'awayTwice', 'crash', 'restore'],
+  ...[...WRITES, ...COPIES, ...WRITES, 'away', 'awayTwice', 'crash', 'restore'],
   ...(isWatched ? ['makeAnew'] : []),
   ...(mayRestoreUnder ? ['restoreUnder'] : []),
 ];
@@ -291,10 +291,10 @@ test(
   'reached(): a copy over one server has passed what was written over another',
   needsPostgres,
   async () => {
-    const DATABASE_URL = await (await sharedCluster()).createDatabase('two_servers');
+    const DATABASE_URL = await (await sharedCluster()).createStarted('two_servers');
     const servers = [await openServer({ DATABASE_URL }), await openServer({ DATABASE_URL })];
     const [here, there] = servers.map(({ url }) => new LiveTable<Row>(`${url}/api/customers`, { WebSocket }));
-    for (let i = 0; i < 30; i += 1) {
+    for (let i = 0; i < 16; i += 1) {
       const [writer, copy] = i % 2 ? [servers[0]!, there!] : [servers[1]!, here!];
       const { body, headers } = await post(`${writer.url}/api/customers`, { name: `over another ${i}` });
       await within(copy.reached(headers.get('last-event-id')!), `write ${i}`);

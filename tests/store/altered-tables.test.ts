@@ -320,7 +320,7 @@ describe('PostgreSQL', { skip: skipWithout(INITDB, 'postgresql') }, () => {
   after(() => cluster?.stop());
   testAltered({ ...BOTH, ...ON_POSTGRES }, async () => {
     cluster = await startCluster();
-    const url = await cluster.createDatabase('altered');
+    const url = await cluster.createStarted('altered');
     const client = await cluster.connect('altered');
     const count = async (table: string) => {
       // Of a partitioned table there is nothing that would be its own.
@@ -333,7 +333,7 @@ describe('PostgreSQL', { skip: skipWithout(INITDB, 'postgresql') }, () => {
   });
 
   test('nobody who writes waits for us: what was missed is told when whoever holds the table has ended', async () => {
-    const url = await cluster.createDatabase('held');
+    const url = await cluster.createStarted('held');
     const [program, holder] = [await cluster.connect('held'), await cluster.connect('held')];
     await program.query(PLAIN('orders'));
     const server = await openServer({ DATABASE_URL: url, WATCH: 'orders' });

@@ -28,7 +28,7 @@ describe('partitions of a watched table', { skip: skipWithout(INITDB, 'postgresq
   beforeEach(async () => {
     await close();
     names += 1;
-    databaseUrl = await cluster.createDatabase(`parts_${names}`);
+    databaseUrl = await cluster.createStarted(`parts_${names}`);
     program = await cluster.connect(`parts_${names}`);
     await program.query(TABLES);
     store = await openStore();

@@ -28,7 +28,8 @@ describe('programs on one PostgreSQL', { skip: skipWithout(INITDB, 'postgresql')
     more: { hasCustomers?: boolean; databaseUrl?: string } = {},
   ) {
     names += 1;
-    const databaseUrl = await cluster.createDatabase(`beside_${names}`);
+    const make = more.hasCustomers === false ? cluster.createDatabase : cluster.createStarted;
+    const databaseUrl = await make(`beside_${names}`);
     const program = await cluster.connect(`beside_${names}`);
     await program.query(sql);
     const store = await openPostgresStore({
