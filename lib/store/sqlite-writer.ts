@@ -10,7 +10,7 @@ import { failureOf, hasCode, isBusy, refusalOf, type Transaction, transactionOf 
 import type { FileGuard } from './sqlite-guard.ts';
 import { SqliteOrders } from './sqlite-orders.ts';
 import { openTables, type TableOptions } from './sqlite-tables.ts';
-import { isPlain, type Order, type Outcome, type PlainOrder } from './store.ts';
+import { isPlain, type Order, type Outcome } from './store.ts';
 import { SUSPICION_MS, Suspects } from './suspects.ts';
 
 /** Events that are pruned in one step: a log that is far too long must not hold up the writes behind it. */
@@ -76,18 +76,12 @@ export class SqliteWriter {
    *   once, or not at all where the last transaction fails: then it must do for the next batch
    */
   private commitAll(entries: Entry[], finish?: Finish): void {
-    let running: Entry | undefined;
+    let running: Entry[] = [];
     try {
       this.transaction.immediate(() => {
         const { pruned } = this.orders.begin();
-        for (const run of this.runsOf(entries)) {
-          if (this.runTogether(run)) continue;
-          for (const entry of run) {
-            running = entry;
-            entry.result = this.orders.run(entry.order);
-          }
-          running = undefined;
-        }
+        for (running of this.runsOf(entries)) this.run(running);
+        running = [];
         if (this.hasFailed) this.touch();
         finish?.(pruned.seq);
       });
@@ -98,27 +92,28 @@ export class SqliteWriter {
     }
   }
 
-  /** The cheap way, for a run of several. @returns false if they are to be run one by one */
-  private runTogether(run: Entry[]): boolean {
-    if (run.length === 1) return false;
+  /** What shares a savepoint, until a rule refuses it: then each has one of its own, and whoever broke it is refused alone. */
+  private run(entries: Entry[]): void {
     try {
-      const outcomes = this.orders.together(run.map(({ order }) => order as PlainOrder)); // as `runsOf` made them
-      for (const [i, entry] of run.entries()) entry.result = outcomes[i]!;
-      return true;
+      const outcomes = this.orders.run(entries.map(({ order }) => order));
+      for (const [i, entry] of entries.entries()) entry.result = outcomes[i]!;
     } catch (error) {
-      if (!refusalOf(error)) throw error;
-      this.apartUntil = performance.now() + SUSPICION_MS; // whatever rule it was is still there
-      if (!this.db.inTransaction) throw error; // which of them did it isn't known
-      return false;
+      const refusal = refusalOf(error);
+      if (!refusal) throw error;
+      const [first, ...others] = entries as [Entry, ...Entry[]];
+      if (others.length > 0) this.apartUntil = performance.now() + SUSPICION_MS; // whatever rule it was is still there
+      if (!this.db.inTransaction) throw error; // RAISE(ROLLBACK) has ended it
+      if (others.length > 0) for (const entry of entries) this.run([entry]);
+      else first.result = refusal;
     }
   }
 
   /**
-   * Whoever broke a rule alone is refused; of several each part gets a transaction of its own. Where SQLite doesn't say
-   * who is at fault, the parts are halves: of a thousand orders one is found after ten halvings.
-   * @param running the one that was run when it happened
+   * Whoever broke a rule alone is refused; of several each part gets a transaction of its own. Where it isn't known who
+   * is at fault, the parts are halves: of a thousand orders one is found after ten halvings.
+   * @param running those that were run when it happened
    */
-  private settleFailure(error: unknown, entries: Entry[], running?: Entry, finish?: Finish): void {
+  private settleFailure(error: unknown, entries: Entry[], running: Entry[], finish?: Finish): void {
     if (isBusy(error)) return answerAll(entries, { is: 'not tried' });
     const refusal = refusalOf(error);
     const [first, second] = entries;
@@ -130,12 +125,11 @@ export class SqliteWriter {
       this.suspects.add(first.order);
       return;
     }
-    const half = new Set(running ? [running] : entries.slice(0, Math.ceil(entries.length / 2)));
-    this.commitAll([...half]);
-    this.commitAll(
-      entries.filter((entry) => !half.has(entry)),
-      finish,
-    );
+    const isPart = running.length > 0 && running.length < entries.length;
+    const part = new Set(isPart ? running : entries.slice(0, Math.ceil(entries.length / 2)));
+    this.commitAll([...part]);
+    const others = entries.filter((entry) => !part.has(entry));
+    this.commitAll(others, finish);
   }
 
   /** A 503 for all. @throws what is no error of SQLite: a bug of ours */
