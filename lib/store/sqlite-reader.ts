@@ -12,10 +12,8 @@ import {
 } from '../event.ts';
 import { openDatabase, type Transaction, transactionOf } from './sqlite.ts';
 import { SqliteRows } from './sqlite-rows.ts';
+import { readSteps } from './sqlite-steps.ts';
 import type { RowPage, Stretch, Verdicts } from './store.ts';
-
-/** Events read at once: one may have 1 MiB, so a few may be all that is wanted. */
-const READ_STEP = 32;
 
 // Every query goes by a primary key and has a limit, so its cost is that of its answer, however long the log is.
 const POSITION = `SELECT seq, stamp, pruned, pruned_stamp AS prunedStamp FROM changebell_log
@@ -136,27 +134,16 @@ export class SqliteReader {
     const position = readPosition(this.db);
     const reset = this.judge(after, position);
     if (reset) return { ...position, events: [], end: after, reset };
-    const events = this.events(after.seq, upTo, limit, maxBytes);
+    const step = this.db.prepare<[number, number, number], StoredEvent>(EVENTS);
+    const read = (many: number, before: StoredEvent[]) =>
+      step.all(before.at(-1)?.seq ?? after.seq, upTo, many);
+    const events = readSteps(limit, maxBytes, read, bytesOf).rows.map(onOneLine);
     const last = events.at(-1);
     return { ...position, events, end: last ? { seq: last.seq, stamp: last.stamp } : after };
   }
+}
 
-  /** At least one event, however large: else a reader would never get past it. */
-  private events(after: number, upTo: number, limit: number, maxBytes: number): StoredEvent[] {
-    const step = this.db.prepare<[number, number, number], StoredEvent>(EVENTS);
-    const events: StoredEvent[] = [];
-    let bytes = 0;
-    for (;;) {
-      const from = events.at(-1)?.seq ?? after;
-      const rows = step.all(from, upTo, Math.min(READ_STEP, limit - events.length));
-      for (const row of rows) {
-        // Nearly all that an event weighs.
-        bytes += row.source.length + Buffer.byteLength(row.data) + Buffer.byteLength(row.extensions ?? '');
-        if (bytes > maxBytes && events.length > 0) return events;
-        events.push(onOneLine(row));
-      }
-      // A short step is the end of what there is, or of what was asked for.
-      if (rows.length < READ_STEP || events.length === limit) return events;
-    }
-  }
+/** Nearly all that an event weighs. */
+function bytesOf({ source, data, extensions }: StoredEvent): number {
+  return source.length + Buffer.byteLength(data) + Buffer.byteLength(extensions ?? '');
 }

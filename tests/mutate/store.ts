@@ -34,7 +34,7 @@ export const STORE: Mutation[] = [
   ),
   store('sqlite-reader.ts')(
     'long attributes of an event weigh nothing',
-    " + Buffer.byteLength(row.extensions ?? '')",
+    " + Buffer.byteLength(extensions ?? '')",
     '',
     'a stretch of the log ends at its limit',
   ),
