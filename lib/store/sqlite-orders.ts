@@ -1,6 +1,6 @@
 // What each order does in SQLite. Orders that are made together share a savepoint: where a rule refuses one of them,
-// nothing of any is there, and `sqlite-writer.ts` makes each alone. Nothing here writes the event of a change, since triggers do; but that
-// they did is looked at before anybody is told `done`. Whether it lasts, the writer says with its commit.
+// none is made, and `sqlite-writer.ts` tries each alone. Nothing here writes the event of a change, since triggers do;
+// but that they did is looked at before anybody is told `done`. Whether it lasts, the writer says with its commit.
 import type Database from 'better-sqlite3';
 import { etagOf, matchesStrongly, matchesWeakly, type Preconditions } from '../etag.ts';
 import { type Cursor, eventId, type Position, type StoredEvent, toCloudEvent } from '../event.ts';

@@ -116,10 +116,9 @@ export class SqliteReader {
     return before;
   }
 
-  /** Why a stream can't go on from this cursor; undefined if it can. The newest pruned event's stamp is kept too. */
+  /** Why a stream can't go on from this cursor; undefined if it can. */
   private judge(cursor: Cursor, position: Position): ResetReason | undefined {
-    const known = [position.head, position.pruned].find(({ seq }) => seq === cursor.seq);
-    return judgeCursor(cursor, position, (known ?? this.placeOf(cursor.seq))?.stamp);
+    return judgeCursor(cursor, position, this.placeOf(cursor.seq)?.stamp);
   }
 
   private placeOf(seq: number): (Cursor & { time: string }) | undefined {
