@@ -48,7 +48,7 @@ export class SqliteReader {
 
   /**
    * @param watch the tables, by the names that they were created with
-   * @throws {SqliteError} if the file is gone, or isn't a database with our tables
+   * @throws {SqliteError} if the file is gone
    */
   constructor(path: string, watch: ReadonlySet<string>) {
     // It must not make an empty database where the file is gone, nor wait: this is the event loop.
@@ -58,7 +58,6 @@ export class SqliteReader {
     this.snapshot = transactionOf(this.db);
     this.watch = watch;
     this.rows = new SqliteRows(this.db, watch);
-    this.db.prepare(POSITION); // are our tables there?
   }
 
   /** Before the thread closes its connection: the last one writes the -wal back, and that may take long. */
