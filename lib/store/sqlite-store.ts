@@ -127,22 +127,21 @@ function storeOf(
   }
 
   /**
-   * Each batch prunes a step, so what others push out needs batches of nothing where nobody writes. It is looked at where
-   * the log stands now: a backup that was put back is shorter than the one before.
+   * Each batch prunes a step, so what others push out needs batches of nothing where nobody writes, for as long as the log
+   * becomes shorter. It is looked at where it stands now: a backup that was put back is shorter than the one before.
    */
   async function prune(): Promise<void> {
     try {
-      while (group.isIdle && (await isTooLong())) {
+      for (let before = -1; group.isIdle; ) {
+        const { head, pruned } = await reader.read((at) => at.position());
+        const isShort = pruneTo(head.seq, retention, commits.announced) <= pruned.seq;
+        if (isShort || pruned.seq === before) return;
+        before = pruned.seq;
         await group.write(NOTHING);
         await group.drain();
       }
     } catch (error) {
       if (!(error instanceof Problem)) throw error; // else it was told where it failed, and the next look tries again
     }
-  }
-
-  async function isTooLong(): Promise<boolean> {
-    const { head, pruned } = await reader.read((at) => at.position());
-    return pruneTo(head.seq, retention, commits.announced) > pruned.seq;
   }
 }
