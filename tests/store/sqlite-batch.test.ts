@@ -175,8 +175,11 @@ test("another program's trigger that was broken before the start keeps nobody fr
   await rm(folder, { recursive: true });
 });
 
-for (const when of ['', 'DEFERRABLE INITIALLY DEFERRED'])
-  test(`an event that a table of another program refers to ${when} stays in the log, and refuses nobody's write`, async () => {
+for (const [moment, when] of [
+  ['at once', ''],
+  ['at COMMIT', 'DEFERRABLE INITIALLY DEFERRED'],
+])
+  test(`an event that a foreign key of another program holds, checked ${moment}, stays in the log and refuses nobody's write`, async () => {
     const full = await openServer({ EVENT_RETENTION: '5' });
     const theirs = openDatabase(full.databaseFile, { timeout: 5000 });
     const write = (name: string) => post(`${full.url}/api/customers`, { name });
