@@ -81,8 +81,12 @@ export class ReplaceableReader {
     console.error(`${reason} It is opened anew.`);
     this.close(reason);
     // Where it can't be opened, the thread looks again in a second, and tells us when it is time for another try.
-    this.away = await this.thread.ask('reopen');
+    const opened = await this.thread.ask('openFile', true);
     this.isReopening = false;
-    if (this.away === undefined) this.onReopened();
+    if ('refused' in opened) this.away = opened.refused;
+    else {
+      this.away = undefined;
+      this.onReopened();
+    }
   }
 }

@@ -14,7 +14,11 @@ import { openStore } from '../support/open-store.ts';
 test('a file that goes away once more while it is opened anew is a 503, and is read when it is back', async () => {
   const path = join(temporaryFolder(), 'twice.db');
   await (await openStore({ DATABASE_URL: path })).close();
-  const thread = { ask: async () => renameSync(path, `${path}.away`) } as unknown as SqliteThread;
+  const ask = async () => {
+    renameSync(path, `${path}.away`);
+    return {};
+  };
+  const thread = { ask } as unknown as SqliteThread;
   const reader = new ReplaceableReader(
     () => new SqliteReader(path, new Set()),
     thread,
