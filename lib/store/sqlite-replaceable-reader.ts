@@ -13,24 +13,22 @@ const REOPEN_PAUSE_MS = 5000;
 export class ReplaceableReader {
   private readonly open: () => SqliteReader;
   private readonly thread: SqliteThread;
-  private readonly onReopened: () => void;
   /** Undefined while the file is away, and until somebody reads the one that came. */
   private reader: SqliteReader | undefined;
   /** Why nothing can be read; undefined while the writing thread has the file open. */
   private away: string | undefined;
   private isReopening = false;
+  /** What `PRAGMA data_version` said last: it changes when another connection commits. */
+  private seenVersion: unknown;
   /** When a read that failed had the file opened anew; by `performance.now()`. */
   private reopenedAt = Number.NEGATIVE_INFINITY;
 
-  /**
-   * @param open opens what is at the path now
-   * @param onReopened another file is read from now on, and its history may be another one as well
-   */
-  constructor(open: () => SqliteReader, thread: SqliteThread, onReopened: () => void) {
+  /** @param open opens what is at the path now */
+  constructor(open: () => SqliteReader, thread: SqliteThread) {
     this.open = open;
     this.thread = thread;
-    this.onReopened = onReopened;
     this.reader = open();
+    this.seenVersion = this.reader.dataVersion(); // what is committed from now on is news
     thread.onReplaced = (reason) => void this.reopen(reason);
   }
 
@@ -52,9 +50,12 @@ export class ReplaceableReader {
     }
   }
 
-  /** It is another value after another connection has committed; undefined while the file is away. */
-  dataVersion(): unknown {
-    return this.away === undefined ? this.opened().dataVersion() : undefined;
+  /** Has another connection committed, or is this another file, since it was asked last? It costs microseconds. */
+  hasNews(): boolean {
+    if (this.away !== undefined) return false;
+    const before = this.seenVersion;
+    this.seenVersion = this.opened().dataVersion();
+    return this.seenVersion !== before;
   }
 
   /** Where it fails, as where the file was taken away once more, the next who reads tries again. */
@@ -68,7 +69,7 @@ export class ReplaceableReader {
   close(reason = 'The database is closed.'): void {
     this.away = reason;
     this.reader?.close();
-    this.reader = undefined;
+    this.reader = this.seenVersion = undefined; // a new connection counts from another number
   }
 
   /**
@@ -83,10 +84,6 @@ export class ReplaceableReader {
     // Where it can't be opened, the thread looks again in a second, and tells us when it is time for another try.
     const opened = await this.thread.ask('openFile', true);
     this.isReopening = false;
-    if ('refused' in opened) this.away = opened.refused;
-    else {
-      this.away = undefined;
-      this.onReopened();
-    }
+    this.away = 'refused' in opened ? opened.refused : undefined;
   }
 }

@@ -58,16 +58,8 @@ function storeOf(
 ): Store {
   const commits = new Commits();
   const group = new GroupCommit(commit);
-  /** What `PRAGMA data_version` said last: it changes when another connection commits. */
-  let seenVersion: unknown;
-  // It owns the connection that reads, here on the loop. Another file may have another history: the hub sees that by the
-  // stamp of its head.
-  const openReader = () => new SqliteReader(path, watch);
-  const reader = new ReplaceableReader(openReader, thread, () => {
-    seenVersion = undefined; // a new connection counts from another number
-    commits.wake();
-  });
-  seenVersion = reader.dataVersion(); // what is committed from now on wakes the hub
+  // It owns the connection that reads, here on the loop.
+  const reader = new ReplaceableReader(() => new SqliteReader(path, watch), thread);
   const poll = setInterval(lookForOthers, POLL_MS);
 
   return {
@@ -112,14 +104,12 @@ function storeOf(
   }
 
   /**
-   * Another program may have committed to the same file, and nothing tells us but this number, which costs microseconds.
-   * It says that there was a commit, not of what: whoever is woken reads the log, and may find nothing new.
+   * Another program may have committed to the same file, or put another file in its place, and nothing tells us. Whoever
+   * is woken reads the log, and may find nothing new, or by the stamp of the hub's head that its history is another one.
    */
   function lookForOthers(): void {
     try {
-      const version = reader.dataVersion();
-      if (version !== seenVersion) commits.wake();
-      seenVersion = version;
+      if (reader.hasNews()) commits.wake();
     } catch (error) {
       failureOf(error); // printed; locked or gone for the moment: the next look sees what this one missed
     }

@@ -118,7 +118,7 @@ export const STORE: Mutation[] = [
   ),
   store('sqlite-store.ts')(
     'no wake when another program commits',
-    'if (version !== seenVersion) commits.wake();',
+    'if (reader.hasNews()) commits.wake();',
     '',
     'a commit of another program wakes the readers',
   ),

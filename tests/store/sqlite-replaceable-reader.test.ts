@@ -19,11 +19,7 @@ test('a file that goes away once more while it is opened anew is a 503, and is r
     return {};
   };
   const thread = { ask } as unknown as SqliteThread;
-  const reader = new ReplaceableReader(
-    () => new SqliteReader(path, new Set()),
-    thread,
-    () => {},
-  );
+  const reader = new ReplaceableReader(() => new SqliteReader(path, new Set()), thread);
   const read = () => reader.read((at) => at.position().head.seq);
   assert.equal(await read(), 0);
   thread.onReplaced('The database file was replaced by another.');
