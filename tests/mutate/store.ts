@@ -118,7 +118,7 @@ export const STORE: Mutation[] = [
   ),
   store('sqlite-store.ts')(
     'no wake when another program commits',
-    'if (reader.hasNews()) commits.wake();',
+    'if (parts.reader.hasNews()) parts.commits.wake();',
     '',
     'a commit of another program wakes the readers',
   ),
