@@ -146,6 +146,12 @@ export const STORE: Mutation[] = [
     '',
     'If-Match is checked inside the transaction',
   ),
+  breaksOf('lib/store/sqlite-writer.ts', 'tests/store/sqlite-batch.test.ts')(
+    'a write is refused for an event that cannot be pruned',
+    'if (refusal && running.length === 0 &&',
+    'if (refusal && running.length < 0 &&',
+    'an event that a foreign key of another program holds',
+  ),
   store('sqlite-log.sql')(
     "other programs may write the server's own types",
     "AND NOT type GLOB 'stream.*'",
