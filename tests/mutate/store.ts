@@ -52,7 +52,7 @@ export const STORE: Mutation[] = [
   ),
   event(
     'the stamp of a cursor is not looked at',
-    "return stamp === known ? undefined : 'unknown-log';",
+    "return stamp === stampThere ? undefined : 'unknown-log';",
     'return undefined;',
     'a cursor whose place holds another event',
   ),
