@@ -27,6 +27,8 @@ function testWatchApi(open: () => Promise<Engine>): void {
     await program.run(`
     CREATE TABLE orders (id integer PRIMARY KEY, item text, paid double precision);
     CREATE TABLE lines ("order" integer, name text, picture ${bytes('').startsWith('x') ? 'blob' : 'bytea'}, PRIMARY KEY ("order", name));
+    CREATE TABLE "a*b" (id integer PRIMARY KEY);
+    INSERT INTO "a*b" VALUES (1), (2);
     CREATE TABLE "odd name" (code text PRIMARY KEY, big bigint);
     CREATE TABLE odd_keys (no integer, name text, code ${bytes('').startsWith('x') ? 'blob' : 'bytea'}, more text, PRIMARY KEY (no, name, code));
     CREATE TABLE tags (name text PRIMARY KEY, many integer);
@@ -41,7 +43,7 @@ function testWatchApi(open: () => Promise<Engine>): void {
     INSERT INTO many SELECT n, 'Engine' FROM numbers;`);
     server = await openServer({
       DATABASE_URL: engine.url,
-      WATCH: 'orders,lines,odd name,many,odd_keys,tags,long_keys',
+      WATCH: 'orders,lines,odd name,a*b,many,odd_keys,tags,long_keys',
       CUSTOMERS: '0',
     });
   });
@@ -56,6 +58,7 @@ function testWatchApi(open: () => Promise<Engine>): void {
       ['orders', 3],
       ['lines', 3],
       ['odd%20name', 1],
+      ['a%2Ab', 2],
     ] as const) {
       const whole = (await get(at(table))).body;
       assert.deepEqual([whole.rows.length, whole.next], [count, null], table);
