@@ -51,7 +51,7 @@ export class Reader {
     type Row = PositionRow & { stamps: (string | null)[] };
     const [row] = await this.readWithPlace<Row>(POSITION, [cursors.map((cursor) => cursor.seq)]);
     const position = toPosition(row);
-    return { ...position, resets: cursors.map((cursor, i) => judge(cursor, position, row.stamps[i])) };
+    return { ...position, resets: cursors.map((cursor, i) => judgeCursor(cursor, position, row.stamps[i])) };
   }
 
   /** The newest place before this time. */
@@ -65,7 +65,7 @@ export class Reader {
     const rows = await this.readWithPlace<Row>(EVENTS, [after.seq, upTo, limit, maxBytes]);
     const first = rows[0];
     const position = toPosition(first);
-    const reset = judge(after, position, first.stamp_there);
+    const reset = judgeCursor(after, position, first.stamp_there);
     if (reset) return { ...position, events: [], end: after, reset };
     const events = first.found === null ? [] : rows.map(onOneLine);
     const last = events.at(-1);
@@ -132,12 +132,6 @@ function toPosition(row: PositionRow): Position {
     head: { seq: row.head, stamp: row.head_stamp },
     pruned: { seq: row.pruned, stamp: row.pruned_stamp },
   };
-}
-
-/** The place of the newest event that isn't kept has its stamp in the log's own row. */
-function judge(cursor: Cursor, position: Position, stamp: string | null | undefined) {
-  const isPruned = cursor.seq === position.pruned.seq;
-  return judgeCursor(cursor, position, isPruned ? position.pruned.stamp : (stamp ?? undefined));
 }
 
 const PLACE = 'head, head_stamp, pruned, pruned_stamp';
