@@ -1,9 +1,9 @@
 // The way to PostgreSQL. Every connection is tried before it is used: it must be to the server that takes writes, unless
 // it is for reading alone; and has what we rely on set by itself, since poolers refuse settings at the start of a
 // connection. In statements of ours `bell.` stands for our schema. The package `pg` is only loaded here.
-import type { Client, ClientBase, ClientConfig, Pool, PoolClient, PoolConfig } from 'pg';
+import type { Client, ClientBase, ClientConfig, DatabaseError, Pool, PoolClient, PoolConfig } from 'pg';
 import { StartError } from '../config.ts';
-import { isReadOnly, isRefusal } from './postgres-errors.ts';
+import { isReadOnly, isRefusal, lacksFunction } from './postgres-errors.ts';
 import { Hosts } from './postgres-hosts.ts';
 
 const STATEMENT_MS = 2000; // as long as a write may wait
@@ -42,6 +42,8 @@ export async function loadPostgres(url: string, takesStandby = false): Promise<P
 export class Postgres {
   /** Our schema's name, as SQL has it. The start finds it out, and puts it here. */
   schema = '';
+  /** Called where a function of ours is gone. */
+  onLack = () => {};
   /** Behind a pooler that lends a connection for a transaction: nothing may be left in a session. */
   private isLent = false;
   private readonly pg: Package;
@@ -88,14 +90,19 @@ export class Postgres {
     return async (statement, values = []) => {
       const { text, name, isReady, ...more }: Statement =
         typeof statement === 'string' ? { text: statement } : statement;
-      const { rows } = await client.query({
+      const query = {
         ...more,
         text: isReady ? text : inSchema(text, this.schema),
         // Where sessions are lent, the next call may be in one that knows no name.
         ...(name !== undefined && !this.isLent && { name }),
         values,
-      });
-      return rows;
+      };
+      try {
+        return (await client.query(query)).rows;
+      } catch (error) {
+        if (lacksFunction(error as DatabaseError)) this.onLack();
+        throw error;
+      }
     };
   }
 

@@ -26,6 +26,11 @@ export function isReadOnly({ code }: { code?: string | undefined }): boolean {
   return code === '25006';
 }
 
+/** A function of ours is gone: names stand in a message as they are, whatever its language. */
+export function lacksFunction({ code, message }: { code?: string | undefined; message?: string }): boolean {
+  return code === '42883' && message!.includes('changebell_');
+}
+
 /** What came of an order that the database refused: a rule forbids it, or another program's trigger is broken. */
 export function toRefusal(code: string, message: string): Result {
   // Our own functions raise these two: PostgreSQL has no class CB, so no other error is taken for one.

@@ -9,7 +9,7 @@ import { Numbering } from './postgres-numbering.ts';
 import { Reader } from './postgres-reader.ts';
 import { echoing, openReplica, Replica } from './postgres-replica.ts';
 import { Rows } from './postgres-rows.ts';
-import { type Opened, openDatabase } from './postgres-start.ts';
+import { mender, type Opened, openDatabase } from './postgres-start.ts';
 import { Listener } from './postgres-wake.ts';
 import { Watching } from './postgres-watching.ts';
 import { Writer } from './postgres-writer.ts';
@@ -30,6 +30,7 @@ export async function openPostgresStore(options: Options): Promise<Store> {
     const parts = assemble(postgres, opened, eventRetention, replica);
     store = storeOf(parts);
     await parts.workers.listener.start();
+    postgres.onLack = mender(postgres, parts.opened.hasCustomers);
     await store.check(); // a pool that can't work is no start
     return store;
   } catch (error) {
@@ -60,7 +61,7 @@ function assemble(postgres: Postgres, opened: Opened, retention: number, replica
   const onCommit: Store['onCommit'] = (wake) => commits.onCommit(replica ? echoing(wake) : wake);
   const sources = watched.map(({ source }) => source);
   const listener = new Listener(postgres, connections.pool, sources, commits);
-  const writer = new Writer(connections, { retention, numbering, commits });
+  const writer = new Writer(connections, { retention, numbering, commits, onLack: () => postgres.onLack() });
   const group = new GroupCommit((orders) => writer.commit(orders));
   const description = `${postgres.describe()}${replica ? `, its log read from ${replica.describe()}` : ''}`;
   const workers = { numbering, watching, listener, connections };
