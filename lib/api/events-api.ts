@@ -5,6 +5,7 @@ import type { Filter } from '../filter.ts';
 import type { Answer } from '../http/answer.ts';
 import { type Call, queryInteger, wantsEventStream } from '../http/request.ts';
 import { sendJson, sendTagged } from '../http/response.ts';
+import { Places } from '../places.ts';
 import { Problem } from '../problem.ts';
 import { createSlices } from '../slices.ts';
 import type { Store, Stretch } from '../store/store.ts';
@@ -21,7 +22,7 @@ const MAX_READ_BYTES = 16 * 1024 * 1024;
 const MAX_ANSWER_BYTES = 1024 * 1024;
 // Most requests find what they want at a glance: a page of the usual length. Who looks for more searches, few at a time.
 const GLANCE_EVENTS = 100;
-const MAX_SEARCHES = 4;
+const searches = new Places(4); // of all requests of the process
 const STEP_BYTES = 256 * 1024;
 const FIRST_STEP = 16; // events: how large they are is known after the first ones
 const MAX_STEP = 512;
@@ -54,7 +55,7 @@ async function catchUp(call: Call, limit: number, { store, waiting }: Parts): Pr
   const left = (scope.expiresAt ?? Number.POSITIVE_INFINITY) - Date.now();
   const until = performance.now() + Math.min((seconds ?? 0) * 1000, left);
   let heard: number;
-  let log: Log = store;
+  let log: Log = { readEvents: (...asked) => waiting.readAlone(...asked) };
   // Goes on while there is nothing to tell: through what the filter hides, and then, if asked, until a commit.
   do {
     heard = waiting.heard; // taken before the look: a commit between the look and the wait would wake nobody
@@ -87,12 +88,7 @@ async function look(log: Log, start: Cursor, limit: number, filter: Filter, res:
   const glance = limit > GLANCE_EVENTS ? FIRST_STEP : GLANCE_EVENTS;
   const seen = await fill(start, readOn(log, start, res, glance), limit, filter);
   if (seen) return seen;
-  await searches.begin();
-  try {
-    return (await fill(start, readOn(log, start, res), limit, filter))!;
-  } finally {
-    searches.end();
-  }
+  return searches.use(async () => (await fill(start, readOn(log, start, res), limit, filter))!);
 }
 
 /**
@@ -158,24 +154,6 @@ async function* readOn(
     step = stepBytes > STEP_BYTES / 2 ? Math.max(1, step >> 1) : Math.min(MAX_STEP, step * 2);
   }
 }
-
-/** The searches under way, of all requests of the process. Who comes first begins first. */
-const searches = {
-  free: MAX_SEARCHES,
-  waiting: [] as (() => void)[],
-
-  begin(): Promise<void> | undefined {
-    if (this.free === 0) return new Promise((resolve) => this.waiting.push(resolve));
-    this.free -= 1;
-    return undefined;
-  },
-
-  end(): void {
-    const next = this.waiting.shift();
-    if (next) next();
-    else this.free += 1;
-  },
-};
 
 /**
  * A page that ends below the head stays as it is, as long as its cursor is good: caches may keep it for a while. One

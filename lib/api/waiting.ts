@@ -2,10 +2,13 @@
 // deadline, or by its caller's leaving.
 import type { ServerResponse } from 'node:http';
 import { eventId } from '../event.ts';
+import { Places } from '../places.ts';
 import type { Store, Stretch } from '../store/store.ts';
 
 // Long enough to make polling cheap; a proxy on the way must be told to wait as long.
 const MAX_WAIT_SECONDS = 60;
+const MAX_READS = 4; // at the same time: the streams read as well, and must not stand behind hundreds of pages
+const PATIENCE_MS = 5000;
 
 /** The seconds that a caller would wait; undefined if it doesn't say, or says nothing that can be met. */
 export function preferredWait(header: string | string[] | undefined): number | undefined {
@@ -20,6 +23,7 @@ export class Waiting {
   private readonly waiters = new Set<() => void>();
   /** Reads under way, by what was asked and when. */
   private readonly reading = new Map<string, Promise<Stretch>>();
+  private readonly places = new Places(MAX_READS);
   private readonly store: Pick<Store, 'onCommit' | 'readEvents'>;
   private isStopped = false;
 
@@ -70,9 +74,14 @@ export class Waiting {
     const key = [this.heard, eventId(after), ...rest].join();
     const known = this.reading.get(key);
     if (known) return known;
-    const read = this.store.readEvents(...asked).finally(() => this.reading.delete(key));
+    const read = this.readAlone(...asked).finally(() => this.reading.delete(key));
     this.reading.set(key, read);
     return read;
+  }
+
+  /** For who looks by himself, once there is a place. @throws {Problem} 503 */
+  readAlone(...asked: Parameters<Store['readEvents']>): Promise<Stretch> {
+    return this.places.use(() => this.store.readEvents(...asked), PATIENCE_MS);
   }
 
   /** The server stops: everyone gets the answer that there is. */

@@ -3,12 +3,14 @@
 // connection. In statements of ours `bell.` stands for our schema. The package `pg` is only loaded here.
 import type { Client, ClientBase, ClientConfig, DatabaseError, Pool, PoolClient, PoolConfig } from 'pg';
 import { StartError } from '../config.ts';
+import { Places } from '../places.ts';
 import { isReadOnly, isRefusal, lacksFunction } from './postgres-errors.ts';
 import { Hosts } from './postgres-hosts.ts';
 
 const STATEMENT_MS = 2000; // as long as a write may wait
 const LOCK_MS = 500; // for a lock of our own that another server holds; those of applications get less
 const CONNECT_MS = 2000;
+const PATIENCE_MS = 5000; // for a connection while all are in use
 
 type Package = typeof import('pg').default;
 
@@ -82,7 +84,7 @@ export class Postgres {
     } as PoolConfig);
     pool.on('error', () => {}); // an idle connection was lost: the next query opens another one
     pool.on('connect', (client) => client.on('error', () => {})); // in use: its query rejects as well
-    return new Shared(pool, this.hosts, (client) => this.runOn(client));
+    return new Shared(pool, max, this.hosts, (client) => this.runOn(client));
   }
 
   /** How statements of ours run on this connection. */
@@ -155,17 +157,27 @@ export class Postgres {
 /** Connections that several use in turn. */
 export class Shared {
   readonly pool: Pool;
+  /** Before the pool's own queue: there, who waits in vain would pass for a host that doesn't answer. */
+  private readonly places: Places;
   private readonly hosts: Hosts;
   private readonly runOn: (client: ClientBase) => Run;
 
-  constructor(pool: Pool, hosts: Hosts, runOn: (client: ClientBase) => Run) {
+  constructor(pool: Pool, max: number, hosts: Hosts, runOn: (client: ClientBase) => Run) {
     this.pool = pool;
+    this.places = new Places(max);
     this.hosts = hosts;
     this.runOn = runOn;
   }
 
   /** Work on one of them. @throws what the last of the hosts said, or the database */
-  async use<T>(work: (run: Run) => Promise<T>): Promise<T> {
+  use<T>(work: (run: Run) => Promise<T>): Promise<T> {
+    return this.places.use(() => this.work(work), PATIENCE_MS);
+  }
+
+  /** One statement on one of them. @throws as `use` does */
+  readonly query: Run = (statement, values) => this.use((run) => run(statement, values));
+
+  private async work<T>(work: (run: Run) => Promise<T>): Promise<T> {
     const client = await this.take();
     try {
       const result = await work(this.runOn(client));
@@ -177,9 +189,6 @@ export class Shared {
       throw error;
     }
   }
-
-  /** One statement on one of them. @throws as `use` does */
-  readonly query: Run = (statement, values) => this.use((run) => run(statement, values));
 
   private take(): Promise<PoolClient> {
     return this.hosts.attempt((url) => {

@@ -47,10 +47,10 @@ export function toRefusal(code: string, message: string): Result {
 
 /**
  * What the caller may know of a failure: only that it was the database's (503). The words of the database may name
- * tables and values, so they go to the log alone.
+ * tables and values, so they go to the log alone; the `cause` is for us.
  */
 export function toProblem(error: unknown): Problem {
   const { code = '', message } = error as { code?: string; message: string };
   tell(`The database failed${code && ` (${code})`}: ${message}`);
-  return unavailable('The database cannot be used at the moment.');
+  return Object.assign(unavailable('The database cannot be used at the moment.'), { cause: error });
 }

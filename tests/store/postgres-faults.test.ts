@@ -195,6 +195,30 @@ describe('PostgreSQL', { skip: skipWithout(INITDB, 'postgresql') }, () => {
     assert.equal((await get(`${two().url}/api/customers/${body.id}`)).body.name, 'mine');
   });
 
+  test('pages that the database keeps waiting hold up no stream, no page of the log, and no look whether all is well', async () => {
+    const { client } = await follow(one());
+    const program = await cluster.connect('shop');
+    await program.query('BEGIN; LOCK TABLE customers');
+    let ended = 0;
+    const pages = range(1, 20).map(async () => {
+      const answer = await get(`${one().url}/api/customers`);
+      ended += 1;
+      return [answer.status, answer.headers.get('retry-after')].join();
+    });
+    await eventually(
+      () => program.query("SELECT FROM pg_locks WHERE NOT granted AND relation = 'customers'::regclass"),
+      ({ rowCount }) => rowCount! > 1,
+      'they wait',
+    );
+    const { body } = await post(`${one().url}/api/events`, { message: 'live' });
+    await client.event(body.id);
+    for (const path of ['/readyz', '/api/events']) assert.equal((await get(one().url + path)).status, 200);
+    assert.ok(ended < 10, 'most of them wait still');
+    await program.query('ROLLBACK');
+    for (const page of await Promise.all(pages)) assert.match(page, /^(200,|503,1)$/);
+    await Promise.all([client.close(), program.end()]);
+  });
+
   test('a customer that a row in the making refers to can be changed', async () => {
     const program = await cluster.connect('shop');
     const { body } = await post(`${one().url}/api/customers`, { name: 'referred to' });
