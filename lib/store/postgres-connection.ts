@@ -150,6 +150,7 @@ export class Postgres {
       SET plan_cache_mode = force_generic_plan;
       SET statement_timeout = ${STATEMENT_MS}; SET lock_timeout = ${LOCK_MS};
       SET idle_in_transaction_session_timeout = 0; SET client_min_messages = warning; SET standard_conforming_strings = on;
+      SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('idle_session_timeout', 'transaction_timeout');
       SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') <> 'remote_apply'`);
   }
 }

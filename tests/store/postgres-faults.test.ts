@@ -5,6 +5,7 @@ import { execFileSync } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { surviveCrashes } from '../support/chaos.ts';
 import {
   type Answer,
@@ -24,7 +25,7 @@ import {
   startServer,
   within,
 } from '../support/helpers.ts';
-import { refusalToStart } from '../support/open-store.ts';
+import { openStore, refusalToStart } from '../support/open-store.ts';
 import { type Cluster, INITDB, startCluster } from '../support/postgres-cluster.ts';
 import { needsMount, smallDisk } from '../support/small-disk.ts';
 
@@ -415,6 +416,23 @@ describe('PostgreSQL', { skip: skipWithout(INITDB, 'postgresql') }, () => {
     assert.equal((await program.query("SELECT FROM customers WHERE name = 'too early'")).rowCount, 0);
     assert.doesNotMatch(one().output.stderr, /TypeError/);
     await Promise.all([client.close(), program.end()]);
+  });
+
+  test('a database that ends who is idle does not end us', async (t) => {
+    const DATABASE_URL = await cluster.createDatabase('hasty');
+    const program = await cluster.connect('shop');
+    const isKnown = "SELECT FROM pg_settings WHERE name = 'idle_session_timeout'"; // from PostgreSQL 14 on
+    if ((await program.query(isKnown)).rowCount === 0) return t.skip('no such setting');
+    await program.query("ALTER DATABASE hasty SET idle_session_timeout = '50ms'");
+    const store = await openStore({ DATABASE_URL });
+    const listener = async () => {
+      const sql = "SELECT pid FROM pg_stat_activity WHERE datname = 'hasty' AND query = 'LISTEN changebell'";
+      return (await program.query(sql)).rows[0]?.pid;
+    };
+    const before = await listener();
+    await delay(200);
+    assert.equal(await listener(), before);
+    await Promise.all([store.close(), program.end()]);
   });
 
   test('a database that gives no connections makes reads and writes 503, streams stay open, and it heals', async () => {
