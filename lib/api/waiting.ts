@@ -2,11 +2,14 @@
 // deadline, or by its caller's leaving.
 import type { ServerResponse } from 'node:http';
 import { eventId } from '../event.ts';
+import { Places } from '../places.ts';
 import { Shared } from '../shared.ts';
 import type { Store, Stretch } from '../store/store.ts';
 
 // Long enough to make polling cheap; a proxy on the way must be told to wait as long.
 const MAX_WAIT_SECONDS = 60;
+const MAX_READS = 4; // at the same time: the streams read as well, and must not stand behind hundreds of pages
+const PATIENCE_MS = 5000;
 
 /** The seconds that a caller would wait; undefined if it doesn't say, or says nothing that can be met. */
 export function preferredWait(header: string | string[] | undefined): number | undefined {
@@ -21,6 +24,7 @@ export class Waiting {
   private readonly waiters = new Set<() => void>();
   /** Reads under way, by what was asked and when. */
   private readonly reading = new Shared<Stretch>();
+  private readonly places = new Places(MAX_READS);
   private readonly store: Pick<Store, 'onCommit' | 'readEvents'>;
   private isStopped = false;
 
@@ -60,11 +64,12 @@ export class Waiting {
   /**
    * As the store does it, for those who were woken: a commit wakes them together, and nearly all stand at the same place,
    * so they share one read. A read that began before the last commit was heard of is no use to who looks now.
+   * @throws {Problem} 503 if the reads of others go on for too long
    */
   readEvents(...asked: Parameters<Store['readEvents']>): Promise<Stretch> {
     const [after, ...rest] = asked;
     const key = [this.heard, eventId(after), ...rest].join();
-    return this.reading.get(key, () => this.store.readEvents(...asked));
+    return this.reading.get(key, () => this.places.use(() => this.store.readEvents(...asked), PATIENCE_MS));
   }
 
   /** The server stops: everyone gets the answer that there is. */

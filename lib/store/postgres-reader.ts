@@ -9,7 +9,7 @@ import type { Numbering } from './postgres-numbering.ts';
 import { text } from './sql-text.ts';
 import type { RowPage, Stretch, Verdicts } from './store.ts';
 
-const MAX_READERS = 4; // a herd shares its chunks, so more would only wait for the database
+const MAX_READERS = 2; // a herd shares its chunks, so more would only wait for the database
 const TRIES = 3; // to read a page between two commits of others, before a statement that locks does it
 const NO_VALUE =
   'after must be the value that the answer before gave in next: a part of it is no value of its column.';
@@ -70,11 +70,6 @@ export class Reader {
     const events = first.found === null ? [] : rows.map(onOneLine);
     const last = events.at(-1);
     return { ...position, events, end: last ? { seq: last.seq, stamp: last.stamp } : after };
-  }
-
-  async isReadOnly(): Promise<boolean> {
-    const sql = "SELECT current_setting('transaction_read_only') = 'on' AS it";
-    return (await this.read<{ it: boolean }>(sql))[0]!.it;
   }
 
   /**

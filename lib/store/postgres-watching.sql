@@ -1,8 +1,16 @@
 -- Which tables are watched, and as what: how our triggers are put up and taken down, and how a server knows that a table is
 -- not as it was. What the triggers do stands in `postgres-watch.sql`.
 
+-- A crash of the database empties every table that is UNLOGGED, without a word. So it does this one: its line comes back with
+-- another stamp, and that is a part of the shape of all such tables.
+CREATE UNLOGGED TABLE bell.changebell_uncrashed (
+  one integer PRIMARY KEY DEFAULT 1 CHECK (one = 1),
+  stamp text NOT NULL DEFAULT gen_random_uuid()::text
+);
+
 -- What tells of a table that it is another, or was altered: columns with another name, type or value in rows that nobody
--- has written; another key; triggers of ours that are gone or were out of work for a while. Null where there is no table.
+-- has written; another key; triggers of ours that are gone or were out of work for a while; a crash that emptied it, or a part of it. Null
+-- where there is no table.
 -- An ALTER of a column writes its line in the catalog anew: so the transaction that did says enough, and of a new type
 -- that has the old one's name as well. Copies of the trigger are as it is, unless somebody silenced that of a partition.
 -- A hash, since a table may have 1,600 columns.
@@ -11,11 +19,18 @@ SET search_path = pg_catalog, pg_temp AS $$
   SELECT oid || ' ' || hashtextextended(concat_ws(' ',
     (SELECT string_agg(attnum || ' ' || attribute.xmin::text, ',' ORDER BY attnum) FROM pg_attribute AS attribute
       WHERE attrelid = relation AND attnum > 0 AND NOT attisdropped),
-    (SELECT string_agg(enum.oid || ' ' || enum.xmin::text, ',' ORDER BY enum.oid) FROM pg_attribute
-      JOIN pg_enum AS enum ON enumtypid = atttypid WHERE attrelid = relation AND atttypid >= 16384),
+    (WITH RECURSIVE inside (type) AS (
+        SELECT atttypid FROM pg_attribute WHERE attrelid = relation AND attnum > 0 AND atttypid >= 16384
+        UNION SELECT part FROM inside JOIN pg_type ON oid = type LEFT JOIN pg_range ON rngtypid = oid LEFT JOIN pg_attribute ON attrelid = typrelid
+          CROSS JOIN LATERAL (VALUES (typelem), (typbasetype), (rngsubtype), (atttypid)) AS parts (part) WHERE part >= 16384)
+      SELECT string_agg(line, ',' ORDER BY line) FROM inside, LATERAL (
+        SELECT enum.oid || ' ' || enum.xmin::text FROM pg_enum AS enum WHERE enumtypid = type
+        UNION ALL SELECT attribute.xmin::text FROM pg_attribute AS attribute JOIN pg_type ON typrelid = attrelid WHERE pg_type.oid = type AND attnum > 0) AS lines (line)),
     (SELECT concat_ws(' ', indkey, indclass) FROM pg_index WHERE indrelid = relation AND indisprimary),
     (SELECT string_agg(tgname || ' ' || tgenabled::text || trigger.xmin::text, ',' ORDER BY tgname) FROM pg_trigger AS trigger
       WHERE tgrelid = relation AND tgfoid = 'bell.changebell_watch'::regproc),
+    (SELECT stamp FROM bell.changebell_uncrashed WHERE EXISTS (
+      SELECT FROM bell.changebell_tree(relation) AS tree JOIN pg_class AS part ON part.oid = tree.relation WHERE part.relpersistence = 'u')),
     CASE relkind WHEN 'p' THEN (
       SELECT string_agg(copy.tgrelid || copy.tgenabled::text, ',' ORDER BY copy.tgrelid) FROM bell.changebell_tree(relation) AS tree
         JOIN pg_trigger AS copy ON copy.tgrelid = tree.relation JOIN pg_trigger AS its ON its.oid = copy.tgparentid
@@ -34,12 +49,12 @@ RETURNS TABLE (relation text, kind text, key json, "keyTypes" json, bytes json, 
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT format('%I.%I', nspname, relname) AS relation, relkind::text AS kind,
     (SELECT json_agg(attname ORDER BY array_position(indkey::int2[], attnum))
-      FROM pg_attribute JOIN pg_index ON indrelid = attrelid AND indisprimary AND attnum = ANY (indkey)
+      FROM pg_attribute JOIN pg_index ON indrelid = attrelid AND indisprimary AND attnum = ANY ((indkey::int2[])[:indnkeyatts - 1])
       WHERE attrelid = class.oid) AS key,
     (SELECT json_agg(json_build_object('name', format_type(base, -1), 'isPlain', base < 16384 OR typtype = 'e',
           'isNested', typtype = 'c' OR base IN ('jsonb'::regtype, 'jsonb[]'::regtype) OR typcategory = 'A' AND base >= 16384,
           'after', operators->>'5', 'from', operators->>'4') ORDER BY array_position(indkey::int2[], attnum))
-      FROM pg_attribute JOIN pg_index ON indrelid = attrelid AND indisprimary AND attnum = ANY (indkey)
+      FROM pg_attribute JOIN pg_index ON indrelid = attrelid AND indisprimary AND attnum = ANY ((indkey::int2[])[:indnkeyatts - 1])
         CROSS JOIN LATERAL (WITH RECURSIVE under AS (
           SELECT oid, typbasetype, typtype, typcategory FROM pg_type WHERE oid = atttypid
           UNION ALL SELECT type.oid, type.typbasetype, type.typtype, type.typcategory FROM pg_type AS type JOIN under ON type.oid = under.typbasetype)
@@ -71,6 +86,7 @@ DECLARE
   is_new boolean;
   new_shape text;
 BEGIN
+  INSERT INTO bell.changebell_uncrashed DEFAULT VALUES ON CONFLICT DO NOTHING;
   INSERT INTO bell.changebell_watched VALUES (of, its_type, its_key, its_bytes) ON CONFLICT DO NOTHING;
   is_new := FOUND;
   SELECT * INTO old FROM bell.changebell_watched WHERE source = of FOR UPDATE;
