@@ -22,7 +22,7 @@ import { nothingAt, Problem, unavailable } from './problem.ts';
 import type { Store } from './store/store.ts';
 import { Hub } from './stream/hub.ts';
 import { createWebSocketApi, offersWebSocket } from './stream/websocket.ts';
-import { nextRequest } from './turns.ts';
+import { nextRead, nextWrite } from './turns.ts';
 
 const DRAIN_MS = 3000; // requests in flight may take so long; then the streams get CLOSE_MS, all within 5 s
 const CLOSE_MS = 1500;
@@ -96,7 +96,8 @@ export class App {
       const admitted = this.access.admit(visit);
       const scope = admitted instanceof Promise ? await admitted : admitted; // to wait would cost each request a promise
       // A crowd of requests gives way to streams and timers between two of them.
-      const turn = CHEAP.has(path) ? undefined : nextRequest();
+      const isRead = req.method === 'GET' || req.method === 'HEAD';
+      const turn = CHEAP.has(path) ? undefined : isRead ? nextRead() : nextWrite();
       if (turn) await turn;
       // The client may have left meanwhile.
       if (!res.destroyed) await this.dispatch({ req, res, path, query, params: [], scope });

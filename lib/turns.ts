@@ -9,8 +9,12 @@ const TURN_MS = 5;
 /** What it returns resolves when work may begin, or go on; undefined if that is now. Nobody has to give a turn back. */
 export type NextTurn = () => Promise<void> | undefined;
 
-/** For requests that are to begin. */
-export const nextRequest = createTurns(16);
+/** For requests that are to begin. Who writes has a queue of its own: a short write must not wait for two thousand pages. */
+export const nextRead = createTurns(16);
+export const nextWrite = createTurns(16);
+
+/** For long bodies that have come: one takes tens of milliseconds to parse, and thirty may come at once. */
+export const nextBody = createTurns(16);
 
 /**
  * For long work that is under way, to be asked between two pieces of it: a search of the log, a count for those who are

@@ -3,6 +3,7 @@
 import type { IncomingMessage } from 'node:http';
 import { Problem } from '../problem.ts';
 import type { Scope } from '../scope.ts';
+import { nextBody } from '../turns.ts';
 import type { Answer } from './answer.ts';
 
 /** One request on its way through the house. */
@@ -145,6 +146,9 @@ async function readBody({ req, res }: Call, maxBytes: number): Promise<Buffer> {
     // The client has left or sent nonsense: no answer may reach it, but a 500 would call it our mistake.
     req.on('error', () => reject(new Problem(400, 'The body was broken off.')));
   });
+  // While it waits for its turn it is held, and counted.
+  const turn = size > MAX_BODY_BYTES ? nextBody() : undefined;
+  if (turn) await turn;
   // Writes that wait have a bound of their own: counted here as well, 32 MiB of them would be refused for no reason.
   res.giveBack(size);
   const whole = body.length === size ? body : body.subarray(0, size);

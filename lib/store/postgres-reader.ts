@@ -25,6 +25,9 @@ export class Reader {
   private readonly schema: string;
   private readonly connections: Shared;
   private readonly numbering: Numbering;
+  /** The cursors that are judged together when the answer under way is there. */
+  private next: { asked: Cursor[]; answer: Promise<Verdicts> } | undefined;
+  private answered: Promise<unknown> = Promise.resolve();
 
   constructor(postgres: Postgres, numbering: Numbering) {
     this.schema = postgres.schema;
@@ -47,7 +50,27 @@ export class Reader {
     return { rows: rows.map(({ json }) => json), keys, last: keys.at(-1), ...more };
   }
 
+  /** A herd that resumes asks thousands of times: who asks while others are answered shares the next answer. */
   async position(cursors: readonly Cursor[]): Promise<Verdicts> {
+    this.next ??= this.answerNext();
+    const { asked, answer } = this.next;
+    const start = asked.length;
+    for (const cursor of cursors) asked.push(cursor);
+    const { resets, ...position } = await answer;
+    return { ...position, resets: resets.slice(start, start + cursors.length) };
+  }
+
+  private answerNext(): { asked: Cursor[]; answer: Promise<Verdicts> } {
+    const asked: Cursor[] = [];
+    const answer = this.answered.then(() => {
+      this.next = undefined;
+      return this.judgeAll(asked);
+    });
+    this.answered = answer.catch(() => {});
+    return { asked, answer };
+  }
+
+  private async judgeAll(cursors: Cursor[]): Promise<Verdicts> {
     type Row = PositionRow & { stamps: (string | null)[] };
     const [row] = await this.readWithPlace<Row>(POSITION, [cursors.map((cursor) => cursor.seq)]);
     const position = toPosition(row);

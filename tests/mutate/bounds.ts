@@ -31,6 +31,18 @@ export const BOUNDS: Mutation[] = [
     'endsAt = performance.now() + 1000;\n      while',
     'writes have their turns between searches of the log',
   ),
+  breaksOf('lib/app.ts', 'tests/http/bounds.test.ts')(
+    'a write stands behind all pages that were asked for before it',
+    'isRead ? nextRead() : nextWrite()',
+    'nextRead()',
+    'a write does not wait for the pages',
+  ),
+  breaksOf('lib/http/request.ts', 'tests/http/bounds.test.ts')(
+    'all long bodies that have come are parsed at once',
+    'size > MAX_BODY_BYTES ? nextBody() : undefined',
+    'undefined',
+    'long bodies that come at once are parsed one after the other',
+  ),
   breaksOf('lib/api/events-api.ts', 'tests/api/events-api.test.ts')(
     'who has found half a page looks for more, and holds it meanwhile',
     '> ENOUGH_BYTES',
