@@ -12,10 +12,10 @@ export class Places {
 
   /**
    * Does the work once there is a place for it.
-   * @param patience milliseconds in the line; without it as long as it takes
+   * @param patience milliseconds in the line
    * @throws what the work throws; {Problem} 503 if there was no place
    */
-  async use<T>(work: () => Promise<T>, patience?: number): Promise<T> {
+  async use<T>(work: () => Promise<T>, patience: number): Promise<T> {
     if (this.free > 0) this.free -= 1;
     else await this.wait(patience);
     try {
@@ -25,7 +25,7 @@ export class Places {
     }
   }
 
-  private wait(patience: number | undefined): Promise<void> {
+  private wait(patience: number): Promise<void> {
     return new Promise((resolve, reject) => {
       const begin = () => {
         clearTimeout(timer);
@@ -35,7 +35,7 @@ export class Places {
         this.line.delete(begin);
         reject(unavailable('Too many wait for this already.'));
       };
-      const timer = patience === undefined ? undefined : setTimeout(giveUp, patience);
+      const timer = setTimeout(giveUp, patience);
       this.line.add(begin);
     });
   }

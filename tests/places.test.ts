@@ -7,7 +7,7 @@ test('who came first has the next place; who has waited too long leaves the line
   const places = new Places(1);
   const done: (string | number)[] = [];
   let end = () => {};
-  const first = places.use(() => new Promise<void>((resolve) => (end = resolve)));
+  const first = places.use(() => new Promise<void>((resolve) => (end = resolve)), 5000);
   const late = places.use(async () => done.push('late'), 5).catch((error) => done.push(error.status));
   const others = ['a', 'b'].map((name) => places.use(async () => done.push(name), 5000));
   await late;
