@@ -28,23 +28,33 @@ SET search_path = pg_catalog, pg_temp AS $$
   SELECT oid || ' ' || hashtextextended(concat_ws(' ',
     (SELECT string_agg(attnum || ' ' || attribute.xmin::text, ',' ORDER BY attnum) FROM pg_attribute AS attribute
       WHERE attrelid = relation AND attnum > 0 AND NOT attisdropped),
-    (WITH RECURSIVE inside (type) AS (
-        SELECT atttypid FROM pg_attribute WHERE attrelid = relation AND attnum > 0 AND atttypid >= 16384
-        UNION SELECT part FROM inside JOIN pg_type ON oid = type LEFT JOIN pg_range ON rngtypid = oid LEFT JOIN pg_attribute ON attrelid = typrelid
-          CROSS JOIN LATERAL (VALUES (typelem), (typbasetype), (rngsubtype), (atttypid)) AS parts (part) WHERE part >= 16384)
-      SELECT string_agg(line, ',' ORDER BY line) FROM inside, LATERAL (
-        SELECT enum.oid || ' ' || enum.xmin::text FROM pg_enum AS enum WHERE enumtypid = type
-        UNION ALL SELECT attribute.xmin::text FROM pg_attribute AS attribute JOIN pg_type ON typrelid = attrelid WHERE pg_type.oid = type AND attnum > 0) AS lines (line)),
+    CASE WHEN EXISTS (SELECT FROM pg_attribute WHERE attrelid = relation AND attnum > 0 AND atttypid >= 16384)
+      THEN bell.changebell_type_shapes(relation) END,
     (SELECT concat_ws(' ', indkey, indclass) FROM pg_index WHERE indrelid = relation AND indisprimary),
     (SELECT string_agg(tgname || ' ' || tgenabled::text || trigger.xmin::text, ',' ORDER BY tgname) FROM pg_trigger AS trigger
       WHERE tgrelid = relation AND tgfoid = 'bell.changebell_watch'::regproc),
-    (SELECT stamp FROM bell.changebell_uncrashed WHERE EXISTS (
-      SELECT FROM bell.changebell_tree(relation) AS tree JOIN pg_class AS part ON part.oid = tree.relation WHERE part.relpersistence = 'u')),
+    CASE WHEN relpersistence = 'u' OR relkind = 'p' AND EXISTS (
+      SELECT FROM pg_partition_tree(relation) JOIN pg_class AS part ON part.oid = relid WHERE part.relpersistence = 'u')
+      THEN (SELECT stamp FROM bell.changebell_uncrashed) END,
     CASE relkind WHEN 'p' THEN (
       SELECT string_agg(copy.tgrelid || copy.tgenabled::text, ',' ORDER BY copy.tgrelid) FROM bell.changebell_tree(relation) AS tree
         JOIN pg_trigger AS copy ON copy.tgrelid = tree.relation JOIN pg_trigger AS its ON its.oid = copy.tgparentid
       WHERE copy.tgfoid = 'bell.changebell_watch'::regproc AND copy.tgenabled <> its.tgenabled) END), 0)
   FROM pg_class WHERE oid = relation
+$$;
+
+-- The same of what is inside its columns, however deep: attributes of composite types, values of enums, in arrays, ranges
+-- and domains too. Nearly all tables have nothing of the kind, and are spared the plan for it.
+CREATE FUNCTION bell.changebell_type_shapes(relation regclass) RETURNS text LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp AS $$
+  WITH RECURSIVE inside (type) AS (
+    SELECT atttypid FROM pg_attribute WHERE attrelid = relation AND attnum > 0 AND atttypid >= 16384
+    UNION SELECT part FROM inside JOIN pg_type ON oid = type LEFT JOIN pg_range ON rngtypid = oid LEFT JOIN pg_attribute ON attrelid = typrelid
+      CROSS JOIN LATERAL (VALUES (typelem), (typbasetype), (rngsubtype), (atttypid)) AS parts (part) WHERE part >= 16384)
+  SELECT string_agg(line, ',' ORDER BY line) FROM inside, LATERAL (
+    SELECT enum.oid || ' ' || enum.xmin::text FROM pg_enum AS enum WHERE enumtypid = type
+    UNION ALL SELECT attribute.xmin::text FROM pg_attribute AS attribute JOIN pg_type ON typrelid = attrelid
+    WHERE pg_type.oid = type AND attnum > 0) AS lines (line)
 $$;
 
 -- The table that WATCH names: `here`, which has that name on the search path of whoever asks; or, with a dot, in the schema
