@@ -50,12 +50,12 @@ async function catchUp(call: Call, limit: number, { store, waiting }: Parts): Pr
   const wish = parseWish(query, 'earliest'); // who reads pages wants what was, and who opens a stream what comes
   const filter = parseFilters(query, scope);
   const seconds = preferredWait(req.headers.prefer);
-  let page: Page = { events: [], end: await beginning(store, wish), more: true };
+  let page: Page = { events: [], end: await waiting.inTurn(() => beginning(store, wish)), more: true };
   // Not beyond the end of its token: an event of later is none of its business.
   const left = (scope.expiresAt ?? Number.POSITIVE_INFINITY) - Date.now();
   const until = performance.now() + Math.min((seconds ?? 0) * 1000, left);
   let heard: number;
-  let log: Log = { readEvents: (...asked) => waiting.readAlone(...asked) };
+  let log: Log = { readEvents: (...asked) => waiting.inTurn(() => store.readEvents(...asked)) };
   // Goes on while there is nothing to tell: through what the filter hides, and then, if asked, until a commit.
   do {
     heard = waiting.heard; // taken before the look: a commit between the look and the wait would wake nobody

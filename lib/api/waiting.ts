@@ -74,14 +74,14 @@ export class Waiting {
     const key = [this.heard, eventId(after), ...rest].join();
     const known = this.reading.get(key);
     if (known) return known;
-    const read = this.readAlone(...asked).finally(() => this.reading.delete(key));
+    const read = this.inTurn(() => this.store.readEvents(...asked)).finally(() => this.reading.delete(key));
     this.reading.set(key, read);
     return read;
   }
 
-  /** For who looks by himself, once there is a place. @throws {Problem} 503 */
-  readAlone(...asked: Parameters<Store['readEvents']>): Promise<Stretch> {
-    return this.places.use(() => this.store.readEvents(...asked), PATIENCE_MS);
+  /** Whatever is read of the log for a request, once there is a place. @throws {Problem} 503 */
+  inTurn<T>(read: () => Promise<T>): Promise<T> {
+    return this.places.use(read, PATIENCE_MS);
   }
 
   /** The server stops: everyone gets the answer that there is. */
