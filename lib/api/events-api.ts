@@ -45,7 +45,7 @@ async function catchUp(call: Call, limit: number, { store, waiting }: Parts): Pr
   const wish = parseWish(query, 'earliest'); // who reads pages wants what was, and who opens a stream what comes
   const filter = parseFilters(query, scope);
   const seconds = preferredWait(req.headers.prefer);
-  const { cursor, reset } = await locate(store, wish);
+  const { cursor, reset } = await waiting.inTurn(() => locate(store, wish));
   if (reset) throw cannotContinue(reset, cursor);
   // Not beyond the end of its token: an event of later is none of its business.
   const left = (scope.expiresAt ?? Number.POSITIVE_INFINITY) - Date.now();

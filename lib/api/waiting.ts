@@ -69,7 +69,12 @@ export class Waiting {
   readEvents(...asked: Parameters<Store['readEvents']>): Promise<Stretch> {
     const [after, ...rest] = asked;
     const key = [this.heard, eventId(after), ...rest].join();
-    return this.reading.get(key, () => this.places.use(() => this.store.readEvents(...asked), PATIENCE_MS));
+    return this.reading.get(key, () => this.inTurn(() => this.store.readEvents(...asked)));
+  }
+
+  /** Whatever is read of the log for a request, once there is a place. @throws {Problem} 503 */
+  inTurn<T>(read: () => Promise<T>): Promise<T> {
+    return this.places.use(read, PATIENCE_MS);
   }
 
   /** The server stops: everyone gets the answer that there is. */

@@ -35,4 +35,10 @@ export const POSTGRES: Mutation[] = [
     '  IF false THEN',
     'what was committed before a write of ours comes before',
   ),
+  breaksOf('lib/store/postgres-watch.sql', 'tests/store/watch.test.ts')(
+    'who takes a key that is checked late is told before who leaves it',
+    "(current_setting('changebell.late', true) = 'on')",
+    '(false)',
+    'rows that hand on their keys, within a statement or from one transaction',
+  ),
 ];
