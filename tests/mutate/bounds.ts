@@ -43,6 +43,18 @@ export const BOUNDS: Mutation[] = [
     '[eventId(after), ...rest]',
     'a read that began before a commit is not shared',
   ),
+  breaksOf('lib/shared.ts', 'tests/api/waiting.test.ts')(
+    'what was made once is given to all who ask later',
+    '.finally(() => this.underWay.delete(key))',
+    '',
+    'a read that began before a commit is not shared',
+  ),
+  breaksOf('lib/http/connection.ts', 'tests/http/bounds.test.ts')(
+    'a connection that has had its answer makes room for nobody',
+    'this.idle.add(this);\n    // After',
+    '// After',
+    'above MAX_CONNECTIONS the longest idle goes first',
+  ),
   unsent(
     'answers wait in memory without a bound',
     'this.total + bytes <= this.limit',
