@@ -49,10 +49,10 @@ export const BOUNDS: Mutation[] = [
     '',
     'a read that began before a commit is not shared',
   ),
-  breaksOf('lib/http/connection.ts', 'tests/http/bounds.test.ts')(
-    'a connection that has had its answer makes room for nobody',
-    'this.idle.add(this);\n    // After',
-    '// After',
+  breaksOf('lib/http/connections.ts', 'tests/http/bounds.test.ts')(
+    'who was idle last makes room first',
+    'of this.idle)',
+    'of [...this.idle].reverse())',
     'above MAX_CONNECTIONS the longest idle goes first',
   ),
   unsent(
