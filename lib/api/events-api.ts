@@ -59,7 +59,7 @@ async function catchUp(call: Call, limit: number, { store, waiting }: Parts): Pr
   if (res.destroyed) return;
   // RFC 7240 §3: says that the wish was heard, also where the wait was cut to the longest that there is.
   if (seconds !== undefined) res.common['Preference-Applied'] = `wait=${seconds}`;
-  sendPage(call, page, wish.cursor !== undefined);
+  sendEvents(call, page, wish.cursor !== undefined);
 }
 
 /** What there is after a place, read by read. Nobody reads for who has left. @throws {Problem} 410 the place is gone */
@@ -97,7 +97,7 @@ function hasEnough({ events }: Page, limit: number): boolean {
  * A page that ends below the head stays as it is, as long as its cursor is good: caches may keep it for a while. One
  * that ends at the head, or that began nowhere in particular, is another one after the next commit or pruning.
  */
-function sendPage(call: Call, { events, end, more }: Page, hasCursor: boolean): void {
+function sendEvents(call: Call, { events, end, more }: Page, hasCursor: boolean): void {
   const json = `{"events":[${events.map(toCloudEvent).join()}],"lastEventId":"${eventId(end)}","more":${more}}`;
   if (!more || !hasCursor) return sendJson(call.res, 200, json);
   // What was read with a token is for its bearer alone (RFC 9111 §5.2.2.7).

@@ -55,6 +55,18 @@ export const BOUNDS: Mutation[] = [
     '[eventId(after), ...rest]',
     'a read that began before a commit is not shared',
   ),
+  breaksOf('lib/shared.ts', 'tests/api/waiting.test.ts')(
+    'what was made once is given to all who ask later',
+    '.finally(() => this.underWay.delete(key))',
+    '',
+    'a read that began before a commit is not shared',
+  ),
+  breaksOf('lib/http/connections.ts', 'tests/http/bounds.test.ts')(
+    'who was idle last makes room first',
+    'of this.idle)',
+    'of [...this.idle].reverse())',
+    'above MAX_CONNECTIONS the longest idle goes first',
+  ),
   unsent(
     'answers wait in memory without a bound',
     'this.total + bytes <= this.limit',
