@@ -7,7 +7,7 @@ test('who came first has the next place; who has waited too long leaves the line
   const places = new Places(1);
   const done: (string | number)[] = [];
   let end = () => {};
-  const first = places.use(() => new Promise<void>((resolve) => (end = resolve)));
+  const first = places.use(() => new Promise<void>((resolve) => (end = resolve)), 5000);
   const come = (name: string, patience: number) =>
     places.use(async () => done.push(name), patience).catch(({ status }) => done.push(status));
   const late = come('late', 5);
