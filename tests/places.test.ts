@@ -8,8 +8,10 @@ test('who came first has the next place; who has waited too long leaves the line
   const done: (string | number)[] = [];
   let end = () => {};
   const first = places.use(() => new Promise<void>((resolve) => (end = resolve)), 5000);
-  const late = places.use(async () => done.push('late'), 5).catch((error) => done.push(error.status));
-  const others = ['a', 'b'].map((name) => places.use(async () => done.push(name), 5000));
+  const come = (name: string, patience: number) =>
+    places.use(async () => done.push(name), patience).catch(({ status }) => done.push(status));
+  const late = come('late', 5);
+  const others = [come('a', 500), come('b', 500)];
   await late;
   end();
   await Promise.all([first, ...others]);

@@ -49,6 +49,12 @@ export const BOUNDS: Mutation[] = [
     '> READ_BYTES',
     'who has found half a page behind a filter is answered',
   ),
+  breaksOf('lib/places.ts', 'tests/places.test.ts')(
+    'who has left the line takes a place with him',
+    'this.line.delete(begin);',
+    '',
+    'who came first has the next place',
+  ),
   breaksOf('lib/api/waiting.ts', 'tests/api/waiting.test.ts')(
     'who is woken shares a read that began before',
     '[this.heard, eventId(after), ...rest]',
