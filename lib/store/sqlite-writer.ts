@@ -62,7 +62,7 @@ export class SqliteWriter {
     else {
       // Asked once for each: it may be forgotten in this very moment.
       const suspects = new Set(entries.filter(({ order }) => this.suspects.has(order)));
-      if (suspects.size > 0) this.commitAll([...suspects]);
+      if (suspects.size > 0) this.commitAll([...suspects], false);
       this.commitAll(entries.filter((entry) => !suspects.has(entry)));
       // Not even what was committed is anywhere if the files were taken away meanwhile.
       if (this.guard.trouble()) answerAll(entries, UNCLEAR);
@@ -74,7 +74,7 @@ export class SqliteWriter {
    * One transaction, and its results. It calls itself for what was broken: without pruning, then for the parts, each time
    * of fewer entries. So it comes to an end.
    */
-  private commitAll(entries: Entry[]): void {
+  private commitAll(entries: Entry[], isPruning = performance.now() >= this.pruneFrom): void {
     let running: Entry[] = [];
     try {
       this.transaction.immediate(() => {
@@ -83,12 +83,12 @@ export class SqliteWriter {
         running = [];
         if (this.hasFailed) this.touch();
         // Twice as many go as come, so that a log that is too long becomes shorter under load as well.
-        this.prune(pruned.seq, 2 * entries.length + PRUNE_STEP);
+        if (isPruning) this.prune(pruned.seq, 2 * entries.length + PRUNE_STEP);
       });
       // With `synchronous = FULL` it returned after its sync: an answer is true after a power cut.
       this.hasFailed = false;
     } catch (error) {
-      this.settleFailure(error, entries, running);
+      this.settleFailure(error, entries, running, isPruning);
     }
   }
 
@@ -114,12 +114,12 @@ export class SqliteWriter {
    * after ten halvings.
    * @param running those that were run when it happened
    */
-  private settleFailure(error: unknown, entries: Entry[], running: Entry[]): void {
+  private settleFailure(error: unknown, entries: Entry[], running: Entry[], isPruning: boolean): void {
     if (isBusy(error)) return answerAll(entries, { is: 'not tried' });
     const refusal = refusalOf(error);
-    if (refusal && running.length === 0 && performance.now() >= this.pruneFrom) {
+    if (refusal && isPruning && running.length === 0) {
       this.pruneFrom = performance.now() + SUSPICION_MS;
-      return this.commitAll(entries);
+      return this.commitAll(entries, false);
     }
     const [first, second] = entries;
     // Where the disk failed nobody knows how much of the commit it took. Else nothing was written.
@@ -128,6 +128,7 @@ export class SqliteWriter {
     if (!second) {
       first.result = refusal;
       this.suspects.add(first.order);
+      this.pruneFrom = 0; // it was not the pruning
       return;
     }
     const isPart = running.length > 0 && running.length < entries.length;
@@ -168,7 +169,6 @@ export class SqliteWriter {
    * below it is told.
    */
   private prune(pruned: number, step: number): void {
-    if (performance.now() < this.pruneFrom) return;
     const upTo = Math.min(pruneTo(this.orders.head, this.retention, this.announced), pruned + step);
     if (upTo > pruned) this.db.prepare('DELETE FROM changebell_events WHERE seq <= ?').run(upTo);
   }

@@ -148,8 +148,8 @@ export const STORE: Mutation[] = [
   ),
   breaksOf('lib/store/sqlite-writer.ts', 'tests/store/sqlite-batch.test.ts')(
     'a write is refused for an event that cannot be pruned',
-    'if (refusal && running.length === 0 &&',
-    'if (refusal && running.length < 0 &&',
+    'if (refusal && isPruning && running.length === 0)',
+    'if (refusal && isPruning && running.length < 0)',
     'an event that a foreign key of another program holds',
   ),
   store('sqlite-log.sql')(

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type Database from 'better-sqlite3';
 import { openDatabase } from '../../lib/store/sqlite.ts';
-import { del, get, post, range } from '../support/helpers.ts';
+import { del, eventually, get, post, range } from '../support/helpers.ts';
 import { type OpenServer, openServer } from '../support/open-server.ts';
 
 let server: OpenServer;
@@ -191,6 +191,25 @@ test('an event that a foreign key of another program holds stays in the log, and
     theirs.close();
     await full.stop();
   }
+});
+
+test('who breaks a rule at each COMMIT doesn’t keep the log from being pruned', async () => {
+  const small = await openServer({ EVENT_RETENTION: '5' });
+  const theirs = openDatabase(small.databaseFile, { timeout: 5000 });
+  const write = (name: string) => post(`${small.url}/api/customers`, { name });
+  const { body } = await write('has an invoice');
+  theirs.exec(`CREATE TABLE invoices (customer integer REFERENCES customers (id) DEFERRABLE INITIALLY DEFERRED);
+    INSERT INTO invoices VALUES (${body.id})`);
+  for (const _ of range(1, 4)) {
+    const bad = del(`${small.url}/api/customers/${body.id}`);
+    await Promise.all(range(1, 10).map((n) => write(`${n}`)));
+    assert.equal((await bad).status, 409);
+  }
+  const oldest = async () =>
+    Number((await get(`${small.url}/api/events?limit=1`)).body.events[0].id.split('-')[1]);
+  await eventually(oldest, (seq) => seq > 30, 'of 41 events the oldest are gone');
+  theirs.close();
+  await small.stop();
 });
 
 test('every row has its event after all of this', () => {
