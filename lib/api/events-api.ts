@@ -17,7 +17,7 @@ import { preferredWait, type Waiting } from './waiting.ts';
 // How far one request looks for events that its filter lets through: a filter that hides a million of them must not
 // keep the server busy on one question. The answer then says `more`, and its cursor has moved all the same.
 const MAX_READS = 13; // some ten thousand events
-const READ_BYTES = 1024 * 1024;
+const READ_BYTES = 768 * 1024; // of data: with what stands around it a page has less than a megabyte
 const FIRST_READ_EVENTS = 16; // then twice as many each time: what is wanted may be near
 const READ_EVENTS = 1000;
 // Who has found so much looks for no more, and is answered. Thousands wait between two reads, and what they hold
