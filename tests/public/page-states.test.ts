@@ -221,23 +221,35 @@ test('connecting: which try this is', needsChromium, async () => {
 });
 
 test('with reduced motion nothing moves', needsChromium, async () => {
-  const animations = (page: Page) =>
-    page.evaluate(() => document.getAnimations().filter(({ playState }) => playState === 'running').length);
   const { page } = await samePage(server.url); // every page is asked to hold still, unless its test says otherwise
   const ring = (message: string) => post(`${server.url}/api/events`, { message });
+  // Looked at in each frame: what moved may be over before a test that is late can ask.
+  await page.evaluate(() => {
+    const seen = { hasMoved: false };
+    const look = () => {
+      seen.hasMoved = document.getAnimations().length > 0;
+      if (!seen.hasMoved) requestAnimationFrame(look);
+    };
+    look();
+    Object.assign(globalThis, { seen });
+  });
+  const hasMoved = () =>
+    page.evaluate(async () => {
+      for (const _ of [1, 2]) await new Promise(requestAnimationFrame);
+      return (globalThis as unknown as { seen: { hasMoved: boolean } }).seen.hasMoved;
+    });
   await ring('the bell holds still');
   await page.getByText('the bell holds still').first().waitFor();
-  assert.equal(await animations(page), 0);
+  assert.equal(await hasMoved(), false);
   for (const state of ['connecting', 'live']) {
     await page.evaluate((name) => {
       document.getElementById('state')!.dataset.state = name;
     }, state);
-    assert.equal(await animations(page), 0, state);
+    assert.equal(await hasMoved(), false, state);
   }
   await page.emulateMedia({ reducedMotion: 'no-preference' });
-  const rung = page.waitForFunction(() => document.getAnimations().length > 0);
   await ring('the bell rings');
-  await rung; // so it would have been seen
+  await eventually(hasMoved, Boolean, 'the bell rings'); // so it would have been seen
   await page.emulateMedia({ reducedMotion: 'reduce' });
 });
 
