@@ -9,12 +9,13 @@ import { connect as connectTcp, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { openDatabase } from '../../lib/store/sqlite.ts';
-import { closeAfterTest } from '../support/cleanup.ts';
+import { closeAfterTest, closeWithFile } from '../support/cleanup.ts';
 import {
   connect,
   eventually,
   get,
   post,
+  program,
   ROOT,
   range,
   refusedHandshake,
@@ -63,6 +64,15 @@ async function startWithLongLog(env: Record<string, string> = {}): Promise<Serve
   );
   return server;
 }
+
+let searched: Promise<Server> | undefined;
+/** For those who take nothing from it: a log that is long to search. */
+const withLogToSearch = () =>
+  (searched ??= startServer().then((server) => {
+    insertEvents(server.databaseFile, 10_000, 100);
+    closeWithFile(() => server.stop());
+    return server;
+  }));
 
 async function metric(server: Server, name: string): Promise<number> {
   const { text } = await get(`${server.url}/metrics`);
@@ -133,12 +143,12 @@ test('a client that pipelines long reads and never reads costs others neither ti
   assert.equal((await server.stop()).code, 0);
 });
 
-test('while a hundred clients ask for long pages at once, others are answered in between', async () => {
+test('while fifty clients ask for long pages at once, others are answered in between', async () => {
   const server = await startWithLongLog();
   const startedAt = performance.now();
   // Not by `exchange`: who says that no more will come is given up after 10 s, and a slow machine takes longer.
   const lastPage = head('GET /api/events?limit=1000', 'Connection: close\r\n');
-  const pages = range(1, 100).map(() => raw(server.port, lastPage, 60_000));
+  const pages = range(1, 50).map(() => raw(server.port, lastPage, 60_000));
   const waits = await probe(server, Promise.all(pages));
   const all = performance.now() - startedAt;
   for (const text of await Promise.all(pages)) assert.match(text, /^HTTP\/1\.1 (200|503) /);
@@ -147,55 +157,54 @@ test('while a hundred clients ask for long pages at once, others are answered in
 });
 
 test('writes have their turns between searches of the log, however many these are', async (t) => {
-  const server = await startServer();
-  insertEvents(server.databaseFile, 10_000, 100);
+  const server = await withLogToSearch();
   const search = head('GET /api/events?from=earliest&types=never');
   const last = head('GET /api/events?from=earliest&types=never', 'Connection: close\r\n');
   const startedAt = performance.now();
-  const searches = range(1, 20).map(() => raw(server.port, search.repeat(3) + last, 60_000));
+  const searches = range(1, 20).map(() => raw(server.port, search + last, 60_000));
   const waits = await waitsFor(
     () => post(`${server.url}/api/events`, { message: 'short' }),
     Promise.all(searches),
   );
-  for (const text of await Promise.all(searches)) assert.deepEqual(statusesOf(text), [200, 200, 200, 200]);
+  for (const text of await Promise.all(searches)) assert.deepEqual(statusesOf(text), [200, 200]);
   const [half, all] = [quantile(waits, 0.5), performance.now() - startedAt];
   t.diagnostic(`${waits.length} writes in ${Math.round(all)} ms, half of them within ${Math.round(half)} ms`);
-  assert.ok(half < all / 50, `half of the writes waited up to ${half} ms of ${all}`);
-  await server.stop();
+  assert.ok(half < all / 25, `half of the writes waited up to ${half} ms of ${all}`);
 });
 
 test('hundreds who ask for a long page at once hold no half pages while they wait for their turn', async (t) => {
   const server = await startWithLongLog();
   await get(`${server.url}/api/events?limit=1000`);
   const before = memoryOf(server);
-  const sockets = range(1, 400).map(() => deaf(server.port, LONG_PAGE));
+  const sockets = range(1, 200).map(() => deaf(server.port, LONG_PAGE));
+  await eventually(
+    () => metric(server, 'connections'),
+    (count) => count > 200,
+    'all of them have come',
+  );
+  const last = raw(server.port, head('GET /api/events?limit=1000', 'Connection: close\r\n'), 60_000);
   let most = 0;
-  // Until nothing more is done for them.
-  for (let [busy, at] = [true, processorTime(server)]; busy; at = processorTime(server)) {
-    await new Promise((resolve) => setTimeout(resolve, 100));
-    busy = processorTime(server) - at > 20;
+  await waitsFor(async () => {
     most = Math.max(most, memoryOf(server));
-  }
+  }, last); // its turn comes behind theirs
   for (const socket of sockets) socket.destroy();
   const more = Math.round((most - before) / 2 ** 20);
   t.diagnostic(`${more} MiB more than before`);
-  assert.ok(more < 110, `400 unread pages took ${more} MiB of memory`);
+  assert.ok(more < 85, `200 unread pages took ${more} MiB of memory`);
   await server.stop();
 });
 
-test('newcomers are let in while a hundred others search the log', async (t) => {
-  const server = await startServer();
-  insertEvents(server.databaseFile, 10_000, 100);
+test('newcomers are let in while fifty others search the log', async (t) => {
+  const server = await withLogToSearch();
   const startedAt = performance.now();
   const search = head('GET /api/events?from=earliest&types=never', 'Connection: close\r\n');
-  const searches = Promise.all(range(1, 100).map(() => raw(server.port, search, 60_000)));
-  await get(`${server.url}/healthz`); // it came behind a hundred others at the door
+  const searches = Promise.all(range(1, 50).map(() => raw(server.port, search, 60_000)));
+  await get(`${server.url}/healthz`); // it came behind fifty others at the door
   const wait = performance.now() - startedAt;
   for (const text of await searches) assert.deepEqual(statusesOf(text), [200]);
   const all = performance.now() - startedAt;
   t.diagnostic(`/healthz in ${Math.round(wait)} ms, all searches in ${Math.round(all)} ms`);
   assert.ok(wait < all / 5, `/healthz took ${wait} ms of the ${all} in which the others had their answers`);
-  await server.stop();
 });
 
 test('a body in chunks of a byte takes little more memory than its bytes, and others are answered in between', async (t) => {
@@ -203,15 +212,15 @@ test('a body in chunks of a byte takes little more memory than its bytes, and ot
   const quiet = await probe(server, new Promise((resolve) => setTimeout(resolve, 300)));
   const before = memoryOf(server);
   const chunked = 'Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n';
-  const bytes = head('POST /api/events', chunked) + '1\r\n \r\n'.repeat(1_000_000);
+  const bytes = head('POST /api/events', chunked) + '1\r\n \r\n'.repeat(500_000);
   const slow = range(1, 2).map(() => deaf(server.port, bytes));
-  const isMuch = (count: number) => count > 700_000;
+  const isMuch = (count: number) => count > 350_000;
   const come = eventually(() => metric(server, 'unsent_bytes'), isMuch, 'many bytes have come', 20_000);
   const waits = await probe(server, come);
   const grown = memoryOf(server) - before;
   const [usual, late] = [quiet, waits].map((all) => all[Math.floor(all.length / 2)]!) as [number, number];
   t.diagnostic(`${Math.round(grown / 1e6)} MB; half of the others within ${late} ms, ${usual} ms is usual`);
-  assert.ok(grown < 120e6, `700,000 bytes took ${grown} bytes of memory`);
+  assert.ok(grown < 60e6, `350,000 bytes took ${grown} bytes of memory`);
   assert.ok(late < 20 * usual + 20, `half of the others waited up to ${late} ms, ${usual} ms is usual`);
   for (const socket of slow) socket.destroy();
   await server.stop();
@@ -353,9 +362,9 @@ test('with no file descriptor left the page is a 503 and no 404, nothing spins, 
   assert.equal(await ask('/healthz'), 200, 'on a connection that is open');
   const before = processorTime(server);
   const turnedAway = range(1, 30).map(() => connectTcp(server.port, '127.0.0.1').on('error', () => {}));
-  await new Promise((resolve) => setTimeout(resolve, 1000));
+  await new Promise((resolve) => setTimeout(resolve, 500));
   const spent = processorTime(server) - before;
-  assert.ok(spent < 600, `${spent} ms of processor time in a second`);
+  assert.ok(spent < 300, `${spent} ms of processor time in half a second`);
   for (const socket of turnedAway) socket.destroy();
   limit(20_000);
   assert.equal(await ask('/style.css'), 200);
@@ -366,15 +375,11 @@ test('with no file descriptor left the page is a 503 and no 404, nothing spins, 
 
 test('a system that allows few open files bounds the connections below that', async () => {
   const folder = temporaryFolder();
-  const child = spawn(
-    '/bin/sh',
-    ['-c', `ulimit -n 200; exec "$0" --import tsx server.ts`, process.execPath],
-    {
-      cwd: ROOT,
-      env: { PATH: process.env.PATH, PORT: '0', DATABASE_URL: join(folder, 'x.db') },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    },
-  );
+  const child = spawn('/bin/sh', ['-c', 'ulimit -n 200; exec "$0" "$@"', process.execPath, ...program()], {
+    cwd: ROOT,
+    env: { PATH: process.env.PATH, PORT: '0', DATABASE_URL: join(folder, 'x.db') },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   closeAfterTest(() => child.kill('SIGKILL')); // also where it did not come up in time
   let output = '';
   child.stdout.setEncoding('utf8').on('data', (text) => {

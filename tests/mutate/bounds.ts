@@ -25,10 +25,10 @@ export const BOUNDS: Mutation[] = [
     '[...this.waiting, ...notTried, ...locked]',
     'pipelined writes that are alike wait for one commit together',
   ),
-  breaksOf('lib/http/turns.ts', 'tests/http/bounds.test.ts')(
-    'requests rest for sixteen rounds, however long each of them is',
-    ' && performance.now() < restEnd',
-    '',
+  breaksOf('lib/slices.ts', 'tests/http/bounds.test.ts')(
+    'a search of the log gives way to nobody',
+    'const SLICE_MS = 4;',
+    'const SLICE_MS = 4000;',
     'writes have their turns between searches of the log',
   ),
   breaksOf('lib/api/waiting.ts', 'tests/api/waiting.test.ts')(

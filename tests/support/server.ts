@@ -93,7 +93,7 @@ export function launch(env: Record<string, string> = {}, before?: readonly strin
 }
 
 /** The bundle that this run has made; else the program as it stands, or as it was broken in a copy. */
-function program(): readonly string[] {
+export function program(): readonly string[] {
   const { BUNDLE, BUNDLE_OF } = process.env;
   return BUNDLE && BUNDLE_OF === ROOT ? [BUNDLE] : [...stripTypes, 'server.ts'];
 }
