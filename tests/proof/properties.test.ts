@@ -20,8 +20,8 @@ import {
 } from '../support/helpers.ts';
 
 const OPTIONS = {
-  numRuns: Number(process.env.PROPERTY_RUNS || 60),
-  ...(process.env.PROPERTY_RUNS ? {} : { interruptAfterTimeLimit: 6000 }), // a silence takes a second
+  numRuns: Number(process.env.PROPERTY_RUNS || 30),
+  ...(process.env.PROPERTY_RUNS ? {} : { interruptAfterTimeLimit: 4000 }), // a silence takes a second
   ...(process.env.SEED ? { seed: Number(process.env.SEED) } : {}),
 };
 const TYPES = ['order.paid', 'order.shipped', 'ordered', 'alarm'];

@@ -20,7 +20,7 @@ test('after a power cut everything is there that was answered, announced or read
   await client.next();
   const told = new Set<string>();
   let isCut = false;
-  const text = 'x'.repeat(25_000); // 170 of them make SQLite write its -wal into the database meanwhile
+  const text = 'x'.repeat(50_000); // 85 of them make SQLite write its -wal into the database meanwhile
   const write = async () => {
     while (!isCut) {
       const answer = await post(`${server.url}/api/events`, { type: 'write', data: text }).catch(
@@ -37,7 +37,7 @@ test('after a power cut everything is there that was answered, announced or read
   };
   const all = Promise.all([...range(1, WRITERS).map(write), read()]);
   try {
-    await client.until((frame) => seqOf(frame.id) > 200, 'more than 200 events, each of them synced', 10_000);
+    await client.until((frame) => seqOf(frame.id) > 100, 'more than 100 events, each of them synced', 10_000);
   } finally {
     isCut = true;
     await server.kill9();
@@ -50,7 +50,7 @@ test('after a power cut everything is there that was answered, announced or read
     [...told].map((id) => ({ stamp: id.split('-')[0]!, seq: seqOf(id) })),
   );
   const lost = [...told].filter((_, i) => resets[i] !== undefined);
-  assert.ok(told.size > 200, `${told.size} ids were told`);
+  assert.ok(told.size > 100, `${told.size} ids were told`);
   assert.deepEqual(lost, [], `of ${told.size} that were told`);
 });
 
@@ -101,12 +101,12 @@ test('on a disk whose sync takes 20 ms, health, reads and heartbeats are less th
     heartbeats.length = 0;
     const end = performance.now() + ms;
     const write = async () => {
-      for (; performance.now() < end; await sleep(25))
+      for (; performance.now() < end; await sleep(40))
         await post(`${server.url}/api/events`, { message: 'one of many' });
     };
     const waits: Record<string, number[]> = { '/healthz': [], '/api/customers?limit=1': [] };
     const probe = async (path: string) => {
-      for (; performance.now() < end; await sleep(10)) {
+      for (; performance.now() < end; await sleep(20)) {
         const begin = performance.now();
         await get(server.url + path);
         waits[path]!.push(performance.now() - begin);

@@ -49,7 +49,7 @@ export async function surviveCrashes({ databaseUrl, seed, crashes, writers, subs
   const reading = Array.from({ length: subscribers }, (_, i) => subscribe(world, i % 2 === 0));
 
   for (let crash = 0; crash < crashes; crash++) {
-    const enough = acknowledged.size + 20 + world.random() * 100;
+    const enough = acknowledged.size + 10 + world.random() * 50;
     // There is no event to await: the writers go on by themselves.
     while (acknowledged.size < enough) await delay(5);
     // In the middle of whatever it does: no signal that it could answer with an orderly end.

@@ -1,7 +1,7 @@
 // A disk that a test rules over: how long a sync takes, whether it works, and what a power cut would leave of it.
 // `disk.c` stands between the server and the operating system; it is compiled when it is first needed.
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { skipWithout, temporaryFolder } from './helpers.ts';
@@ -10,15 +10,20 @@ import { skipWithout, temporaryFolder } from './helpers.ts';
 export const needsDisk =
   process.platform === 'linux' ? skipWithout('/usr/bin/gcc', 'gcc') : 'the disk of the tests needs Linux';
 
+let library: string | undefined;
+
+function compile(): string {
+  const compiled = join(temporaryFolder(), 'disk.so');
+  const source = fileURLToPath(new URL('disk.c', import.meta.url));
+  execFileSync('gcc', ['-shared', '-fPIC', '-O1', source, '-o', compiled, '-ldl']);
+  return compiled;
+}
+
 /** A disk of its own for one server. */
 export function makeDisk() {
-  const folder = temporaryFolder();
-  const library = join(folder, 'disk.so');
-  const source = fileURLToPath(new URL('disk.c', import.meta.url));
-  execFileSync('gcc', ['-shared', '-fPIC', '-O1', source, '-o', library, '-ldl']);
+  library ??= compile();
   // Here stands what a power cut would leave: a copy of what was synced, and no more.
-  const synced = join(folder, 'synced');
-  mkdirSync(synced);
+  const synced = temporaryFolder();
   return {
     /** What the server is started with. */
     env: { LD_PRELOAD: library, DISK: synced },
