@@ -83,6 +83,13 @@ async function metric(server: Server, name: string): Promise<number> {
 
 const shared = await shareServer(); // by those who take nothing from it
 
+// They take the server's whole patience: so they begin now, and are looked at last.
+const started = 'POST /api/customers HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n';
+const dribbled = [started, `${started}Content-Length: 100\r\n\r\n{"name":`].map((bytes) =>
+  raw(shared.port, bytes, 20_000),
+);
+const answeredEarly = raw(shared.port, head('POST /nowhere', 'Content-Length: 100\r\n'), 20_000);
+
 test('a request that is pipelined behind a write begins after its answer, and sees what was written', async () => {
   const read = head('GET /api/events?limit=1000');
   const text = await exchange(
@@ -449,4 +456,12 @@ test('a reader of the log that is gone, as after `| head`, is no end', async () 
   assert.equal((await get(`${server.url}/healthz`)).status, 200);
   server.process.kill('SIGTERM');
   assert.deepEqual(await within(once(server.process, 'exit'), 'exit'), [0, null]);
+});
+
+test('headers or a body that dribble in are a 408 within 15 s', async () => {
+  for (const text of await Promise.all(dribbled)) assert.deepEqual(statusesOf(text), [408]);
+});
+
+test('a body that dribbles in after its answer gets no second one: it would be taken for the next', async () => {
+  assert.deepEqual(statusesOf(await answeredEarly), [404]);
 });

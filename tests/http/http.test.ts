@@ -7,28 +7,18 @@ import {
   type Answer,
   eventually,
   get,
-  head,
   parseRaw,
   post,
   put,
   raw,
   rawRequest,
   request,
-  statusesOf,
 } from '../support/helpers.ts';
 import { type OpenServer, openServer } from '../support/open-server.ts';
 
 let server: OpenServer;
-let dribbledHeaders: Promise<string>;
-let dribbledBody: Promise<string>;
-let answeredEarly: Promise<string>;
 before(async () => {
   server = await openServer();
-  // All take the server's whole patience, so they begin now and are looked at last.
-  const started = `POST /api/customers HTTP/1.1\r\nHost: localhost:${server.port}\r\nContent-Type: application/json\r\n`;
-  dribbledHeaders = raw(server.port, started, 20_000);
-  dribbledBody = raw(server.port, `${started}Content-Length: 100\r\n\r\n{"name":`, 20_000);
-  answeredEarly = raw(server.port, head('POST /nowhere', 'Content-Length: 100\r\n'), 20_000);
 });
 after(() => server.stop());
 
@@ -356,13 +346,4 @@ test('a PUT without a body is a 400, and one that breaks off leaves the server w
   const { body } = await post(at('/api/customers'), { name: 'Ada' });
   assertProblem(await put(at(`/api/customers/${body.id}`), ''), 400);
   assert.equal((await get(at('/healthz'))).status, 200);
-});
-
-test('headers or a body that dribble in are a 408 within 15 s', async () => {
-  for (const text of await Promise.all([dribbledHeaders, dribbledBody]))
-    assert.equal(parseRaw(text).status, 408);
-});
-
-test('a body that dribbles in after its answer gets no second one: it would be taken for the next', async () => {
-  assert.deepEqual(statusesOf(await answeredEarly), [404]);
 });

@@ -65,7 +65,7 @@ test('what is bounded stands beside its bound, and moves', async () => {
 
 test('the lag of the slowest reader is told in events', async () => {
   const client = await connect(server.wsUrl);
-  client.socket.send('{"lab":"mute","seconds":2}');
+  client.socket.send('{"lab":"mute","seconds":1}');
   await client.next();
   await new Promise((resolve) => setTimeout(resolve, 100)); // the order has no answer that could be awaited
   for (const data of [1, 2, 3]) await post(`${server.url}/api/events`, { data });
