@@ -42,7 +42,7 @@ type Step = { does: string; row: number };
 const WRITES = 'add rename remove addOutside renameOutside removeOutside rolledBack published'.split(' ');
 const COPIES = 'cut resume kill readBehind openLate awayInLoad'.split(' ');
 const allOf = (isWatched: boolean, mayRestoreUnder: boolean) => [
-  ...[...WRITES, ...COPIES, ...WRITES, ...COPIES, 'away', 'awayTwice', 'crash', 'restore'],
+  ...[...WRITES, ...COPIES, ...WRITES, 'away', 'awayTwice', 'crash', 'restore'],
   ...(isWatched ? ['makeAnew'] : []),
   ...(mayRestoreUnder ? ['restoreUnder'] : []),
 ];

@@ -97,7 +97,7 @@ test('who was blocked, or whose clock was set, does not take that for silence', 
   const states: string[] = [];
   stream.addEventListener('state', () => states.push(stream.state));
   await within(once(stream, 'heartbeat'), 'a heartbeat');
-  block(4500); // of 2.4 s that make a silence; it is noticed when it is long over
+  block(3200); // of 2.4 s that make a silence; it is noticed when it is long over
   const { now } = Date;
   Date.now = () => now() + 3_600_000;
   await within(once(stream, 'heartbeat'), 'a heartbeat');
