@@ -191,8 +191,11 @@ export async function startCluster(settings: string[] = []) {
 
 /** Who runs the database: it refuses to run as root. */
 export function databaseUser(): { uid: number; gid: number } | undefined {
-  return process.getuid?.() === 0 ? { uid: idOf('-u'), gid: idOf('-g') } : undefined;
+  if (process.getuid?.() !== 0) return undefined;
+  return (known ??= { uid: idOf('-u'), gid: idOf('-g') });
 }
+
+let known: { uid: number; gid: number } | undefined; // it stays the same
 
 function idOf(flag: '-u' | '-g'): number {
   return Number(execFileSync('id', [flag, 'postgres']));
