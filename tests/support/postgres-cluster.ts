@@ -192,7 +192,8 @@ export async function startCluster(settings: string[] = []) {
 /** Who runs the database: it refuses to run as root. */
 export function databaseUser(): { uid: number; gid: number } | undefined {
   if (process.getuid?.() !== 0) return undefined;
-  return (known ??= { uid: idOf('-u'), gid: idOf('-g') });
+  known ??= { uid: idOf('-u'), gid: idOf('-g') };
+  return known;
 }
 
 let known: { uid: number; gid: number } | undefined; // it stays the same
