@@ -229,14 +229,14 @@ describe('PostgreSQL', { skip: skipWithout(INITDB, 'postgresql') }, () => {
   after(() => cluster?.stop());
   testWatchApi(async () => {
     cluster = await startCluster();
-    const url = await cluster.createDatabase('shop');
+    const url = await cluster.createStarted('shop');
     const client = await cluster.connect('shop');
     const program = { run: (sql: string) => client.query(sql), close: () => client.end() };
     return { url, program, bytes: (hex) => `'\\x${hex}'::bytea` };
   });
 
   test('a row whose key is an array is read by it, as its event has it', async () => {
-    const DATABASE_URL = await cluster.createDatabase('arrays');
+    const DATABASE_URL = await cluster.createStarted('arrays');
     const client = await cluster.connect('arrays');
     await client.query(`CREATE TABLE cells (place integer[], names text[], PRIMARY KEY (place, names));
       INSERT INTO cells VALUES ('{1,2}', '{a}'), ('{}', '{"b,c","\\"",NULL,""}')`);
@@ -254,7 +254,7 @@ describe('PostgreSQL', { skip: skipWithout(INITDB, 'postgresql') }, () => {
   });
 
   test('a row whose key stands in its source as JSON is read by it, whatever its type is', async () => {
-    const DATABASE_URL = await cluster.createDatabase('nested');
+    const DATABASE_URL = await cluster.createStarted('nested');
     const client = await cluster.connect('nested');
     await client.query(`CREATE TYPE mood AS ENUM ('sad', 'happy'); CREATE TYPE place AS (x int, y text); CREATE DOMAIN spot AS place;
       CREATE TABLE a (id jsonb PRIMARY KEY); INSERT INTO a VALUES ('{"a": 1}'), ('"text"'), ('12'), ('[1, "b"]'), ('true');

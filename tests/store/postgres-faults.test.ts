@@ -418,7 +418,7 @@ describe('PostgreSQL', { skip: skipWithout(INITDB, 'postgresql') }, () => {
   });
 
   test('our schema is dropped while the server runs: 503, until another start has made it anew, and a reset', async () => {
-    const DATABASE_URL = await cluster.createDatabase('dropped');
+    const DATABASE_URL = await cluster.createStarted('dropped');
     const server = await startServer({ DATABASE_URL });
     const { client } = await follow(server);
     const write = () => post(`${server.url}/api/customers`, { name: 'Ada' });

@@ -15,7 +15,7 @@ describe('on PostgreSQL', { skip: skipWithout(INITDB, 'postgresql') }, () => {
 
   testStore({
     async open(name, eventRetention = 100_000) {
-      const databaseUrl = urls.get(name) ?? (await cluster.createDatabase(name));
+      const databaseUrl = urls.get(name) ?? (await cluster.createStarted(name));
       urls.set(name, databaseUrl);
       return openPostgresStore({ databaseUrl, eventRetention, watch: new Set() });
     },

@@ -79,7 +79,7 @@ export const sharedCluster = async (): Promise<Cluster> => (cluster ??= await st
 export const stopSharedCluster = () => cluster?.stop();
 
 export async function onPostgres(name: string): Promise<Engine> {
-  const { createDatabase, url } = await sharedCluster();
+  const { createStarted, url } = await sharedCluster();
   // Several, as writers are, that are kept: to connect costs more than what they write. They are broken at times.
   const poolOf = (database: string) =>
     new pg.Pool({ connectionString: url(database), allowExitOnIdle: true }).on('error', () => {});
@@ -89,7 +89,7 @@ export async function onPostgres(name: string): Promise<Engine> {
   const alone = (database: string) =>
     run('postgres', `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '${database}'`);
   return {
-    databaseUrl: await createDatabase(name),
+    databaseUrl: await createStarted(name),
     sql: (text) => run(name, text),
     save: async () => {
       await alone(name);
