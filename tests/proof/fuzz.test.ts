@@ -11,7 +11,7 @@ import { exchange, statusesOf } from '../support/raw-http.ts';
 import { clientFrame, handshake } from '../support/raw-websocket.ts';
 
 const OPTIONS = {
-  numRuns: Number(process.env.FUZZ_RUNS || 250),
+  numRuns: Number(process.env.FUZZ_RUNS || 120),
   ...(process.env.SEED ? { seed: Number(process.env.SEED) } : {}),
 };
 let server: Server;
