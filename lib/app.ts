@@ -1,7 +1,6 @@
 // The one `node:http` server: dispatch, the upgrade, and the one place where an error becomes an answer. Which path
 // goes where stands in `api/routes.ts`. A request is let in, routed and answered here, and nothing is announced: the
 // hub hears of a change from the store, as it hears of everybody else's.
-import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -19,14 +18,15 @@ import { type Call, parseTarget, wantsEventStream } from './http/request.ts';
 import { sendEmpty, sendProblem } from './http/response.ts';
 import { createStaticFiles } from './http/static-files.ts';
 import { openTokens, type Tokens } from './http/tokens.ts';
-import { createTurns } from './http/turns.ts';
 import { nothingAt, Problem, unavailable } from './problem.ts';
 import type { Store } from './store/store.ts';
 import { Hub } from './stream/hub.ts';
 import { createWebSocketApi, offersWebSocket } from './stream/websocket.ts';
+import { nextRead, nextWrite } from './turns.ts';
 
 const DRAIN_MS = 3000; // requests in flight may take so long; then the streams get CLOSE_MS, all within 5 s
 const CLOSE_MS = 1500;
+const LOOK_MS = 20; // between two looks whether that is so
 // These ask nobody and take no time: they are answered at once, so that a busy server isn't taken for a dead one.
 const CHEAP = new Set(['/healthz', '/readyz', '/metrics']);
 
@@ -39,8 +39,6 @@ export class App {
   /** Host, Origin and token, judged in one order for requests and upgrades. */
   private readonly access: Access;
   private readonly refusals = new Refusals();
-  /** Who answers next: a crowd of requests gives way to streams and timers between two of them. */
-  private readonly nextTurn = createTurns();
   private readonly files = createStaticFiles(this.refusals);
   private readonly connections: Connections;
   private readonly acceptWebSocket: ReturnType<typeof createWebSocketApi>;
@@ -97,7 +95,9 @@ export class App {
       this.access.addHeaders(visit, res); // first: a browser shows a page the refusal only with its CORS headers
       const admitted = this.access.admit(visit);
       const scope = admitted instanceof Promise ? await admitted : admitted; // to wait would cost each request a promise
-      const turn = CHEAP.has(path) ? undefined : this.nextTurn();
+      // A crowd of requests gives way to streams and timers between two of them.
+      const isRead = req.method === 'GET' || req.method === 'HEAD';
+      const turn = CHEAP.has(path) ? undefined : isRead ? nextRead() : nextWrite();
       if (turn) await turn;
       // The client may have left meanwhile.
       if (!res.destroyed) await this.dispatch({ req, res, path, query, params: [], scope });
@@ -154,7 +154,7 @@ export class App {
       this.connections.at(socket)?.release();
     } catch (error) {
       this.note(req, error, true);
-      this.connections.refuseUpgrade(refusal, socket, error);
+      this.connections.refuse(refusal, socket, error);
     }
   };
 
@@ -181,12 +181,11 @@ export class App {
     const { connections, door, hub } = this;
     door.close();
     this.waiting.stop();
-    const isDone = await within(DRAIN_MS, connections.finish());
+    const isDone = await becomes(() => connections.areDone(), DRAIN_MS);
     if (!isDone)
       console.error(`Stopping: requests that were not answered within ${DRAIN_MS} ms are cut off.`);
-    const ends = [...hub.clients].map(({ stream }) => once(stream.out, 'close'));
     hub.close();
-    await within(CLOSE_MS, Promise.allSettled(ends));
+    await becomes(() => hub.clients.size === 0, CLOSE_MS);
     connections.destroy();
     await this.store.close();
   }
@@ -202,7 +201,9 @@ function stopping(): Problem {
   return unavailable('The server is stopping: try again in a moment.', 2);
 }
 
-/** Waits for it, but no longer than this. False if it took longer. */
-function within(milliseconds: number, promise: Promise<unknown>): Promise<boolean> {
-  return Promise.race([promise.then(() => true), sleep(milliseconds, false, { ref: false })]);
+/** Waits until it is true, but no longer than this. False if it would take longer. */
+async function becomes(isTrue: () => boolean, milliseconds: number): Promise<boolean> {
+  for (const end = performance.now() + milliseconds; performance.now() < end; await sleep(LOOK_MS))
+    if (isTrue()) return true;
+  return false;
 }

@@ -54,13 +54,14 @@ export function parseCursor(text: string | null | undefined): Cursor | undefined
 
 /**
  * Can a reader go on from this cursor? Undefined if it can.
- * @param stampThere the stamp that the log holds at the cursor's place, read in the transaction of `position`
+ * @param found the stamp of the event that the log holds at the cursor's place, if any; read in the transaction of `position`
  */
 export function judgeCursor(
   { seq, stamp }: Cursor,
   { head, pruned }: Position,
-  stampThere: string | undefined,
+  found: string | null | undefined,
 ): ResetReason | undefined {
+  const stampThere = seq === pruned.seq ? pruned.stamp : found; // the newest that isn't kept has left its stamp
   // The order counts: where the log holds nothing at that place, there is no stamp to compare.
   if (seq < pruned.seq) return 'expired';
   if (seq > head.seq) return 'ahead';

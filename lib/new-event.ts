@@ -2,6 +2,7 @@
 // typed values, or throws a Problem that lists every bad field with its place. Nothing is mended on the way: a field
 // that isn't right is refused, so that nobody learns from the log that something else was stored.
 import { isIPv6 } from 'node:net';
+import { tableOfReset } from './filter.ts';
 import type { Idempotency } from './idempotency.ts';
 import { addFault, type FieldError, invalidFields, textProblem } from './problem.ts';
 
@@ -53,6 +54,9 @@ export function parseEvents(body: unknown, parseOne: ParseOne, isReserved: IsRes
     } else {
       const event = parseOne(item, at, errors, isReserved);
       if (event) events.push(event);
+      // Such an event passes filters and scopes that name a single row: only a server says it.
+      if (event && tableOfReset(event))
+        addFault(errors, at, 'source', 'is where a server says that a table was reset');
     }
   }
   if (errors.length > 0) throw invalidFields(errors);

@@ -169,7 +169,9 @@ export declare class ChangeStream extends LinkedTarget<StreamEvents> {
     close(): void;
     /**
      * Resolves when everything up to this position is processed: the `Last-Event-ID` of a write's answer, from
-     * whichever server. After a reset the new snapshot holds it, or it is gone.
+     * whichever server. After a reset the new snapshot holds it, or it is gone. Of an id that a restored backup took away
+     * before it was asked for, nobody here can know that: it resolves early, or not until as many events were written
+     * anew. Who must know asks the server: `GET /api/events?lastEventId=` is 410 then.
      * @param {string} id
      * @returns {Promise<void>}
      */

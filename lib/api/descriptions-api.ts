@@ -3,13 +3,12 @@
 // its tokens. A description of all that the program could be would be wrong on every single server.
 import { readFileSync } from 'node:fs';
 import type { Config } from '../config.ts';
-import { etagOf } from '../etag.ts';
 import type { Call } from '../http/request.ts';
 import { sendTagged } from '../http/response.ts';
 import type { Resource } from '../resource.ts';
 import { describeWatched } from '../store/watch.ts';
 import { asyncApi } from './asyncapi.ts';
-import { type Description, describeResource, type Json, readData } from './description.ts';
+import { type Description, describeResource, type Json, mapValues, readData } from './description.ts';
 import { openApi } from './openapi.ts';
 
 /** Names under which a server is asked: whoever makes up more of them in `Host` fills no memory. */
@@ -23,23 +22,19 @@ export type Described = Pick<Config, 'apiToken' | 'jwt'> & {
   isLabOn: boolean;
 };
 
-/** A document as it is sent: the text is made once, and so is its tag. */
-type Sent = { json: string; etag: string };
-
 /**
  * The two handlers. To make both documents takes a few milliseconds, which nobody may cost the event loop with each
  * request: they are kept for each name under which the server is asked.
  */
 export function createDescriptionsApi(described: Described) {
-  // Both at once, since who asks for one asks for the other: the reference page shows both.
-  const made = new Map<string, { openapi: Sent; asyncapi: Sent }>();
+  // As texts, both at once, since who asks for one asks for the other: the reference page shows both.
+  const made = new Map<string, Json>();
 
   function documentsFor(call: Call) {
     const url = urlOf(call);
     const known = made.get(url);
     if (known) return known;
-    const { openapi, asyncapi } = describe(described, url);
-    const documents = { openapi: toSent(openapi), asyncapi: toSent(asyncapi) };
+    const documents = mapValues(describe(described, url), (document) => JSON.stringify(document));
     // All are dropped, not the oldest: no server has so many names, so it is somebody who plays.
     if (made.size === MAX_URLS) made.clear();
     made.set(url, documents);
@@ -48,10 +43,9 @@ export function createDescriptionsApi(described: Described) {
 
   // A cache may keep it, but asks each time, since a restart with other settings changes it.
   const headers = { 'Cache-Control': 'no-cache' };
-  const send = (call: Call, { json, etag }: Sent) => sendTagged(call, json, headers, etag);
   return {
-    openapi: (call: Call): void => send(call, documentsFor(call).openapi),
-    asyncapi: (call: Call): void => send(call, documentsFor(call).asyncapi),
+    openapi: (call: Call): void => sendTagged(call, documentsFor(call).openapi, headers),
+    asyncapi: (call: Call): void => sendTagged(call, documentsFor(call).asyncapi, headers),
   };
 }
 
@@ -89,9 +83,4 @@ function urlOf({ req: { headers, socket } }: Call): string {
   const scheme = headers['x-forwarded-proto'] === 'https' ? 'https' : 'http';
   const url = `${scheme}://${headers.host ?? ''}`; // HTTP/1.0 needs no Host
   return URL.canParse(url) ? new URL(url).origin : `http://localhost:${socket.localPort}`;
-}
-
-function toSent(document: Json): Sent {
-  const json = JSON.stringify(document);
-  return { json, etag: etagOf(json) };
 }

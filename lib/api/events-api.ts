@@ -1,36 +1,32 @@
 // `GET /api/events`: the log in pages, over plain HTTP, with the same ids and cursors that the streams use. One
-// request reads a bounded stretch of the log, in slices, and says how far it came: `lastEventId`.
+// request reads a bounded stretch of the log, and says how far it came: `lastEventId`.
 import { type Cursor, eventId, type ResetReason, type StoredEvent, toCloudEvent } from '../event.ts';
 import type { Filter } from '../filter.ts';
 import type { Answer } from '../http/answer.ts';
 import { type Call, queryInteger, wantsEventStream } from '../http/request.ts';
 import { sendJson, sendTagged } from '../http/response.ts';
 import { Problem } from '../problem.ts';
-import { createSlices } from '../slices.ts';
-import type { Store, Stretch } from '../store/store.ts';
+import type { Stretch } from '../store/store.ts';
 import { textBytes } from '../stream/chunks.ts';
 import { openEventStream } from '../stream/event-stream.ts';
-import { locate, parseConflation, parseFilters, parseWish, type Wish } from '../stream/start.ts';
+import { locate, parseConflation, parseFilters, parseWish } from '../stream/start.ts';
+import { nextSlice } from '../turns.ts';
 import type { Parts } from './parts.ts';
-import { preferredWait } from './waiting.ts';
+import { preferredWait, type Waiting } from './waiting.ts';
 
 // How far one request looks for events that its filter lets through: a filter that hides a million of them must not
 // keep the server busy on one question. The answer then says `more`, and its cursor has moved all the same.
-const MAX_READ_EVENTS = 10_000;
-const MAX_READ_BYTES = 16 * 1024 * 1024;
-const MAX_ANSWER_BYTES = 1024 * 1024;
-// Most requests find what they want at a glance: a page of the usual length. Who looks for more searches, few at a time.
-const GLANCE_EVENTS = 100;
-const MAX_SEARCHES = 4;
-const STEP_BYTES = 256 * 1024;
-const FIRST_STEP = 16; // events: how large they are is known after the first ones
-const MAX_STEP = 512;
+const MAX_READS = 13; // some ten thousand events
+const READ_BYTES = 768 * 1024; // of data: with what stands around it a page has less than a megabyte
+const FIRST_READ_EVENTS = 16; // then twice as many each time: what is wanted may be near
+const READ_EVENTS = 1000;
+// Who has found so much looks for no more, and is answered. Thousands wait between two reads, and what they hold
+// meanwhile must be little: half pages would take as much memory as whole ones. Without a filter one read is a page.
+const ENOUGH_BYTES = 32 * 1024;
 const CACHE_SECONDS = 60;
 
-type Log = Pick<Store, 'readEvents'>;
-
-/** What one request read: `end` is how far, also where the filter hid events. */
-type Page = { events: StoredEvent[]; end: Cursor; more: boolean };
+/** What one look found: `end` is how far it went, also where the filter hid events. `heard`: after how many commits. */
+type Page = { events: StoredEvent[]; end: Cursor; more: boolean; heard: number };
 
 /** The log as a stream, or as a page. @throws {Problem} 400 bad query, 410 the cursor can't be continued, 503 */
 export function readEvents(call: Call, parts: Parts): Promise<void> {
@@ -49,139 +45,59 @@ async function catchUp(call: Call, limit: number, { store, waiting }: Parts): Pr
   const wish = parseWish(query, 'earliest'); // who reads pages wants what was, and who opens a stream what comes
   const filter = parseFilters(query, scope);
   const seconds = preferredWait(req.headers.prefer);
-  let page: Page = { events: [], end: await beginning(store, wish), more: true };
+  const { cursor, reset } = await waiting.inTurn(() => locate(store, wish));
+  if (reset) throw cannotContinue(reset, cursor);
   // Not beyond the end of its token: an event of later is none of its business.
   const left = (scope.expiresAt ?? Number.POSITIVE_INFINITY) - Date.now();
   const until = performance.now() + Math.min((seconds ?? 0) * 1000, left);
-  let heard: number;
-  let log: Log = store;
+  let page = await look(waiting, cursor, limit, filter, res);
   // Goes on while there is nothing to tell: through what the filter hides, and then, if asked, until a commit.
-  do {
-    heard = waiting.heard; // taken before the look: a commit between the look and the wait would wake nobody
-    page = await look(log, page.end, limit, filter, res);
-    log = waiting; // from now on it looks when others do
-  } while (
-    page.events.length === 0 &&
-    waiting.mayWait(res, until) && // also while it searches: for somebody who has left the loop would turn and turn
-    (page.more || (await waiting.next(res, heard, until)))
-  );
+  while (page.events.length === 0 && waiting.mayWait(res, until)) {
+    if (!page.more) await waiting.commitAfter(page.heard, res, until);
+    page = await look(waiting, page.end, limit, filter, res);
+  }
   if (res.destroyed) return;
   // RFC 7240 §3: says that the wish was heard, also where the wait was cut to the longest that there is.
   if (seconds !== undefined) res.common['Preference-Applied'] = `wait=${seconds}`;
-  sendPage(call, page, wish.cursor !== undefined);
+  sendEvents(call, page, wish.cursor !== undefined);
 }
 
-/** Where the page begins. @throws {Problem} 410 that place is gone */
-async function beginning(store: Store, wish: Wish): Promise<Cursor> {
-  const { cursor, reset } = await locate(store, wish);
-  if (reset) throw cannotContinue(reset, cursor);
-  return cursor;
-}
-
-/**
- * What there is after a place, at a glance or by a search. A search begins anew when its turn comes: who waits for it holds
- * nothing meanwhile, since the half pages of a thousand would take as much memory as whole ones.
- */
-async function look(log: Log, start: Cursor, limit: number, filter: Filter, res: Answer): Promise<Page> {
-  // Who wants a longer page than the usual one has it at a glance only where the log ends soon.
-  const glance = limit > GLANCE_EVENTS ? FIRST_STEP : GLANCE_EVENTS;
-  const seen = await fill(start, readOn(log, start, res, glance), limit, filter);
-  if (seen) return seen;
-  await searches.begin();
-  try {
-    return (await fill(start, readOn(log, start, res), limit, filter))!;
-  } finally {
-    searches.end();
-  }
-}
-
-/**
- * Takes what the filter lets through, up to the limit or to the bound of one answer: then with `more`.
- * @returns undefined if a glance was not enough
- */
-async function fill(
-  start: Cursor,
-  log: AsyncIterable<Stretch | undefined>,
-  limit: number,
-  filter: Filter,
-): Promise<Page | undefined> {
-  const page: Page = { events: [], end: start, more: true };
-  let room = MAX_ANSWER_BYTES; // counted in UTF-16 units, which is near enough for a bound
-  for await (const stretch of log) {
-    if (!stretch) return undefined;
-    const { events, end, head } = stretch;
-    for (const event of events) {
-      if (!filter.matches(event)) continue;
-      room -= textBytes(event);
-      // The first one always: an event that is larger than an answer may be would never be told.
-      if (page.events.length > 0 && room < 0) return page;
-      page.events.push(event);
-      // The end moves with each event that is taken, since the page may be full with the next.
-      page.end = { seq: event.seq, stamp: event.stamp };
-      page.more = event.seq < head.seq;
-      if (page.events.length === limit) return page;
-    }
-    // Beyond the last event that was taken: what follows up to here was hidden by the filter.
-    page.end = end;
-    page.more = end.seq < head.seq;
+/** What there is after a place, read by read. Nobody reads for who has left. @throws {Problem} 410 the place is gone */
+async function look(log: Waiting, start: Cursor, limit: number, filter: Filter, res: Answer): Promise<Page> {
+  // Noted before the look: a commit between that and the wait would wake nobody.
+  const page: Page = { events: [], end: start, more: true, heard: log.heard };
+  let count = Math.max(limit, FIRST_READ_EVENTS);
+  for (let reads = 1; !res.destroyed; reads += 1) {
+    // The store stops at the head by itself.
+    const stretch = await log.readEvents(page.end, Number.MAX_SAFE_INTEGER, count, READ_BYTES);
+    if (stretch.reset) throw cannotContinue(stretch.reset, stretch.head);
+    take(page, stretch, limit, filter);
+    if (!page.more || hasEnough(page, limit) || reads === MAX_READS) break;
+    count = Math.min(2 * count, READ_EVENTS);
+    await nextSlice();
   }
   return page;
 }
 
-/**
- * The log after a place, in steps, up to the head or to what one request may read. Nobody reads for who has left.
- * @returns last of all undefined, if a glance was too short @throws {Problem} 410 the place is gone
- */
-async function* readOn(
-  log: Log,
-  start: Cursor,
-  res: Answer,
-  glance?: number,
-): AsyncGenerator<Stretch | undefined> {
-  let step = FIRST_STEP;
-  let count = 0;
-  let bytes = 0;
-  const giveWay = createSlices();
-  for (let at = start; count < MAX_READ_EVENTS && bytes < MAX_READ_BYTES && !res.destroyed; ) {
-    if (glance && (count >= glance || bytes >= STEP_BYTES)) return yield undefined;
-    await giveWay();
-    // The store stops at the head by itself.
-    const stretch = await log.readEvents(at, Number.MAX_SAFE_INTEGER, step, STEP_BYTES);
-    if (stretch.reset) throw cannotContinue(stretch.reset, stretch.head);
-    yield stretch;
-    at = stretch.end;
-    if (at.seq >= stretch.head.seq) return;
-    const stepBytes = stretch.events.reduce((sum, event) => sum + textBytes(event), 0);
-    count += stretch.events.length;
-    bytes += stepBytes;
-    // So many events that a step stays a few milliseconds, whether they are small or large.
-    step = stepBytes > STEP_BYTES / 2 ? Math.max(1, step >> 1) : Math.min(MAX_STEP, step * 2);
-  }
+/** Adds what the filter lets through, up to the limit. */
+function take(page: Page, { events, end, head }: Stretch, limit: number, filter: Filter): void {
+  const wanted = events.filter((event) => filter.matches(event)).slice(0, limit - page.events.length);
+  page.events.push(...wanted);
+  // A full page ends with its last event; else the filter hid what follows that, up to the end of what was read.
+  const { seq, stamp } = page.events.length === limit ? page.events.at(-1)! : end;
+  page.end = { seq, stamp };
+  page.more = seq < head.seq;
 }
 
-/** The searches under way, of all requests of the process. Who comes first begins first. */
-const searches = {
-  free: MAX_SEARCHES,
-  waiting: [] as (() => void)[],
-
-  begin(): Promise<void> | undefined {
-    if (this.free === 0) return new Promise((resolve) => this.waiting.push(resolve));
-    this.free -= 1;
-    return undefined;
-  },
-
-  end(): void {
-    const next = this.waiting.shift();
-    if (next) next();
-    else this.free += 1;
-  },
-};
+function hasEnough({ events }: Page, limit: number): boolean {
+  return events.length === limit || events.reduce((sum, event) => sum + textBytes(event), 0) > ENOUGH_BYTES;
+}
 
 /**
  * A page that ends below the head stays as it is, as long as its cursor is good: caches may keep it for a while. One
  * that ends at the head, or that began nowhere in particular, is another one after the next commit or pruning.
  */
-function sendPage(call: Call, { events, end, more }: Page, hasCursor: boolean): void {
+function sendEvents(call: Call, { events, end, more }: Page, hasCursor: boolean): void {
   const json = `{"events":[${events.map(toCloudEvent).join()}],"lastEventId":"${eventId(end)}","more":${more}}`;
   if (!more || !hasCursor) return sendJson(call.res, 200, json);
   // What was read with a token is for its bearer alone (RFC 9111 §5.2.2.7).

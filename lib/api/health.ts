@@ -5,6 +5,7 @@ import { eventId } from '../event.ts';
 import type { Call } from '../http/request.ts';
 import { sendJson } from '../http/response.ts';
 import { Problem, unavailable } from '../problem.ts';
+import { Shared } from '../shared.ts';
 import type { Client } from '../stream/client.ts';
 import type { Hub } from '../stream/hub.ts';
 import type { Parts } from './parts.ts';
@@ -13,8 +14,8 @@ const CHECK_MS = 2000; // a database that takes longer to say how it is does not
 
 /** The handlers of the three paths. */
 export function createHealthApi({ hub, store, config, isLabOn, isDraining }: Parts) {
-  /** The check under way: however many ask, the database is asked once. */
-  let checking: Promise<void> | undefined;
+  /** However many ask, the database is asked once; the next question gets a fresh answer. */
+  const checking = new Shared<void>();
 
   /** One look, with an end to it: a database that is gone without a word would let every balancer wait for ever. */
   async function check(): Promise<void> {
@@ -25,9 +26,6 @@ export function createHealthApi({ hub, store, config, isLabOn, isDraining }: Par
     } catch (error) {
       // A store calls trouble by the status that a write would get. To this question the answer is always 503.
       throw error instanceof Problem && error.status !== 503 ? unavailable(error.message) : error;
-    } finally {
-      // The next question gets a fresh answer: an old one would keep a server that is well out of work.
-      checking = undefined;
     }
   }
 
@@ -55,8 +53,7 @@ export function createHealthApi({ hub, store, config, isLabOn, isDraining }: Par
      */
     async readyz({ res }: Call): Promise<void> {
       if (isDraining()) throw unavailable('The server is stopping.');
-      checking ??= check();
-      await checking;
+      await checking.get('', check);
       sendJson(res, 200, '{"status":"ready"}');
     },
 

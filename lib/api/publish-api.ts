@@ -2,14 +2,14 @@
 // and CloudEvents in the three modes of their HTTP binding (CloudEvents HTTP 1.0.2 §3). A list is one transaction.
 // Whatever the form, what comes of it is the same: `NewEvent`s, which one order puts into the log.
 import { parseCloudEvent } from '../cloud-event.ts';
-import { type Call, readJson } from '../http/request.ts';
+import { type Call, mediaTypeOf, readJson } from '../http/request.ts';
 import { sendJson } from '../http/response.ts';
 import { readIdempotency } from '../idempotency.ts';
 import { type IsReserved, parseEvents, parseNewEvent } from '../new-event.ts';
 import { Problem } from '../problem.ts';
 import type { Store } from '../store/store.ts';
 import { describeWatched } from '../store/watch.ts';
-import { headersOf, write } from './resource-api.ts';
+import { write } from './resource-api.ts';
 
 // More than other bodies may have: the data of one event may be as long, and a list is many events.
 const MAX_BYTES = 1024 * 1024;
@@ -29,8 +29,7 @@ export async function publish(call: Call, store: Store, isReserved: IsReserved):
   // The scope is asked last: it knows types, and what is malformed has none that could be trusted.
   call.scope.checkPublish(events.map(({ type }) => type));
   // Resolves when the events are on disk. Nobody is told from here: the hub reads them from the log.
-  const answer = await write(call, store, { op: 'publish', events, isList, idempotency });
-  sendJson(call.res, 201, answer.json, headersOf(answer));
+  sendJson(call.res, 201, await write(call, store, { op: 'publish', events, isList, idempotency }));
 }
 
 /**
@@ -47,7 +46,7 @@ export function reservedTypes(watch: Iterable<string>): IsReserved {
 
 /** What a request says, in whatever form it says it. */
 async function readPublished(call: Call, isReserved: IsReserved) {
-  const type = mediaTypeOf(call);
+  const type = mediaTypeOf(call.req);
   const isInBody = type === STRUCTURED || type === BATCH;
   const attributes = isInBody ? undefined : binaryAttributes(call);
   // In binary mode the body may be of any type of JSON, since the type is the publisher's own. Our own form is plain JSON.
@@ -78,11 +77,6 @@ function hasNoBody({ req: { headers } }: Call): boolean {
 function unquote(value: string): string {
   const [, quoted] = /^"((?:[^"\\]|\\.)*)"$/.exec(value) ?? [];
   return quoted === undefined ? value : quoted.replace(/\\(.)/g, '$1');
-}
-
-/** In lower case and without parameters, since media types are compared so. */
-function mediaTypeOf({ req }: Call): string {
-  return (req.headers['content-type'] ?? '').split(';')[0]!.trim().toLowerCase();
 }
 
 /** @throws {Problem} 422 a list where one event must be, or one event where a list must be */

@@ -9,7 +9,7 @@ import { sendEmpty, sendJson, sendTagged } from '../http/response.ts';
 import { readIdempotency } from '../idempotency.ts';
 import { nothingAt } from '../problem.ts';
 import { parsePatch, parseWhole, type Resource } from '../resource.ts';
-import type { Answer, Order, RowPage, Store } from '../store/store.ts';
+import type { Order, RowPage, Store } from '../store/store.ts';
 
 /** What a PATCH may be (RFC 7396). */
 export const MERGE_PATCH = ['application/json', 'application/merge-patch+json'];
@@ -42,11 +42,10 @@ export function createResourceApi(store: Store, resource: Resource) {
       // The text, not the value: a repeat is known by its bytes.
       const idempotency = readIdempotency(call.req, call.path, body.text);
       const fields = parseWhole(resource, body.value);
-      const answer = await write(call, store, { op: 'create', table, fields, idempotency });
+      const json = await write(call, store, { op: 'create', table, fields, idempotency });
       // The first that looks like it is the id: inside of a text its quotes would be escaped.
-      const id = /"id":(\d+)/.exec(answer.json)?.[1];
-      const headers = { Location: `${path}/${id}`, ETag: etagOf(answer.json) };
-      sendJson(call.res, 201, answer.json, headers, headersOf(answer));
+      const id = /"id":(\d+)/.exec(json)?.[1];
+      sendJson(call.res, 201, json, { Location: `${path}/${id}`, ETag: etagOf(json) });
     },
 
     /** 200 with its tag, or 304 for whoever has it. @throws {Problem} 400, 403, 404, 412 */
@@ -69,8 +68,8 @@ export function createResourceApi(store: Store, resource: Resource) {
     async remove(call: Call): Promise<void> {
       call.scope.checkWrite();
       const preconditions = parsePreconditions(call.req);
-      const answer = await write(call, store, { op: 'delete', table, id: idIn(call), preconditions });
-      sendEmpty(call.res, 204, headersOf(answer));
+      await write(call, store, { op: 'delete', table, id: idIn(call), preconditions });
+      sendEmpty(call.res, 204);
     },
   };
 
@@ -83,8 +82,8 @@ export function createResourceApi(store: Store, resource: Resource) {
     // Read here, judged in the transaction: a look before the write would leave time for another one in between.
     const preconditions = parsePreconditions(call.req);
     const fields = parse(resource, (await readJson(call, { mediaTypes })).value);
-    const answer = await write(call, store, { op: 'update', table, id: idIn(call), fields, preconditions });
-    sendJson(call.res, 200, answer.json, { ETag: etagOf(answer.json) }, headersOf(answer));
+    const json = await write(call, store, { op: 'update', table, id: idIn(call), fields, preconditions });
+    sendJson(call.res, 200, json, { ETag: etagOf(json) });
   }
 }
 
@@ -110,18 +109,17 @@ export function sendPage(
   sendJson(res, 200, `{${members},"lastEventId":"${eventId(head)}","next":${next}}`);
 }
 
-/** Resolves when the order is durable. Its place is certain at once, so the client's next write may come in meanwhile. */
-export function write({ res }: Call, store: Store, order: Order): Promise<Answer> {
+/**
+ * Resolves when the order is durable, with what it made, as JSON. Every answer to a write then says from where a stream
+ * sees it, and whether an earlier request made it.
+ */
+export async function write({ res }: Call, store: Store, order: Order): Promise<string> {
   const answer = store.write(order);
-  res.queued();
-  return answer;
-}
-
-/** What every answer to a write says: from where a stream sees it, and whether it was made by an earlier request. */
-export function headersOf({ lastEventId, isReplay }: Answer): Record<string, string> {
-  return isReplay
-    ? { 'Last-Event-ID': lastEventId, 'Idempotency-Replayed': 'true' }
-    : { 'Last-Event-ID': lastEventId };
+  res.queued(); // its place is certain at once, so the client's next write may come in meanwhile
+  const { json, lastEventId, isReplay } = await answer;
+  res.common['Last-Event-ID'] = lastEventId;
+  if (isReplay) res.common['Idempotency-Replayed'] = 'true';
+  return json;
 }
 
 /** The id in the path. @throws {Problem} 404 for digits beyond all ids: no row can have such a number */

@@ -2,10 +2,14 @@
 // deadline, or by its caller's leaving.
 import type { ServerResponse } from 'node:http';
 import { eventId } from '../event.ts';
+import { Places } from '../places.ts';
+import { Shared } from '../shared.ts';
 import type { Store, Stretch } from '../store/store.ts';
 
 // Long enough to make polling cheap; a proxy on the way must be told to wait as long.
 const MAX_WAIT_SECONDS = 60;
+const MAX_READS = 4; // at the same time: the streams read as well, and must not stand behind hundreds of pages
+const PATIENCE_MS = 5000;
 
 /** The seconds that a caller would wait; undefined if it doesn't say, or says nothing that can be met. */
 export function preferredWait(header: string | string[] | undefined): number | undefined {
@@ -19,7 +23,8 @@ export class Waiting {
   heard = 0;
   private readonly waiters = new Set<() => void>();
   /** Reads under way, by what was asked and when. */
-  private readonly reading = new Map<string, Promise<Stretch>>();
+  private readonly reading = new Shared<Stretch>();
+  private readonly places = new Places(MAX_READS);
   private readonly store: Pick<Store, 'onCommit' | 'readEvents'>;
   private isStopped = false;
 
@@ -40,22 +45,17 @@ export class Waiting {
     return !this.isStopped && !res.destroyed && performance.now() < until;
   }
 
-  /**
-   * Resolves with true at the first commit after those that were heard of before the look, at once if there was one
-   * already; with false if the caller may no longer wait for one.
-   */
-  next(res: ServerResponse, heardBefore: number, until: number): Promise<boolean> {
-    const mayWait = () => this.mayWait(res, until);
-    if (this.heard !== heardBefore || !mayWait()) return Promise.resolve(mayWait());
-    return new Promise((resolve) => {
+  /** Resolves at the first commit after so many, at once if there was one already; or when its caller may wait no longer. */
+  async commitAfter(heard: number, res: ServerResponse, until: number): Promise<void> {
+    if (this.heard !== heard) return;
+    await new Promise<void>((resolve) => {
       const wake = () => {
         this.waiters.delete(wake);
         clearTimeout(timer);
         res.off('close', wake);
-        resolve(mayWait());
+        resolve();
       };
-      // One more, since a timer may fire a little early: it would find time left, and go round once more.
-      const timer = setTimeout(wake, until - performance.now() + 1);
+      const timer = setTimeout(wake, until - performance.now());
       res.on('close', wake);
       this.waiters.add(wake);
     });
@@ -64,15 +64,17 @@ export class Waiting {
   /**
    * As the store does it, for those who were woken: a commit wakes them together, and nearly all stand at the same place,
    * so they share one read. A read that began before the last commit was heard of is no use to who looks now.
+   * @throws {Problem} 503 if the reads of others go on for too long
    */
   readEvents(...asked: Parameters<Store['readEvents']>): Promise<Stretch> {
     const [after, ...rest] = asked;
     const key = [this.heard, eventId(after), ...rest].join();
-    const known = this.reading.get(key);
-    if (known) return known;
-    const read = this.store.readEvents(...asked).finally(() => this.reading.delete(key));
-    this.reading.set(key, read);
-    return read;
+    return this.reading.get(key, () => this.inTurn(() => this.store.readEvents(...asked)));
+  }
+
+  /** Whatever is read of the log for a request, once there is a place. @throws {Problem} 503 */
+  inTurn<T>(read: () => Promise<T>): Promise<T> {
+    return this.places.use(read, PATIENCE_MS);
   }
 
   /** The server stops: everyone gets the answer that there is. */

@@ -18,8 +18,8 @@ export class Answer extends ServerResponse {
   isEndless = false;
   /** Its part of that: the body before it, and itself. */
   private held = 0;
-  /** Headers that hang on where the request went, and not on what came of it: a refusal has them as well. */
-  readonly common: Headers = {};
+  /** Headers that hang on where the request went, if at all, and not on what came of it: a refusal has them as well. */
+  readonly common: Headers = { 'X-Content-Type-Options': 'nosniff' };
 
   /**
    * Begins the answer. Of a header that several parts name, the first counts, and the common ones come last. Node gets

@@ -24,8 +24,6 @@ export class Connection {
   private readonly answers: Answer[] = [];
   /** One whose answer was taken while its body had yet to come, whether its head told the length of that or not. */
   private early: Answer['req'] | undefined;
-  /** When it had nothing to do last; whoever waits longest goes first when there are too many. */
-  idleSince = performance.now();
   private readonly ahead: ReadAhead;
   /** The client has said that it sends no more, and the parser has yet to hear of it. */
   private hasEnded = false;
@@ -35,12 +33,15 @@ export class Connection {
   private taken = -1;
   private takenAt = 0;
   private readonly bytes: UnsentBytes;
+  /** All connections without a request, the longest idle first: each comes and goes by itself. */
+  private readonly idle: Set<Connection>;
   /** Stands in the place of the socket's own `push` until somebody else takes it over. */
   private readonly push = (chunk: Buffer | null): boolean => this.receive(chunk);
 
-  constructor(socket: Socket, bytes: UnsentBytes) {
+  constructor(socket: Socket, bytes: UnsentBytes, idle: Set<Connection>) {
     this.socket = socket;
     this.bytes = bytes;
+    this.idle = idle.add(this);
     this.ahead = new ReadAhead(bytes);
     socket.on('resume', this.feed);
     // Node gives what it has read to `push`, and reads on if that says so: here it is caught before any listener.
@@ -61,6 +62,7 @@ export class Connection {
 
   /** A request has come: nothing behind it is parsed before its answer is taken, or it is a write that waits. */
   begin(answer: Answer): void {
+    this.idle.delete(this);
     this.answers.push(answer);
     answer.unsent = this.bytes;
     answer.onQueued = this.letIn;
@@ -73,6 +75,7 @@ export class Connection {
 
   /** An upgrade has come: what is behind it may be no HTTP. */
   suspend(): void {
+    this.idle.delete(this);
     this.isParsing = false;
   }
 
@@ -98,9 +101,9 @@ export class Connection {
     return this.answer?.headersSent === true || this.early?.complete === false;
   }
 
-  /** Nothing is under way on it. */
-  isIdle(): boolean {
-    return this.answer === undefined && this.ahead.isEmpty && this.ahead.bodyLeft === 0 && this.isParsing;
+  /** Of one without a request: is nothing of the next one here, and no body left of the last one? */
+  get hasNothing(): boolean {
+    return this.ahead.isEmpty && this.ahead.bodyLeft === 0;
   }
 
   /** What was read ahead of a stream will never be answered; and while it is held, nobody sees the client leave. */
@@ -126,7 +129,7 @@ export class Connection {
   end(): void {
     for (const answer of this.answers) answer.settle();
     this.ahead.drop();
-    this.isParsing = false;
+    this.suspend();
   }
 
   /** Not at once: a write without a body has its place before the parser is through with its head. */
@@ -139,8 +142,8 @@ export class Connection {
     const answer = this.answers.shift()!;
     answer.settle();
     this.early = answer.req.complete ? undefined : answer.req;
-    if (this.answers.length > 0) return;
-    this.idleSince = performance.now();
+    if (this.answers.length > 0 || this.socket.destroyed) return;
+    this.idle.add(this);
     // After the others' turn: who has sent a thousand requests gets one answer each time the loop goes round.
     if (!this.ahead.isEmpty || this.hasEnded) setImmediate(this.feed);
   };

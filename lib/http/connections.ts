@@ -1,22 +1,20 @@
 // All open connections, and the bounds that hold over them: how many there may be, how long an answer may lie
 // unread, how many bytes may wait. Also what `node:http` alone does not settle: nonsense instead of a request,
 // offers of other protocols, and an end without cutting anyone off.
-import type { IncomingMessage } from 'node:http';
+import { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { Problem } from '../problem.ts';
-import type { Answer } from './answer.ts';
+import { Answer } from './answer.ts';
 import { Connection } from './connection.ts';
 import type { HttpServer } from './listen.ts';
 import { headOf } from './read-ahead.ts';
 import type { Refusals } from './refusals.ts';
-import { problemByHand, sendProblem } from './response.ts';
+import { LINGER_MS, sendProblem } from './response.ts';
 import { UnsentBytes } from './unsent-bytes.ts';
 
 const UNREAD_MS = 30_000; // so long an answer may wait without a byte of it being taken
 const SWEEP_MS = 1000;
-const SEARCH_MS = 100; // looking for idle connections takes a look at all: after one in vain not before so long
-const LINGER_MS = 500;
 
 /** The connections of one server, from the first to `destroy`. What `node:http` says of a socket comes here. */
 export class Connections {
@@ -29,10 +27,8 @@ export class Connections {
   private readonly refusals: Refusals;
   /** By their sockets, which is what `node:http` and `ws` know them by; in the order in which they came. */
   private readonly all = new Map<Duplex, Connection>();
-  /** Those that were idle at the last search, the longest idle last: they go first when there are too many. */
-  private idle: Connection[] = [];
-  /** A search in vain is not repeated before that moment. */
-  private searchAgainAt = 0;
+  /** Those without a request, the longest idle first: they go first when there are too many. */
+  private readonly idle = new Set<Connection>();
   private readonly sweeper: NodeJS.Timeout;
 
   constructor(server: HttpServer, limit: number, refusals: Refusals) {
@@ -74,9 +70,9 @@ export class Connections {
     this.at(socket)?.parseAgain(Buffer.from(head, 'latin1'));
   }
 
-  /** Plain HTTP on the raw socket: the same answers, in the same words, as to any other request. */
-  refuseUpgrade(answer: Answer, socket: Socket, error: unknown): void {
-    answer.shouldKeepAlive = false; // Node has taken its parser away, and leaves the socket to us
+  /** Where Node leaves the socket to us: the same answers, in the same words, as to any other request. */
+  refuse(answer: Answer, socket: Socket, error: unknown): void {
+    answer.shouldKeepAlive = false;
     answer.assignSocket(socket);
     // Its last bytes are written: now the client hears that no more comes.
     answer.on('finish', () => socket.end());
@@ -88,23 +84,22 @@ export class Connections {
    * What the client still sends is thrown away for a moment: closing at once would reset it, and the reset eats the
    * answer (RFC 9112 §9.6).
    */
-  private linger(socket: Duplex): void {
+  private linger(socket: Socket): void {
     socket.removeAllListeners('data'); // first: what is held back must not be given to the parser that has failed
     this.at(socket)?.release();
     socket.resume();
     setTimeout(() => socket.destroy(), LINGER_MS).unref();
   }
 
-  /** Waits for all answers but those of streams, which would never end; each ends its connection. */
-  async finish(): Promise<void> {
-    const inWork = () =>
-      // Not by whether it has begun: a refusal that lets the client send on has, and would be cut off with a reset.
-      [...this.all.values()].flatMap(({ answer }) => (answer && !answer.isEndless ? [answer] : []));
-    // Looked at again and again: others may have begun meanwhile, since reads are answered to the end.
-    for (let busy = inWork(); busy.length > 0; busy = inWork()) {
-      for (const answer of busy) answer.shouldKeepAlive = false;
-      await Promise.all(busy.map(isOver));
-    }
+  /**
+   * Is nothing in work any more, but for streams, which would never end? What is, ends its connection. To be asked again
+   * and again: others may have begun meanwhile, since reads are answered to the end.
+   */
+  areDone(): boolean {
+    // Not by whether it has begun: a refusal that lets the client send on has, and would be cut off with a reset.
+    const inWork = [...this.all.values()].filter(({ answer }) => answer && !answer.isEndless);
+    for (const { answer } of inWork) answer!.shouldKeepAlive = false;
+    return inWork.length === 0;
   }
 
   /** Cuts all that is left. */
@@ -122,7 +117,7 @@ export class Connections {
       socket.destroy();
       return;
     }
-    const connection = new Connection(socket, this.unsent);
+    const connection = new Connection(socket, this.unsent, this.idle);
     this.all.set(socket, connection);
     connection.attach();
     socket.on('error', () => socket.destroy()); // a connection that breaks is no news
@@ -134,26 +129,15 @@ export class Connections {
 
   /** Cuts the connection that has been idle for longest. False if none is. */
   private makeRoom(): boolean {
-    let oldest = this.nextIdle();
-    // Since the search it may have found work, or gone.
-    while (oldest && !(oldest.isIdle() && this.all.delete(oldest.socket))) oldest = this.nextIdle();
-    if (!oldest) return false;
-    this.refusals.add('connections');
-    oldest.end();
-    oldest.socket.destroy();
-    return true;
-  }
-
-  /** Of those that were idle at the last search the one that is so for longest: one search serves a burst of newcomers. */
-  private nextIdle(): Connection | undefined {
-    const now = performance.now();
-    if (this.idle.length === 0 && now >= this.searchAgainAt) {
-      // Streams are never idle, since their answer is in work; and WebSockets were released, so nothing is parsed there.
-      this.idle = [...this.all.values()].filter((connection) => connection.isIdle());
-      this.idle.sort((a, b) => b.idleSince - a.idleSince);
-      if (this.idle.length === 0) this.searchAgainAt = now + SEARCH_MS;
+    for (const oldest of this.idle) {
+      if (!oldest.hasNothing) continue;
+      this.refusals.add('connections');
+      this.all.delete(oldest.socket);
+      oldest.end();
+      oldest.socket.destroy();
+      return true;
     }
-    return this.idle.pop();
+    return false;
   }
 
   /** Once a second: cuts answers that nobody takes. */
@@ -169,14 +153,15 @@ export class Connections {
   }
 
   /** What `node:http` could not read as a request, or gave up on. */
-  private refuseMalformed(error: NodeJS.ErrnoException, socket: Duplex): void {
+  private refuseMalformed(error: NodeJS.ErrnoException, duplex: Duplex): void {
+    const socket = duplex as Socket; // `listen` accepts nothing but TCP
     const connection = this.at(socket);
     connection?.suspend(); // no border between requests is certain any more
     // In the middle of an answer, other words would be taken for a part of it: a cut says that it isn't whole.
     const isBroken = error.code === 'ECONNRESET' || !socket.writable;
     if (isBroken || connection?.isAnswered) return void socket.destroy();
-    socket.end(problemByHand(malformedProblem(error.code)));
-    this.linger(socket);
+    connection?.answer?.detachSocket(socket); // it waits for a body that will not come
+    this.refuse(new Answer(new IncomingMessage(socket)), socket, malformedProblem(error.code));
   }
 
   /**
@@ -190,12 +175,6 @@ export class Connections {
     this.refusals.add('files');
     this.makeRoom();
   }
-}
-
-/** It was taken, or its connection broke: then one that waits behind another hears of no end of its own. */
-function isOver(answer: Answer): Promise<unknown> {
-  const ends = [answer, answer.req.socket];
-  return Promise.race(ends.map((end) => new Promise((resolve) => end.once('close', resolve))));
 }
 
 /** The code of the parser, or of the timer that watches how long a request takes, as an answer: 431, 408 or 400. */

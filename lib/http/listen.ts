@@ -12,7 +12,6 @@ import { wantsEventStream } from './request.ts';
 import { sendProblem } from './response.ts';
 
 const RESERVED_FILES = 100; // descriptors that connections leave to the database, the page's files and the program
-const PORT_TRIES = 10; // with PORT=0, until one is free on both loopback addresses
 // Connections that the system completes while we are busy. Who finds no room is asked to try again by TCP a second later:
 // after a restart all clients come at once. Node asks for 511; the system may allow less (net.core.somaxconn).
 const HERD = 4096;
@@ -48,22 +47,28 @@ export async function listen({ port, host }: Pick<Config, 'port' | 'host'>): Pro
   // An address of IPv6 may be given in brackets, as in a URL; the system wants it without.
   const name = host.replace(/^\[|\]$/g, '');
   const wanted = name.toLowerCase() === 'localhost' ? '127.0.0.1' : name; // the other one is taken below
-  // More than once only with PORT=0: a port that is free on the one loopback address may be taken on the other.
-  for (let tries = 1; ; tries++) {
-    const server = createHttpServer();
-    // Before it listens: the first request may be there at once.
-    const open = keepTheDoor(server);
-    try {
-      await bind(server, port, wanted);
-    } catch (error) {
-      throw new StartError(listenProblem(error as NodeJS.ErrnoException, port, host));
-    }
-    const bound = server.address() as AddressInfo;
-    const second = bound.address === '127.0.0.1' ? await bindSecond(server, bound.port) : undefined;
-    const isOtherFree = port === 0 && tries < PORT_TRIES;
-    if (second !== 'in use' || !isOtherFree) return { ...describe(server, bound, second), open };
-    NetServer.prototype.close.call(server);
+  const server = createHttpServer();
+  // Before it listens: the first request may be there at once.
+  const open = keepTheDoor(server);
+  try {
+    await bind(server, port, wanted);
+  } catch (error) {
+    throw new StartError(listenProblem(error as NodeJS.ErrnoException, port, host));
   }
+  const { address, port: bound } = server.address() as AddressInfo;
+  const second = address === '127.0.0.1' ? await bindSecond(server, bound) : undefined;
+  const servers = second instanceof NetServer ? [server, second] : [server];
+  return {
+    server,
+    port: bound,
+    addresses: servers.map((one) => (one.address() as AddressInfo).address),
+    isLoopback: address === '::1' || /^(::ffff:)?127\./.test(address), // IPv4 may stand in IPv6's clothes
+    isLocalhost: address === '::' || (address === '127.0.0.1' && second !== 'in use'),
+    open,
+    close: () => {
+      for (const one of servers) NetServer.prototype.close.call(one);
+    },
+  };
 }
 
 function createHttpServer(): HttpServer {
@@ -90,7 +95,6 @@ function createHttpServer(): HttpServer {
 function keepTheDoor(server: HttpServer): Door['open'] {
   const waiting: Parameters<Answerer>[] = [];
   server.on('request', (req, res) => {
-    res.shouldKeepAlive = false; // the app knows only the connections that come after it
     if (wantsEventStream(req)) waiting.push([req, res]);
     else sendProblem(res, unavailable('The server is starting.'));
   });
@@ -119,25 +123,6 @@ async function bindSecond(server: HttpServer, port: number): Promise<NetServer |
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'EADDRINUSE' ? 'in use' : undefined; // or there is no IPv6
   }
-}
-
-function describe(
-  server: HttpServer,
-  { address, port }: AddressInfo,
-  second: NetServer | 'in use' | undefined,
-): Omit<Door, 'open'> {
-  const other = second instanceof NetServer ? second : undefined;
-  return {
-    server,
-    port,
-    addresses: other ? [address, '::1'] : [address],
-    isLoopback: address === '::1' || /^(::ffff:)?127\./.test(address), // IPv4 may stand in IPv6's clothes
-    isLocalhost: address === '::' || (address === '127.0.0.1' && second !== 'in use'),
-    close: () => {
-      NetServer.prototype.close.call(server);
-      other?.close();
-    },
-  };
 }
 
 /** What went wrong, and what to do about it, in one line for whoever has started the program. */

@@ -3,6 +3,7 @@
 import type { IncomingMessage } from 'node:http';
 import { Problem } from '../problem.ts';
 import type { Scope } from '../scope.ts';
+import { nextBody } from '../turns.ts';
 import type { Answer } from './answer.ts';
 
 /** One request on its way through the house. */
@@ -97,17 +98,17 @@ export async function readJson(
   }
 }
 
+/** In lower case and without parameters, since media types are compared so. */
+export function mediaTypeOf({ headers }: IncomingMessage): string {
+  return (headers['content-type'] ?? '').split(';')[0]!.trim().toLowerCase();
+}
+
 /** Read as UTF-8, text in another charset would be other text: so a charset that is named must be that one. */
-function checkMediaType({ method, headers }: IncomingMessage, mediaTypes: string[]): void {
-  const header = headers['content-type'];
-  // As nearly all callers write it: no need to take it apart.
-  if (header === mediaTypes[0]) return;
-  const parts = (header ?? '').toLowerCase().split(';');
-  const [type = '', ...parameters] = parts.map((part) => part.trim());
-  const isUtf8 = parameters.every((parameter) => /^(?!charset=)|^charset="?utf-?8"?$/.test(parameter));
-  if (mediaTypes.includes(type) && isUtf8) return;
+function checkMediaType(req: IncomingMessage, mediaTypes: string[]): void {
+  const isOther = /;\s*charset=(?!"?utf-?8"?\s*(;|$))/i.test(req.headers['content-type'] ?? '');
+  if (mediaTypes.includes(mediaTypeOf(req)) && !isOther) return;
   throw new Problem(415, `Content-Type must be ${mediaTypes.join(' or ')}, in UTF-8.`, {
-    headers: method === 'PATCH' ? { 'Accept-Patch': mediaTypes.join(', ') } : {}, // RFC 5789 §2.2
+    headers: req.method === 'PATCH' ? { 'Accept-Patch': mediaTypes.join(', ') } : {}, // RFC 5789 §2.2
   });
 }
 
@@ -145,6 +146,9 @@ async function readBody({ req, res }: Call, maxBytes: number): Promise<Buffer> {
     // The client has left or sent nonsense: no answer may reach it, but a 500 would call it our mistake.
     req.on('error', () => reject(new Problem(400, 'The body was broken off.')));
   });
+  // While it waits for its turn it is held, and counted.
+  const turn = size > MAX_BODY_BYTES ? nextBody() : undefined;
+  if (turn) await turn;
   // Writes that wait have a bound of their own: counted here as well, 32 MiB of them would be refused for no reason.
   res.giveBack(size);
   const whole = body.length === size ? body : body.subarray(0, size);

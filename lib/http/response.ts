@@ -1,22 +1,20 @@
 // What goes back: JSON, nothing, or a problem document. Everything that is thrown on the way of a request ends
 // in `sendProblem`, so that every error has one form.
-import { STATUS_CODES } from 'node:http';
 import { etagOf, isKnown } from '../etag.ts';
 import { Problem } from '../problem.ts';
 import type { Answer, Headers } from './answer.ts';
 import { type Call, MAX_BODY_BYTES } from './request.ts';
 
 // Time for a client that still sends its body to see the answer. A longer one would keep connections for nothing.
-const LINGER_MS = 500;
+export const LINGER_MS = 500;
 const LONG_BYTES = 16 * 1024;
 const JSON_TYPE = { 'Content-Type': 'application/json; charset=utf-8' };
-const NO_SNIFF = { 'X-Content-Type-Options': 'nosniff' };
 
 /** Answers with a body whose type is in `parts`. @throws {Problem} 503 if too many answers wait already */
 export function sendBody(res: Answer, status: number, body: string | Buffer, ...parts: Headers[]): void {
   const length = Buffer.byteLength(body);
   res.reserve(length);
-  res.begin(status, ...parts, { 'Content-Length': length }, NO_SNIFF);
+  res.begin(status, ...parts, { 'Content-Length': length });
   // Node keeps three bytes for each character of a text that waits to be taken; of bytes it keeps what there is.
   res.end(typeof body === 'string' && length > LONG_BYTES ? Buffer.from(body) : body);
 }
@@ -27,12 +25,8 @@ export function sendJson(res: Answer, status: number, json: string, ...parts: He
 }
 
 /** Answers with a JSON text and its entity tag, or 304 if the caller has it. @throws {Problem} 400, 412 as `isKnown`, 503 */
-export function sendTagged(
-  { req, res }: Call,
-  json: string,
-  headers: Headers = {},
-  etag = etagOf(json),
-): void {
+export function sendTagged({ req, res }: Call, json: string, headers: Headers = {}): void {
+  const etag = etagOf(json);
   const all = { ETag: etag, ...headers };
   if (isKnown(req, etag)) sendEmpty(res, 304, all);
   else sendJson(res, 200, json, all);
@@ -40,8 +34,7 @@ export function sendTagged(
 
 /** Answers without content. */
 export function sendEmpty(res: Answer, status: number, headers: Headers = {}): void {
-  res.begin(status, headers, NO_SNIFF);
-  res.end();
+  res.begin(status, headers).end();
 }
 
 /** Answers with the problem document; what isn't a Problem is logged, and shown as a bare 500. */
@@ -59,7 +52,7 @@ export function sendProblem(res: Answer, error: unknown): void {
   // After a 408 the rest of the request may still come, and would be read as the next one.
   const mustClose = hasUnreadBody || problem.status === 408;
   res.common['Cache-Control'] ??= 'no-store'; // it hangs on the path, but a refusal is never kept
-  res.begin(problem.status, problem.headers, mustClose ? { Connection: 'close' } : {}, NO_SNIFF, {
+  res.begin(problem.status, problem.headers, mustClose ? { Connection: 'close' } : {}, {
     'Content-Type': 'application/problem+json; charset=utf-8',
     'Content-Length': Buffer.byteLength(body),
   });
@@ -71,15 +64,4 @@ export function sendProblem(res: Answer, error: unknown): void {
   const end = () => res.end();
   req.once('end', end);
   setTimeout(end, LINGER_MS).unref();
-}
-
-/** The whole answer as text, where there is no request that `node:http` would let us answer. It ends the connection. */
-export function problemByHand(problem: Problem): string {
-  const body = JSON.stringify(problem);
-  return (
-    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\nConnection: close\r\nCache-Control: no-store\r\n` +
-    `Date: ${new Date().toUTCString()}\r\n` + // RFC 9110 §6.6.1 wants it of everyone who has a clock
-    'Content-Type: application/problem+json; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n' +
-    `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
-  );
 }

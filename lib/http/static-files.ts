@@ -5,6 +5,7 @@ import { extname, join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { etagOf, isKnown } from '../etag.ts';
 import { Problem, unavailable } from '../problem.ts';
+import { Shared } from '../shared.ts';
 import type { Refusals } from './refusals.ts';
 import type { Call } from './request.ts';
 import { sendBody, sendEmpty } from './response.ts';
@@ -37,16 +38,7 @@ export type Found = { file: string } | { redirect: string };
 /** The files of `public/`, unless another folder is named. None of them stays in memory from one request to the next. */
 export function createStaticFiles(refusals: Refusals, folder = PUBLIC) {
   /** Files that are being read: one that is asked for a thousand times at once takes one descriptor. */
-  const reading = new Map<string, Promise<Buffer>>();
-
-  /** Asked for while it is being read, a file is read once for all who ask; asked for later, anew. */
-  function read(file: string): Promise<Buffer> {
-    const known = reading.get(file);
-    if (known) return known;
-    const content = readFile(file).finally(() => reading.delete(file));
-    reading.set(file, content);
-    return content;
-  }
+  const reading = new Shared<Buffer>();
 
   /** What isn't there is no error. What can't be read is one, and not the caller's: a 404 would be believed. */
   function tellUnreadable(error: unknown): undefined {
@@ -76,13 +68,14 @@ export function createStaticFiles(refusals: Refusals, folder = PUBLIC) {
         const headers = { Location: found.redirect, 'Cache-Control': 'no-cache', 'Content-Length': '0' };
         return sendEmpty(res, 301, headers);
       }
-      const content = await read(found.file).catch(tellUnreadable);
+      const { file } = found;
+      const content = await reading.get(file, () => readFile(file)).catch(tellUnreadable);
       if (content === undefined) throw new Problem(404, 'There is nothing here.');
       const etag = etagOf(content); // and not of its date: a file that was copied anew isn't sent again
       // `no-cache` lets a browser keep the file, and makes it ask whether that is still the one.
       const headers = { ETag: etag, 'Cache-Control': 'no-cache', 'Content-Security-Policy': POLICY };
       if (isKnown(req, etag)) return sendEmpty(res, 304, headers);
-      const type = TYPES[extname(found.file)] ?? 'application/octet-stream';
+      const type = TYPES[extname(file)] ?? 'application/octet-stream';
       sendBody(res, 200, content, headers, { 'Content-Type': type, 'Referrer-Policy': 'no-referrer' });
     },
   };

@@ -1,14 +1,16 @@
 // The way to PostgreSQL. Every connection is tried before it is used: it must be to the server that takes writes, unless
 // it is for reading alone; and has what we rely on set by itself, since poolers refuse settings at the start of a
 // connection. In statements of ours `bell.` stands for our schema. The package `pg` is only loaded here.
-import type { Client, ClientBase, ClientConfig, Pool, PoolClient, PoolConfig } from 'pg';
+import type { Client, ClientBase, ClientConfig, DatabaseError, Pool, PoolClient, PoolConfig } from 'pg';
 import { StartError } from '../config.ts';
-import { isReadOnly, isRefusal } from './postgres-errors.ts';
+import { Places } from '../places.ts';
+import { isReadOnly, isRefusal, lacksFunction } from './postgres-errors.ts';
 import { Hosts } from './postgres-hosts.ts';
 
 const STATEMENT_MS = 2000; // as long as a write may wait
 const LOCK_MS = 500; // for a lock of our own that another server holds; those of applications get less
 const CONNECT_MS = 2000;
+const PATIENCE_MS = 5000; // for a connection while all are in use
 
 type Package = typeof import('pg').default;
 
@@ -42,6 +44,8 @@ export async function loadPostgres(url: string, takesStandby = false): Promise<P
 export class Postgres {
   /** Our schema's name, as SQL has it. The start finds it out, and puts it here. */
   schema = '';
+  /** Called where a function of ours is gone. */
+  onLack = () => {};
   /** Behind a pooler that lends a connection for a transaction: nothing may be left in a session. */
   private isLent = false;
   private readonly pg: Package;
@@ -80,7 +84,7 @@ export class Postgres {
     } as PoolConfig);
     pool.on('error', () => {}); // an idle connection was lost: the next query opens another one
     pool.on('connect', (client) => client.on('error', () => {})); // in use: its query rejects as well
-    return new Shared(pool, this.hosts, (client) => this.runOn(client));
+    return new Shared(pool, max, this.hosts, (client) => this.runOn(client));
   }
 
   /** How statements of ours run on this connection. */
@@ -88,14 +92,19 @@ export class Postgres {
     return async (statement, values = []) => {
       const { text, name, isReady, ...more }: Statement =
         typeof statement === 'string' ? { text: statement } : statement;
-      const { rows } = await client.query({
+      const query = {
         ...more,
         text: isReady ? text : inSchema(text, this.schema),
         // Where sessions are lent, the next call may be in one that knows no name.
         ...(name !== undefined && !this.isLent && { name }),
         values,
-      });
-      return rows;
+      };
+      try {
+        return (await client.query(query)).rows;
+      } catch (error) {
+        if (lacksFunction(error as DatabaseError)) this.onLack();
+        throw error;
+      }
     };
   }
 
@@ -141,6 +150,7 @@ export class Postgres {
       SET plan_cache_mode = force_generic_plan;
       SET statement_timeout = ${STATEMENT_MS}; SET lock_timeout = ${LOCK_MS};
       SET idle_in_transaction_session_timeout = 0; SET client_min_messages = warning; SET standard_conforming_strings = on;
+      SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('idle_session_timeout', 'transaction_timeout');
       SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') <> 'remote_apply'`);
   }
 }
@@ -148,17 +158,27 @@ export class Postgres {
 /** Connections that several use in turn. */
 export class Shared {
   readonly pool: Pool;
+  /** Before the pool's own queue: there, who waits in vain would pass for a host that doesn't answer. */
+  private readonly places: Places;
   private readonly hosts: Hosts;
   private readonly runOn: (client: ClientBase) => Run;
 
-  constructor(pool: Pool, hosts: Hosts, runOn: (client: ClientBase) => Run) {
+  constructor(pool: Pool, max: number, hosts: Hosts, runOn: (client: ClientBase) => Run) {
     this.pool = pool;
+    this.places = new Places(max);
     this.hosts = hosts;
     this.runOn = runOn;
   }
 
   /** Work on one of them. @throws what the last of the hosts said, or the database */
-  async use<T>(work: (run: Run) => Promise<T>): Promise<T> {
+  use<T>(work: (run: Run) => Promise<T>): Promise<T> {
+    return this.places.use(() => this.work(work), PATIENCE_MS);
+  }
+
+  /** One statement on one of them. @throws as `use` does */
+  readonly query: Run = (statement, values) => this.use((run) => run(statement, values));
+
+  private async work<T>(work: (run: Run) => Promise<T>): Promise<T> {
     const client = await this.take();
     try {
       const result = await work(this.runOn(client));
@@ -170,9 +190,6 @@ export class Shared {
       throw error;
     }
   }
-
-  /** One statement on one of them. @throws as `use` does */
-  readonly query: Run = (statement, values) => this.use((run) => run(statement, values));
 
   private take(): Promise<PoolClient> {
     return this.hosts.attempt((url) => {

@@ -26,6 +26,11 @@ export function isReadOnly({ code }: { code?: string | undefined }): boolean {
   return code === '25006';
 }
 
+/** A function of ours is gone: names stand in a message as they are, whatever its language. */
+export function lacksFunction({ code, message }: { code?: string | undefined; message?: string }): boolean {
+  return code === '42883' && message!.includes('changebell_');
+}
+
 /** What came of an order that the database refused: a rule forbids it, or another program's trigger is broken. */
 export function toRefusal(code: string, message: string): Result {
   // Our own functions raise these two: PostgreSQL has no class CB, so no other error is taken for one.
@@ -42,10 +47,10 @@ export function toRefusal(code: string, message: string): Result {
 
 /**
  * What the caller may know of a failure: only that it was the database's (503). The words of the database may name
- * tables and values, so they go to the log alone.
+ * tables and values, so they go to the log alone; the `cause` is for us.
  */
 export function toProblem(error: unknown): Problem {
   const { code = '', message } = error as { code?: string; message: string };
   tell(`The database failed${code && ` (${code})`}: ${message}`);
-  return unavailable('The database cannot be used at the moment.');
+  return Object.assign(unavailable('The database cannot be used at the moment.'), { cause: error });
 }

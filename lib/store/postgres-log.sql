@@ -194,6 +194,9 @@ BEGIN
   IF due - place.pruned < least(1 + retention / 20, 1000) THEN RETURN; END IF;
   PERFORM FROM bell.changebell_log FOR UPDATE SKIP LOCKED; -- another program is deleting events: never wait for it
   IF FOUND THEN
-    DELETE FROM bell.changebell_events WHERE seq > place.pruned AND seq <= due;
+    BEGIN
+      DELETE FROM bell.changebell_events WHERE seq > place.pruned AND seq <= due;
+    EXCEPTION WHEN integrity_constraint_violation THEN -- a foreign key of another program holds one of them
+    END;
   END IF;
 END $$;

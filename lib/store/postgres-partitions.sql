@@ -57,7 +57,7 @@ BEGIN
   SELECT * INTO watched FROM bell.changebell_watched WHERE source = of;
   PERFORM FROM pg_class WHERE oid = relation AND relkind = 'r';
   IF NOT FOUND OR watched.source IS NULL THEN RETURN; END IF;
-  EXECUTE format('SELECT bell.changebell_announce($1, $2, moved, $3) FROM ONLY %s AS moved
+  EXECUTE format('SELECT bell.changebell_announce($1, $2, moved.*, $3) FROM ONLY %s AS moved
     WHERE ctid >= $4 AND ctid < $5 AND ($2 = ''deleted'' OR age(xmin) > age($6) OR xmin = $6 AND cmin::text::bigint < $7)',
     relation::regclass)
   USING watched, change, bell.changebell_odd_columns(relation, current_user),

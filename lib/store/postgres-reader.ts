@@ -9,7 +9,7 @@ import type { Numbering } from './postgres-numbering.ts';
 import { text } from './sql-text.ts';
 import type { RowPage, Stretch, Verdicts } from './store.ts';
 
-const MAX_READERS = 4; // a herd shares its chunks, so more would only wait for the database
+const MAX_READERS = 2; // a herd shares its chunks, so more would only wait for the database
 const TRIES = 3; // to read a page between two commits of others, before a statement that locks does it
 const NO_VALUE =
   'after must be the value that the answer before gave in next: a part of it is no value of its column.';
@@ -25,6 +25,9 @@ export class Reader {
   private readonly schema: string;
   private readonly connections: Shared;
   private readonly numbering: Numbering;
+  /** The cursors that are judged together when the answer under way is there. */
+  private next: { asked: Cursor[]; answer: Promise<Verdicts> } | undefined;
+  private answered: Promise<unknown> = Promise.resolve();
 
   constructor(postgres: Postgres, numbering: Numbering) {
     this.schema = postgres.schema;
@@ -47,11 +50,31 @@ export class Reader {
     return { rows: rows.map(({ json }) => json), keys, last: keys.at(-1), ...more };
   }
 
+  /** A herd that resumes asks thousands of times: who asks while others are answered shares the next answer. */
   async position(cursors: readonly Cursor[]): Promise<Verdicts> {
+    this.next ??= this.answerNext();
+    const { asked, answer } = this.next;
+    const start = asked.length;
+    for (const cursor of cursors) asked.push(cursor);
+    const { resets, ...position } = await answer;
+    return { ...position, resets: resets.slice(start, start + cursors.length) };
+  }
+
+  private answerNext(): { asked: Cursor[]; answer: Promise<Verdicts> } {
+    const asked: Cursor[] = [];
+    const answer = this.answered.then(() => {
+      this.next = undefined;
+      return this.judgeAll(asked);
+    });
+    this.answered = answer.catch(() => {});
+    return { asked, answer };
+  }
+
+  private async judgeAll(cursors: Cursor[]): Promise<Verdicts> {
     type Row = PositionRow & { stamps: (string | null)[] };
     const [row] = await this.readWithPlace<Row>(POSITION, [cursors.map((cursor) => cursor.seq)]);
     const position = toPosition(row);
-    return { ...position, resets: cursors.map((cursor, i) => judge(cursor, position, row.stamps[i])) };
+    return { ...position, resets: cursors.map((cursor, i) => judgeCursor(cursor, position, row.stamps[i])) };
   }
 
   /** The newest place before this time. */
@@ -65,16 +88,11 @@ export class Reader {
     const rows = await this.readWithPlace<Row>(EVENTS, [after.seq, upTo, limit, maxBytes]);
     const first = rows[0];
     const position = toPosition(first);
-    const reset = judge(after, position, first.stamp_there);
+    const reset = judgeCursor(after, position, first.stamp_there);
     if (reset) return { ...position, events: [], end: after, reset };
     const events = first.found === null ? [] : rows.map(onOneLine);
     const last = events.at(-1);
     return { ...position, events, end: last ? { seq: last.seq, stamp: last.stamp } : after };
-  }
-
-  async isReadOnly(): Promise<boolean> {
-    const sql = "SELECT current_setting('transaction_read_only') = 'on' AS it";
-    return (await this.read<{ it: boolean }>(sql))[0]!.it;
   }
 
   /**
@@ -132,12 +150,6 @@ function toPosition(row: PositionRow): Position {
     head: { seq: row.head, stamp: row.head_stamp },
     pruned: { seq: row.pruned, stamp: row.pruned_stamp },
   };
-}
-
-/** The place of the newest event that isn't kept has its stamp in the log's own row. */
-function judge(cursor: Cursor, position: Position, stamp: string | null | undefined) {
-  const isPruned = cursor.seq === position.pruned.seq;
-  return judgeCursor(cursor, position, isPruned ? position.pruned.stamp : (stamp ?? undefined));
 }
 
 const PLACE = 'head, head_stamp, pruned, pruned_stamp';

@@ -62,6 +62,8 @@ export class Rows {
     try {
       return await reading;
     } catch (error) {
+      const { code = '' } = ((error as Error).cause ?? {}) as { code?: string };
+      if (!/^(42P01|3F000)$/.test(code)) throw error; // of a table, or a schema, that is not there
       const isThere = 'SELECT pg_catalog.to_regclass($1) IS NOT NULL AS it';
       if ((await this.reader.read<{ it: boolean }>(isThere, [relation]))[0]!.it) throw error;
       return undefined;

@@ -93,7 +93,7 @@ function readPieces(file: string, schema: string): Piece[] {
   // An empty line inside a function ends no piece: one begins only with a comment or with CREATE.
   for (const paragraph of readText(file, schema).split(/\n\n(?=--|CREATE)/)) {
     const sql = paragraph.replace(/^--.*\n/gm, '').trim();
-    const [, kind = '', name = ''] = /^CREATE (\w+) (\S+?)[\s(]/.exec(sql) ?? [];
+    const [, kind = '', name = ''] = /^CREATE (?:UNLOGGED |CONSTRAINT )?(\w+) (\S+?)[\s(]/.exec(sql) ?? [];
     const table = kind === 'TRIGGER' ? / ON (\S+)/.exec(sql)?.[1] : undefined;
     if (kind !== '') pieces.push({ kind, name, table, sql });
   }

@@ -9,6 +9,7 @@ import { startWatch, type WatchedTable } from './postgres-watch.ts';
 
 /** Servers that start at the same time do it one after the other. */
 const BEGIN = 'BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT pg_advisory_xact_lock(1130918254, 0)';
+const MEND_MS = 5000;
 const START_MS = 10_000; // another server may be at the same work, an application may hold a table
 
 /** A connection to the database once it is ours, and what is known of it. */
@@ -47,6 +48,33 @@ export async function openDatabase(postgres: Postgres, options: Options): Promis
       `The ${postgres.describe()} cannot be used (${(error as Error).message}): ${hintFor(error)}.`,
     );
   }
+}
+
+/**
+ * Another version of this program takes away, at its start, the functions that it doesn't know: so the server that lacks
+ * one makes its own anew, beside the other's. Tables that are gone are left to who may be reading a dump back.
+ * @returns what is called at each failure, and does it at most so often
+ */
+export function mender(postgres: Postgres, hasCustomers: boolean): () => void {
+  let last = Number.NEGATIVE_INFINITY;
+  const mend = async (client: Client) => {
+    const run = postgres.runOn(client);
+    await run(`${BEGIN}; SET LOCAL search_path = pg_catalog, pg_temp`);
+    await checkVersion(run, '');
+    await install(run, postgres.schema, { isNew: true, hasCustomers });
+    await run('COMMIT');
+    console.error(
+      'Functions of Changebell were gone, as after the start of another version, and are made anew.',
+    );
+  };
+  return () => {
+    if (performance.now() - last < MEND_MS) return;
+    last = performance.now();
+    postgres
+      .connect()
+      .then((client) => mend(client).finally(() => client.end()))
+      .catch(() => {}); // the next failure is told as well, and calls again
+  };
 }
 
 /** What to do about it. SQLSTATEs: insufficient_privilege, lock_not_available. */

@@ -5,11 +5,12 @@ import { unavailable } from '../problem.ts';
 import { Commits } from './commits.ts';
 import { GroupCommit, MAX_WAITING_BYTES } from './group-commit.ts';
 import { loadPostgres, type Postgres } from './postgres-connection.ts';
+import { toProblem } from './postgres-errors.ts';
 import { Numbering } from './postgres-numbering.ts';
 import { Reader } from './postgres-reader.ts';
 import { echoing, openReplica, Replica } from './postgres-replica.ts';
 import { Rows } from './postgres-rows.ts';
-import { type Opened, openDatabase } from './postgres-start.ts';
+import { mender, type Opened, openDatabase } from './postgres-start.ts';
 import { Listener } from './postgres-wake.ts';
 import { Watching } from './postgres-watching.ts';
 import { Writer } from './postgres-writer.ts';
@@ -30,6 +31,7 @@ export async function openPostgresStore(options: Options): Promise<Store> {
     const parts = assemble(postgres, opened, eventRetention, replica);
     store = storeOf(parts);
     await parts.workers.listener.start();
+    postgres.onLack = mender(postgres, parts.opened.hasCustomers);
     await store.check(); // a pool that can't work is no start
     return store;
   } catch (error) {
@@ -43,6 +45,8 @@ export async function openPostgresStore(options: Options): Promise<Store> {
 
 type Parts = ReturnType<typeof assemble>;
 
+const IS_READ_ONLY = "SELECT current_setting('transaction_read_only') AS it";
+
 /** @param replica the way to where the log is read; undefined: to the same as all the rest */
 function assemble(postgres: Postgres, opened: Opened, retention: number, replica: Postgres | undefined) {
   const { hasCustomers, watched } = opened;
@@ -54,13 +58,14 @@ function assemble(postgres: Postgres, opened: Opened, retention: number, replica
   // Of rows, and of their pages with the place in the log: whoever has written finds that there.
   const reader = new Reader(postgres, numbering);
   const rows = new Rows(reader, postgres.schema, watched);
-  // Whatever is announced was read by this: retention may take what it has shown to the hub, and no more.
-  const log = replica ? new Replica(replica, numbering, reader) : reader;
+  // On connections of its own: nobody's pages of rows, which may take seconds, keep a stream from its events. And whatever is
+  // announced was read by this: retention may take what it has shown to the hub, and no more.
+  const log = replica ? new Replica(replica, numbering, reader) : new Reader(postgres, numbering);
   // A standby can't LISTEN: who is woken hears of a commit before it can be read.
   const onCommit: Store['onCommit'] = (wake) => commits.onCommit(replica ? echoing(wake) : wake);
   const sources = watched.map(({ source }) => source);
   const listener = new Listener(postgres, connections.pool, sources, commits);
-  const writer = new Writer(connections, { retention, numbering, commits });
+  const writer = new Writer(connections, { retention, numbering, commits, onLack: () => postgres.onLack() });
   const group = new GroupCommit((orders) => writer.commit(orders));
   const description = `${postgres.describe()}${replica ? `, its log read from ${replica.describe()}` : ''}`;
   const workers = { numbering, watching, listener, connections };
@@ -86,14 +91,17 @@ function storeOf(parts: Parts): Store {
     announced: (seq) => commits.markAnnounced(seq),
     // Both are asked: one that takes writes, and one from which the log can be read.
     async check() {
-      if (await reader.isReadOnly()) throw unavailable('The database is read-only at the moment.');
+      const [row] = await workers.connections.query<{ it: string }>(IS_READ_ONLY).catch((error) => {
+        throw toProblem(error);
+      });
+      if (row!.it === 'on') throw unavailable('The database is read-only at the moment.');
       await log.position([]);
     },
     // Writes first, since they were taken; then who works by itself; connections last.
     async close() {
       await group.drain();
       await Promise.all([workers.numbering.stop(), workers.watching.stop()]);
-      const readers = [...new Set([reader, log])].map((one) => one.close());
+      const readers = [reader.close(), log.close()];
       await Promise.all([workers.listener.close(), workers.connections.pool.end(), ...readers]);
     },
   };

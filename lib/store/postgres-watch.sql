@@ -48,24 +48,40 @@ END $$;
 
 -- Tells of one row. Mostly as it is at hand, but where other rows or triggers may have been faster, what is at its place
 -- now, if anything is: triggers of an application that change it in turn fire before ours, by their names, and are told
--- first; and a key that is checked late (DEFERRABLE) may be another row's already.
+-- first; and a key that is checked late (DEFERRABLE) may be another row's already, or still be that of one which is about
+-- to leave: so of two rows at one place the younger is told last.
 -- With a type that another role made, the comparison might run that role's code.
 CREATE FUNCTION bell.changebell_tell(watched bell.changebell_watched, relation oid, trigger_name text, change text, this_row record, odd text)
 RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   many bigint;
+  is_late boolean := EXISTS (SELECT FROM pg_index WHERE indrelid = relation AND indisprimary AND NOT indimmediate);
 BEGIN
-  IF odd IS NULL AND (EXISTS (SELECT FROM pg_index WHERE indrelid = relation AND indisprimary AND NOT indimmediate)
+  IF is_late THEN PERFORM set_config('changebell.late', 'on', true); END IF;
+  IF odd IS NULL AND (is_late
     OR EXISTS (SELECT FROM pg_trigger WHERE tgrelid = relation AND tgname < trigger_name AND tgtype & 3 = 1 AND NOT tgisinternal)) THEN
     BEGIN
-      EXECUTE format('SELECT count(bell.changebell_announce($1, $2, now, NULL)) FROM ONLY %s AS now WHERE %s', relation::regclass,
+      EXECUTE format('SELECT count(bell.changebell_announce($1, $2, its_row, NULL)) FROM (
+          SELECT now.*::%1$s AS its_row FROM ONLY %1$s AS now WHERE %2$s ORDER BY age(now.xmin) DESC) AS here', relation::regclass,
         (SELECT string_agg(format('now.%1$I = ($3).%1$I', name), ' AND ') FROM json_array_elements_text(watched.key::json) AS name))
       INTO many USING watched, CASE change WHEN 'deleted' THEN 'created' ELSE change END, this_row;
     EXCEPTION WHEN OTHERS THEN -- such as row security that holds for us: the writer must not fail for that
     END;
   END IF;
   IF many IS NULL OR many = 0 AND change = 'deleted' THEN PERFORM bell.changebell_announce(watched, change, this_row, odd); END IF;
+  IF is_late THEN PERFORM set_config('changebell.late', '', true); END IF;
 END $$;
+
+-- Who takes a key that is checked late waits at his commit until whoever has it is gone, and his draft may be the older one.
+-- So it gets a new number there: after the check of the key, which stands in the queue before it.
+CREATE FUNCTION bell.changebell_come_late() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  UPDATE bell.changebell_events SET seq = nextval('bell.changebell_drafts') WHERE seq = NEW.seq AND seq < 0;
+  RETURN NULL;
+END $$;
+
+CREATE CONSTRAINT TRIGGER changebell_events_late AFTER INSERT ON bell.changebell_events DEFERRABLE INITIALLY DEFERRED
+FOR EACH ROW WHEN (current_setting('changebell.late', true) = 'on') EXECUTE FUNCTION bell.changebell_come_late();
 
 -- TRUNCATE fires no trigger for a row, and a table that row security guards against us can't be read without running
 -- its policies: then nothing is announced, but nobody fails.
@@ -73,7 +89,7 @@ END $$;
 CREATE FUNCTION bell.changebell_rows_gone(watched bell.changebell_watched, relation oid, odd text) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  EXECUTE format('SELECT bell.changebell_announce($1, ''deleted'', gone, $2) FROM ONLY %s AS gone', relation::regclass)
+  EXECUTE format('SELECT bell.changebell_announce($1, ''deleted'', gone.*, $2) FROM ONLY %s AS gone', relation::regclass)
   USING watched, odd;
 EXCEPTION WHEN insufficient_privilege THEN
   RAISE WARNING 'Changebell may not read %, so what is gone from it is not announced', relation::regclass;

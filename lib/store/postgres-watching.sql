@@ -1,8 +1,25 @@
 -- Which tables are watched, and as what: how our triggers are put up and taken down, and how a server knows that a table is
 -- not as it was. What the triggers do stands in `postgres-watch.sql`.
 
+-- Our triggers, and what each tells of. Ours are those that call our function, so a name that another program uses as well
+-- is no mistake; a partition's copy of one has a parent, comes and goes with it, and is none of these. Only the owner of a
+-- table may drop one.
+CREATE VIEW bell.changebell_triggers AS
+SELECT trigger.oid, tgname, tgenabled, tgrelid::regclass AS stands_on, tgtype & 1 = 1 AS sees_rows,
+  split_part(encode(tgargs, 'escape'), '\000', 1) AS tells, pg_has_role(relowner, 'USAGE') AS may_go
+FROM pg_trigger AS trigger JOIN pg_class AS class ON class.oid = tgrelid
+WHERE tgparentid = 0 AND tgfoid = 'bell.changebell_watch'::regproc;
+
+-- A crash of the database empties every table that is UNLOGGED, without a word. So it does this one: its line comes back with
+-- another stamp, and that is a part of the shape of all such tables.
+CREATE UNLOGGED TABLE bell.changebell_uncrashed (
+  one integer PRIMARY KEY DEFAULT 1 CHECK (one = 1),
+  stamp text NOT NULL DEFAULT gen_random_uuid()::text
+);
+
 -- What tells of a table that it is another, or was altered: columns with another name, type or value in rows that nobody
--- has written; another key; triggers of ours that are gone or were out of work for a while. Null where there is no table.
+-- has written; another key; triggers of ours that are gone or were out of work for a while; a crash that emptied it, or a part of it. Null
+-- where there is no table.
 -- An ALTER of a column writes its line in the catalog anew: so the transaction that did says enough, and of a new type
 -- that has the old one's name as well. Copies of the trigger are as it is, unless somebody silenced that of a partition.
 -- A hash, since a table may have 1,600 columns.
@@ -11,16 +28,33 @@ SET search_path = pg_catalog, pg_temp AS $$
   SELECT oid || ' ' || hashtextextended(concat_ws(' ',
     (SELECT string_agg(attnum || ' ' || attribute.xmin::text, ',' ORDER BY attnum) FROM pg_attribute AS attribute
       WHERE attrelid = relation AND attnum > 0 AND NOT attisdropped),
-    (SELECT string_agg(enum.oid || ' ' || enum.xmin::text, ',' ORDER BY enum.oid) FROM pg_attribute
-      JOIN pg_enum AS enum ON enumtypid = atttypid WHERE attrelid = relation AND atttypid >= 16384),
+    CASE WHEN EXISTS (SELECT FROM pg_attribute WHERE attrelid = relation AND attnum > 0 AND atttypid >= 16384)
+      THEN bell.changebell_type_shapes(relation) END,
     (SELECT concat_ws(' ', indkey, indclass) FROM pg_index WHERE indrelid = relation AND indisprimary),
     (SELECT string_agg(tgname || ' ' || tgenabled::text || trigger.xmin::text, ',' ORDER BY tgname) FROM pg_trigger AS trigger
       WHERE tgrelid = relation AND tgfoid = 'bell.changebell_watch'::regproc),
+    CASE WHEN relpersistence = 'u' OR relkind = 'p' AND EXISTS (
+      SELECT FROM pg_partition_tree(relation) JOIN pg_class AS part ON part.oid = relid WHERE part.relpersistence = 'u')
+      THEN (SELECT stamp FROM bell.changebell_uncrashed) END,
     CASE relkind WHEN 'p' THEN (
       SELECT string_agg(copy.tgrelid || copy.tgenabled::text, ',' ORDER BY copy.tgrelid) FROM bell.changebell_tree(relation) AS tree
         JOIN pg_trigger AS copy ON copy.tgrelid = tree.relation JOIN pg_trigger AS its ON its.oid = copy.tgparentid
       WHERE copy.tgfoid = 'bell.changebell_watch'::regproc AND copy.tgenabled <> its.tgenabled) END), 0)
   FROM pg_class WHERE oid = relation
+$$;
+
+-- The same of what is inside its columns, however deep: attributes of composite types, values of enums, in arrays, ranges
+-- and domains too. Nearly all tables have nothing of the kind, and are spared the plan for it.
+CREATE FUNCTION bell.changebell_type_shapes(relation regclass) RETURNS text LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp AS $$
+  WITH RECURSIVE inside (type) AS (
+    SELECT atttypid FROM pg_attribute WHERE attrelid = relation AND attnum > 0 AND atttypid >= 16384
+    UNION SELECT part FROM inside JOIN pg_type ON oid = type LEFT JOIN pg_range ON rngtypid = oid LEFT JOIN pg_attribute ON attrelid = typrelid
+      CROSS JOIN LATERAL (VALUES (typelem), (typbasetype), (rngsubtype), (atttypid)) AS parts (part) WHERE part >= 16384)
+  SELECT string_agg(line, ',' ORDER BY line) FROM inside, LATERAL (
+    SELECT enum.oid || ' ' || enum.xmin::text FROM pg_enum AS enum WHERE enumtypid = type
+    UNION ALL SELECT attribute.xmin::text FROM pg_attribute AS attribute JOIN pg_type ON typrelid = attrelid
+    WHERE pg_type.oid = type AND attnum > 0) AS lines (line)
 $$;
 
 -- The table that WATCH names: `here`, which has that name on the search path of whoever asks; or, with a dot, in the schema
@@ -34,12 +68,12 @@ RETURNS TABLE (relation text, kind text, key json, "keyTypes" json, bytes json, 
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT format('%I.%I', nspname, relname) AS relation, relkind::text AS kind,
     (SELECT json_agg(attname ORDER BY array_position(indkey::int2[], attnum))
-      FROM pg_attribute JOIN pg_index ON indrelid = attrelid AND indisprimary AND attnum = ANY (indkey)
+      FROM pg_attribute JOIN pg_index ON indrelid = attrelid AND indisprimary AND attnum = ANY ((indkey::int2[])[:indnkeyatts - 1])
       WHERE attrelid = class.oid) AS key,
     (SELECT json_agg(json_build_object('name', format_type(base, -1), 'isPlain', base < 16384 OR typtype = 'e',
           'isNested', typtype = 'c' OR base IN ('jsonb'::regtype, 'jsonb[]'::regtype) OR typcategory = 'A' AND base >= 16384,
           'after', operators->>'5', 'from', operators->>'4') ORDER BY array_position(indkey::int2[], attnum))
-      FROM pg_attribute JOIN pg_index ON indrelid = attrelid AND indisprimary AND attnum = ANY (indkey)
+      FROM pg_attribute JOIN pg_index ON indrelid = attrelid AND indisprimary AND attnum = ANY ((indkey::int2[])[:indnkeyatts - 1])
         CROSS JOIN LATERAL (WITH RECURSIVE under AS (
           SELECT oid, typbasetype, typtype, typcategory FROM pg_type WHERE oid = atttypid
           UNION ALL SELECT type.oid, type.typbasetype, type.typtype, type.typcategory FROM pg_type AS type JOIN under ON type.oid = under.typbasetype)
@@ -71,6 +105,7 @@ DECLARE
   is_new boolean;
   new_shape text;
 BEGIN
+  INSERT INTO bell.changebell_uncrashed DEFAULT VALUES ON CONFLICT DO NOTHING;
   INSERT INTO bell.changebell_watched VALUES (of, its_type, its_key, its_bytes) ON CONFLICT DO NOTHING;
   is_new := FOUND;
   SELECT * INTO old FROM bell.changebell_watched WHERE source = of FOR UPDATE;
@@ -81,8 +116,7 @@ BEGIN
     END;
   END IF;
   IF old.key <> its_key OR old.shape <> bell.changebell_shape(relation) OR (
-    (is_new OR NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = relation AND tgparentid = 0 AND tgtype & 1 = 1
-      AND tgfoid = 'bell.changebell_watch'::regproc AND split_part(encode(tgargs, 'escape'), '\000', 1) = of))
+    (is_new OR NOT EXISTS (SELECT FROM bell.changebell_triggers WHERE stands_on = relation AND sees_rows AND tells = of))
     AND (EXISTS (SELECT FROM bell.changebell_watched WHERE source = 'once ' || of)
       OR EXISTS (SELECT FROM bell.changebell_events WHERE starts_with(type, its_type || '.'))
       OR EXISTS (SELECT FROM bell.changebell_log WHERE pruned > 0)))
@@ -121,10 +155,8 @@ BEGIN
   -- There may be two: an older version of this program, started once more, knows its own by its name alone.
   FOR old IN
     SELECT tgname, NOT is_owner OR tgenabled = 'A' AND (NOT is_partitioned OR tgname <> 'changebell_watch') AND NOT EXISTS (
-      SELECT FROM pg_trigger AS copy WHERE copy.tgparentid = trigger.oid AND copy.tgenabled <> 'A') AS is_right
-    FROM pg_trigger AS trigger
-    WHERE tgrelid = relation AND tgparentid = 0 AND (tgtype & 1 = 1) = is_for_rows
-      AND tgfoid = 'bell.changebell_watch'::regproc AND split_part(encode(tgargs, 'escape'), '\000', 1) = of
+      SELECT FROM pg_trigger AS copy WHERE copy.tgparentid = ours.oid AND copy.tgenabled <> 'A') AS is_right
+    FROM bell.changebell_triggers AS ours WHERE stands_on = relation AND sees_rows = is_for_rows AND tells = of
   LOOP
     IF old.is_right AND NOT is_bound THEN is_bound := true;
     ELSIF is_owner THEN
@@ -154,42 +186,31 @@ DECLARE
   old record;
 BEGIN
   FOR old IN
-    SELECT tgname, tgrelid::regclass AS aside FROM pg_trigger JOIN pg_class AS class ON class.oid = tgrelid
-    WHERE tgparentid = 0 AND tgfoid = 'bell.changebell_watch'::regproc AND pg_has_role(relowner, 'USAGE')
-      AND split_part(encode(tgargs, 'escape'), '\000', 1) = of AND tgrelid IS DISTINCT FROM relation::oid
-      AND tgrelid NOT IN (SELECT relid FROM pg_partition_tree(relation))
+    SELECT tgname, stands_on FROM bell.changebell_triggers
+    WHERE may_go AND tells = of AND stands_on IS DISTINCT FROM relation
+      AND stands_on NOT IN (SELECT relid FROM pg_partition_tree(relation))
   LOOP
-    EXECUTE format('DROP TRIGGER %I ON %s', old.tgname, old.aside);
+    EXECUTE format('DROP TRIGGER %I ON %s', old.tgname, old.stands_on);
   END LOOP;
 END $$;
 
 -- Takes down the triggers of all tables but `wanted`. Where another server watches a table, its shared lock is in the way
--- of ours, and they stay. Ours are those that call our function, so a name that another program uses as well is no
--- mistake; a partition's copy has a parent, and goes with it.
--- Only an owner may drop one. The line in `changebell_watched` goes in any case, and without it a trigger is idle. Another
+-- of ours, and they stay. The line in `changebell_watched` goes in any case, and without it a trigger is idle. Another
 -- says that the table was watched once: a snapshot leaves no trace in the log, and its reader may come back.
 -- Returns what would drop each that is left so.
 CREATE FUNCTION bell.changebell_unwatch(wanted text[]) RETURNS SETOF text LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  old record;
+  old bell.changebell_triggers;
+  command text;
 BEGIN
-  FOR old IN
-    SELECT tgname, tgrelid::regclass::text AS relation, split_part(encode(tgargs, 'escape'), '\000', 1) AS of,
-      pg_has_role(relowner, 'USAGE') AS is_owner
-    FROM pg_trigger JOIN pg_class AS class ON class.oid = tgrelid
-    WHERE tgparentid = 0 AND tgfoid = 'bell.changebell_watch'::regproc
-  LOOP
-    CONTINUE WHEN old.of = ANY (wanted);
-    CONTINUE WHEN NOT pg_try_advisory_xact_lock(1130918255, hashtext(old.of));
+  FOR old IN SELECT * FROM bell.changebell_triggers WHERE tells <> ALL (wanted) LOOP
+    CONTINUE WHEN NOT pg_try_advisory_xact_lock(1130918255, hashtext(old.tells));
     INSERT INTO bell.changebell_watched SELECT 'once ' || source, type, key, bytes FROM bell.changebell_watched
-    WHERE source = old.of ON CONFLICT DO NOTHING;
-    DELETE FROM bell.changebell_watched WHERE source = old.of;
-    DELETE FROM bell.changebell_partitions WHERE source = old.of;
-    IF old.is_owner THEN
-      EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s', old.tgname, old.relation);
-    ELSE
-      RETURN NEXT format('DROP TRIGGER IF EXISTS %I ON %s;', old.tgname, old.relation);
-    END IF;
+    WHERE source = old.tells ON CONFLICT DO NOTHING;
+    DELETE FROM bell.changebell_watched WHERE source = old.tells;
+    DELETE FROM bell.changebell_partitions WHERE source = old.tells;
+    command := format('DROP TRIGGER IF EXISTS %I ON %s;', old.tgname, old.stands_on);
+    IF old.may_go THEN EXECUTE command; ELSE RETURN NEXT command; END IF;
   END LOOP;
 END $$;

@@ -4,6 +4,7 @@
 // writing waits for that longer than some milliseconds: what is locked is tried again at the next look.
 import { StartError } from '../config.ts';
 import type { Run, Shared } from './postgres-connection.ts';
+import { isTransient } from './postgres-errors.ts';
 import { followPartitions } from './postgres-partitions.ts';
 import {
   BRIEFLY,
@@ -14,6 +15,7 @@ import {
   tidyUp,
   type WatchedTable,
 } from './postgres-watch.ts';
+import { tell } from './tell.ts';
 
 const LOOK_MS = 1000; // one read of the catalog for all tables; two more for each that is partitioned
 
@@ -73,10 +75,16 @@ export class Watching {
     Object.assign(table, found ?? { isAway: true, shape });
   }
 
-  /** An application may drop a table, and make it anew. Another failure is of the moment: the next look tries again. */
+  /**
+   * An application may drop a table, and make it anew: that is said once. What is locked is tried again at the next look,
+   * and so is what failed otherwise.
+   */
   private complain(error: unknown): void {
-    if (!(error instanceof StartError) || this.complaints.has(error.message)) return;
-    console.error(error.message);
-    this.complaints.add(error.message);
+    if (error instanceof StartError) {
+      if (!this.complaints.has(error.message)) console.error(error.message);
+      this.complaints.add(error.message);
+    } else if (!isTransient(error as { code?: string })) {
+      tell(`A watched table cannot be looked after: ${(error as Error).message}`);
+    }
   }
 }

@@ -138,8 +138,11 @@ BEGIN
       IF NOT FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'CB409', MESSAGE = 'A rule of the database ignores this change.';
       END IF;
+      -- The next search begins behind it, and passes over none of this list's dead rows.
       SELECT seq, draft INTO mark, low FROM bell.changebell_number(low, 500, mark - 1, true) WHERE draft = mark;
-      one := bell.changebell_stored(mark); -- the next search begins behind it, and passes over none of this list's dead rows
+      -- Read back and not taken from what was sent: a trigger of an application may have changed it. Its `data` is a text in
+      -- there, so it comes back to the byte.
+      SELECT to_json(log) INTO one FROM bell.changebell_events AS log WHERE seq = mark;
       event_id := (one->>'stamp') || '-' || (one->>'seq');
       outcome := 'done';
       PERFORM bell.changebell_keep(event, json_build_array(one)::text, event_id);
@@ -162,11 +165,3 @@ BEGIN
     SELECT key FROM bell.changebell_idempotency WHERE created_at < now() - interval '48 hours'
     ORDER BY created_at LIMIT 2);
 END $$;
-
--- An event as it stands in the log, for the answer to who published it.
--- Read back and not taken from what was sent: a trigger of an application may have changed it.
--- Its `data` is a text in there, so it comes back to the byte.
-CREATE FUNCTION bell.changebell_stored(which bigint) RETURNS json LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp AS $$
-  SELECT to_json(event) FROM bell.changebell_events AS event WHERE seq = which
-$$;

@@ -46,6 +46,7 @@ DECLARE
   state text;
   message text;
   rule text;
+  half pg_catalog.jsonpath;
 BEGIN
   BEGIN
     IF first ? 'plain'::text THEN results := bell.changebell_write_together(items, low);
@@ -70,18 +71,12 @@ BEGIN
     RETURN NEXT ROW((first->>'place'::text)::integer,
       CASE WHEN state IN ('55P03', '40P01', '40001') THEN 'locked' ELSE 'refused' END, message, state)::bell.changebell_outcome;
   ELSE
-    RETURN QUERY SELECT * FROM bell.changebell_write_part(bell.changebell_slice(items, 0, many / 2), low);
-    RETURN QUERY SELECT * FROM bell.changebell_write_part(bell.changebell_slice(items, many / 2, many), low);
+    -- In the sequence of the orders: who came first still has the lower number.
+    FOREACH half IN ARRAY ARRAY[pg_catalog.format('$[0 to %s]', many / 2 - 1), pg_catalog.format('$[%s to last]', many / 2)] LOOP
+      RETURN QUERY SELECT * FROM bell.changebell_write_part(pg_catalog.jsonb_path_query_array(items, half), low);
+    END LOOP;
   END IF;
 END $$;
-
--- Items from `first` up to, but without, `past`, counted from 0.
--- The halves keep the sequence of the orders: who came first still has the lower number.
-CREATE FUNCTION bell.changebell_slice(items jsonb, first integer, past integer) RETURNS jsonb LANGUAGE sql IMMUTABLE
-SET search_path = pg_catalog, pg_temp AS $$
-  SELECT jsonb_agg(item ORDER BY n) FROM jsonb_array_elements(items) WITH ORDINALITY AS list (item, n)
-  WHERE n > first AND n <= past
-$$;
 
 -- One INSERT for all of a kind, whose events get their seqs at once: nobody else can number, for the lock is held. What
 -- others have committed is numbered before. (The drafts of the last 10,000 numbers tell whether there is any: see

@@ -4,7 +4,14 @@ import { type StoredEvent, toCloudEvent } from '../event.ts';
 import type { Commits } from './commits.ts';
 import { type Result, unclear } from './group-commit.ts';
 import type { Shared } from './postgres-connection.ts';
-import { isReadOnly, isRefusal, isTransient, toProblem, toRefusal } from './postgres-errors.ts';
+import {
+  isReadOnly,
+  isRefusal,
+  isTransient,
+  lacksFunction,
+  toProblem,
+  toRefusal,
+} from './postgres-errors.ts';
 import type { Numbering } from './postgres-numbering.ts';
 import { isPlain, type Order, type PlainOrder } from './store.ts';
 import { Suspects } from './suspects.ts';
@@ -20,7 +27,7 @@ const WRITE = {
 /** What came of the order at `place`. If it was refused, `answer` is the database's message and `event_id` its SQLSTATE. */
 type Row = { place: number; outcome: Result['is']; answer: string; event_id: string };
 
-type Options = { retention: number; numbering: Numbering; commits: Commits };
+type Options = { retention: number; numbering: Numbering; commits: Commits; onLack: () => void };
 
 export class Writer {
   private readonly connections: Shared;
@@ -87,6 +94,7 @@ export class Writer {
     for (const row of rows) {
       const order = orders[row.place]!;
       results[row.place] = toResult(row, order);
+      if (lacksFunction({ code: row.event_id, message: row.answer })) this.options.onLack();
       // The others go alone in any case.
       if (/^(locked|refused)$/.test(row.outcome) && isSimple(order)) this.suspects.add(order);
     }

@@ -1,16 +1,16 @@
-// What each order does in SQLite. Plain ones share a savepoint, and where a rule refuses one of them, each gets a
-// savepoint of its own: a bad one fails alone. Nothing here writes the event of a change, since triggers do; but that
-// they did is looked at before anybody is told `done`. Whether it lasts, `sqlite-writer.ts` says with its commit.
+// What each order does in SQLite. Orders that are made together share a savepoint: where a rule refuses one of them,
+// none is made, and `sqlite-writer.ts` tries each alone. Nothing here writes the event of a change, since triggers do;
+// but that they did is looked at before anybody is told `done`. Whether it lasts, the writer says with its commit.
 import type Database from 'better-sqlite3';
 import { etagOf, matchesStrongly, matchesWeakly, type Preconditions } from '../etag.ts';
 import { type Cursor, eventId, type Position, type StoredEvent, toCloudEvent } from '../event.ts';
 import type { Idempotency } from '../idempotency.ts';
 import type { NewEvent } from '../new-event.ts';
 import type { Fields } from '../resource.ts';
-import { Refused, refusalOf, type Transaction } from './sqlite.ts';
+import { Refused, type Transaction } from './sqlite.ts';
 import { readPosition } from './sqlite-reader.ts';
 import type { Table } from './sqlite-tables.ts';
-import type { Order, Outcome, PlainOrder } from './store.ts';
+import type { Order, Outcome } from './store.ts';
 
 type Done = Extract<Outcome, { is: 'done' | 'replayed' }>;
 type Creation = Extract<Order, { op: 'create' }>;
@@ -53,36 +53,17 @@ export class SqliteOrders {
   }
 
   /**
-   * One order, in a savepoint of its own. Also where it is one statement: another program's trigger may leave half of
-   * it with RAISE(FAIL).
-   * @throws what is no order's fault, such as a full disk or a bug of ours; and where RAISE(ROLLBACK) has ended the
-   *   transaction
+   * One order, or plain ones of a kind, which is what a batch mostly is: they share a savepoint, as if they were one write,
+   * and creations are one statement, in half the time. Also where all is one statement: another program's trigger may
+   * leave half of it with RAISE(FAIL).
+   * @throws where one of them can't be made: then nothing of them was done
    */
-  run(order: Order): Outcome {
-    try {
-      return this.atOnce(() => this.make(order));
-    } catch (error) {
-      const refusal = refusalOf(error);
-      if (!refusal || !this.db.inTransaction) throw error;
-      return refusal;
-    }
-  }
-
-  /**
-   * What a batch mostly is: creations, or publications, that nothing hangs on. They share a savepoint, as if they were
-   * one write, and creations are one statement: that takes half the time.
-   * @param run orders of one kind, at least one
-   * @throws where some rule of the database wants them one by one: then nothing was done
-   */
-  together(run: PlainOrder[]): Outcome[] {
-    return this.atOnce(() => (isCreations(run) ? this.createAll(run) : run.map((order) => this.make(order))));
-  }
-
-  /** What it throws undoes what it did. The transaction goes on, and so does what was written before. */
-  private atOnce<T>(work: () => T): T {
+  run(orders: Order[]): Outcome[] {
     const { head } = this;
     try {
-      return this.transaction(work);
+      return this.transaction(() =>
+        isCreations(orders) ? this.createAll(orders) : orders.map((order) => this.make(order)),
+      );
     } catch (error) {
       this.head = head;
       throw error;
@@ -198,8 +179,9 @@ function ignored(): Refused {
   return new Refused({ is: 'refused', status: 409, detail: 'A rule of the database ignores this change.' });
 }
 
-function isCreations(run: PlainOrder[]): run is Creation[] {
-  return run[0]!.op === 'create';
+/** Several are of one kind, and plain. */
+function isCreations(orders: Order[]): orders is Creation[] {
+  return orders.length > 1 && orders[0]!.op === 'create';
 }
 
 /** RFC 9110 §13.1.1: `If-Match` fails where there is nothing; §13.1.2: `If-None-Match` fails where it matches. */

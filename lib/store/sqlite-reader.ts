@@ -12,10 +12,8 @@ import {
 } from '../event.ts';
 import { openDatabase, type Transaction, transactionOf } from './sqlite.ts';
 import { SqliteRows } from './sqlite-rows.ts';
+import { readSteps } from './sqlite-steps.ts';
 import type { RowPage, Stretch, Verdicts } from './store.ts';
-
-/** Events read at once: one may have 1 MiB, so a few may be all that is wanted. */
-const READ_STEP = 32;
 
 // Every query goes by a primary key and has a limit, so its cost is that of its answer, however long the log is.
 const POSITION = `SELECT seq, stamp, pruned, pruned_stamp AS prunedStamp FROM changebell_log
@@ -50,7 +48,7 @@ export class SqliteReader {
 
   /**
    * @param watch the tables, by the names that they were created with
-   * @throws {SqliteError} if the file is gone, or isn't a database with our tables
+   * @throws {SqliteError} if the file is gone
    */
   constructor(path: string, watch: ReadonlySet<string>) {
     // It must not make an empty database where the file is gone, nor wait: this is the event loop.
@@ -60,7 +58,6 @@ export class SqliteReader {
     this.snapshot = transactionOf(this.db);
     this.watch = watch;
     this.rows = new SqliteRows(this.db, watch);
-    this.db.prepare(POSITION); // are our tables there?
   }
 
   /** Before the thread closes its connection: the last one writes the -wal back, and that may take long. */
@@ -118,10 +115,9 @@ export class SqliteReader {
     return before;
   }
 
-  /** Why a stream can't go on from this cursor; undefined if it can. The newest pruned event's stamp is kept too. */
+  /** Why a stream can't go on from this cursor; undefined if it can. */
   private judge(cursor: Cursor, position: Position): ResetReason | undefined {
-    const known = [position.head, position.pruned].find(({ seq }) => seq === cursor.seq);
-    return judgeCursor(cursor, position, (known ?? this.placeOf(cursor.seq))?.stamp);
+    return judgeCursor(cursor, position, this.placeOf(cursor.seq)?.stamp);
   }
 
   private placeOf(seq: number): (Cursor & { time: string }) | undefined {
@@ -136,27 +132,16 @@ export class SqliteReader {
     const position = readPosition(this.db);
     const reset = this.judge(after, position);
     if (reset) return { ...position, events: [], end: after, reset };
-    const events = this.events(after.seq, upTo, limit, maxBytes);
+    const step = this.db.prepare<[number, number, number], StoredEvent>(EVENTS);
+    const read = (many: number, before: StoredEvent[]) =>
+      step.all(before.at(-1)?.seq ?? after.seq, upTo, many);
+    const events = readSteps(limit, maxBytes, read, bytesOf).rows.map(onOneLine);
     const last = events.at(-1);
     return { ...position, events, end: last ? { seq: last.seq, stamp: last.stamp } : after };
   }
+}
 
-  /** At least one event, however large: else a reader would never get past it. */
-  private events(after: number, upTo: number, limit: number, maxBytes: number): StoredEvent[] {
-    const step = this.db.prepare<[number, number, number], StoredEvent>(EVENTS);
-    const events: StoredEvent[] = [];
-    let bytes = 0;
-    for (;;) {
-      const from = events.at(-1)?.seq ?? after;
-      const rows = step.all(from, upTo, Math.min(READ_STEP, limit - events.length));
-      for (const row of rows) {
-        // Nearly all that an event weighs.
-        bytes += row.source.length + Buffer.byteLength(row.data) + Buffer.byteLength(row.extensions ?? '');
-        if (bytes > maxBytes && events.length > 0) return events;
-        events.push(onOneLine(row));
-      }
-      // A short step is the end of what there is, or of what was asked for.
-      if (rows.length < READ_STEP || events.length === limit) return events;
-    }
-  }
+/** Nearly all that an event weighs. */
+function bytesOf({ source, data, extensions }: StoredEvent): number {
+  return source.length + Buffer.byteLength(data) + Buffer.byteLength(extensions ?? '');
 }

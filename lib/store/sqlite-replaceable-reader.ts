@@ -7,42 +7,38 @@ import type { SqliteReader } from './sqlite-reader.ts';
 import type { SqliteThread } from './sqlite-thread.ts';
 
 const NOT_READ = 'The database cannot be read at the moment.';
-/** Between two tries to read a file that the writing thread has open already. */
-const RETRY_MS = 500;
 /** A file that is spoiled for good is not opened anew for each read of it. */
 const REOPEN_PAUSE_MS = 5000;
 
 export class ReplaceableReader {
   private readonly open: () => SqliteReader;
   private readonly thread: SqliteThread;
-  private readonly onReopened: () => void;
-  /** Undefined while the file is away, for the reason in `away`. */
+  /** Undefined while the file is away, and until somebody reads the one that came. */
   private reader: SqliteReader | undefined;
-  private away = '';
+  /** Why nothing can be read; undefined while the writing thread has the file open. */
+  private away: string | undefined;
   private isReopening = false;
+  /** What `PRAGMA data_version` said last: it changes when another connection commits. */
+  private seenVersion: unknown;
   /** When a read that failed had the file opened anew; by `performance.now()`. */
   private reopenedAt = Number.NEGATIVE_INFINITY;
 
-  /**
-   * @param open opens what is at the path now
-   * @param onReopened another file is read from now on, and its history may be another one as well
-   */
-  constructor(open: () => SqliteReader, thread: SqliteThread, onReopened: () => void) {
+  /** @param open opens what is at the path now */
+  constructor(open: () => SqliteReader, thread: SqliteThread) {
     this.open = open;
     this.thread = thread;
-    this.onReopened = onReopened;
     this.reader = open();
+    this.seenVersion = this.reader.dataVersion(); // what is committed from now on is news
     thread.onReplaced = (reason) => void this.reopen(reason);
   }
 
   /** At one moment of the database. @throws {Problem} 503 while it is away or can't be read */
   async read<T>(read: (reader: SqliteReader) => T): Promise<T> {
-    const { reader } = this;
-    if (!reader) throw unavailable(this.away);
     try {
+      const reader = this.opened();
       return reader.snapshot(() => read(reader));
     } catch (error) {
-      if (error instanceof Problem) throw error; // the caller's mistake, and no trouble with the file
+      if (error instanceof Problem) throw error; // the caller's mistake, or told already
       const problem = failureOf(error, NOT_READ);
       // Another database was put in its place, within the same file: no name tells the guard of it.
       const isStrange = hasCode(error, /^SQLITE_(ERROR|CORRUPT|NOTADB)/);
@@ -54,15 +50,26 @@ export class ReplaceableReader {
     }
   }
 
-  /** It is another value after another connection has committed; undefined while the file is away. */
-  dataVersion(): unknown {
-    return this.reader?.dataVersion();
+  /** Has another connection committed, or is this another file, since it was asked last? It costs microseconds. */
+  hasNews(): boolean {
+    if (this.away !== undefined) return false;
+    const before = this.seenVersion;
+    this.seenVersion = this.opened().dataVersion();
+    return this.seenVersion !== before;
   }
 
-  /** Lets go of the file, for good. */
-  close(): void {
+  /** Where it fails, as where the file was taken away once more, the next who reads tries again. */
+  private opened(): SqliteReader {
+    if (this.away !== undefined) throw unavailable(this.away);
+    this.reader ??= this.open();
+    return this.reader;
+  }
+
+  /** Lets go of the file. */
+  close(reason = 'The database is closed.'): void {
+    this.away = reason;
     this.reader?.close();
-    this.reader = undefined;
+    this.reader = this.seenVersion = undefined; // a new connection counts from another number
   }
 
   /**
@@ -73,21 +80,10 @@ export class ReplaceableReader {
     if (this.isReopening) return; // many reads may fail at once, and the thread look meanwhile
     this.isReopening = true;
     console.error(`${reason} It is opened anew.`);
-    this.close();
-    this.away = reason;
-    const refusal = await this.thread.ask('reopen');
+    this.close(reason);
+    // Where it can't be opened, the thread looks again in a second, and tells us when it is time for another try.
+    const opened = await this.thread.ask('openFile', true);
     this.isReopening = false;
-    if (refusal !== undefined) {
-      this.away = refusal; // the thread looks again in a second, and tells us when it is time for another try
-      return;
-    }
-    try {
-      this.reader = this.open();
-      this.onReopened();
-    } catch (error) {
-      this.away = failureOf(error, NOT_READ).message;
-      // Taken away once more, or locked by another program. The thread has its file, so nobody else will ask again.
-      setTimeout(() => this.reopen(reason), RETRY_MS);
-    }
+    this.away = 'refused' in opened ? opened.refused : undefined;
   }
 }

@@ -4,11 +4,10 @@ import type Database from 'better-sqlite3';
 import { endPage, parsePlace } from './row-place.ts';
 import { quote } from './sql-text.ts';
 import { base64Sql, fittedSql, keyOf, keySql, sourceSql, wholeSql } from './sqlite-json.ts';
+import { readSteps } from './sqlite-steps.ts';
 import { planWatch, type WatchedTable } from './sqlite-watch-plan.ts';
 
 const MAX_PAGE_BYTES = 4 * 1024 * 1024; // a page is read in one go, by the event loop
-const LEAST_STEP = 8; // rows read at once: each may have 1 MiB
-const MOST_STEP = 64;
 
 /** A value of a key as SQLite gives and takes it: integers are whole, however large. */
 type Value = bigint | number | string | Buffer | null;
@@ -64,9 +63,10 @@ export class SqliteRows {
     const table = this.find(name);
     if (!table) return undefined;
     const key = after === undefined ? [] : parsePlace(after, table.key.length, parse);
-    const found = readAfter(table, key, limit + 1);
-    const many = countFitting(found.map(jsonOf), limit);
-    const page = endPage(found.slice(0, many), found.length > many, placeOf);
+    const read = (many: number, before: Value[][]) => readStep(table, key, many, before.length);
+    const found = readSteps(limit + 1, MAX_PAGE_BYTES, read, (row) => Buffer.byteLength(jsonOf(row)));
+    const hasMore = found.isCut || found.rows.length > limit;
+    const page = endPage(found.rows.slice(0, limit), hasMore, placeOf);
     return {
       ...page,
       rows: page.rows.map(jsonOf),
@@ -107,36 +107,6 @@ function describe(db: Database.Database, { table, source, columns }: WatchedTabl
 
 function jsonOf(row: Value[]): string {
   return row[0] as string;
-}
-
-/** How many of these rows are a page; the rest, if only one, tells that there is another. */
-function countFitting(rows: string[], limit: number): number {
-  let bytes = 0;
-  const past = rows.findIndex((row, i) => {
-    bytes += Buffer.byteLength(row);
-    return i === limit || (i > 0 && bytes > MAX_PAGE_BYTES);
-  });
-  return past === -1 ? rows.length : past;
-}
-
-/**
- * In steps: of rows that are large a few are more than a page has. Short ones only where the rows before were large: a key
- * with DESC in it has no index for this order, and each step sorts anew. @returns up to `many` rows
- */
-function readAfter(table: Table, place: Value[], many: number): Value[][] {
-  const rows: Value[][] = [];
-  let [bytes, largest] = [0, MAX_PAGE_BYTES / LEAST_STEP];
-  while (bytes <= MAX_PAGE_BYTES && rows.length < many) {
-    const fitting = Math.max(LEAST_STEP, Math.floor((MAX_PAGE_BYTES - bytes) / largest));
-    const wanted = Math.min(fitting, MOST_STEP, many - rows.length);
-    const step = readStep(table, place, wanted, rows.length);
-    const sizes = step.map((row) => Buffer.byteLength(jsonOf(row)));
-    bytes += sizes.reduce((sum, size) => sum + size, 0);
-    largest = Math.max(1, ...sizes);
-    rows.push(...step);
-    if (step.length < wanted) break;
-  }
-  return rows;
 }
 
 /** Keys are compared column by column, as row values: so SQLite finds the place by the index of the key. */

@@ -57,18 +57,10 @@ function storeOf(
   { hasCustomers, watch }: Started,
 ): Store {
   const commits = new Commits();
-  const group = new GroupCommit(commit);
-  /** What `PRAGMA data_version` said last: it changes when another connection commits. */
-  let seenVersion: unknown;
-  // It owns the connection that reads, here on the loop. Another file may have another history: the hub sees that by the
-  // stamp of its head.
-  const openReader = () => new SqliteReader(path, watch);
-  const reader = new ReplaceableReader(openReader, thread, () => {
-    seenVersion = undefined; // a new connection counts from another number
-    commits.wake();
-  });
-  seenVersion = reader.dataVersion(); // what is committed from now on wakes the hub
-  const poll = setInterval(lookForOthers, POLL_MS);
+  const group = new GroupCommit((orders) => commit(orders, thread, commits));
+  // It owns the connection that reads, here on the loop.
+  const reader = new ReplaceableReader(() => new SqliteReader(path, watch), thread);
+  const poll = setInterval(() => lookForOthers({ retention, commits, group, reader }), POLL_MS);
 
   return {
     description,
@@ -102,47 +94,48 @@ function storeOf(
       await thread.ask('close');
     },
   };
+}
 
-  /** One batch, and what came of each order in it. In the same transaction is pruned what was announced. */
-  async function commit(orders: Order[]): Promise<Result[]> {
-    const results = await thread.ask('commit', orders, commits.announced);
-    // Only for something new: a batch of refusals and repeats would send the hub to the log for nothing.
-    if (results.some(({ is }) => is === 'done')) commits.committed();
-    return results;
+/** One batch, and what came of each order in it. In the same transaction is pruned what was announced. */
+async function commit(orders: Order[], thread: SqliteThread, commits: Commits): Promise<Result[]> {
+  const results = await thread.ask('commit', orders, commits.announced);
+  // Only for something new: a batch of refusals and repeats would send the hub to the log for nothing.
+  if (results.some(({ is }) => is === 'done')) commits.committed();
+  return results;
+}
+
+// --- what others do to the file
+
+type Parts = { retention: number; commits: Commits; group: GroupCommit; reader: ReplaceableReader };
+
+/**
+ * Another program may have committed to the same file, or put another file in its place, and nothing tells us. Whoever
+ * is woken reads the log, and may find nothing new, or by the stamp of the hub's head that its history is another one.
+ */
+function lookForOthers(parts: Parts): void {
+  try {
+    if (parts.reader.hasNews()) parts.commits.wake();
+  } catch (error) {
+    failureOf(error); // printed; locked or gone for the moment: the next look sees what this one missed
   }
+  void prune(parts);
+}
 
-  /**
-   * Another program may have committed to the same file, and nothing tells us but this number, which costs microseconds.
-   * It says that there was a commit, not of what: whoever is woken reads the log, and may find nothing new.
-   */
-  function lookForOthers(): void {
-    try {
-      const version = reader.dataVersion();
-      if (version !== seenVersion) commits.wake();
-      seenVersion = version;
-    } catch (error) {
-      failureOf(error); // printed; locked or gone for the moment: the next look sees what this one missed
+/**
+ * Each batch prunes a step, so what others push out needs batches of nothing where nobody writes, for as long as the log
+ * becomes shorter. It is looked at where it stands now: a backup that was put back is shorter than the one before.
+ */
+async function prune({ retention, commits, group, reader }: Parts): Promise<void> {
+  try {
+    for (let before = -1; group.isIdle; ) {
+      const { head, pruned } = await reader.read((at) => at.position());
+      const isShort = pruneTo(head.seq, retention, commits.announced) <= pruned.seq;
+      if (isShort || pruned.seq === before) return;
+      before = pruned.seq;
+      await group.write(NOTHING);
+      await group.drain();
     }
-    void prune();
-  }
-
-  /**
-   * Each batch prunes a step, so what others push out needs batches of nothing where nobody writes. It is looked at where
-   * the log stands now: a backup that was put back is shorter than the one before.
-   */
-  async function prune(): Promise<void> {
-    try {
-      while (group.isIdle && (await isTooLong())) {
-        await group.write(NOTHING);
-        await group.drain();
-      }
-    } catch (error) {
-      if (!(error instanceof Problem)) throw error; // else it was told where it failed, and the next look tries again
-    }
-  }
-
-  async function isTooLong(): Promise<boolean> {
-    const { head, pruned } = await reader.read((at) => at.position());
-    return pruneTo(head.seq, retention, commits.announced) > pruned.seq;
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error; // else it was told where it failed, and the next look tries again
   }
 }

@@ -24,7 +24,7 @@ export class SqliteThread {
    */
   static async open(options: ThreadOptions): Promise<{ thread: SqliteThread; started: Started }> {
     const thread = new SqliteThread(options);
-    const started = await thread.ask('start');
+    const started = await thread.ask('openFile', false);
     if (!('refused' in started)) return { thread, started };
     void thread.ask('close');
     throw new StartError(started.refused);

@@ -34,7 +34,7 @@ export type Message = { answer: unknown } | { reopen: string };
 /** What the loop may ask for. Orders and answers are plain data: they are copied from one thread to the other. */
 export type Methods = typeof methods;
 
-const methods = { start, commit, reopen, close };
+const methods = { openFile, commit, close };
 
 /** What the thread was started with; as `SqliteThread.open` was given it. */
 const { retention, ...options } = workerData as ThreadOptions;
@@ -64,30 +64,29 @@ port.on('message', ({ name, args }: { name: keyof Methods; args: never[] }) => {
   if (name === 'close') port.close(); // with nothing left to wait for, the thread ends
 });
 
-/** The first question, and the only one but `close` where the program can't start. */
-function start(): Started | { refused: string } {
+/**
+ * Opens the file, the first time or anew, and makes all that depends on the connection. Closing what was open harms no
+ * other file: of a database that was moved SQLite deletes nothing, and what stood only in a removed -wal it writes into
+ * the database.
+ * @returns why it can't be opened, in a line that says what to do
+ */
+function openFile(isAgain: boolean): Started | { refused: string } {
   try {
-    const { notice, hasCustomers, watched } = openAll(options);
-    looking = setInterval(look, LOOK_MS);
+    if (open) letGo(open);
+    open = undefined; // first, since opening may fail
+    if (isAgain && !existsSync(options.path)) return { refused: 'The database file is gone.' }; // SQLite would make an empty one
+    const file = openSqliteFile(isAgain ? { ...options, complain } : options);
+    const guard = new FileGuard(options.path, file.db);
+    open = { ...file, guard, writer: new SqliteWriter(file.db, guard, { ...file, retention }) };
+    seenSchema = schemaOf(file.db);
+    troubledSince = undefined;
+    looking ??= setInterval(look, LOOK_MS);
+    const { notice, hasCustomers, watched } = file;
+    if (isAgain && notice) console.error(notice);
     return { notice, hasCustomers, watch: new Set(watched.map(({ table }) => table)) };
   } catch (error) {
-    if (error instanceof StartError) return { refused: error.message };
-    throw error;
+    return { refused: error instanceof StartError ? error.message : failureOf(error).message };
   }
-}
-
-/**
- * Opens the file, and makes all that depends on the connection anew.
- * @param how the options; with `complain`, a table that can't be watched is told and left out
- * @throws {StartError} one line that says what to do
- */
-function openAll(how: FileOptions): OpenedFile {
-  const file = openSqliteFile(how);
-  const guard = new FileGuard(options.path, file.db);
-  open = { ...file, guard, writer: new SqliteWriter(file.db, guard, { ...file, retention }) };
-  seenSchema = schemaOf(file.db);
-  troubledSince = undefined;
-  return file;
 }
 
 /** While the file is away a write is refused at once, and nothing is kept for later: whoever asked may ask again. */
@@ -129,24 +128,6 @@ function tell({ reason, reopen }: Trouble): void {
   if (!isDue) return;
   troubledSince = performance.now();
   send({ reopen: reason });
-}
-
-/**
- * Closes what was open and opens what is there now. SQLite itself sees to it that closing harms no other file: of a
- * database that was moved it deletes nothing, and what stood only in a removed -wal it writes into the database.
- * @returns why that can't be done; undefined if it was
- */
-function reopen(): string | undefined {
-  try {
-    if (open) letGo(open);
-    open = undefined; // first, since opening may fail
-    if (!existsSync(options.path)) return 'The database file is gone.'; // SQLite would make an empty one
-    const { notice } = openAll({ ...options, complain });
-    if (notice) console.error(notice);
-    return undefined;
-  } catch (error) {
-    return error instanceof StartError ? error.message : failureOf(error).message;
-  }
 }
 
 /**

@@ -10,13 +10,11 @@ import { failureOf, hasCode, isBusy, refusalOf, type Transaction, transactionOf 
 import type { FileGuard } from './sqlite-guard.ts';
 import { SqliteOrders } from './sqlite-orders.ts';
 import { openTables, type TableOptions } from './sqlite-tables.ts';
-import { isPlain, type Order, type Outcome, type PlainOrder } from './store.ts';
+import { isPlain, type Order, type Outcome } from './store.ts';
 import { SUSPICION_MS, Suspects } from './suspects.ts';
 
 /** Events that are pruned in one step: a log that is far too long must not hold up the writes behind it. */
 const PRUNE_STEP = 500;
-
-type Finish = (pruned: number) => void;
 
 /** An order, and what came of it. */
 type Entry = { order: Order; result: Result };
@@ -32,6 +30,10 @@ export class SqliteWriter {
   private readonly suspects = new Suspects();
   /** Until then all orders are run one by one: some rule of another program wanted that. */
   private apartUntil = 0;
+  /** Until then nothing is pruned: a table of another program may refer to an event. */
+  private pruneFrom = 0;
+  /** Events up to here were announced, and may be pruned. */
+  private announced = 0;
   /** The last transaction could not be made: only one that writes can tell whether the disk takes one again. */
   private hasFailed = false;
 
@@ -54,15 +56,14 @@ export class SqliteWriter {
    */
   commit(orders: Order[], announced: number): Result[] {
     const entries = orders.map((order): Entry => ({ order, result: { is: 'not tried' } }));
+    this.announced = announced;
     const trouble = this.guard.trouble();
     if (trouble) answerAll(entries, unavailable(`${trouble.reason} Nothing was changed.`));
     else {
       // Asked once for each: it may be forgotten in this very moment.
       const suspects = new Set(entries.filter(({ order }) => this.suspects.has(order)));
-      if (suspects.size > 0) this.commitAll([...suspects]);
-      const others = entries.filter((entry) => !suspects.has(entry));
-      // Twice as many go as come, so that a log that is too long becomes shorter under load as well.
-      this.commitAll(others, (pruned) => this.prune(pruned, announced, 2 * orders.length + PRUNE_STEP));
+      if (suspects.size > 0) this.commitAll([...suspects], false);
+      this.commitAll(entries.filter((entry) => !suspects.has(entry)));
       // Not even what was committed is anywhere if the files were taken away meanwhile.
       if (this.guard.trouble()) answerAll(entries, UNCLEAR);
     }
@@ -70,57 +71,56 @@ export class SqliteWriter {
   }
 
   /**
-   * One transaction, and its results. It calls itself for the parts of one that was broken: each time fewer entries, so it
-   * comes to an end.
-   * @param finish what else belongs into the transaction; it is told how far the log was pruned before. It takes effect
-   *   once, or not at all where the last transaction fails: then it must do for the next batch
+   * One transaction, and its results. It calls itself for what was broken: without pruning, then for the parts, each time
+   * of fewer entries. So it comes to an end.
    */
-  private commitAll(entries: Entry[], finish?: Finish): void {
-    let running: Entry | undefined;
+  private commitAll(entries: Entry[], isPruning = performance.now() >= this.pruneFrom): void {
+    let running: Entry[] = [];
     try {
       this.transaction.immediate(() => {
         const { pruned } = this.orders.begin();
-        for (const run of this.runsOf(entries)) {
-          if (this.runTogether(run)) continue;
-          for (const entry of run) {
-            running = entry;
-            entry.result = this.orders.run(entry.order);
-          }
-          running = undefined;
-        }
+        for (running of this.runsOf(entries)) this.run(running);
+        running = [];
         if (this.hasFailed) this.touch();
-        finish?.(pruned.seq);
+        // Twice as many go as come, so that a log that is too long becomes shorter under load as well.
+        if (isPruning) this.prune(pruned.seq, 2 * entries.length + PRUNE_STEP);
       });
       // With `synchronous = FULL` it returned after its sync: an answer is true after a power cut.
       this.hasFailed = false;
     } catch (error) {
-      this.settleFailure(error, entries, running, finish);
+      this.settleFailure(error, entries, running, isPruning);
     }
   }
 
-  /** The cheap way, for a run of several. @returns false if they are to be run one by one */
-  private runTogether(run: Entry[]): boolean {
-    if (run.length === 1) return false;
+  /** What shares a savepoint, until a rule refuses it: then each has one of its own, and whoever broke it is refused alone. */
+  private run(entries: Entry[]): void {
     try {
-      const outcomes = this.orders.together(run.map(({ order }) => order as PlainOrder)); // as `runsOf` made them
-      for (const [i, entry] of run.entries()) entry.result = outcomes[i]!;
-      return true;
+      const outcomes = this.orders.run(entries.map(({ order }) => order));
+      for (const [i, entry] of entries.entries()) entry.result = outcomes[i]!;
     } catch (error) {
-      if (!refusalOf(error)) throw error;
-      this.apartUntil = performance.now() + SUSPICION_MS; // whatever rule it was is still there
-      if (!this.db.inTransaction) throw error; // which of them did it isn't known
-      return false;
+      const refusal = refusalOf(error);
+      if (!refusal) throw error;
+      const [first, ...others] = entries as [Entry, ...Entry[]];
+      if (others.length > 0) this.apartUntil = performance.now() + SUSPICION_MS; // whatever rule it was is still there
+      if (!this.db.inTransaction) throw error; // RAISE(ROLLBACK) has ended it
+      if (others.length > 0) for (const entry of entries) this.run([entry]);
+      else first.result = refusal;
     }
   }
 
   /**
-   * Whoever broke a rule alone is refused; of several each part gets a transaction of its own. Where SQLite doesn't say
-   * who is at fault, the parts are halves: of a thousand orders one is found after ten halvings.
-   * @param running the one that was run when it happened
+   * Whoever broke a rule alone is refused; of several each part gets a transaction of its own. Where it isn't known who
+   * is at fault, it is tried without pruning, since that is no order's; then in halves: of a thousand orders one is found
+   * after ten halvings.
+   * @param running those that were run when it happened
    */
-  private settleFailure(error: unknown, entries: Entry[], running?: Entry, finish?: Finish): void {
+  private settleFailure(error: unknown, entries: Entry[], running: Entry[], isPruning: boolean): void {
     if (isBusy(error)) return answerAll(entries, { is: 'not tried' });
     const refusal = refusalOf(error);
+    if (refusal && isPruning && running.length === 0) {
+      this.pruneFrom = performance.now() + SUSPICION_MS;
+      return this.commitAll(entries, false);
+    }
     const [first, second] = entries;
     // Where the disk failed nobody knows how much of the commit it took. Else nothing was written.
     if (!refusal || !first)
@@ -128,14 +128,13 @@ export class SqliteWriter {
     if (!second) {
       first.result = refusal;
       this.suspects.add(first.order);
+      this.pruneFrom = 0; // it was not the pruning
       return;
     }
-    const half = new Set(running ? [running] : entries.slice(0, Math.ceil(entries.length / 2)));
-    this.commitAll([...half]);
-    this.commitAll(
-      entries.filter((entry) => !half.has(entry)),
-      finish,
-    );
+    const isPart = running.length > 0 && running.length < entries.length;
+    const part = new Set(isPart ? running : entries.slice(0, Math.ceil(entries.length / 2)));
+    this.commitAll([...part]);
+    this.commitAll(entries.filter((entry) => !part.has(entry)));
   }
 
   /** A 503 for all. @throws what is no error of SQLite: a bug of ours */
@@ -169,8 +168,8 @@ export class SqliteWriter {
    * goes, or its clients would miss it. A trigger notes the newest of them (`changebell_events_pruned`), so that a cursor
    * below it is told.
    */
-  private prune(pruned: number, announced: number, step: number): void {
-    const upTo = Math.min(pruneTo(this.orders.head, this.retention, announced), pruned + step);
+  private prune(pruned: number, step: number): void {
+    const upTo = Math.min(pruneTo(this.orders.head, this.retention, this.announced), pruned + step);
     if (upTo > pruned) this.db.prepare('DELETE FROM changebell_events WHERE seq <= ?').run(upTo);
   }
 

@@ -37,8 +37,9 @@ function typeOf(table: string): string {
   return `${isPlain ? '' : 't_'}${type}`.slice(0, MAX_TYPE - ending.length) + ending;
 }
 
+/** A star is escaped as well: in a list of sources, and in a token's, it stands for more than itself. */
 function sourceOf(table: string): string {
-  const name = encodeURIComponent(table.toWellFormed());
+  const name = encodeURIComponent(table.toWellFormed()).replaceAll('*', '%2A');
   return `/watch/${name.slice(0, MAX_SOURCE).replace(/%.?$/, '')}`;
 }
 

@@ -3,8 +3,8 @@
 // in it, and after some milliseconds everybody else has a turn.
 import type { Cursor, StoredEvent } from '../event.ts';
 import type { Scope } from '../scope.ts';
-import { createSlices } from '../slices.ts';
 import type { Store } from '../store/store.ts';
+import { nextSlice } from '../turns.ts';
 
 const STEP_EVENTS = 500;
 const STEP_BYTES = 256 * 1024;
@@ -36,12 +36,11 @@ export function countBehind(store: Store, at: Cursor, head: Cursor, scope: Scope
 
 /** Until nobody waits any more. What can't be read for one can't be read for all. */
 async function countForAll(store: Store, waiters: Set<Waiter>): Promise<void> {
-  const giveWay = createSlices();
   try {
     // Who came first and who has least to go take turns: a short way never waits for a long one, and no way for ever.
     for (let n = 0; waiters.size > 0; n += 1) {
       const [oldest] = waiters;
-      await step(store, n % 2 === 0 ? oldest! : nearest(waiters), waiters, giveWay);
+      await step(store, n % 2 === 0 ? oldest! : nearest(waiters), waiters);
     }
   } catch (error) {
     for (const { fail } of waiters) fail(error);
@@ -55,12 +54,7 @@ function nearest(waiters: Set<Waiter>): Waiter {
 }
 
 /** The stretch after the first one's place, for everyone who stands in it: from its end on they are together. */
-async function step(
-  store: Store,
-  first: Waiter,
-  waiters: Set<Waiter>,
-  giveWay: () => Promise<void> | undefined,
-): Promise<void> {
+async function step(store: Store, first: Waiter, waiters: Set<Waiter>): Promise<void> {
   const start = first.at.seq;
   const { events, end, reset } = await store.readEvents(first.at, first.head.seq, STEP_EVENTS, STEP_BYTES);
   const isGone = reset !== undefined || events.length === 0; // its first turn as a stream finds out
@@ -76,7 +70,7 @@ async function step(
       waiters.delete(waiter);
       waiter.tell(waiter.behind);
     }
-    await giveWay();
+    await nextSlice();
   }
 }
 

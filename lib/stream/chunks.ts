@@ -116,7 +116,8 @@ export class Chunks {
   private encodeAll(chunk: Chunk, transport: Transport): Encoded {
     const known = chunk.encoded.get(transport);
     if (known) return known;
-    const encoded = transport.encode(toItems(chunk.events));
+    const texts = chunk.events.map((event) => ({ id: eventId(event), json: toCloudEvent(event) }));
+    const encoded = transport.encode(texts);
     chunk.encoded.set(transport, encoded);
     this.grow(chunk, encoded.bytes.length);
     return encoded;
@@ -166,11 +167,6 @@ export class Chunks {
     this.bytes -= this.chunks.get(seq)?.size ?? 0;
     this.chunks.delete(seq);
   }
-}
-
-/** What a transport encodes. */
-function toItems(events: readonly StoredEvent[]): { id: string; json: string }[] {
-  return events.map((event) => ({ id: eventId(event), json: toCloudEvent(event) }));
 }
 
 /** What an event takes, near enough. */

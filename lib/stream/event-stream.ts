@@ -27,7 +27,6 @@ export async function openEventStream({ req, res, query, scope }: Call, hub: Hub
   res.isEndless = true;
   req.socket.setKeepAlive(true, KEEP_ALIVE_MS);
   const client = hub.add(toStream(res, kind), start, wish);
-  if (scope.expiresAt !== undefined) client.endAt(scope.expiresAt);
   // Either may come first, and sometimes only one of them: to remove twice is no harm.
   res.on('close', () => hub.remove(client));
   res.on('error', () => hub.remove(client));
@@ -41,7 +40,6 @@ function writeHead(res: Answer): Answer {
     'Content-Type': 'text/event-stream; charset=utf-8',
     'Cache-Control': 'no-store, no-transform', // what compresses would hold events back
     'X-Accel-Buffering': 'no', // and so would nginx
-    'X-Content-Type-Options': 'nosniff',
   });
 }
 

@@ -13,8 +13,7 @@ import { Rounds } from './rounds.ts';
 import { Serving } from './serving.ts';
 import { locate, type Start, type Wish } from './start.ts';
 
-const RETRY_MS = 250; // between two looks at a log that can't be read
-const LOOK_MS = 500; // how often the log is looked at though nobody said that it has changed
+const LOOK_MS = 500; // how often the log is looked at though nobody said that it has changed, or it can't be read
 const UNHEARD_REST_MS = 20; // while nobody listens: a look is a round trip to the database, and each batch would have one
 
 type Settings = Pick<Config, 'heartbeatMs' | 'maxClients'>;
@@ -96,7 +95,7 @@ export class Hub {
 
   /**
    * Adds a stream; its first frame says where it stands, and then it gets all that follows.
-   * @param wish where there is no start yet: its place is found, and told, as soon as the log can be read
+   * @param wish where there is no start yet, its place is found, and told, as soon as the log can be read
    */
   add(stream: Stream, start: Start | undefined, wish: Wish = {}): Client {
     this.names += 1;
@@ -104,6 +103,7 @@ export class Hub {
     this.clients.add(client);
     if (start) client.begin(start, this.heartbeats.seconds);
     else client.wish = wish;
+    if (wish.scope?.expiresAt !== undefined) client.endAt(wish.scope.expiresAt);
     this.enqueue(client);
     this.heartbeats.announceCount();
     return client;
@@ -161,8 +161,7 @@ export class Hub {
     if (!head.isReadable || (mayLook && head.isStale)) await this.look();
     await rounds.serveSlice(() => head.isStale);
     this.isScheduled = false;
-    if (!head.isReadable) this.restTimer = setTimeout(() => this.schedule(), RETRY_MS).unref();
-    else if (!rounds.isEmpty || head.isStale) this.schedule();
+    if (head.isReadable && (!rounds.isEmpty || head.isStale)) this.schedule();
   }
 
   // --- looking at the log

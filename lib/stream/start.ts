@@ -21,7 +21,7 @@ export type Wish = {
   from?: 'earliest' | 'latest';
   /** A time in UTC to the millisecond, as events have it. */
   time?: string;
-  /** What the reader may see: it may count nothing else. */
+  /** What the reader may see, and until when: it may count nothing else. */
   scope?: Scope;
 };
 

@@ -73,8 +73,7 @@ export function createWebSocketApi(hub: Hub, isLabOn: boolean): (upgrade: Handsh
       peer.kind = kind;
       peer.hub = hub;
       peer.isLabOn = isLabOn;
-      peer.client = hub.add(peer, start);
-      if (scope.expiresAt !== undefined) peer.client.endAt(scope.expiresAt);
+      peer.client = hub.add(peer, start, wish);
       peer.listen();
     });
   };

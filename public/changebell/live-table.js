@@ -207,6 +207,6 @@ export class LiveTable extends WaitingTarget {
 function sourceOf(path) {
   const [, table] = /\/api\/watch\/([^/]+)$/.exec(path) ?? [];
   if (table === undefined) return '/api/customers';
-  const name = encodeURIComponent(decodeURIComponent(table));
+  const name = encodeURIComponent(decodeURIComponent(table)).replaceAll('*', '%2A');
   return `/watch/${name.slice(0, 2000).replace(/%.?$/, '')}`;
 }

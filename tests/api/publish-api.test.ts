@@ -200,3 +200,21 @@ test('what triggers write nobody can publish', async () => {
   }
   assert.equal((await post(url, { type: 'customer.called' })).status, 201);
 });
+
+test('that a table must be loaded again nobody can publish: it would pass tokens of a single row', async () => {
+  for (const source of ['/watch/orders/*', '/api/customers/*']) {
+    const event = { type: 'chat.reset', source };
+    for (const { status, body } of [
+      await post(url, event),
+      await post(url, [{ message: 'fine' }, event]),
+      await post(url, cloudEvent(event), STRUCTURED),
+    ])
+      assert.deepEqual([status, body.errors?.[0]?.pointer.replace('/1/', '/')], [422, '#/source'], source);
+  }
+  for (const event of [
+    { type: 'chat.reset', source: '/watch/orders/7' },
+    { type: 'chat.said', source: '/watch/orders/*' },
+    { type: 'chat.reset', source: '/rooms/*' },
+  ])
+    assert.equal((await post(url, event)).status, 201, JSON.stringify(event));
+});

@@ -1,7 +1,9 @@
 // Snapshots of watched tables: rows as in their events, and a position from which a stream continues them. On both engines the same.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { SignJWT } from 'jose';
 import { WebSocket } from 'ws';
 import { openDatabase } from '../../lib/store/sqlite.ts';
 import { LiveTable } from '../../public/changebell.js';
@@ -25,6 +27,8 @@ function testWatchApi(open: () => Promise<Engine>): void {
     await program.run(`
     CREATE TABLE orders (id integer PRIMARY KEY, item text, paid double precision);
     CREATE TABLE lines ("order" integer, name text, picture ${bytes('').startsWith('x') ? 'blob' : 'bytea'}, PRIMARY KEY ("order", name));
+    CREATE TABLE "a*b" (id integer PRIMARY KEY);
+    INSERT INTO "a*b" VALUES (1), (2);
     CREATE TABLE "odd name" (code text PRIMARY KEY, big bigint);
     CREATE TABLE odd_keys (no integer, name text, code ${bytes('').startsWith('x') ? 'blob' : 'bytea'}, more text, PRIMARY KEY (no, name, code));
     CREATE TABLE tags (name text PRIMARY KEY, many integer);
@@ -39,7 +43,7 @@ function testWatchApi(open: () => Promise<Engine>): void {
     INSERT INTO many SELECT n, 'Engine' FROM numbers;`);
     server = await openServer({
       DATABASE_URL: engine.url,
-      WATCH: 'orders,lines,odd name,many,odd_keys,tags,long_keys',
+      WATCH: 'orders,lines,odd name,a*b,many,odd_keys,tags,long_keys',
       CUSTOMERS: '0',
     });
   });
@@ -54,6 +58,7 @@ function testWatchApi(open: () => Promise<Engine>): void {
       ['orders', 3],
       ['lines', 3],
       ['odd%20name', 1],
+      ['a%2Ab', 2],
     ] as const) {
       const whole = (await get(at(table))).body;
       assert.deepEqual([whole.rows.length, whole.next], [count, null], table);
@@ -221,6 +226,38 @@ test('a table is found however much of its name a client escapes', async () => {
     assert.deepEqual(body.rows, [{ id: 7 }], name);
     assert.deepEqual((await get(`${server.url}/api/watch/${name}/7`)).body, { id: 7 });
   }
+  await server.stop();
+});
+
+test('a table with a star or a percent sign in its name is read, followed and opened by a token as any other', async () => {
+  const DATABASE_URL = join(temporaryFolder(), 'stars.db');
+  const db = openDatabase(DATABASE_URL, { timeout: 5000 });
+  const names = ['a*b', '*', '50%', 'x%2Ay'];
+  for (const name of names)
+    db.exec(`CREATE TABLE "${name}" (id text PRIMARY KEY, n int); INSERT INTO "${name}" VALUES ('*,%', 1)`);
+  const server = await openServer({ DATABASE_URL, WATCH: names.join(), JWT_SECRET: 'x'.repeat(32) });
+  for (const name of names) {
+    const path = `/watch/${encodeURIComponent(name).replace('*', '%2A')}`;
+    const token = await new SignJWT({ changebell: { subscribe: ['*'], sources: [`${path}/*`] } })
+      .setProtectedHeader({ alg: 'HS256' })
+      .setAudience('changebell')
+      .setExpirationTime('1m')
+      .sign(Buffer.from('x'.repeat(32)));
+    const page = await get(`${server.url}/api${path}`, { Authorization: `Bearer ${token}` });
+    assert.deepEqual([page.status, page.body.rows], [200, [{ id: '*,%', n: 1 }]], page.text);
+    const client = await connect(server.wsUrl, { query: { access_token: token, sources: `${path}/*` } });
+    const table = new LiveTable(`${server.url}/api/watch/${encodeURIComponent(name)}`, { WebSocket, token });
+    await table.ready;
+    const changed = once(table, 'change');
+    db.exec(`UPDATE "${name}" SET n = 2`);
+    const { source } = await client.nextEvent();
+    assert.equal(source, `${path}/%2A%2C%25`);
+    await changed;
+    assert.deepEqual([...table], [['%2A%2C%25', { id: '*,%', n: 2 }]]);
+    table.close();
+    await client.close();
+  }
+  db.close();
   await server.stop();
 });
 

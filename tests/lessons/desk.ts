@@ -58,22 +58,24 @@ export class Desk {
 
   /** As `run`, in a process that waits for the next command: to start one takes longer than most of them do. */
   async type(...words: string[]): Promise<Said> {
-    this.commands ??= this.startCommands();
+    if (!this.commands) this.startCommands();
+    const commands = this.commands!;
     const said = Promise.race([
-      once(this.commands, 'message'),
-      once(this.commands, 'exit').then(([code]) => [{ code, text: 'its process ended' }]),
+      once(commands, 'message'),
+      once(commands, 'exit').then(([code]) => [{ code, text: 'its process ended' }]),
     ]);
-    this.commands.send(words);
+    commands.send(words);
     const [{ code, text }] = await within(said, `npm run lesson -- ${words.join(' ')}`, PATIENCE_MS);
     return { code, text };
   }
 
-  private startCommands(): ChildProcess {
+  /** Their process ends with the test in which it was started, or with the suite. */
+  startCommands(): void {
     const args = [...stripTypes, 'tests/lessons/desk-commands.ts'];
     const stdio = ['ignore', 'ignore', 'inherit', 'ipc'] as const;
     const child = spawn(process.execPath, args, { cwd: this.copy.folder, stdio: [...stdio] });
     after(() => child.kill());
-    return child;
+    this.commands = child;
   }
 
   async run(...words: string[]): Promise<Said> {

@@ -178,15 +178,15 @@ export const LESSONS: Lesson[] = [
     minutes: 6,
     edits: [
       {
-        file: 'lib/store/sqlite-store.ts',
-        find: '      if (version !== seenVersion) commits.wake();\n',
-        put: '      // LESSON 8: has another program committed? Then somebody must hear of it.\n',
+        file: 'lib/store/sqlite-replaceable-reader.ts',
+        find: '    return this.seenVersion !== before;\n',
+        put: '    // LESSON 8: has another program committed? Then somebody must hear of it.\n    return false;\n',
       },
     ],
     hints: [
       'PRAGMA data_version changes when another connection has committed. Who compares it with what it was?',
-      '`seenVersion` is what it was 100 ms ago, and commits.wake() tells the hub to look at the log.',
-      'if (version !== seenVersion) commits.wake();',
+      '`before` is what it was 100 ms ago. Where this says `true`, the hub is told to look at the log.',
+      'return this.seenVersion !== before;',
     ],
   },
 ];

@@ -85,7 +85,7 @@ const ATTEMPTS: Record<string, Attempt> = {
   },
   'a wake that never comes': {
     lesson: 8,
-    put: 'if (version === undefined) commits.wake();',
+    put: 'return this.seenVersion === undefined;',
     says: /for 0\.\d s nobody has noticed/,
   },
 };

@@ -70,41 +70,46 @@ describe('npm run lesson', { concurrency: 3 }, () => {
     assert.equal(placed('One customer was saved.', text), 'One customer was saved.', 'a promise has no line');
   });
 
-  test('a file with other changes is refused, with what to do, from a ZIP as well as from a clone', async () => {
-    const zip = new Desk();
-    zip.replace(FRAMES, lost, '    // mine\n');
-    const refused = await zip.type('start', '2');
-    assert.equal(refused.code, 1);
-    assert.match(refused.text, /holds this 0 times[\s\S]*from git or the ZIP/);
-    assert.ok(!existsSync(zip.file('.lessons/clean')), 'nothing was begun');
-
-    const clone = new Desk();
-    clone.git('init', '--quiet');
-    clone.git('add', 'lib');
-    clone.git('commit', '--quiet', '-m', 'as it came');
-    clone.write(FRAMES, `${clone.read(FRAMES)}// a note of mine\n`);
-    const { code, text } = await clone.type('start', '2');
-    assert.equal(code, 1);
-    assert.match(text, /git stash[\s\S]*git checkout lib\/stream\/frames\.ts/);
-  });
-
-  test('three hints, one more each time, and only then the solution', async () => {
+  describe('at one desk', { concurrency: 1 }, () => {
     const desk = new Desk();
-    await desk.type('start', '2');
-    assert.match((await desk.type('solve', '2')).text, /First the hints: there are 3 left/);
-    for (const count of [1, 2, 3])
-      assert.equal((await desk.type('hint')).text.match(/^\d\. /gm)?.length, count);
-    assert.ok((await desk.type('solve')).text.includes(lost));
-  });
+    desk.startCommands(); // for all of these tests
 
-  test('what is not there is said, with what is', async () => {
-    const desk = new Desk();
-    assert.match((await desk.run('chekc')).text, /There is no command chekc\.[\s\S]*check, watch/);
-    assert.match((await desk.type('start', '9')).text, /There is no lesson 9\./);
-    for (const typed of [[], ['three']])
-      assert.match((await desk.type('start', ...typed)).text, /Which lesson\? Say its number/);
-    assert.match((await desk.type('check')).text, /No lesson is open\. Begin one: npm run lesson -- start 1/);
-    assert.match((await desk.type('read', '3', 'xx')).text, /There is no 3\.xx\.md yet/);
-    assert.match((await desk.type('read', '3', 'de')).text, /Das Set/);
+    test('what is not there is said, with what is', async () => {
+      assert.match((await desk.run('chekc')).text, /There is no command chekc\.[\s\S]*check, watch/);
+      assert.match((await desk.type('start', '9')).text, /There is no lesson 9\./);
+      for (const typed of [[], ['three']])
+        assert.match((await desk.type('start', ...typed)).text, /Which lesson\? Say its number/);
+      const { text } = await desk.type('check');
+      assert.match(text, /No lesson is open\. Begin one: npm run lesson -- start 1/);
+      assert.match((await desk.type('read', '3', 'xx')).text, /There is no 3\.xx\.md yet/);
+      assert.match((await desk.type('read', '3', 'de')).text, /Das Set/);
+    });
+
+    test('a file with other changes is refused, with what to do, from a ZIP as well as from a clone', async () => {
+      const clean = desk.read(FRAMES);
+      desk.replace(FRAMES, lost, '    // mine\n');
+      const unzipped = await desk.type('start', '2');
+      assert.equal(unzipped.code, 1);
+      assert.match(unzipped.text, /holds this 0 times[\s\S]*from git or the ZIP/);
+      assert.ok(!existsSync(desk.file('.lessons/clean')), 'nothing was begun');
+
+      desk.write(FRAMES, clean);
+      desk.git('init', '--quiet');
+      desk.git('add', 'lib');
+      desk.git('commit', '--quiet', '-m', 'as it came');
+      desk.write(FRAMES, `${clean}// a note of mine\n`);
+      const cloned = await desk.type('start', '2');
+      assert.equal(cloned.code, 1);
+      assert.match(cloned.text, /git stash[\s\S]*git checkout lib\/stream\/frames\.ts/);
+      desk.write(FRAMES, clean);
+    });
+
+    test('three hints, one more each time, and only then the solution', async () => {
+      await desk.type('start', '2');
+      assert.match((await desk.type('solve', '2')).text, /First the hints: there are 3 left/);
+      for (const count of [1, 2, 3])
+        assert.equal((await desk.type('hint')).text.match(/^\d\. /gm)?.length, count);
+      assert.ok((await desk.type('solve')).text.includes(lost));
+    });
   });
 });

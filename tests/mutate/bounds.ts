@@ -25,17 +25,53 @@ export const BOUNDS: Mutation[] = [
     '[...this.waiting, ...notTried, ...locked]',
     'pipelined writes that are alike wait for one commit together',
   ),
-  breaksOf('lib/slices.ts', 'tests/http/bounds.test.ts')(
-    'a search of the log gives way to nobody',
-    'const SLICE_MS = 4;',
-    'const SLICE_MS = 4000;',
+  breaksOf('lib/turns.ts', 'tests/http/bounds.test.ts')(
+    'a turn of long work has no end',
+    'endsAt = performance.now() + TURN_MS;\n      while',
+    'endsAt = performance.now() + 1000;\n      while',
     'writes have their turns between searches of the log',
+  ),
+  breaksOf('lib/app.ts', 'tests/http/bounds.test.ts')(
+    'a write stands behind all pages that were asked for before it',
+    'isRead ? nextRead() : nextWrite()',
+    'nextRead()',
+    'a write does not wait for the pages',
+  ),
+  breaksOf('lib/http/request.ts', 'tests/http/bounds.test.ts')(
+    'all long bodies that have come are parsed at once',
+    'size > MAX_BODY_BYTES ? nextBody() : undefined',
+    'undefined',
+    'long bodies that come at once are parsed one after the other',
+  ),
+  breaksOf('lib/api/events-api.ts', 'tests/api/events-api.test.ts')(
+    'who has found half a page looks for more, and holds it meanwhile',
+    '> ENOUGH_BYTES',
+    '> READ_BYTES',
+    'who has found half a page behind a filter is answered',
+  ),
+  breaksOf('lib/places.ts', 'tests/places.test.ts')(
+    'who has left the line takes a place with him',
+    'this.line.delete(begin);',
+    '',
+    'who came first has the next place',
   ),
   breaksOf('lib/api/waiting.ts', 'tests/api/waiting.test.ts')(
     'who is woken shares a read that began before',
     '[this.heard, eventId(after), ...rest]',
     '[eventId(after), ...rest]',
     'a read that began before a commit is not shared',
+  ),
+  breaksOf('lib/shared.ts', 'tests/api/waiting.test.ts')(
+    'what was made once is given to all who ask later',
+    '.finally(() => this.underWay.delete(key))',
+    '',
+    'a read that began before a commit is not shared',
+  ),
+  breaksOf('lib/http/connections.ts', 'tests/http/bounds.test.ts')(
+    'who was idle last makes room first',
+    'of this.idle)',
+    'of [...this.idle].reverse())',
+    'above MAX_CONNECTIONS the longest idle goes first',
   ),
   unsent(
     'answers wait in memory without a bound',

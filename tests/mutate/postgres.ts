@@ -5,6 +5,12 @@ const sql = (file: string) =>
   breaksOf(`lib/store/postgres-${file}.sql`, 'tests/store/postgres-writers.test.ts');
 
 export const POSTGRES: Mutation[] = [
+  breaksOf('lib/store/postgres-reader.ts', 'tests/store/postgres-store.test.ts')(
+    'on PostgreSQL everyone of a herd has an answer of its own',
+    'this.next ??= this.answerNext();',
+    'this.next = this.answerNext();',
+    'a herd that asks for its places at once is answered together',
+  ),
   sql('log')(
     'on PostgreSQL any session can give its events places in the log',
     "  OR NOT has_table_privilege('bell.changebell_events'::regclass, 'TRUNCATE')",
@@ -28,5 +34,11 @@ export const POSTGRES: Mutation[] = [
     '  IF are_drafts THEN',
     '  IF false THEN',
     'what was committed before a write of ours comes before',
+  ),
+  breaksOf('lib/store/postgres-watch.sql', 'tests/store/watch.test.ts')(
+    'who takes a key that is checked late is told before who leaves it',
+    "(current_setting('changebell.late', true) = 'on')",
+    '(false)',
+    'rows that hand on their keys, within a statement or from one transaction',
   ),
 ];

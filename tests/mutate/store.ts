@@ -34,7 +34,7 @@ export const STORE: Mutation[] = [
   ),
   store('sqlite-reader.ts')(
     'long attributes of an event weigh nothing',
-    " + Buffer.byteLength(row.extensions ?? '')",
+    " + Buffer.byteLength(extensions ?? '')",
     '',
     'a stretch of the log ends at its limit',
   ),
@@ -118,7 +118,7 @@ export const STORE: Mutation[] = [
   ),
   store('sqlite-store.ts')(
     'no wake when another program commits',
-    'if (version !== seenVersion) commits.wake();',
+    'if (parts.reader.hasNews()) parts.commits.wake();',
     '',
     'a commit of another program wakes the readers',
   ),
@@ -145,6 +145,12 @@ export const STORE: Mutation[] = [
     'if (ifMatch !== undefined && !matchesStrongly(ifMatch, etag)) return false;',
     '',
     'If-Match is checked inside the transaction',
+  ),
+  breaksOf('lib/store/sqlite-writer.ts', 'tests/store/sqlite-batch.test.ts')(
+    'a write is refused for an event that cannot be pruned',
+    'if (refusal && isPruning && running.length === 0)',
+    'if (refusal && isPruning && running.length < 0)',
+    'an event that a foreign key of another program holds',
   ),
   store('sqlite-log.sql')(
     "other programs may write the server's own types",

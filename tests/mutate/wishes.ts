@@ -51,7 +51,7 @@ export const WISHES: Mutation[] = [
   ),
   behind(
     'nobody else has a turn while a herd is counted for',
-    '    await giveWay();\n',
+    '    await nextSlice();\n',
     '',
     'everybody else has turns while a herd of many scopes',
   ),

@@ -170,11 +170,25 @@ test(
   },
 );
 
+// The first on the page that those below share: it is loaded with them, and not told of each.
+test('of 10,000 customers the newest 100 stand in the table, and it says so', needsChromium, async () => {
+  const insert = db.prepare('INSERT INTO customers (name) VALUES (?)');
+  db.transaction(() => {
+    for (let number = 1; number <= 10_000; number += 1) insert.run(`Customer ${number}`);
+  })();
+  const { page } = await samePage(server.url);
+  await page.getByText('the newest 100 of 10,000').waitFor();
+  assert.equal(await page.locator('#customers tr').count(), 100);
+  await page.getByRole('button', { name: 'Delete Customer 10000' }).click();
+  await page.getByText('the newest 100 of 9,999').waitFor();
+  assert.equal(await page.locator('#customers tr').count(), 100);
+});
+
 test(
   'cut off, thousands behind: it says how far it has caught up, and the focus outlives the rows',
   needsChromium,
   async () => {
-    const { page } = await openPage(server.url);
+    const { page } = await samePage(server.url);
     await post(`${server.url}/api/events`, { message: 'hold on to this' });
     const row = page.getByRole('button', { name: /hold on to this/ });
     await row.focus();
@@ -196,29 +210,25 @@ test(
 );
 
 test('in a hidden tab, where no frame is ever painted, it goes on counting', needsChromium, async () => {
-  const { page } = await openPage(server.url);
+  const { page } = await samePage(server.url);
+  const counted = async () => Number((await page.locator('#count').textContent())?.replaceAll(',', ''));
+  const before = await counted();
   await page.evaluate(() => {
+    const painting = globalThis.requestAnimationFrame;
     globalThis.requestAnimationFrame = () => 0;
+    Object.assign(globalThis, { painting });
   });
   const last = commitBurst(1500);
   await page.waitForFunction(
     (end) => document.getElementById('state')?.dataset.lastEventId?.endsWith(end),
     `-${last}`,
   );
-  assert.equal(await page.locator('#count').textContent(), '1,500');
-});
-
-test('of 10,000 customers the newest 100 stand in the table, and it says so', needsChromium, async () => {
-  const insert = db.prepare('INSERT INTO customers (name) VALUES (?)');
-  db.transaction(() => {
-    for (let number = 1; number <= 10_000; number += 1) insert.run(`Customer ${number}`);
-  })();
-  const { page } = await samePage(server.url);
-  await page.getByText('the newest 100 of 10,000').waitFor();
-  assert.equal(await page.locator('#customers tr').count(), 100);
-  await page.getByRole('button', { name: 'Delete Customer 10000' }).click();
-  await page.getByText('the newest 100 of 9,999').waitFor();
-  assert.equal(await page.locator('#customers tr').count(), 100);
+  assert.equal((await counted()) - before, 1500);
+  await page.evaluate(() => {
+    globalThis.requestAnimationFrame = (
+      globalThis as unknown as { painting: typeof requestAnimationFrame }
+    ).painting;
+  });
 });
 
 test('before its scripts are there no input is lost, and live means usable', needsChromium, async () => {

@@ -17,14 +17,33 @@ import {
   samePage,
   verdict,
 } from '../support/browser.ts';
-import { connect, eventually, get, post, type Server, startServer } from '../support/helpers.ts';
-import { openServer } from '../support/open-server.ts';
+import { connect, eventually, get, post, range, type Server, startServer } from '../support/helpers.ts';
+import { type OpenServer, openServer } from '../support/open-server.ts';
 
 let server: Server;
+let calm: OpenServer; // whose heartbeat is over for a minute
 before(async () => {
   server = await startServer({ HEARTBEAT_SECONDS: '1', EVENT_RETENTION: '50' });
+  calm = await openServer({ HEARTBEAT_SECONDS: '60' });
 });
-after(() => server.stop());
+after(() => Promise.all([server.stop(), calm.stop()]));
+
+/** What the wire between page and server lets through: all, nothing, or the first frame and five events. */
+let passes: 'all' | 'nothing' | 'a few' = 'all';
+
+/** With the real stream on a wire of ours, and a clock that can be put forward. */
+async function onOurWire(page: Page): Promise<void> {
+  await page.clock.install();
+  await page.routeWebSocket(/\/ws/, (socket) => {
+    if (passes === 'nothing') return socket.close(); // as a proxy that passes none
+    let passed = 0;
+    const wire = socket.connectToServer();
+    wire.onMessage((message) => {
+      passed += 1;
+      if (passes === 'all' || passed <= 6) socket.send(message);
+    });
+  });
+}
 
 /** Waits for it: between two tries the words change within milliseconds. */
 const says = (page: Page, words: RegExp) => region(page, 'Connection').getByText(words).first().waitFor();
@@ -103,13 +122,39 @@ test(
   },
 );
 
+test('refused, though the server answers: it does not say that nothing runs', needsChromium, async () => {
+  passes = 'nothing';
+  const { page } = await samePage(calm.url, onOurWire, 'refused');
+  await says(page, /WebSocket could not be opened, though the server answers over HTTP\./);
+  await page.locator('#caption-text').getByText('not both live yet').waitFor();
+  assert.equal(await button(page, 'Show me').getAttribute('aria-disabled'), 'true', 'nothing could be shown');
+  passes = 'all';
+  await inState(page, 'live'); // by itself, at its next try
+});
+
+test('catching up: how far it has come', needsChromium, async () => {
+  const { page } = await samePage(calm.url, onOurWire);
+  await button(page, 'Say goodbye').click();
+  await inState(page, 'waiting');
+  await post(
+    `${calm.url}/api/events`,
+    range(1, 13).map((number) => ({ message: `missed ${number}` })),
+  );
+  passes = 'a few';
+  await button(page, 'Bring back').click();
+  await says(page, /Catching up: 5 of 13/);
+  await assertGoodToLookAt(page, 'catching up', '#stage');
+  passes = 'all';
+  await button(page, 'Say goodbye').click();
+  await inState(page, 'waiting');
+  await button(page, 'Bring back').click();
+  await inState(page, 'live');
+});
+
 test('muted, then silent, for as long as one may look at it', needsChromium, async () => {
-  const calm = await openServer({ HEARTBEAT_SECONDS: '60' });
   const other = await connect(calm.wsUrl);
   await other.until(({ type }) => type === 'stream.heartbeat');
-  const { page } = await openPage('about:blank', { state: '' });
-  await page.clock.install();
-  await page.goto(calm.url);
+  const { page } = await samePage(calm.url, onOurWire);
   await page.locator('#clients').getByText('3').waitFor(); // that heartbeat was the last one for a minute
   await button(page, 'Silent hole').click();
   await inState(page, 'muted');
@@ -117,29 +162,6 @@ test('muted, then silent, for as long as one may look at it', needsChromium, asy
   await page.clock.fastForward(90_000);
   await inState(page, 'silent');
   await assertGoodToLookAt(page, 'silent', '#stage');
-  await calm.stop();
-});
-
-test('catching up: how far it has come', needsChromium, async () => {
-  let isHeld = false;
-  // The real stream, of which no more than the first frame and five events get through.
-  const hold = (fresh: Page) =>
-    fresh.routeWebSocket(/\/ws/, (socket) => {
-      let passed = 0;
-      const wire = socket.connectToServer();
-      wire.onMessage((message) => {
-        passed += 1;
-        if (!isHeld || passed <= 6) socket.send(message);
-      });
-    });
-  const { page } = await openPage(server.url, { prepare: hold });
-  await button(page, 'Say goodbye').click();
-  await inState(page, 'waiting');
-  for (let i = 0; i < 13; i += 1) await post(`${server.url}/api/events`, { message: `missed ${i}` });
-  isHeld = true;
-  await button(page, 'Bring back').click();
-  await says(page, /Catching up: 5 of 13/);
-  await assertGoodToLookAt(page, 'catching up', '#stage');
 });
 
 test('reset: the log moved on without us, and the customers are loaded afresh', needsChromium, async () => {
@@ -147,10 +169,10 @@ test('reset: the log moved on without us, and the customers are loaded afresh', 
   await button(page, 'Cut the cable').click();
   await inState(page, 'waiting');
   const cursor = await lastEventId(page);
-  const publish = () => post(`${server.url}/api/events`, { message: 'more than are kept' });
+  const events = range(1, 60).map(() => ({ message: 'more than are kept' }));
   await eventually(
     async () =>
-      (await Promise.all(Array.from({ length: 60 }, publish))) &&
+      (await post(`${server.url}/api/events`, events)) &&
       get(`${server.url}/api/events?lastEventId=${cursor}`),
     ({ status }) => status === 410,
     'the cursor has expired',
@@ -162,16 +184,6 @@ test('reset: the log moved on without us, and the customers are loaded afresh', 
   await page.getByRole('button', { name: 'Edit After the log moved on' }).waitFor();
   await assertGoodToLookAt(page, 'reset', '#stage');
   await inState(page, 'live');
-});
-
-test('refused, though the server answers: it does not say that nothing runs', needsChromium, async () => {
-  const { page } = await openPage(server.url, {
-    state: 'refused',
-    prepare: (fresh) => fresh.routeWebSocket(/\/ws/, (socket) => socket.close()), // as a proxy that passes none
-  });
-  await says(page, /WebSocket could not be opened, though the server answers over HTTP\./);
-  await page.locator('#caption-text').getByText('not both live yet').waitFor();
-  assert.equal(await button(page, 'Show me').getAttribute('aria-disabled'), 'true', 'nothing could be shown');
 });
 
 test('refused: the server has no place for one more; then it has', needsChromium, async () => {
@@ -211,23 +223,22 @@ test('connecting: which try this is', needsChromium, async () => {
 test('with reduced motion nothing moves', needsChromium, async () => {
   const animations = (page: Page) =>
     page.evaluate(() => document.getAnimations().filter(({ playState }) => playState === 'running').length);
-  const moving = await openPage(server.url, { reducedMotion: 'no-preference' });
-  const still = await samePage(server.url); // every page is asked to hold still, unless its test says otherwise
-  await Promise.all(
-    [moving, still].map(({ page }) => page.getByText('the bell rings').waitFor({ state: 'detached' })),
-  );
-  const rung = moving.page.waitForFunction(() => document.getAnimations().length > 0);
-  await post(`${server.url}/api/events`, { message: 'the bell rings' });
-  await rung;
-  await still.page.getByText('the bell rings').first().waitFor();
-  assert.equal(await animations(still.page), 0);
-  await still.page.evaluate(() => {
-    document.getElementById('state')!.dataset.state = 'connecting';
-  });
-  assert.equal(await animations(still.page), 0);
-  await still.page.evaluate(() => {
-    document.getElementById('state')!.dataset.state = 'live';
-  });
+  const { page } = await samePage(server.url); // every page is asked to hold still, unless its test says otherwise
+  const ring = (message: string) => post(`${server.url}/api/events`, { message });
+  await ring('the bell holds still');
+  await page.getByText('the bell holds still').first().waitFor();
+  assert.equal(await animations(page), 0);
+  for (const state of ['connecting', 'live']) {
+    await page.evaluate((name) => {
+      document.getElementById('state')!.dataset.state = name;
+    }, state);
+    assert.equal(await animations(page), 0, state);
+  }
+  await page.emulateMedia({ reducedMotion: 'no-preference' });
+  const rung = page.waitForFunction(() => document.getAnimations().length > 0);
+  await ring('the bell rings');
+  await rung; // so it would have been seen
+  await page.emulateMedia({ reducedMotion: 'reduce' });
 });
 
 test(

@@ -155,7 +155,7 @@ test(
 );
 
 test('without resuming, the same cut leaves holes, and the page counts them', needsChromium, async () => {
-  const { page } = await openPage(server.url);
+  const { page } = await samePage(server.url);
   await field(page, 'Resume after reconnect').uncheck();
   await button(page, 'Cut the cable').click();
   await inState(page, 'waiting');
@@ -179,6 +179,7 @@ test('without resuming, the same cut leaves holes, and the page counts them', ne
     .locator('#state')
     .getByText(/^Live at \d+$/)
     .waitFor();
+  await field(page, 'Resume after reconnect').check();
 });
 
 test(

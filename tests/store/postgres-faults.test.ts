@@ -25,7 +25,7 @@ import {
   startServer,
   within,
 } from '../support/helpers.ts';
-import { refusalToStart } from '../support/open-store.ts';
+import { openStore, refusalToStart } from '../support/open-store.ts';
 import { type Cluster, INITDB, startCluster } from '../support/postgres-cluster.ts';
 import { needsMount, smallDisk } from '../support/small-disk.ts';
 
@@ -197,6 +197,30 @@ describe('PostgreSQL', { skip: skipWithout(INITDB, 'postgresql') }, () => {
     await holder.query('COMMIT');
     await holder.end();
     assert.equal((await get(`${two().url}/api/customers/${body.id}`)).body.name, 'mine');
+  });
+
+  test('pages that the database keeps waiting hold up no stream, no page of the log, and no look whether all is well', async () => {
+    const { client } = await follow(one());
+    const program = await cluster.connect('shop');
+    await program.query('BEGIN; LOCK TABLE customers');
+    let ended = 0;
+    const pages = range(1, 20).map(async () => {
+      const answer = await get(`${one().url}/api/customers`);
+      ended += 1;
+      return [answer.status, answer.headers.get('retry-after')].join();
+    });
+    await eventually(
+      () => program.query("SELECT FROM pg_locks WHERE NOT granted AND relation = 'customers'::regclass"),
+      ({ rowCount }) => rowCount! > 1,
+      'they wait',
+    );
+    const { body } = await post(`${one().url}/api/events`, { message: 'live' });
+    await client.event(body.id);
+    for (const path of ['/readyz', '/api/events']) assert.equal((await get(one().url + path)).status, 200);
+    assert.ok(ended < 10, 'most of them wait still');
+    await program.query('ROLLBACK');
+    for (const page of await Promise.all(pages)) assert.match(page, /^(200,|503,1)$/);
+    await Promise.all([client.close(), program.end()]);
   });
 
   test('a customer that a row in the making refers to can be changed', async () => {
@@ -395,6 +419,23 @@ describe('PostgreSQL', { skip: skipWithout(INITDB, 'postgresql') }, () => {
     assert.equal((await program.query("SELECT FROM customers WHERE name = 'too early'")).rowCount, 0);
     assert.doesNotMatch(one().output.stderr, /TypeError/);
     await Promise.all([client.close(), program.end()]);
+  });
+
+  test('a database that ends who is idle does not end us', async (t) => {
+    const DATABASE_URL = await cluster.createDatabase('hasty');
+    const program = await cluster.connect('shop');
+    const isKnown = "SELECT FROM pg_settings WHERE name = 'idle_session_timeout'"; // from PostgreSQL 14 on
+    if ((await program.query(isKnown)).rowCount === 0) return t.skip('no such setting');
+    await program.query("ALTER DATABASE hasty SET idle_session_timeout = '50ms'");
+    const store = await openStore({ DATABASE_URL });
+    const listener = async () => {
+      const sql = "SELECT pid FROM pg_stat_activity WHERE datname = 'hasty' AND query = 'LISTEN changebell'";
+      return (await program.query(sql)).rows[0]?.pid;
+    };
+    const before = await listener();
+    await delay(200);
+    assert.equal(await listener(), before);
+    await Promise.all([store.close(), program.end()]);
   });
 
   test('a database that gives no connections makes reads and writes 503, streams stay open, and it heals', async () => {

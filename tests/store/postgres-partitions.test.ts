@@ -7,8 +7,9 @@ import type { Store } from '../../lib/store/store.ts';
 import { eventually, range, skipWithout } from '../support/helpers.ts';
 import { type Cluster, INITDB, startCluster } from '../support/postgres-cluster.ts';
 
+// The column has a name that stands in our own statements, too.
 const TABLES = `
-  CREATE TABLE parts (id int PRIMARY KEY, item text) PARTITION BY RANGE (id);
+  CREATE TABLE parts (id int PRIMARY KEY, moved text) PARTITION BY RANGE (id);
   CREATE TABLE low PARTITION OF parts FOR VALUES FROM (0) TO (10);
   INSERT INTO parts VALUES (1, 'a'), (2, 'b')`;
 
@@ -61,14 +62,14 @@ describe('partitions of a watched table', { skip: skipWithout(INITDB, 'postgresq
 
   test('the rows of one that is detached are told as deleted, and what happens to it then is not', async () => {
     await program.query('ALTER TABLE parts DETACH PARTITION low');
-    assert.deepEqual(await told(2), ['deleted {"id":1,"item":"a"}', 'deleted {"id":2,"item":"b"}']);
+    assert.deepEqual(await told(2), ['deleted {"id":1,"moved":"a"}', 'deleted {"id":2,"moved":"b"}']);
     await eventually(noted, (names) => names === 'parts', 'the partition is forgotten');
     const triggers = () =>
       program.query(`SELECT FROM pg_trigger WHERE tgrelid = 'low'::regclass AND tgname ~ '^changebell'`);
     await eventually(triggers, ({ rows }) => rows.length === 0, 'the triggers are gone');
     await program.query('UPDATE low SET id = 3 WHERE id = 1; TRUNCATE low; DROP TABLE low');
     await program.query("CREATE TABLE low PARTITION OF parts DEFAULT; INSERT INTO parts VALUES (1, 'z')");
-    assert.deepEqual((await told(3)).slice(2), ['created {"id":1,"item":"z"}']);
+    assert.deepEqual((await told(3)).slice(2), ['created {"id":1,"moved":"z"}']);
   });
 
   test('a table that is watched itself can become a partition of one that is watched, and both are told', async () => {
@@ -95,7 +96,7 @@ describe('partitions of a watched table', { skip: skipWithout(INITDB, 'postgresq
     await program.query("INSERT INTO parts VALUES (12, 'z')");
     await eventually(
       () => told(1),
-      (events) => events.includes('created {"id":12,"item":"z"}'),
+      (events) => events.includes('created {"id":12,"moved":"z"}'),
       'row 12 is told',
     );
     await one.close();
@@ -113,11 +114,11 @@ describe('partitions of a watched table', { skip: skipWithout(INITDB, 'postgresq
       ({ rows }) => rows.length > 0,
       'the start waits for the table',
     );
-    await program.query("DELETE FROM low WHERE id = 2; UPDATE parts SET item = 'c'; COMMIT");
+    await program.query("DELETE FROM low WHERE id = 2; UPDATE parts SET moved = 'c'; COMMIT");
     store = await opening;
-    await program.query("UPDATE parts SET item = 'd'");
+    await program.query("UPDATE parts SET moved = 'd'");
     // Not by how many: what was written while both triggers stood may be told by each.
-    const isLast = (events: string[]) => events.at(-1) === 'updated {"id":1,"item":"d"}';
+    const isLast = (events: string[]) => events.at(-1) === 'updated {"id":1,"moved":"d"}';
     await eventually(() => told(1), isLast, 'what is written then is told');
     const names = `SELECT tgname FROM pg_trigger WHERE tgrelid = 'parts'::regclass AND tgtype & 1 = 1 AND tgparentid = 0`;
     const left = (await program.query<{ tgname: string }>(names)).rows;
@@ -129,9 +130,9 @@ describe('partitions of a watched table', { skip: skipWithout(INITDB, 'postgresq
 
   test('the rows that one brings are told as created, and those that came to it later only once', async () => {
     await program.query(
-      `CREATE TABLE filled (id int PRIMARY KEY, item text); INSERT INTO filled VALUES (11, 'old')`,
+      `CREATE TABLE filled (id int PRIMARY KEY, moved text); INSERT INTO filled VALUES (11, 'old')`,
     );
-    await program.query(`BEGIN; UPDATE filled SET item = 'newer'; INSERT INTO filled VALUES (12, 'same');
+    await program.query(`BEGIN; UPDATE filled SET moved = 'newer'; INSERT INTO filled VALUES (12, 'same');
       ALTER TABLE parts ATTACH PARTITION filled FOR VALUES FROM (10) TO (20);
       INSERT INTO filled VALUES (13, 'after'); COMMIT`);
     await program.query("INSERT INTO parts VALUES (14, 'later')");
@@ -140,7 +141,7 @@ describe('partitions of a watched table', { skip: skipWithout(INITDB, 'postgresq
       [12, 'same'],
       [13, 'after'],
       [14, 'later'],
-    ].map(([id, item]) => `created {"id":${id},"item":"${item}"}`);
+    ].map(([id, moved]) => `created {"id":${id},"moved":"${moved}"}`);
     await eventually(noted, (names) => names === 'filled,low,parts', 'the partition is noted');
     assert.deepEqual((await told(4)).sort(), lines);
   });
@@ -154,7 +155,7 @@ describe('partitions of a watched table', { skip: skipWithout(INITDB, 'postgresq
     assert.deepEqual(await told(1), ['reset null']);
     await eventually(noted, (names) => names === 'parts', 'both are forgotten');
     await program.query("CREATE TABLE low PARTITION OF parts DEFAULT; INSERT INTO parts VALUES (1, 'z')");
-    assert.deepEqual((await told(2)).slice(1), ['created {"id":1,"item":"z"}']);
+    assert.deepEqual((await told(2)).slice(1), ['created {"id":1,"moved":"z"}']);
   });
 
   test('one that is made while the server runs is told as any other, TRUNCATE included', async () => {
@@ -162,7 +163,7 @@ describe('partitions of a watched table', { skip: skipWithout(INITDB, 'postgresq
     await program.query("INSERT INTO parts VALUES (11, 'k')");
     await eventually(noted, (names) => names === 'high,low,parts', 'the partition is noted');
     await program.query('TRUNCATE high');
-    assert.deepEqual(await told(2), ['created {"id":11,"item":"k"}', 'deleted {"id":11,"item":"k"}']);
+    assert.deepEqual(await told(2), ['created {"id":11,"moved":"k"}', 'deleted {"id":11,"moved":"k"}']);
   });
 
   test('what was detached while no server ran is told at the next start; of a table made anew, that it is another', async () => {
@@ -174,7 +175,7 @@ describe('partitions of a watched table', { skip: skipWithout(INITDB, 'postgresq
     await program.query(`DROP TABLE parts, low; ${TABLES}`);
     store = await openStore();
     await program.query("INSERT INTO parts VALUES (3, 'c')");
-    assert.deepEqual((await told(4)).slice(2), ['reset null', 'created {"id":3,"item":"c"}']);
+    assert.deepEqual((await told(4)).slice(2), ['reset null', 'created {"id":3,"moved":"c"}']);
     assert.equal(await noted(), 'low,parts');
   });
 
@@ -190,7 +191,7 @@ describe('partitions of a watched table', { skip: skipWithout(INITDB, 'postgresq
     await eventually(noted, (names) => names === 'low,parts', 'the partition is forgotten');
     assert.deepEqual(
       lines,
-      range(1000, 4000).map((id) => `deleted {"id":${id},"item":"x"}`),
+      range(1000, 4000).map((id) => `deleted {"id":${id},"moved":"x"}`),
     );
     await second.close();
   });

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { openPostgresStore } from '../../lib/store/postgres-store.ts';
-import { skipWithout } from '../support/helpers.ts';
+import { eventually, skipWithout } from '../support/helpers.ts';
 import { type Cluster, INITDB, startCluster } from '../support/postgres-cluster.ts';
 
 describe('older PostgreSQL databases', { skip: skipWithout(INITDB, 'postgresql') }, () => {
@@ -110,6 +110,18 @@ describe('older PostgreSQL databases', { skip: skipWithout(INITDB, 'postgresql')
     );
     await again.store.close();
     await again.program.end();
+  });
+
+  test('a server whose functions another version has taken away, as it didn’t know them, makes them anew', async (t) => {
+    t.mock.method(console, 'error', () => {}); // the database's words, and the line that says so
+    const { store, program, look, objects } = await open('robbed');
+    await program.query('DROP FUNCTION changebell_page, changebell_json, changebell_write_together');
+    const read = () => store.readRows('customers', undefined, 1).then((page) => page!.rows.length, String);
+    const write = () => store.write({ op: 'create', fields: { name: 'Ada' } }).then(() => 1, String);
+    for (const work of [write, read]) await eventually(work, (it) => it === 1, 'it works again');
+    assert.deepEqual(await look(), objects);
+    await store.close();
+    await program.end();
   });
 
   test('customers that have lost all their triggers are still ours, and are announced again', async () => {

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type Database from 'better-sqlite3';
 import { openDatabase } from '../../lib/store/sqlite.ts';
-import { del, post, range } from '../support/helpers.ts';
+import { del, eventually, get, post, range } from '../support/helpers.ts';
 import { type OpenServer, openServer } from '../support/open-server.ts';
 
 let server: OpenServer;
@@ -173,6 +173,43 @@ test("another program's trigger that was broken before the start keeps nobody fr
   assert.equal(published.status, 201, 'what fires no broken trigger is written');
   await again.stop();
   await rm(folder, { recursive: true });
+});
+
+test('an event that a foreign key of another program holds stays in the log, and refuses nobody’s write', async () => {
+  for (const when of ['', 'DEFERRABLE INITIALLY DEFERRED']) {
+    const full = await openServer({ EVENT_RETENTION: '5' });
+    const theirs = openDatabase(full.databaseFile, { timeout: 5000 });
+    const write = (name: string) => post(`${full.url}/api/customers`, { name });
+    await write('the first');
+    theirs.exec(`CREATE TABLE notes (event INTEGER REFERENCES changebell_events (seq) ${when});
+      INSERT INTO notes VALUES (1)`);
+    for (const round of range(1, 4)) {
+      const answers = await Promise.all(range(1, 10).map((n) => write(`${round} ${n}`)));
+      for (const { status, text } of answers) assert.equal(status, 201, `${when}: ${text}`);
+    }
+    assert.equal((await get(`${full.url}/api/events?limit=1`)).body.events[0].data.name, 'the first');
+    theirs.close();
+    await full.stop();
+  }
+});
+
+test('who breaks a rule at each COMMIT doesn’t keep the log from being pruned', async () => {
+  const small = await openServer({ EVENT_RETENTION: '5' });
+  const theirs = openDatabase(small.databaseFile, { timeout: 5000 });
+  const write = (name: string) => post(`${small.url}/api/customers`, { name });
+  const { body } = await write('has an invoice');
+  theirs.exec(`CREATE TABLE invoices (customer integer REFERENCES customers (id) DEFERRABLE INITIALLY DEFERRED);
+    INSERT INTO invoices VALUES (${body.id})`);
+  for (const _ of range(1, 4)) {
+    const bad = del(`${small.url}/api/customers/${body.id}`);
+    await Promise.all(range(1, 10).map((n) => write(`${n}`)));
+    assert.equal((await bad).status, 409);
+  }
+  const oldest = async () =>
+    Number((await get(`${small.url}/api/events?limit=1`)).body.events[0].id.split('-')[1]);
+  await eventually(oldest, (seq) => seq > 30, 'of 41 events the oldest are gone');
+  theirs.close();
+  await small.stop();
 });
 
 test('every row has its event after all of this', () => {

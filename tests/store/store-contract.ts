@@ -420,6 +420,21 @@ export function testStore(backend: Backend): void {
     await quiet.close();
   });
 
+  test('an event that a foreign key of another program holds is not pruned, and nobody’s write is refused for it', async () => {
+    const held = await backend.open('held', 5);
+    const program = await backend.connect('held');
+    await publish(held);
+    await program.run(`CREATE TABLE notes (event bigint REFERENCES changebell_events (seq));
+      INSERT INTO notes SELECT max(seq) FROM changebell_events`);
+    for (const _ of range(1, 3)) {
+      await Promise.all(range(1, 10).map((n) => publish(held, { data: `${n}` })));
+      held.announced((await held.position()).head.seq);
+    }
+    assert.ok((await held.position()).head.seq - (await held.position()).pruned.seq > 30);
+    await program.close();
+    await held.close();
+  });
+
   test('a cursor is judged by the event at its place: of another history, expired, ahead, or good', async () => {
     const { head: before } = await store.position();
     await publish(store);

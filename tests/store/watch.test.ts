@@ -896,7 +896,7 @@ describe('PostgreSQL', { skip: skipWithout(INITDB, 'postgresql') }, () => {
     await program.end();
   });
 
-  test('rows that hand on their keys within one statement are all there in a copy', async () => {
+  test('rows that hand on their keys, within a statement or from one transaction to another, are all there in a copy', async () => {
     const { url, client: program } = await open('swapped');
     await program.query(`CREATE TABLE seats (a int, b text, who text, PRIMARY KEY (a, b) DEFERRABLE);
       INSERT INTO seats VALUES (1, 'x', 'Ada'), (2, 'x', 'Bob'), (3, 'x', 'Cy')`);
@@ -929,6 +929,18 @@ describe('PostgreSQL', { skip: skipWithout(INITDB, 'postgresql') }, () => {
        UPDATE seats SET a = 9 WHERE who = 'Al'; DELETE FROM seats WHERE who = 'Cy'; COMMIT`,
       '2,x Bob; 9,x Al',
     );
+    const other = await cluster.connect('swapped');
+    for (const level of ['READ COMMITTED', 'REPEATABLE READ']) {
+      await program.query('VACUUM seats'); // the younger row stands before the older one, on its page
+      await program.query(`BEGIN ISOLATION LEVEL ${level}; SET CONSTRAINTS ALL DEFERRED`);
+      await program.query("UPDATE seats SET a = 9 WHERE who = 'Bob'");
+      await other.query("BEGIN; UPDATE seats SET a = 7 WHERE who = 'Al'");
+      const taken = shows('COMMIT', '7,x Al; 9,x Bob'); // it waits for the other's
+      await other.query('COMMIT');
+      await taken;
+      await shows('UPDATE seats SET a = CASE a WHEN 7 THEN 9 ELSE 2 END', '2,x Bob; 9,x Al');
+    }
+    await other.end();
     table.close();
     await server.stop();
     await program.end();

@@ -3,17 +3,14 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import {
-  type Browser,
-  type BrowserContext,
-  type BrowserContextOptions,
-  chromium,
-  type Page,
-} from 'playwright-core';
+import type { Browser, BrowserContext, BrowserContextOptions, Page } from 'playwright-core';
 import { CHROMIUM, FLAGS } from './chromium.ts';
 import { closeAfterTest, closeWithFile, closeWithProcess } from './cleanup.ts';
 import { skipWithout, within } from './helpers.ts';
 
+const require = createRequire(import.meta.url);
+// Not by `import`: that would look through seven megabytes for the names that they export, before anything runs.
+const { chromium }: typeof import('playwright-core') = require('playwright-core');
 const LAPTOP = { width: 1280, height: 800 }; // so that a test sees what most readers see
 const AXE_MS = 10_000; // it looks at each node by each rule
 
@@ -85,8 +82,13 @@ async function closeShared(): Promise<void> {
 /**
  * The page that the tests of a file share, as the last one left it but for what it noted: to load it takes longer than
  * most tests. Who left it elsewhere, or not live, leaves the next one a fresh one; so does who wants it prepared otherwise.
+ * @param state what a fresh one is waited for
  */
-export async function samePage(url: string, prepare?: PageOptions['prepare']): ReturnType<typeof openPage> {
+export async function samePage(
+  url: string,
+  prepare?: PageOptions['prepare'],
+  state = 'live',
+): ReturnType<typeof openPage> {
   const isFit = async () =>
     sharedPrepare === prepare &&
     shared?.page.url() === new URL(url).href &&
@@ -94,7 +96,7 @@ export async function samePage(url: string, prepare?: PageOptions['prepare']): R
   if (!(await isFit())) {
     await closeShared();
     sharedPrepare = prepare;
-    shared = await openPage(url, prepare && { prepare });
+    shared = await openPage(url, prepare ? { prepare, state } : { state });
     outlive(shared);
     closeWithFile(closeShared);
   }
@@ -189,7 +191,7 @@ export async function assertAccessible(
   assert.deepEqual(found, [], when);
 }
 
-const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
+const AXE = require.resolve('axe-core/axe.min.js');
 
 /** Each with the HTML of its places, so that one can search for it. */
 async function violationsIn(page: Page, part: string, options: object): Promise<string[]> {

@@ -3,7 +3,7 @@
 // suite of its own here, and does not know it.
 import { AsyncResource } from 'node:async_hooks';
 import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { after, describe } from 'node:test';
 import { pathToFileURL } from 'node:url';
 // Here already, since its hooks are for all files and not for the first one alone.
@@ -13,6 +13,12 @@ import { doneIn, listIn, takenIn } from './queue.ts';
 // The folder in which `run.ts` has put the list, and a module for each process.
 const folder = dirname(process.argv[1]!);
 const files: string[] = JSON.parse(readFileSync(listIn(folder), 'utf8'));
+// Half of the processes begin with the files that want a browser, the others end with them: to load what drives one, to
+// start it and to warm it up costs as much as two tests. (They are numbered from 1.)
+const isForBrowser = Number(basename(process.argv[1]!, '.test.mjs')) % 2 === 1;
+const wantsBrowser = (file: string) => readFileSync(file, 'utf8').includes('support/browser.ts');
+const first = files.filter((file) => wantsBrowser(file) === isForBrowser);
+const order = [...new Set([...first, ...files])];
 // Node's runner knows by the context of a call in which suite a test is: the next file is in none.
 const outside = new AsyncResource('files');
 process.setMaxListeners(0); // each cluster and server has its own for the end
@@ -20,7 +26,7 @@ process.setMaxListeners(0); // each cluster and server has its own for the end
 runNext();
 
 function runNext(): void {
-  const file = files.find(take);
+  const file = order.find(take);
   if (file === undefined) return;
   const startedAt = performance.now();
   describe(file, async () => {
@@ -39,9 +45,9 @@ function runNext(): void {
 }
 
 /** Whether nobody else has it. */
-function take(_: string, index: number): boolean {
+function take(file: string): boolean {
   try {
-    closeSync(openSync(takenIn(folder, index), 'wx'));
+    closeSync(openSync(takenIn(folder, files.indexOf(file)), 'wx'));
     return true;
   } catch {
     return false;

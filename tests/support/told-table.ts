@@ -35,27 +35,32 @@ export const GONE = 'gone';
 
 export function onSqlite(): Engine {
   const file = join(temporaryFolder(), 'copies.db');
-  const using = <T>(deed: (db: Database) => T): T => {
-    const db = openDatabase(file, { timeout: 5000 });
-    try {
-      return deed(db);
-    } finally {
-      db.close();
-    }
+  // Kept, since to open it costs more than what is written; but not while the file is another.
+  let db: Database | undefined;
+  const open = () => (db ??= openDatabase(file, { timeout: 5000 }));
+  const leave = () => {
+    db?.close();
+    db = undefined;
   };
   return {
     databaseUrl: file,
-    sql: async (text) =>
-      using((db) => {
-        if (text.startsWith('SELECT')) return db.prepare(text).all() as Answer;
-        db.exec(text);
-        return [];
-      }),
+    sql: async (text) => {
+      if (text.startsWith('SELECT')) return open().prepare(text).all() as Answer;
+      try {
+        open().exec(text);
+      } catch (error) {
+        leave(); // with what it has begun
+        throw error;
+      }
+      return [];
+    },
     save: async () => {
-      using((db) => db.pragma('wal_checkpoint(TRUNCATE)'));
+      open().pragma('wal_checkpoint(TRUNCATE)');
+      leave();
       copyFileSync(file, `${file}.backup`);
     },
     putBack: async () => {
+      leave();
       for (const end of ['-wal', '-shm']) rmSync(file + end, { force: true });
       copyFileSync(`${file}.backup`, file);
     },
