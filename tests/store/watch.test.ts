@@ -373,6 +373,8 @@ test('every name of a table becomes a type of the right form', () => {
   assert.deepEqual([types.заказы, types.оплаты], ['t_______-c359203e', 't_______-46fb5136']);
 });
 
+const PATIENT = ['-cmd', '.timeout 5000']; // by itself the shell fails where the server writes at that moment
+
 describe('SQLite', () => {
   const folder = temporaryFolder();
   const fileOf = (name: string) => join(folder, `${name}.db`);
@@ -722,7 +724,11 @@ describe('SQLite', () => {
     db.prepare("UPDATE kinds SET v = ? WHERE k = 'key 1'").run(nested);
     assert.equal((await client.nextEvent()).data.v, nested);
     if (!skipWithout('/usr/bin/sqlite3', 'sqlite3')) {
-      execFileSync('sqlite3', [fileOf('kinds'), "UPDATE kinds SET v = x'616263' WHERE k = 'key 2'"]);
+      execFileSync('sqlite3', [
+        ...PATIENT,
+        fileOf('kinds'),
+        "UPDATE kinds SET v = x'616263' WHERE k = 'key 2'",
+      ]);
       assert.equal((await client.nextEvent()).data.v, 'YWJj');
     }
     await client.close();
@@ -740,6 +746,7 @@ describe('SQLite', () => {
     // Other versions of SQLite have only 15 digits when they CAST to TEXT: all that is written here is one moment to them.
     const times = [0.3, 0.1 + 0.2, 1732612345.123456, 1732612345.123457, 1e15, 1e300];
     execFileSync('sqlite3', [
+      ...PATIENT,
       fileOf('reals'),
       `INSERT INTO readings VALUES ${times.map((at) => `(${at}, 1)`)}`,
     ]);
