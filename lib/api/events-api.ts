@@ -68,10 +68,7 @@ async function look(log: Waiting, start: Cursor, limit: number, filter: Filter, 
   const page: Page = { events: [], end: start, more: true, heard: log.heard };
   let count = Math.max(limit, FIRST_READ_EVENTS);
   for (let reads = 1; !res.destroyed; reads += 1) {
-    // The store stops at the head by itself.
-    const stretch = await log.readEvents(page.end, Number.MAX_SAFE_INTEGER, count, READ_BYTES);
-    if (stretch.reset) throw cannotContinue(stretch.reset, stretch.head);
-    take(page, stretch, limit, filter);
+    await readOn(log, page, count, limit, filter);
     if (!page.more || hasEnough(page, limit) || reads === MAX_READS) break;
     count = Math.min(2 * count, READ_EVENTS);
     await nextSlice();
@@ -79,7 +76,18 @@ async function look(log: Waiting, start: Cursor, limit: number, filter: Filter, 
   return page;
 }
 
-/** Adds what the filter lets through, up to the limit. */
+/**
+ * Reads once, and adds what the filter lets through. A function of its own: `look` would keep what was read as long as
+ * it waits for its next turn. @throws {Problem} 410 the place is gone
+ */
+async function readOn(log: Waiting, page: Page, count: number, limit: number, filter: Filter): Promise<void> {
+  // The store stops at the head by itself.
+  const stretch = await log.readEvents(page.end, Number.MAX_SAFE_INTEGER, count, READ_BYTES);
+  if (stretch.reset) throw cannotContinue(stretch.reset, stretch.head);
+  take(page, stretch, limit, filter);
+}
+
+/** Up to the limit. */
 function take(page: Page, { events, end, head }: Stretch, limit: number, filter: Filter): void {
   const wanted = events.filter((event) => filter.matches(event)).slice(0, limit - page.events.length);
   page.events.push(...wanted);
