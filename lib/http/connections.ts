@@ -160,8 +160,15 @@ export class Connections {
     // In the middle of an answer, other words would be taken for a part of it: a cut says that it isn't whole.
     const isBroken = error.code === 'ECONNRESET' || !socket.writable;
     if (isBroken || connection?.isAnswered) return void socket.destroy();
-    connection?.answer?.detachSocket(socket); // it waits for a body that will not come
-    this.refuse(new Answer(new IncomingMessage(socket)), socket, malformedProblem(error.code));
+    const problem = malformedProblem(error.code);
+    const waiting = connection?.answer; // for a body that will not come
+    // Behind writes that are in work it has its place, and Node sends it there.
+    if (waiting && !waiting.socket) {
+      waiting.shouldKeepAlive = false;
+      return sendProblem(waiting, problem);
+    }
+    waiting?.detachSocket(socket);
+    this.refuse(new Answer(new IncomingMessage(socket)), socket, problem);
   }
 
   /**
