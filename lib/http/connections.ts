@@ -72,6 +72,8 @@ export class Connections {
 
   /** Where Node leaves the socket to us: the same answers, in the same words, as to any other request. */
   refuse(answer: Answer, socket: Socket, error: unknown): void {
+    // It came before us, and an answer that began then is in work: other words would be taken for a part of that.
+    if ((socket as { _httpMessage?: Answer | null })._httpMessage) return void socket.destroy();
     answer.shouldKeepAlive = false;
     answer.assignSocket(socket);
     // Its last bytes are written: now the client hears that no more comes.
