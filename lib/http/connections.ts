@@ -72,6 +72,8 @@ export class Connections {
 
   /** Where Node leaves the socket to us: the same answers, in the same words, as to any other request. */
   refuse(answer: Answer, socket: Socket, error: unknown): void {
+    // It came before us, and an answer that began then is in work: other words would be taken for a part of that.
+    if ((socket as { _httpMessage?: Answer | null })._httpMessage) return void socket.destroy();
     answer.shouldKeepAlive = false;
     answer.assignSocket(socket);
     // Its last bytes are written: now the client hears that no more comes.
@@ -160,8 +162,15 @@ export class Connections {
     // In the middle of an answer, other words would be taken for a part of it: a cut says that it isn't whole.
     const isBroken = error.code === 'ECONNRESET' || !socket.writable;
     if (isBroken || connection?.isAnswered) return void socket.destroy();
-    connection?.answer?.detachSocket(socket); // it waits for a body that will not come
-    this.refuse(new Answer(new IncomingMessage(socket)), socket, malformedProblem(error.code));
+    const problem = malformedProblem(error.code);
+    const waiting = connection?.answer; // for a body that will not come
+    // Behind writes that are in work it has its place, and Node sends it there.
+    if (waiting && !waiting.socket) {
+      waiting.shouldKeepAlive = false;
+      return sendProblem(waiting, problem);
+    }
+    waiting?.detachSocket(socket);
+    this.refuse(new Answer(new IncomingMessage(socket)), socket, problem);
   }
 
   /**

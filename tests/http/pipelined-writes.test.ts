@@ -123,6 +123,21 @@ test('what is wrong with one of them is the answer to that one alone', async () 
   assert.deepEqual(await loggedNames(server, 'alone'), ['alone 1', 'alone 2', 'alone 3']);
 });
 
+test('one that breaks off behind others gets its 400 in its place, after theirs', async () => {
+  const sent = names(3, 'broken');
+  let answers: Promise<string> | undefined;
+  await locked(server, async () => {
+    answers = exchange(server.port, creations([...sent, 'half']).slice(0, -2));
+    await eventually(
+      () => waitingWrites(server),
+      (count) => count === sent.length,
+      'the whole ones wait behind the lock of another program',
+    );
+  });
+  assert.deepEqual(statusesOf((await answers)!), [201, 201, 201, 400]);
+  assert.equal((await get(`${server.url}/healthz`)).status, 200, 'and the server goes on');
+});
+
 test('behind a write that asks for the end of its connection nothing is done', async () => {
   const text = await exchange(server.port, creations(names(3, 'last'), 'Connection: close\r\n'));
   assert.deepEqual(statusesOf(text), [201]);

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import { type AddressInfo, connect as connectTcp } from 'node:net';
+import { type AddressInfo, connect as connectTcp, type Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -102,6 +102,31 @@ test('an event stream that is asked for while the program starts waits: at a 503
   child.kill();
   await within(exited, 'the server to end', START_MS);
 });
+
+test('nonsense on a stream that was asked for while the program started cuts that connection, and nothing else', async () => {
+  const PORT = String(await freePort());
+  const { child, exited } = launch({ PORT, DATABASE_URL: join(temporaryFolder(), 'test.db') });
+  const socket = await within(firstConnection(Number(PORT)), 'the first connection', START_MS);
+  socket.write('GET /api/events HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n');
+  await within(once(socket, 'data'), 'the stream', START_MS);
+  socket.write('nonsense\r\n\r\n');
+  await within(once(socket.resume(), 'close'), 'the end of its connection');
+  assert.equal((await get(`http://127.0.0.1:${PORT}/healthz`)).status, 200);
+  child.kill();
+  await within(exited, 'the server to end', START_MS);
+});
+
+/** Knocks again and again, until somebody listens. */
+async function firstConnection(port: number): Promise<Socket> {
+  for (;;) {
+    const socket = connectTcp(port, '127.0.0.1');
+    const isOpen = await once(socket, 'connect').then(
+      () => true,
+      () => false,
+    );
+    if (isOpen) return socket;
+  }
+}
 
 /** Asks for a stream again and again, until somebody listens. */
 async function firstAnswer(url: string): Promise<Response> {
