@@ -196,7 +196,8 @@ BEGIN
   IF FOUND THEN
     BEGIN
       DELETE FROM bell.changebell_events WHERE seq > place.pruned AND seq <= due;
-    EXCEPTION WHEN integrity_constraint_violation THEN -- a foreign key of another program holds one of them
+      SET CONSTRAINTS ALL IMMEDIATE; -- what would break the commit of a write keeps the log
+    EXCEPTION WHEN integrity_constraint_violation OR raise_exception THEN -- another program holds one, by a foreign key or a trigger
     END;
   END IF;
 END $$;
