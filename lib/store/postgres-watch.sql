@@ -84,13 +84,15 @@ CREATE CONSTRAINT TRIGGER changebell_events_late AFTER INSERT ON bell.changebell
 FOR EACH ROW WHEN (current_setting('changebell.late', true) = 'on') EXECUTE FUNCTION bell.changebell_come_late();
 
 -- TRUNCATE fires no trigger for a row, and a table that row security guards against us can't be read without running
--- its policies: then nothing is announced, but nobody fails.
+-- its policies: then nothing is announced, but nobody fails. A transaction that goes on seeing what it saw at its begin doesn't
+-- see what others have committed since, which goes as well: so copies must be loaded again.
 -- ONLY: each partition has a TRUNCATE trigger of its own, so its rows would be told twice.
 CREATE FUNCTION bell.changebell_rows_gone(watched bell.changebell_watched, relation oid, odd text) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   EXECUTE format('SELECT bell.changebell_announce($1, ''deleted'', gone.*, $2) FROM ONLY %s AS gone', relation::regclass)
   USING watched, odd;
+  IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN PERFORM bell.changebell_tell_reset(watched); END IF;
 EXCEPTION WHEN insufficient_privilege THEN
   RAISE WARNING 'Changebell may not read %, so what is gone from it is not announced', relation::regclass;
 END $$;

@@ -41,4 +41,16 @@ export const POSTGRES: Mutation[] = [
     '(false)',
     'rows that hand on their keys, within a statement or from one transaction',
   ),
+  breaksOf('lib/store/postgres-watch.sql', 'tests/store/postgres-writers.test.ts')(
+    'nobody hears of rows that a TRUNCATE took without seeing them',
+    "IN ('repeatable read', 'serializable')",
+    "IN ('none')",
+    'TRUNCATE takes rows that its transaction does not see',
+  ),
+  breaksOf('lib/store/postgres-log.sql', 'tests/store/postgres-store.test.ts')(
+    'pruning breaks the commit of a write',
+    'SET CONSTRAINTS ALL IMMEDIATE; -- what would break the commit of a write keeps the log',
+    '',
+    'an event that a foreign key of another program holds',
+  ),
 ];

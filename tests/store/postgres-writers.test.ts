@@ -542,6 +542,25 @@ describe('programs on one PostgreSQL', { skip: skipWithout(INITDB, 'postgresql')
     await close();
   });
 
+  test('TRUNCATE takes rows that its transaction does not see: copies are told to load again', async () => {
+    const { store, program, close } = await open(orders, ['orders']);
+    await program.query('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1');
+    const other = await cluster.connect(program.database!);
+    await other.query("INSERT INTO orders VALUES (1, 'unseen')");
+    await program.query('TRUNCATE orders; COMMIT');
+    await other.query("INSERT INTO orders VALUES (2, 'a'); TRUNCATE orders");
+    assert.deepEqual(
+      (await events(store, 4)).map(({ type, source }) => `${type} ${source}`),
+      [
+        'created /watch/orders/1',
+        'reset /watch/orders/*',
+        'created /watch/orders/2',
+        'deleted /watch/orders/2',
+      ].map((line) => `orders.${line}`),
+    );
+    await Promise.all([other.end(), close()]);
+  });
+
   test('a table of a schema that has the name which ours has in our texts is watched as any other', async () => {
     const { store, program, close } = await open(
       'CREATE SCHEMA bell; CREATE TABLE bell.orders (id int PRIMARY KEY, item text)',

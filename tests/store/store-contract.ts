@@ -424,13 +424,17 @@ export function testStore(backend: Backend): void {
     const held = await backend.open('held', 5);
     const program = await backend.connect('held');
     await publish(held);
-    await program.run(`CREATE TABLE notes (event bigint REFERENCES changebell_events (seq));
-      INSERT INTO notes SELECT max(seq) FROM changebell_events`);
-    for (const _ of range(1, 3)) {
-      await Promise.all(range(1, 10).map((n) => publish(held, { data: `${n}` })));
-      held.announced((await held.position()).head.seq);
+    for (const [i, when] of ['', 'DEFERRABLE INITIALLY DEFERRED'].entries()) {
+      await program.run(`DROP TABLE IF EXISTS notes;
+        CREATE TABLE notes (event bigint REFERENCES changebell_events (seq) ${when});
+        INSERT INTO notes SELECT max(seq) FROM changebell_events`);
+      for (const _ of range(1, 3)) {
+        await assert.doesNotReject(Promise.all(range(1, 10).map((n) => publish(held, { data: `${n}` }))));
+        held.announced((await held.position()).head.seq);
+      }
+      const { head, pruned } = await held.position();
+      assert.ok(head.seq - pruned.seq > 30 && pruned.seq < 1 + 30 * (i + 1), when);
     }
-    assert.ok((await held.position()).head.seq - (await held.position()).pruned.seq > 30);
     await program.close();
     await held.close();
   });
