@@ -17,10 +17,7 @@ const NOTHING = Buffer.alloc(0);
 /** A socket from when it was accepted until it ends, or until a stream takes it over (`release`). */
 export class Connection {
   readonly socket: Socket;
-  /**
-   * Those in work, the oldest first; but for the newest they are of writes. An answer is in work until its reader has
-   * taken all of it.
-   */
+  /** In work until their readers have taken all of them, the oldest first. All but the newest are of writes. */
   private readonly answers: Answer[] = [];
   /** One whose answer was taken while its body had yet to come, whether its head told the length of that or not. */
   private early: Answer['req'] | undefined;

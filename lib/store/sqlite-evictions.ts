@@ -33,43 +33,56 @@ export function evictionParts(
   // The index itself answers this, so it costs a search and no scan.
   const isHit = rules.map((rule) => `(${rule.isHit})`).join(' OR ');
   const hits = `FROM ${quote(table)} AS t WHERE (${isHit}) AND ${isOther(columns, 't', 'NEW')}`;
-  // False for nearly every row that is ever written, and then the rest costs nothing.
-  const isAny = `EXISTS (SELECT 1 FROM changebell_evicted WHERE watched = ${name})`;
+  const isAny = anyOf(name);
   const whole = `${wholeSql(columns, 'one', json)} ${sameKeySql(table, columns, 'one', 't')}`;
   const row = `${sourceOf('t')} AS source, ${keySql(columns, 't')} AS key, ${lateSql(columns, ['one'], whole)} AS json`;
-  /** Before a row is written. A trigger isn't told of OR REPLACE: so this is for all that would break the rule. */
-  const before = (writer: string, others: string) => ({
-    when: `${isAny} OR EXISTS (SELECT 1 ${others})`,
-    // Whatever OR IGNORE or OR FAIL left from a row that was not written goes first.
-    body: `DELETE FROM changebell_evicted WHERE watched = ${name};
-  INSERT INTO changebell_evicted (watched, writer, source, data, extensions)
-  SELECT ${name}, ${writer}, source, ${fittedSql(`SELECT ${row} ${others}`, 'key')};`,
-  });
-  /**
-   * After it was written, which a statement without OR REPLACE would have failed at. Where one of them is still there,
-   * its index is gone, and nothing had to give way.
-   */
-  const after = (writer: string) => `INSERT INTO changebell_events (type, source, data, extensions)
-  SELECT ${text(`${type}.deleted`)}, source, data, extensions FROM changebell_evicted
-  WHERE watched = ${name} AND writer = ${writer} AND NOT EXISTS (SELECT 1 ${hits});
-  DELETE FROM changebell_evicted WHERE watched = ${name} AND writer = ${writer};`;
   // Another trigger of the application may change or delete such a row in between: that is announced by itself.
   const forget = `DELETE FROM changebell_evicted WHERE watched = ${name} AND source = ${sourceOf('OLD')};`;
   // `writer` keeps apart what an application's own triggers update while a row is being written. What is inserted may
   // have no key yet.
   const [ofNew, update] = [sourceOf('NEW'), `UPDATE${ofColumns(rules, columns)}`];
   return [
-    { ending: 'inserting', on: 'BEFORE INSERT', ...before("''", hits) },
-    { ending: 'inserted', on: 'AFTER INSERT', when: isAny, body: after("''") },
+    { ending: 'inserting', on: 'BEFORE INSERT', ...putAside(name, "''", row, hits) },
+    { ending: 'inserted', on: 'AFTER INSERT', when: isAny, body: tellGone(name, "''", type, hits) },
     {
       ending: 'updating',
       on: `BEFORE ${update}`,
-      ...before(ofNew, `${hits} AND ${isOther(columns, 't', 'OLD')}`),
+      ...putAside(name, ofNew, row, `${hits} AND ${isOther(columns, 't', 'OLD')}`),
     },
-    { ending: 'replaced', on: `AFTER ${update}`, when: isAny, body: `${forget}\n  ${after(ofNew)}` },
+    {
+      ending: 'replaced',
+      on: `AFTER ${update}`,
+      when: isAny,
+      body: `${forget}\n  ${tellGone(name, ofNew, type, hits)}`,
+    },
     // With `recursive_triggers` the eviction fires this, and the trigger of every DELETE has announced it.
     { ending: 'left', on: 'AFTER DELETE', when: isAny, body: forget },
   ];
+}
+
+/** False for nearly every row that is ever written, and then the rest costs nothing. */
+const anyOf = (name: string) => `EXISTS (SELECT 1 FROM changebell_evicted WHERE watched = ${name})`;
+
+/** Before a row is written. A trigger isn't told of OR REPLACE: so this is for all that would break the rule. */
+function putAside(name: string, writer: string, row: string, others: string): Pick<Part, 'when' | 'body'> {
+  return {
+    when: `${anyOf(name)} OR EXISTS (SELECT 1 ${others})`,
+    // Whatever OR IGNORE or OR FAIL left from a row that was not written goes first.
+    body: `DELETE FROM changebell_evicted WHERE watched = ${name};
+  INSERT INTO changebell_evicted (watched, writer, source, data, extensions)
+  SELECT ${name}, ${writer}, source, ${fittedSql(`SELECT ${row} ${others}`, 'key')};`,
+  };
+}
+
+/**
+ * After it was written, which a statement without OR REPLACE would have failed at. Where one of them is still there, its
+ * index is gone, and nothing had to give way.
+ */
+function tellGone(name: string, writer: string, type: string, hits: string): string {
+  return `INSERT INTO changebell_events (type, source, data, extensions)
+  SELECT ${text(`${type}.deleted`)}, source, data, extensions FROM changebell_evicted
+  WHERE watched = ${name} AND writer = ${writer} AND NOT EXISTS (SELECT 1 ${hits});
+  DELETE FROM changebell_evicted WHERE watched = ${name} AND writer = ${writer};`;
 }
 
 /** What a UNIQUE index forbids: that this holds of another row `t` and NEW. It is of these columns, or of fewer. */

@@ -79,11 +79,7 @@ function storeOf(
     onCommit: (wake) => commits.onCommit(wake),
     announced: (seq) => commits.markAnnounced(seq),
     async check() {
-      // What is wrong is all there is to say of a write of nothing, and not what became of it.
-      const writing = group.write(NOTHING).catch((error: Error) => {
-        throw error instanceof Problem ? unavailable(error.message.replace(/[.:] .*/, '.')) : error;
-      });
-      await Promise.all([writing, reader.read((at) => at.position())]);
+      await Promise.all([writeNothing(group), reader.read((at) => at.position())]);
     },
     // In this order: no wake-ups, no writes, no reader, and then the thread may end. Whoever closes last writes the -wal
     // into the database, and that may take long.
@@ -94,6 +90,15 @@ function storeOf(
       await thread.ask('close');
     },
   };
+}
+
+/** @throws {Problem} 503 what keeps writes away: of a write of nothing that is all there is to say */
+async function writeNothing(group: GroupCommit): Promise<void> {
+  try {
+    await group.write(NOTHING);
+  } catch (error) {
+    throw error instanceof Problem ? unavailable(error.message.replace(/[.:] .*/, '.')) : error;
+  }
 }
 
 /** One batch, and what came of each order in it. In the same transaction is pruned what was announced. */
