@@ -309,7 +309,9 @@ test('where the server keeps no customers, the page is about messages alone', ne
     assert.equal(await button(page, name).isVisible(), false, name);
   await page.waitForSelector('#loop-state[data-state="live"]');
   await button(page, 'Cut the cable').click();
+  await inState(page, 'waiting'); // a message that was under way would reach them yet
   await post(`${plain.url}/api/events`, { message: 'missed by both' });
+  await page.getByText('Cut off, 1 change missed').first().waitFor();
   await button(page, 'Bring back').click();
   await page
     .locator('#caption-text')
