@@ -23,7 +23,7 @@ import { endOfQueue, listIn, longestFirst } from './queue.ts';
 import { stripTypes } from './typescript.ts';
 
 // Files at once: each waits for half of its time, for heartbeats and for what must not come.
-const CONCURRENCY = 3 * availableParallelism();
+const CONCURRENCY = 2 * availableParallelism();
 // Of a test that shares the machine with others; who runs one file alone hears sooner.
 const PATIENCE_SECONDS = '10';
 const SETTLE_MS = 200; // an editor saves in several steps
